@@ -1,0 +1,1 @@
+export type { KernelMetric, Kernels, KernelVariant } from './kernels.js'

@@ -1,0 +1,52 @@
+/**
+ * The only door to the disk. Synchronous, because the engine decides where its threads wait, and small,
+ * because every method has to be simulated. Knows no format. Paths are absolute or relative to the process.
+ * Every failure is an FsError whose `code` names the errno (`DRIFT_FS_ENOSPC`, ...).
+ */
+export interface DriftFs {
+  /** `read`: an existing file. `write`: an existing file, read and write. `create`: a new file, read and write; fails with EEXIST. */
+  open(path: string, mode: OpenMode): number
+  close(fd: number): void
+
+  /** Read until `into` is full or the file ends. @returns bytes read. */
+  read(fd: number, into: Uint8Array, offset: number): number
+
+  /** Write all bytes at `offset`, looping over short writes. When it throws, any part may have been written. */
+  write(fd: number, bytes: Uint8Array, offset: number): void
+
+  /** Data and the size needed to read it back are on stable storage. An error is final for this fd: the pages may be lost. */
+  fdatasync(fd: number): void
+  fsync(fd: number): void
+
+  /** The folder's entries (created, renamed, removed names) are on stable storage. */
+  syncFolder(path: string): void
+
+  truncate(fd: number, bytes: number): void
+
+  /** Atomically replaces `to`. Durable after syncFolder. */
+  rename(from: string, to: string): void
+  remove(path: string): void
+
+  /** One folder; its parent must exist. No error when the folder exists. */
+  makeFolder(path: string): void
+
+  /** Entry names, sorted. */
+  list(path: string): string[]
+
+  /** What is at the path, or undefined when nothing is. */
+  stat(path: string): FileStat | undefined
+
+  /** Exclusive advisory lock of a file (created when missing), freed by `release` or by the end of the process. Throws DRIFT_FS_LOCKED. */
+  lock(path: string): FileLock
+}
+
+export type OpenMode = 'read' | 'write' | 'create'
+
+export interface FileStat {
+  readonly kind: 'file' | 'folder'
+  readonly bytes: number
+}
+
+export interface FileLock {
+  release(): void
+}

@@ -1,0 +1,1 @@
+export type { DriftFs, FileLock, FileStat, OpenMode } from './drift-fs.js'

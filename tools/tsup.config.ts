@@ -1,0 +1,10 @@
+import { defineConfig } from 'tsup'
+
+export default defineConfig({
+  entry: ['{demo,bench,pack}/**/*.ts', '!**/*.test.ts', '!bench/peers/**'],
+  format: 'esm',
+  target: 'node20',
+  bundle: false,
+  sourcemap: true,
+  clean: true,
+})
