@@ -27,7 +27,7 @@ function build() {
     [
       createRequire(import.meta.url).resolve('node-gyp/bin/node-gyp.js'),
       'rebuild',
-      '--silent',
+
       ...(nodedir ? [`--nodedir=${nodedir}`] : []),
     ],
     { cwd: root, encoding: 'utf8', maxBuffer: 64 * 1024 * 1024 },
