@@ -19,7 +19,14 @@ describe.each<[Metric, number]>([
   it('leave the same rows as a Map', async () => {
     const random = seededRandom(seed)
     const below = (limit: number) => Math.floor(random() * limit)
-    const index = new VectorIndex({ dim: DIM, metric, memtableRows: 64, bucketRows: 4, efConstruction: 40, seed })
+    const index = new VectorIndex({
+      dim: DIM,
+      metric,
+      memtableRows: 64,
+      bucketRows: 4,
+      efConstruction: 40,
+      seed,
+    })
     const model = new Map<Id, Float32Array>()
     const anyId = (): Id => [below(300), `key ${below(100)}`, BigInt(below(50))][below(3)]!
     const anyVectors = (count: number) => Float32Array.from({ length: count * DIM }, () => random() * 2 - 1)
@@ -63,7 +70,12 @@ describe.each<[Metric, number]>([
   })
 })
 
-function expectNearest(index: VectorIndex, model: Map<Id, Float32Array>, query: Float32Array, metric: Metric): void {
+function expectNearest(
+  index: VectorIndex,
+  model: Map<Id, Float32Array>,
+  query: Float32Array,
+  metric: Metric,
+): void {
   const prepared = query.slice()
   prepare(metric, prepared, DIM, 0, 1)
   const distance = new Float32Array(1)
@@ -75,5 +87,7 @@ function expectNearest(index: VectorIndex, model: Map<Id, Float32Array>, query: 
   const nearest = truth.slice(0, 10)
   const found = index.exactSync(query, 10)
   expect(found.ids).toEqual(nearest.map(({ id }) => id))
-  expect([...found.distances]).toEqual(nearest.map(({ distance }) => Math.fround(publicDistance(metric, distance))))
+  expect([...found.distances]).toEqual(
+    nearest.map(({ distance }) => Math.fround(publicDistance(metric, distance))),
+  )
 }

@@ -74,7 +74,8 @@ export class Directory {
   /** A row whose home is this bucket died. */
   lost(bucket: number): void {
     this.#live[bucket]!--
-    if (this.#entries[bucket]! - this.#live[bucket]! >= BLOCK_ENTRIES && this.#isStale(bucket)) this.compact(bucket)
+    if (this.#entries[bucket]! - this.#live[bucket]! >= BLOCK_ENTRIES && this.#isStale(bucket))
+      this.compact(bucket)
   }
 
   /** Rows of the bucket that count. */

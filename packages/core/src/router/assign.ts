@@ -23,7 +23,16 @@ export function nearestBuckets(
   if (router.count <= EXACT_CENTROIDS) {
     const part = rows.subarray(first, first + count)
     const nearest = homes.subarray(first, first + count)
-    kernels.nearest(vectors, dim, part, count, router.centroids, router.count, nearest, new Float32Array(count))
+    kernels.nearest(
+      vectors,
+      dim,
+      part,
+      count,
+      router.centroids,
+      router.count,
+      nearest,
+      new Float32Array(count),
+    )
     return
   }
   for (let i = first; i < first + count; i++) {

@@ -3,7 +3,7 @@
  * Rule: routing estimates all centroids by SQ8, takes 3 x probes + 16 of them, and orders those exactly.
  * A worker may read a centroid while it is replaced: that costs one query a little recall, never a wrong row.
  */
-import { allocateSlab, growSlab, kernels, MAX_SLAB_BYTES, type KernelMetric } from '@drift/native'
+import { allocateSlab, growSlab, type KernelMetric, kernels, MAX_SLAB_BYTES } from '@drift/native'
 import { CoreError } from '../errors.js'
 import type { Scratch } from '../search/scratch.js'
 
@@ -39,8 +39,24 @@ export function route(
   const dim = query.length
   const candidates = Math.min(count, 3 * probes + 16)
   scratch.reserveRoutes(count, candidates)
-  const { centroidDistances: distances, routes, probes: chosen, routePositions: positions, routeDistances } = scratch
-  kernels.sq8Distances(metric, scratch.codes, scratch.codeFactors, router.codes, router.factors, dim, 0, count, distances)
+  const {
+    centroidDistances: distances,
+    routes,
+    probes: chosen,
+    routePositions: positions,
+    routeDistances,
+  } = scratch
+  kernels.sq8Distances(
+    metric,
+    scratch.codes,
+    scratch.codeFactors,
+    router.codes,
+    router.factors,
+    dim,
+    0,
+    count,
+    distances,
+  )
   const near = kernels.topK(distances, count, candidates, routes, routeDistances)
   kernels.distancesGather(metric, query, router.centroids, dim, routes, near, distances)
   const found = kernels.topK(distances, near, Math.min(probes, near), positions, routeDistances)
@@ -95,7 +111,9 @@ export class Router implements RouterViews {
   #reserve(count: number): void {
     if (count <= this.#capacity) return
     if (count > this.#max) {
-      throw new CoreError('DRIFT_FULL', `${count} buckets exceed the ${this.#max} that a slab holds`, { limit: this.#max })
+      throw new CoreError('DRIFT_FULL', `${count} buckets exceed the ${this.#max} that a slab holds`, {
+        limit: this.#max,
+      })
     }
     const capacity = Math.min(this.#max, Math.max(FIRST_CENTROIDS, count, 2 * this.#capacity))
     growSlab(this.slabs.centroids, capacity * this.dim * 4)

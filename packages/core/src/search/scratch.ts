@@ -68,7 +68,8 @@ export class Scratch {
   }
 
   reserveRoutes(centroids: number, candidates: number): void {
-    if (centroids > this.centroidDistances.length) this.centroidDistances = new Float32Array(roomFor(centroids))
+    if (centroids > this.centroidDistances.length)
+      this.centroidDistances = new Float32Array(roomFor(centroids))
     if (candidates <= this.routes.length) return
     const room = roomFor(candidates)
     this.routes = new Uint32Array(room)

@@ -33,7 +33,8 @@ export function searchView(
   at = 0,
 ): number {
   const k = Math.min(width.k, view.liveRows)
-  if (width.probes === Number.POSITIVE_INFINITY) return searchExactly(view, k, scratch, outRows, outDistances, at)
+  if (width.probes === Number.POSITIVE_INFINITY)
+    return searchExactly(view, k, scratch, outRows, outDistances, at)
   gatherRows(view, width, scratch)
   const written = rankRows(view, k, scratch, outRows, outDistances, at)
   // Fewer than k only when the probed buckets hold too few rows; asked without `probes`, k rows are owed.
@@ -204,7 +205,17 @@ function gatherEverything(view: SearchView, scratch: Scratch): void {
 export function estimate(view: SearchView, count: number, best: number, scratch: Scratch): number {
   const { codes, factors } = view.rows
   const { rows, estimates, positions, ordered, codeFactors } = scratch
-  kernels.sq8DistancesGather(view.metric, scratch.codes, codeFactors, codes, factors, view.dim, rows, count, estimates)
+  kernels.sq8DistancesGather(
+    view.metric,
+    scratch.codes,
+    codeFactors,
+    codes,
+    factors,
+    view.dim,
+    rows,
+    count,
+    estimates,
+  )
   return kernels.topK(estimates, count, best, positions, ordered)
 }
 
