@@ -4,7 +4,7 @@
  * Equal distances are ordered by row number.
  */
 import { kernels } from '@drift/native'
-import { roomOfChain, rowsOfChain } from '../bucket/bucket.js'
+import { rowsOfChain } from '../bucket/bucket.js'
 import { NONE } from '../bucket/extent.js'
 import type { MemtableViews } from '../memtable.js'
 import { route } from '../router/router.js'
@@ -158,14 +158,11 @@ function rowsOfBuckets(view: SearchView, probes: number, scratch: Scratch, at: n
   const { live } = view.rows
   if (router.count === 0) return at
   const all = probes >= router.count
-  const chosen = all ? router.count : route(router, view.metric, scratch.query, probes, scratch)
+  const chosen = all ? router.count : route(router, view.metric, probes, scratch)
   let count = at
   for (let i = 0; i < chosen; i++) {
-    const bucket = all ? i : scratch.probes[i]!
-    const head = heads[bucket]!
-    if (head === NONE) continue
-    const out = scratch.reserveRows(count + roomOfChain(chains, head))
-    count = rowsOfChain(chains, head, live, home, bucket, rowLimit, out, count)
+    const bucket = all ? i : scratch.routes[i]!
+    count = rowsOfChain(chains, heads[bucket]!, live, home, bucket, rowLimit, scratch, count)
   }
   scratch.scannedBuckets += chosen
   return count
