@@ -71,14 +71,17 @@ describe.each<Metric>(['l2', 'cosine', 'ip'])('under %s', metric => {
     const search = options as { k: number }
     expect(codeOf(() => index.searchSync(vector, search))).toBe(code)
     await expect(index.search(vector, search)).rejects.toMatchObject({ code })
-    if (code !== 'DRIFT_DIMENSION') await expect(index.searchBatch(vector, search)).rejects.toMatchObject({ code })
+    if (code !== 'DRIFT_DIMENSION')
+      await expect(index.searchBatch(vector, search)).rejects.toMatchObject({ code })
   })
 
   it('a batch of queries must be whole vectors, at least one', async () => {
     await expect(index.searchBatch(new Float32Array(5).fill(1), { k: 1 })).rejects.toMatchObject({
       code: 'DRIFT_DIMENSION',
     })
-    await expect(index.searchBatch(new Float32Array(0), { k: 1 })).rejects.toMatchObject({ code: 'DRIFT_EMPTY_BATCH' })
+    await expect(index.searchBatch(new Float32Array(0), { k: 1 })).rejects.toMatchObject({
+      code: 'DRIFT_EMPTY_BATCH',
+    })
   })
 
   it('k beyond the number of rows gives all of them, and an empty index gives none', async () => {
