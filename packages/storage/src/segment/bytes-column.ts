@@ -60,7 +60,13 @@ export interface Chunk {
 }
 
 /** @param page - with its padding; kept by the chunk, so the caller hands over a copy of its own. */
-export function decodeChunk(page: Uint8Array, items: number, reader: SectionReader, section: number, number: number): Chunk {
+export function decodeChunk(
+  page: Uint8Array,
+  items: number,
+  reader: SectionReader,
+  section: number,
+  number: number,
+): Chunk {
   const fault = chunkFault(page, items)
   if (fault !== undefined) throw reader.bad(fault, { section, page: number })
   const view = viewOf(page)

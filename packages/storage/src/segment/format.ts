@@ -62,7 +62,10 @@ export const MAGIC_BYTES: Uint8Array = Uint8Array.of(0x89, 0x44, 0x52, 0x46, 0x0
 const FOOTER_MAGIC = 0x31465244
 
 if (new Uint8Array(Uint32Array.of(1).buffer)[0] !== 1) {
-  throw new StorageError('DRIFT_FORMAT_FEATURE', 'pages hold little-endian floats, and this machine is big-endian')
+  throw new StorageError(
+    'DRIFT_FORMAT_FEATURE',
+    'pages hold little-endian floats, and this machine is big-endian',
+  )
 }
 
 /** The seed of a page's CRC. A whole section is page 0. */
@@ -173,7 +176,14 @@ export function decodeHeader(bytes: Uint8Array, path: string): FileHeader {
     )
   }
   const uuid = uuidText(bytes.subarray(HEADER_UUID, HEADER_UUID + 16))
-  return { kind, uuid, createdMs: getU64(view, HEADER_CREATED, path), dim, metric, normalised: normalised === 1 }
+  return {
+    kind,
+    uuid,
+    createdMs: getU64(view, HEADER_CREATED, path),
+    dim,
+    metric,
+    normalised: normalised === 1,
+  }
 }
 
 // ------------------------------------------------------------------------------------------------------------- TOC entry
@@ -268,7 +278,11 @@ export function decodeToc(bytes: Uint8Array, tocOffset: number, path: string): T
       kinds.has(entry.kind)
     ) {
       const place = `${entry.storedBytes} bytes at ${entry.offset}`
-      throw new StorageError('DRIFT_CORRUPT_BOUNDS', `${path}: section ${entry.kind} cannot be ${place}`, where)
+      throw new StorageError(
+        'DRIFT_CORRUPT_BOUNDS',
+        `${path}: section ${entry.kind} cannot be ${place}`,
+        where,
+      )
     }
     if (!entry.understood && entry.critical) {
       const what = `section ${kind} with flags ${flags}, codec ${codec}`
@@ -365,7 +379,10 @@ export function decodeFooter(bytes: Uint8Array, fileBytes: number, path: string)
   const magic = view.getUint32(FOOTER_MAGIC_AT, true)
   if (magic !== FOOTER_MAGIC) {
     const what = `footer magic is 0x${magic.toString(16)}, expected 0x${FOOTER_MAGIC.toString(16)}`
-    throw new StorageError('DRIFT_CORRUPT_MAGIC', `${path}: ${what}`, { path, offset: offset + FOOTER_MAGIC_AT })
+    throw new StorageError('DRIFT_CORRUPT_MAGIC', `${path}: ${what}`, {
+      path,
+      offset: offset + FOOTER_MAGIC_AT,
+    })
   }
   checkCrc(view.getUint32(FOOTER_CRC, true), footerCrc(bytes), 'footer', path, offset + FOOTER_CRC)
   checkVersion(
@@ -384,7 +401,10 @@ export function decodeFooter(bytes: Uint8Array, fileBytes: number, path: string)
   }
   if (footer.fileBytes !== fileBytes) {
     const code = footer.fileBytes > fileBytes ? 'DRIFT_CORRUPT_TRUNCATED' : 'DRIFT_CORRUPT_BOUNDS'
-    throw new StorageError(code, `${path} has ${fileBytes} bytes, its footer says ${footer.fileBytes}`, { path, offset })
+    throw new StorageError(code, `${path} has ${fileBytes} bytes, its footer says ${footer.fileBytes}`, {
+      path,
+      offset,
+    })
   }
   if (
     footer.tocOffset < HEADER_BYTES ||

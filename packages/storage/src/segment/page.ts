@@ -76,7 +76,13 @@ export function pageFault(page: Uint8Array, values: number): string | undefined 
 }
 
 /** Values first .. first + count - 1 of a page without fault, bit for bit, to `into` at `at`. */
-export function decodeValues(page: Uint8Array, first: number, count: number, into: Float32Array, at: number): void {
+export function decodeValues(
+  page: Uint8Array,
+  first: number,
+  count: number,
+  into: Float32Array,
+  at: number,
+): void {
   const from = PAGE_HEADER_BYTES + first * 4
   const target = new Uint8Array(into.buffer, into.byteOffset + at * 4, count * 4)
   target.set(page.subarray(from, from + count * 4))

@@ -131,7 +131,10 @@ export class SectionReader {
     const bytes = this.section(kind | INDEX_BIT)
     const pages = decodePageIndex(bytes, entry, this.path)
     const seed = pageSeed(this.#uuid, kind | INDEX_BIT, 0)
-    this.#check(bytes, seed, entry.crc, `page index of section ${kind}`, { offset: entry.offset, section: kind })
+    this.#check(bytes, seed, entry.crc, `page index of section ${kind}`, {
+      offset: entry.offset,
+      section: kind,
+    })
     this.#indexes.set(kind, pages)
     return pages
   }
@@ -140,7 +143,12 @@ export class SectionReader {
    * Pages first .. first + count - 1, checked, with their padding, in order. The bytes are valid during the call of `visit` only: runs of
    * pages are read into one buffer.
    */
-  readPages(kind: number, first: number, count: number, visit: (bytes: Uint8Array, page: number) => void): void {
+  readPages(
+    kind: number,
+    first: number,
+    count: number,
+    visit: (bytes: Uint8Array, page: number) => void,
+  ): void {
     const pages = this.pages(kind)
     const entry = this.entry(kind)
     const startOf = (page: number) => pages[page]?.start ?? entry.storedBytes

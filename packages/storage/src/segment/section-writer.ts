@@ -12,8 +12,8 @@ import {
   encodeHeader,
   encodePageIndex,
   encodeToc,
-  FOOTER_BYTES,
   type FileHeader,
+  FOOTER_BYTES,
   footerCrc,
   INDEX_BIT,
   PAGE_INDEX_ENTRY_BYTES,
@@ -154,7 +154,9 @@ export class SectionWriter {
     }
   }
 
-  #entry(spec: SectionSpec): Pick<TocEntry, 'kind' | 'critical' | 'codec' | 'offset' | 'items' | 'understood'> {
+  #entry(
+    spec: SectionSpec,
+  ): Pick<TocEntry, 'kind' | 'critical' | 'codec' | 'offset' | 'items' | 'understood'> {
     const { kind, critical = true, items } = spec
     return { kind, critical, codec: 0, offset: this.#offset, items, understood: true }
   }
