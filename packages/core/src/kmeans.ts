@@ -4,7 +4,7 @@
  * to the nearest of them. Means are summed in double precision. Rows must be finite.
  */
 import { Clusters, normaliseAll } from './clusters.js'
-import { CoreError } from './errors.js'
+import { CoreError, type CoreErrorCode } from './errors.js'
 import { sample, seedCentroids } from './kmeans-seeding.js'
 import { seededRandom } from './random.js'
 
@@ -191,6 +191,6 @@ function concatenate(vectors: readonly Float32Array[], dim: number): Float32Arra
   return all
 }
 
-function badOption(code: string, name: string, value: number, expected: string): CoreError {
+function badOption(code: CoreErrorCode, name: string, value: number, expected: string): CoreError {
   return new CoreError(code, `${name} is ${value}, expected ${expected}`, { [name]: value })
 }
