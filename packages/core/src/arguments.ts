@@ -45,7 +45,9 @@ export function requireShape(options: VectorIndexOptions): IndexShape {
   const { dim, metric, bucketRows = 25, M = 16, efConstruction = 200, seed = 1 } = options
   requireInteger('DRIFT_DIMENSION', 'dim', dim, 1, MAX_DIM)
   if (metric !== 'l2' && metric !== 'cosine' && metric !== 'ip') {
-    throw new CoreError('DRIFT_METRIC', `metric is ${String(metric)}, expected 'l2', 'cosine' or 'ip'`, { metric })
+    throw new CoreError('DRIFT_METRIC', `metric is ${String(metric)}, expected 'l2', 'cosine' or 'ip'`, {
+      metric,
+    })
   }
   const memtableRows =
     options.memtableRows ?? Math.min(32_768, Math.max(1024, Math.floor(DEFAULT_MEMTABLE_BYTES / (4 * dim))))
@@ -63,7 +65,12 @@ export interface Batch {
   readonly sources: Uint32Array
 }
 
-export function requireBatch(shape: IndexShape, table: IdTable, ids: readonly Id[], vectors: Float32Array): Batch {
+export function requireBatch(
+  shape: IndexShape,
+  table: IdTable,
+  ids: readonly Id[],
+  vectors: Float32Array,
+): Batch {
   if (!Array.isArray(ids)) throw new CoreError('DRIFT_ID', `ids is ${typeof ids}, expected an array`)
   if (ids.length === 0) throw new CoreError('DRIFT_EMPTY_BATCH', 'the batch has no ids')
   requireVectors(shape, vectors, ids.length)
@@ -106,14 +113,24 @@ export function requireWidth({ k, probes, ef }: SearchOptions, queries = 1): Sea
   return { k, probes, ef }
 }
 
-export function requireInteger(code: `DRIFT_${string}`, name: string, value: number, least: number, most: number): void {
+export function requireInteger(
+  code: `DRIFT_${string}`,
+  name: string,
+  value: number,
+  least: number,
+  most: number,
+): void {
   if (Number.isInteger(value) && value >= least && value <= most) return
-  throw new CoreError(code, `${name} is ${String(value)}, expected an integer of ${least}..${most}`, { [name]: value })
+  throw new CoreError(code, `${name} is ${String(value)}, expected an integer of ${least}..${most}`, {
+    [name]: value,
+  })
 }
 
 function requireDirection(vectors: Float32Array, dim: number, row: number): void {
   for (let i = row * dim; i < (row + 1) * dim; i++) if (vectors[i] !== 0) return
-  throw new CoreError('DRIFT_ZERO_VECTOR', `vector ${row} is all zeros and has no direction for cosine`, { row })
+  throw new CoreError('DRIFT_ZERO_VECTOR', `vector ${row} is all zeros and has no direction for cosine`, {
+    row,
+  })
 }
 
 function distinct(ids: readonly Id[]): Batch {

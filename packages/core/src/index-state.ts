@@ -159,7 +159,10 @@ export class IndexState {
     const release = this.pins.open()
     const { store, directory, router, memtables, unassigned, shape } = this
     const { bucketRows } = shape
-    return { snapshot: this.#copies.take({ store, directory, router, memtables, unassigned, bucketRows }), release }
+    return {
+      snapshot: this.#copies.take({ store, directory, router, memtables, unassigned, bucketRows }),
+      release,
+    }
   }
 
   #take(ids: readonly Id[], vectors: Float32Array, sources: Uint32Array): Uint32Array {
@@ -184,7 +187,10 @@ export class IndexState {
 
   #settle(appended: Appended): void {
     if (this.#pending.delete(appended)) return
-    throw new CoreError('DRIFT_APPENDED', 'the rows were already published or abandoned, or belong to another index')
+    throw new CoreError(
+      'DRIFT_APPENDED',
+      'the rows were already published or abandoned, or belong to another index',
+    )
   }
 
   #enliven(rows: Uint32Array, ids: readonly Id[]): number {

@@ -6,6 +6,14 @@ export { CoreError } from './errors.js'
 export { decodeId, encodeId, type Id } from './id.js'
 export { IdTable } from './id-table.js'
 export type { Appended } from './index-state.js'
+export {
+  type HierarchicalKmeansOptions,
+  hierarchicalKmeans,
+  type Kmeans,
+  type KmeansOptions,
+  kmeans,
+  type Partition,
+} from './kmeans.js'
 export type { MaintenanceOptions } from './maintenance/assign.js'
 export type { Memtable } from './memtable.js'
 export { type Metric, prepare, publicDistance, score, validateVectors } from './metric.js'

@@ -165,10 +165,14 @@ export class RowStore implements RowViews {
   #reserve(rows: number): void {
     if (rows <= this.capacity) return
     if (rows > this.#maxRows) {
-      throw new CoreError('DRIFT_FULL', `${rows} rows of dimension ${this.dim} exceed the ${this.#maxRows} that a slab holds`, {
-        rows,
-        limit: this.#maxRows,
-      })
+      throw new CoreError(
+        'DRIFT_FULL',
+        `${rows} rows of dimension ${this.dim} exceed the ${this.#maxRows} that a slab holds`,
+        {
+          rows,
+          limit: this.#maxRows,
+        },
+      )
     }
     const capacity = Math.min(this.#maxRows, Math.max(FIRST_ROWS, ceil32(rows), 2 * this.capacity))
     try {
@@ -179,7 +183,12 @@ export class RowStore implements RowViews {
       this.home = grown(this.home, new Uint32Array(capacity))
       this.#state = grown(this.#state, new Uint8Array(capacity))
     } catch (cause) {
-      throw new CoreError('DRIFT_FULL', `no memory for ${capacity} rows of dimension ${this.dim}`, { rows: capacity }, { cause })
+      throw new CoreError(
+        'DRIFT_FULL',
+        `no memory for ${capacity} rows of dimension ${this.dim}`,
+        { rows: capacity },
+        { cause },
+      )
     }
     this.vectors = new Float32Array(this.slabs.vectors, 0, capacity * this.dim)
     this.codes = new Uint8Array(this.slabs.codes, 0, capacity * this.dim)

@@ -23,7 +23,7 @@ import { type Metric, prepare, publicDistance } from './metric.js'
 import type { IndexPool } from './pool/pool.js'
 import { searchMany, searchOne } from './search/fan-out.js'
 import { Scratch } from './search/scratch.js'
-import { searchExactly, searchView } from './search/search.js'
+import { searchView } from './search/search.js'
 
 /** The nearest rows, nearest first. */
 export interface SearchResult {
@@ -199,7 +199,10 @@ export class VectorIndex {
     return this.#maintain(options, async (state, job) => {
       if (memtable.dropped) return
       if (!state.frozen.includes(memtable)) {
-        throw new CoreError('DRIFT_MEMTABLE', 'flush takes a frozen memtable of this index: call rotate() first')
+        throw new CoreError(
+          'DRIFT_MEMTABLE',
+          'flush takes a frozen memtable of this index: call rotate() first',
+        )
       }
       await assignAll(state, memtable, job)
       state.drop(memtable)
@@ -305,7 +308,8 @@ export class VectorIndex {
 
   stats(): IndexStats {
     const { store, directory, router, memtables, unassigned } = this.#open()
-    const sum = (of: (memtable: Memtable) => number) => memtables.reduce((total, memtable) => total + of(memtable), 0)
+    const sum = (of: (memtable: Memtable) => number) =>
+      memtables.reduce((total, memtable) => total + of(memtable), 0)
     return {
       rows: store.liveRows,
       deadRows: store.rows - store.liveRows - store.freeRows,

@@ -5,42 +5,44 @@
  */
 import { BLOCK_ENTRIES, type Chains, NONE } from './extent.js'
 
+/** Where rows are collected; grows on demand and keeps its contents. */
+export interface RowRoom {
+  readonly rows: Uint32Array
+  /** @returns `rows`, now at least `count` long. */
+  reserveRows(count: number): Uint32Array
+}
+
 /**
- * Append the rows that count to out[at ...].
+ * Append the rows that count to room.rows[at ...].
  *
  * @param home - undefined for a reader of a pinned view: rows that moved since are still met through the pinned chain,
  *   and a stale entry names a row that is live anyway.
  * @param rowLimit - entries from here on are newer than the view.
- * @returns the new end of `out`, which has room for every entry of the chain.
+ * @returns the new end.
  */
 export function rowsOfChain(
-  chains: Chains,
+  { entries, next }: Chains,
   head: number,
   live: Uint32Array,
   home: Uint32Array | undefined,
   bucket: number,
   rowLimit: number,
-  out: Uint32Array,
+  room: RowRoom,
   at: number,
 ): number {
-  const { entries, next } = chains
+  let out = room.rows
+  let end = at
   // NONE ends the chain, and so does a block appended after a worker attached to the slab.
   for (let block = head; block < next.length; block = next[block]!) {
+    if (end + BLOCK_ENTRIES > out.length) out = room.reserveRows(end + BLOCK_ENTRIES)
     const first = block * BLOCK_ENTRIES
     for (let i = first; i < first + BLOCK_ENTRIES; i++) {
       const row = entries[i]!
-      if (row === NONE) return at
+      if (row === NONE) return end
       if (row >= rowLimit || ((live[row >>> 5]! >>> (row & 31)) & 1) === 0) continue
       if (home !== undefined && home[row] !== bucket) continue
-      out[at++] = row
+      out[end++] = row
     }
   }
-  return at
-}
-
-/** Entries of the chain, counting or not, rounded up to blocks: the room that `rowsOfChain` may need. */
-export function roomOfChain(chains: Chains, head: number): number {
-  let room = 0
-  for (let block = head; block < chains.next.length; block = chains.next[block]!) room += BLOCK_ENTRIES
-  return room
+  return end
 }

@@ -4,7 +4,7 @@
  * Rewriting replaces the chain as a whole; `retire` decides when the old blocks are free.
  */
 import type { RowStore } from '../row-store.js'
-import { roomOfChain, rowsOfChain } from './bucket.js'
+import { type RowRoom, rowsOfChain } from './bucket.js'
 import { BLOCK_ENTRIES, Extents, NONE } from './extent.js'
 
 /** A bucket with this share of dead entries is rewritten: rewriting n entries then costs each of 0.3 n deaths about 3 entries. */
@@ -21,10 +21,10 @@ export class Directory {
   version = 0
   readonly #rows: RowStore
   readonly #retire: (free: () => void) => void
+  readonly #room: RowRoom = growingRoom()
   #tails: Uint32Array
   #entries: Uint32Array
   #live: Uint32Array
-  #scratch: Uint32Array
 
   constructor(rows: RowStore, retire: (free: () => void) => void) {
     this.#rows = rows
@@ -33,7 +33,6 @@ export class Directory {
     this.#tails = new Uint32Array(0)
     this.#entries = new Uint32Array(0)
     this.#live = new Uint32Array(0)
-    this.#scratch = new Uint32Array(4 * BLOCK_ENTRIES)
   }
 
   /** An empty bucket. @returns its number. */
@@ -74,7 +73,8 @@ export class Directory {
   /** A row whose home is this bucket died. */
   lost(bucket: number): void {
     this.#live[bucket]!--
-    if (this.#entries[bucket]! - this.#live[bucket]! >= BLOCK_ENTRIES && this.#isStale(bucket)) this.compact(bucket)
+    if (this.#entries[bucket]! - this.#live[bucket]! >= BLOCK_ENTRIES && this.#isStale(bucket))
+      this.compact(bucket)
   }
 
   /** Rows of the bucket that count. */
@@ -85,11 +85,10 @@ export class Directory {
   /** Those rows, ascending, each once. A copy. */
   rowsOf(bucket: number): Uint32Array {
     const rows = this.#rows
+    const room = this.#room
     const head = this.heads[bucket]!
-    const room = roomOfChain(this.extents, head)
-    if (room > this.#scratch.length) this.#scratch = new Uint32Array(2 * room)
-    const found = rowsOfChain(this.extents, head, rows.live, rows.home, bucket, rows.rows, this.#scratch, 0)
-    const sorted = this.#scratch.slice(0, found).sort()
+    const found = rowsOfChain(this.extents, head, rows.live, rows.home, bucket, rows.rows, room, 0)
+    const sorted = room.rows.slice(0, found).sort()
     let count = 0
     for (let i = 0; i < found; i++) if (i === 0 || sorted[i] !== sorted[i - 1]) sorted[count++] = sorted[i]!
     return sorted.subarray(0, count)
@@ -126,6 +125,19 @@ export class Directory {
     this.#tails = grown(this.#tails, capacity)
     this.#entries = grown(this.#entries, capacity)
     this.#live = grown(this.#live, capacity)
+  }
+}
+
+function growingRoom(): RowRoom {
+  let rows: Uint32Array = new Uint32Array(4 * BLOCK_ENTRIES)
+  return {
+    get rows() {
+      return rows
+    },
+    reserveRows(count) {
+      if (count > rows.length) rows = grown(rows, 2 * count)
+      return rows
+    },
   }
 }
 

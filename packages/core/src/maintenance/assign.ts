@@ -45,7 +45,8 @@ export async function assignRows(
   const { snapshot, release } = state.pin()
   try {
     const slices = new Slices(job.check)
-    const known = homes ?? (state.router.count === 0 ? await partitionRows(state, snapshot, rows, job) : undefined)
+    const known =
+      homes ?? (state.router.count === 0 ? await partitionRows(state, snapshot, rows, job) : undefined)
     const touched = new Set<number>()
     if (known !== undefined) await placeRows(state, rows, known, touched, slices, job)
     else if (job.pool !== undefined) await routeInPool(state, rows, touched, job.pool, job)

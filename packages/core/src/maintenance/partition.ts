@@ -29,7 +29,13 @@ export async function partitionRows(
   const { seed } = shape
   const { centroids, assignment } =
     job.pool === undefined
-      ? hierarchicalKmeans(store.vectors, shape.dim, { targetRows, seed, spherical, index: sample })
+      ? hierarchicalKmeans(store.vectors, shape.dim, {
+          targetRows,
+          seed,
+          spherical,
+          index: sample,
+          signal: { throwIfAborted: job.check },
+        })
       : (
           await job.pool.runAll(
             [{ kind: 'partition', snapshot, rows: sample, targetRows, seed, spherical }],

@@ -28,7 +28,11 @@ export class IndexPool {
 
   constructor({ threads }: IndexPoolOptions) {
     if (!Number.isInteger(threads) || threads < 0 || threads > MAX_THREADS) {
-      throw new CoreError('DRIFT_THREADS', `threads is ${threads}, expected an integer of 0..${MAX_THREADS}`, { threads })
+      throw new CoreError(
+        'DRIFT_THREADS',
+        `threads is ${threads}, expected an integer of 0..${MAX_THREADS}`,
+        { threads },
+      )
     }
     this.threads = threads
     if (threads === 0) return
@@ -101,7 +105,10 @@ export class IndexPool {
 /** The built worker: `dist` has the shape of `src`, and a thread cannot load TypeScript. */
 function workerUrl(): URL {
   const here = import.meta.url
-  return new URL(here.endsWith('.ts') ? here.replace(/\/src\/pool\/[^/]*$/, '/dist/pool/worker.js') : './worker.js', here)
+  return new URL(
+    here.endsWith('.ts') ? here.replace(/\/src\/pool\/[^/]*$/, '/dist/pool/worker.js') : './worker.js',
+    here,
+  )
 }
 
 function closed(): CoreError {
@@ -111,7 +118,12 @@ function closed(): CoreError {
 function failure(cause: unknown): CoreError {
   const message = cause instanceof Error ? cause.message : String(cause)
   if (message.includes('queue')) {
-    return new CoreError('DRIFT_BUSY', `more than ${MAX_QUEUE} tasks wait for the pool`, { maxQueue: MAX_QUEUE }, { cause })
+    return new CoreError(
+      'DRIFT_BUSY',
+      `more than ${MAX_QUEUE} tasks wait for the pool`,
+      { maxQueue: MAX_QUEUE },
+      { cause },
+    )
   }
   return new CoreError('DRIFT_WORKER', `a worker failed: ${message}`, {}, { cause })
 }

@@ -4,7 +4,14 @@
  */
 import { hierarchicalKmeans } from '../kmeans.js'
 import { nearestBuckets } from '../router/assign.js'
-import { emptySlice, type FoundSlice, type Share, SLICE_QUERIES, scanShare, searchSlice } from '../search/batch.js'
+import {
+  emptySlice,
+  type FoundSlice,
+  type Share,
+  SLICE_QUERIES,
+  scanShare,
+  searchSlice,
+} from '../search/batch.js'
 import { Scratch } from '../search/scratch.js'
 import { attach, type Snapshot } from '../search/snapshot.js'
 
@@ -119,10 +126,12 @@ function routeTask({ snapshot, rows }: RouteTask, cancel: Int32Array): Uint32Arr
 function partitionTask(task: PartitionTask, cancel: Int32Array): Partition {
   const { rows, targetRows, seed, spherical } = task
   const { dim, rows: store } = attach(task.snapshot)
-  const onProgress = () => {
-    if (Atomics.load(cancel, 0) !== 0) throw new Error('the partition was cancelled')
+  const signal = {
+    throwIfAborted() {
+      if (Atomics.load(cancel, 0) !== 0) throw new Error('the partition was cancelled')
+    },
   }
-  const options = { targetRows, seed, spherical, index: rows, onProgress }
+  const options = { targetRows, seed, spherical, index: rows, signal }
   const { centroids, assignment } = hierarchicalKmeans(store.vectors, dim, options)
   return { centroids, assignment }
 }

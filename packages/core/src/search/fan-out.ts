@@ -126,7 +126,13 @@ function shareTasks(
   const perTask = Math.ceil(rowCount / threads)
   const tasks: ScanTask[] = []
   for (let first = 0; first < rowCount; first += perTask) {
-    tasks.push({ kind: 'scan', snapshot, query, rows: rows.slice(first, Math.min(rowCount, first + perTask)), k })
+    tasks.push({
+      kind: 'scan',
+      snapshot,
+      query,
+      rows: rows.slice(first, Math.min(rowCount, first + perTask)),
+      k,
+    })
   }
   return tasks
 }

@@ -2,18 +2,18 @@
  * The memory that one thread's searches work in: grown on demand, never shrunk, so a query allocates only its result.
  * Rule: contents mean nothing between calls; a search reads only what it wrote. One scratch serves one search at a time.
  */
-export class Scratch {
+import type { RowRoom } from '../bucket/bucket.js'
+
+export class Scratch implements RowRoom {
   /** The prepared query, its SQ8 codes and factors. */
   readonly query: Float32Array
   readonly codes: Int8Array
   readonly codeFactors: Float32Array = new Float32Array(3)
 
-  /** Routing: distances of all centroids; candidates; the chosen buckets. */
+  /** Routing: distances of all centroids; the chosen buckets. */
   centroidDistances: Float32Array = new Float32Array(0)
   routes: Uint32Array = new Uint32Array(0)
-  routePositions: Uint32Array = new Uint32Array(0)
   routeDistances: Float32Array = new Float32Array(0)
-  probes: Uint32Array = new Uint32Array(0)
 
   /** Rows to scan, how many, and their estimated distances. */
   rowCount = 0
@@ -67,14 +67,13 @@ export class Scratch {
     this.graphDistances = new Float32Array(this.graphRows.length)
   }
 
-  reserveRoutes(centroids: number, candidates: number): void {
-    if (centroids > this.centroidDistances.length) this.centroidDistances = new Float32Array(roomFor(centroids))
-    if (candidates <= this.routes.length) return
-    const room = roomFor(candidates)
+  reserveRoutes(centroids: number, routes: number): void {
+    if (centroids > this.centroidDistances.length)
+      this.centroidDistances = new Float32Array(roomFor(centroids))
+    if (routes <= this.routes.length) return
+    const room = roomFor(routes)
     this.routes = new Uint32Array(room)
-    this.routePositions = new Uint32Array(room)
     this.routeDistances = new Float32Array(room)
-    this.probes = new Uint32Array(room)
   }
 }
 

@@ -4,7 +4,7 @@
  * Equal distances are ordered by row number.
  */
 import { kernels } from '@drift/native'
-import { roomOfChain, rowsOfChain } from '../bucket/bucket.js'
+import { rowsOfChain } from '../bucket/bucket.js'
 import { NONE } from '../bucket/extent.js'
 import type { MemtableViews } from '../memtable.js'
 import { route } from '../router/router.js'
@@ -33,7 +33,8 @@ export function searchView(
   at = 0,
 ): number {
   const k = Math.min(width.k, view.liveRows)
-  if (width.probes === Number.POSITIVE_INFINITY) return searchExactly(view, k, scratch, outRows, outDistances, at)
+  if (width.probes === Number.POSITIVE_INFINITY)
+    return searchExactly(view, k, scratch, outRows, outDistances, at)
   gatherRows(view, width, scratch)
   const written = rankRows(view, k, scratch, outRows, outDistances, at)
   // Fewer than k only when the probed buckets hold too few rows; asked without `probes`, k rows are owed.
@@ -52,7 +53,7 @@ export function gatherRows(view: SearchView, width: SearchWidth, scratch: Scratc
   kernels.sq8Query(scratch.query, scratch.codes, scratch.codeFactors)
   scratch.scannedRows = 0
   scratch.scannedBuckets = 0
-  if (view.liveRows <= SCAN_ALL_ROWS) {
+  if (width.probes === undefined && view.liveRows <= SCAN_ALL_ROWS) {
     gatherEverything(view, scratch)
     return
   }
@@ -157,14 +158,11 @@ function rowsOfBuckets(view: SearchView, probes: number, scratch: Scratch, at: n
   const { live } = view.rows
   if (router.count === 0) return at
   const all = probes >= router.count
-  const chosen = all ? router.count : route(router, view.metric, scratch.query, probes, scratch)
+  const chosen = all ? router.count : route(router, view.metric, probes, scratch)
   let count = at
   for (let i = 0; i < chosen; i++) {
-    const bucket = all ? i : scratch.probes[i]!
-    const head = heads[bucket]!
-    if (head === NONE) continue
-    const out = scratch.reserveRows(count + roomOfChain(chains, head))
-    count = rowsOfChain(chains, head, live, home, bucket, rowLimit, out, count)
+    const bucket = all ? i : scratch.routes[i]!
+    count = rowsOfChain(chains, heads[bucket]!, live, home, bucket, rowLimit, scratch, count)
   }
   scratch.scannedBuckets += chosen
   return count
@@ -204,7 +202,17 @@ function gatherEverything(view: SearchView, scratch: Scratch): void {
 export function estimate(view: SearchView, count: number, best: number, scratch: Scratch): number {
   const { codes, factors } = view.rows
   const { rows, estimates, positions, ordered, codeFactors } = scratch
-  kernels.sq8DistancesGather(view.metric, scratch.codes, codeFactors, codes, factors, view.dim, rows, count, estimates)
+  kernels.sq8DistancesGather(
+    view.metric,
+    scratch.codes,
+    codeFactors,
+    codes,
+    factors,
+    view.dim,
+    rows,
+    count,
+    estimates,
+  )
   return kernels.topK(estimates, count, best, positions, ordered)
 }
 
