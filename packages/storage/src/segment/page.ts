@@ -55,23 +55,32 @@ function encodeRawHeader(page: Uint8Array, values: number): void {
   view.setUint32(PAGE_BLOCKS, Math.ceil(values / BLOCK_VALUES), true)
 }
 
+export interface PageFault {
+  /** A codec of a later version is no damage. */
+  readonly code: 'DRIFT_CORRUPT_DECODE' | 'DRIFT_FORMAT_FEATURE'
+  readonly what: string
+}
+
 /** Why the page cannot be decoded to `values` values, or undefined when it can. */
-export function pageFault(page: Uint8Array, values: number): string | undefined {
-  if (page.length < PAGE_HEADER_BYTES) return `has ${page.length} bytes, less than a header`
+export function pageFault(page: Uint8Array, values: number): PageFault | undefined {
+  const fault = (what: string): PageFault => ({ code: 'DRIFT_CORRUPT_DECODE', what })
+  if (page.length < PAGE_HEADER_BYTES) return fault(`has ${page.length} bytes, less than a header`)
   const view = viewOf(page)
   const codec = view.getUint8(PAGE_CODEC)
-  if (codec !== CODEC_RAW) return `has codec ${codec}`
-  if (view.getUint8(PAGE_ELEMENT) !== ELEMENT_F32) return `has element type ${view.getUint8(PAGE_ELEMENT)}`
-  if (view.getUint32(PAGE_VALUES, true) !== values) {
-    return `has ${view.getUint32(PAGE_VALUES, true)} values, expected ${values}`
+  const element = view.getUint8(PAGE_ELEMENT)
+  if (codec !== CODEC_RAW || element !== ELEMENT_F32) {
+    return { code: 'DRIFT_FORMAT_FEATURE', what: `has codec ${codec} and element type ${element}` }
   }
+  const stored = view.getUint32(PAGE_VALUES, true)
+  if (stored !== values) return fault(`has ${stored} values, expected ${values}`)
   const plain =
     view.getUint8(PAGE_WORD_BITS) === RAW_WORD_BITS &&
     view.getUint32(PAGE_BLOCKS, true) === Math.ceil(values / BLOCK_VALUES) &&
     page.subarray(PAGE_RIGHT_BITS, PAGE_VALUES).every(byte => byte === 0) &&
     page.subarray(PAGE_BASE, PAGE_HEADER_BYTES).every(byte => byte === 0)
-  if (!plain) return 'has codec fields that RAW has no use for'
-  if (PAGE_HEADER_BYTES + values * 4 > page.length) return `has ${page.length} bytes for ${values} values`
+  if (!plain) return fault('has codec fields that RAW has no use for')
+  if (PAGE_HEADER_BYTES + values * 4 > page.length)
+    return fault(`has ${page.length} bytes for ${values} values`)
   return undefined
 }
 

@@ -29,6 +29,8 @@ export class SegmentReader {
   readonly rows: number
   readonly dim: number
   readonly metric: Metric
+  /** Whether every vector has length 1. */
+  readonly normalised: boolean
   readonly stats: Stats
   /** As it was written; owned by the reader. */
   readonly quantizer: Uint8Array
@@ -68,6 +70,7 @@ export class SegmentReader {
     const { metric } = file.header
     if (metric === undefined || this.dim === 0) throw file.bad('is a segment without metric or dimension', {})
     this.metric = metric
+    this.normalised = file.header.normalised === true
     this.#checkEntry()
     this.#rowsPerPage = this.#checkCounts()
     const { id, blob } = this.#readQuantizer()
@@ -171,9 +174,10 @@ export class SegmentReader {
     const perPage = this.#rowsPerPage
     const items = Math.min(perPage, this.rows - page * perPage)
     const found = this.#file.pages(SectionKind.vectors)[page]!.items
-    const fault =
-      found === items ? pageFault(bytes, items * this.dim) : `has ${found} rows, expected ${items}`
-    if (fault !== undefined) throw this.#file.bad(fault, { section: SectionKind.vectors, page })
+    const where = { section: SectionKind.vectors, page }
+    if (found !== items) throw this.#file.bad(`has ${found} rows, expected ${items}`, where)
+    const fault = pageFault(bytes, items * this.dim)
+    if (fault !== undefined) throw this.#file.bad(fault.what, where, fault.code)
   }
 
   #readQuantizer(): { id: bigint; blob: Uint8Array } {

@@ -199,11 +199,14 @@ export class SectionReader {
   }
 
   /** The error for content that checksums accept and sense does not. */
-  bad(what: string, details: StorageErrorDetails, cause?: unknown): StorageError {
+  bad(
+    what: string,
+    details: StorageErrorDetails,
+    code: 'DRIFT_CORRUPT_DECODE' | 'DRIFT_FORMAT_FEATURE' = 'DRIFT_CORRUPT_DECODE',
+  ): StorageError {
     const section = details.section === undefined ? '' : ` section ${details.section}`
     const page = details.page === undefined ? '' : ` page ${details.page}`
-    const message = `${this.path}:${section}${page} ${what}`
-    return new StorageError('DRIFT_CORRUPT_DECODE', message, { path: this.path, ...details }, cause)
+    return new StorageError(code, `${this.path}:${section}${page} ${what}`, { path: this.path, ...details })
   }
 
   #expect(kind: FileKind, expected: FileEntry | undefined): void {

@@ -97,6 +97,16 @@ describe('a segment', () => {
     expect(entry.footerCrc).toBe(write(input).footerCrc)
   })
 
+  it('says whether its vectors are normalised', () => {
+    const normalised = [undefined, false, true].map(given => {
+      const input = segmentInput({ rows: 1, dim: 1 })
+      const reader = open(write(given === undefined ? input : { ...input, normalised: given }))
+      reader.close()
+      return reader.normalised
+    })
+    expect(normalised).toEqual([false, false, true])
+  })
+
   it('gives any range of rows, also into shared memory', () => {
     const input = segmentInput({ rows: 300, dim: 100 })
     const reader = open(write(input))
