@@ -4,7 +4,7 @@
  * Kernels are pure functions over memory that the caller owns. They allocate nothing that outlives the call, keep no
  * state and never touch files. "Distance" is smaller-is-nearer for every metric. A row is `dim` consecutive values of
  * a row-major matrix, addressed by its row number. No pointer needs alignment; outputs overlap no input.
- * The facade checks types and lengths and throws RangeError or TypeError; row numbers are checked against the matrix.
+ * Types, lengths and row numbers are checked first (NativeError DRIFT_KERNEL_ARGUMENT); nothing is touched when one is wrong.
  */
 
 /** `l2`: squared Euclidean distance. `ip`: minus the inner product (cosine is `ip` over unit vectors). */
@@ -124,9 +124,10 @@ export interface Kernels {
   hnswInsert(graph: Uint32Array, metric: KernelMetric, rows: Float32Array, dim: number, count: number): number
 
   /**
-   * The nearest live rows that a beam search of width ef finds. `live`: one bit per row number (word r >>> 5, bit r & 31); dead rows
-   * are walked through but not returned. outRow and outDistance hold at least min(ef, outRow.length) results, nearest first.
-   * @returns how many were written (at most outRow.length).
+   * The nearest live rows that a beam search of width ef finds. `live`: one bit per row number (word r >>> 5, bit r & 31);
+   * dead rows, and rows beyond the bits, are walked through but not returned. Results go to outRow and outDistance,
+   * nearest first.
+   * @returns how many were written: at most min(ef, outRow.length).
    */
   hnswSearch(
     graph: Uint32Array,

@@ -1,7 +1,20 @@
-// Prints which C++ compiler is on the PATH, or "none". An input of the build's cache key: a compiler that
-// appears later must lead to a new build.
+// Which C++ compiler is on the PATH. Run as a script it prints the compiler, or "none": an input of the build's cache
+// key, because a compiler that appears later must lead to a new build.
 import { spawnSync } from 'node:child_process'
+import { pathToFileURL } from 'node:url'
 
-const compiler = process.env.CXX ?? (process.platform === 'win32' ? 'cl' : 'c++')
-const { status, stdout } = spawnSync(compiler, ['--version'], { encoding: 'utf8' })
-console.log(status === 0 ? stdout.split('\n')[0] : 'none')
+/** First line of the compiler's version, or undefined when there is none. */
+export function compilerVersion() {
+  if (process.env.CXX) return versionOf(process.env.CXX)
+  // Visual Studio keeps its compiler off the PATH; node-gyp finds it by itself, or says that it did not.
+  if (process.platform === 'win32') return 'Visual Studio, found by node-gyp'
+  return versionOf('c++') ?? versionOf('g++')
+}
+
+function versionOf(command) {
+  const [file, ...flags] = command.split(' ')
+  const { status, stdout } = spawnSync(file, [...flags, '--version'], { encoding: 'utf8' })
+  return status === 0 ? stdout.split('\n')[0] : undefined
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) console.log(compilerVersion() ?? 'none')

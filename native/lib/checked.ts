@@ -1,0 +1,224 @@
+/**
+ * Argument checks in front of a set of kernels, the same for every variant: after them a kernel touches only memory
+ * that it was given. A wrong argument throws DRIFT_KERNEL_ARGUMENT before anything is read or written.
+ */
+import { NativeError } from './error.js'
+import { HNSW_CAPACITY, HNSW_LINKED, HNSW_ROWS, requireHnsw } from './hnsw.js'
+import type { KernelMetric, Kernels } from './kernels.js'
+
+/** Longest vector: keeps 255 * 127 * dim, the largest integer sum of SQ8, inside 31 bits. */
+export const MAX_DIMENSION = 65_535
+
+export function checked(kernels: Kernels): Kernels {
+  return {
+    variant: kernels.variant,
+
+    distances(metric, query, rows, dim, first, count, out) {
+      requireMetric(metric)
+      requireDim(dim)
+      requireFloats('query', query, dim)
+      requireCount('first', first)
+      requireCount('count', count)
+      requireFloats('rows', rows, (first + count) * dim)
+      requireFloats('out', out, count)
+      kernels.distances(metric, query, rows, dim, first, count, out)
+    },
+
+    distancesGather(metric, query, rows, dim, index, count, out) {
+      requireMetric(metric)
+      requireDim(dim)
+      requireFloats('query', query, dim)
+      requireFloats('rows', rows, 0)
+      requireIndex(index, count, Math.floor(rows.length / dim))
+      requireFloats('out', out, count)
+      kernels.distancesGather(metric, query, rows, dim, index, count, out)
+    },
+
+    nearest(rows, dim, index, count, centroids, k, outCentroid, outDistance) {
+      requireDim(dim)
+      requireFloats('rows', rows, 0)
+      requireIndex(index, count, Math.floor(rows.length / dim))
+      requireCount('k', k)
+      if (k === 0) throw wrong('k', '0', 'at least 1')
+      requireFloats('centroids', centroids, k * dim)
+      requireWords('outCentroid', outCentroid, count)
+      requireFloats('outDistance', outDistance, count)
+      kernels.nearest(rows, dim, index, count, centroids, k, outCentroid, outDistance)
+    },
+
+    sq8Encode(rows, dim, first, count, codes, factors) {
+      requireDim(dim)
+      requireCount('first', first)
+      requireCount('count', count)
+      requireFloats('rows', rows, (first + count) * dim)
+      requireBytes('codes', codes, (first + count) * dim)
+      requireFloats('factors', factors, (first + count) * 2)
+      kernels.sq8Encode(rows, dim, first, count, codes, factors)
+    },
+
+    sq8Query(query, out, outFactors) {
+      requireFloats('query', query, 1)
+      requireDim(query.length)
+      requireCodes('out', out, query.length)
+      requireFloats('outFactors', outFactors, 3)
+      kernels.sq8Query(query, out, outFactors)
+    },
+
+    sq8Distances(metric, query, queryFactors, codes, factors, dim, first, count, out) {
+      requireMetric(metric)
+      requireDim(dim)
+      requireCodes('query', query, dim)
+      requireFloats('queryFactors', queryFactors, 3)
+      requireCount('first', first)
+      requireCount('count', count)
+      requireBytes('codes', codes, (first + count) * dim)
+      requireFloats('factors', factors, (first + count) * 2)
+      requireFloats('out', out, count)
+      kernels.sq8Distances(metric, query, queryFactors, codes, factors, dim, first, count, out)
+    },
+
+    sq8DistancesGather(metric, query, queryFactors, codes, factors, dim, index, count, out) {
+      requireMetric(metric)
+      requireDim(dim)
+      requireCodes('query', query, dim)
+      requireFloats('queryFactors', queryFactors, 3)
+      requireBytes('codes', codes, 0)
+      requireFloats('factors', factors, 0)
+      requireIndex(index, count, Math.min(Math.floor(codes.length / dim), factors.length >>> 1))
+      requireFloats('out', out, count)
+      kernels.sq8DistancesGather(metric, query, queryFactors, codes, factors, dim, index, count, out)
+    },
+
+    topK(distances, count, k, outPosition, outDistance) {
+      requireCount('count', count)
+      requireCount('k', k)
+      requireFloats('distances', distances, count)
+      requireWords('outPosition', outPosition, Math.min(k, count))
+      requireFloats('outDistance', outDistance, Math.min(k, count))
+      return kernels.topK(distances, count, Math.min(k, count), outPosition, outDistance)
+    },
+
+    hnswInsert(graph, metric, rows, dim, count) {
+      requireMetric(metric)
+      requireDim(dim)
+      requireWords('graph', graph, 0)
+      requireHnsw(graph)
+      requireFloats('rows', rows, 0)
+      requireCount('count', count)
+      const linked = graph[HNSW_LINKED]!
+      const capacity = graph[HNSW_CAPACITY]!
+      if (linked + count > capacity) {
+        throw wrong('count', String(count), `at most the ${capacity - linked} nodes that are not linked yet`)
+      }
+      const rowCount = Math.floor(rows.length / dim)
+      requireRows('graph rows', graph, HNSW_ROWS + linked, HNSW_ROWS + linked + count, rowCount)
+      return kernels.hnswInsert(graph, metric, rows, dim, count)
+    },
+
+    hnswSearch(graph, metric, rows, dim, query, ef, live, outRow, outDistance) {
+      requireMetric(metric)
+      requireDim(dim)
+      requireWords('graph', graph, 0)
+      requireHnsw(graph)
+      requireFloats('rows', rows, 0)
+      requireFloats('query', query, dim)
+      requireCount('ef', ef)
+      if (ef === 0) throw wrong('ef', '0', 'at least 1')
+      requireWords('live', live, 0)
+      requireWords('outRow', outRow, 0)
+      requireFloats('outDistance', outDistance, outRow.length)
+      return kernels.hnswSearch(graph, metric, rows, dim, query, ef, live, outRow, outDistance)
+    },
+
+    crc32c(bytes, seed = 0) {
+      requireBytes('bytes', bytes, 0)
+      requireCount('seed', seed)
+      return kernels.crc32c(bytes, seed)
+    },
+
+    hash64(bytes, seed = 0n) {
+      requireBytes('bytes', bytes, 0)
+      if (typeof seed !== 'bigint' || seed < 0n || seed > 0xffff_ffff_ffff_ffffn) {
+        throw wrong('seed', String(seed), 'a bigint of 64 bits')
+      }
+      return kernels.hash64(bytes, seed)
+    },
+  }
+}
+
+function requireMetric(metric: KernelMetric): void {
+  if (metric !== 'l2' && metric !== 'ip') throw wrong('metric', String(metric), "'l2' or 'ip'")
+}
+
+function requireDim(dim: number): void {
+  if (Number.isInteger(dim) && dim >= 1 && dim <= MAX_DIMENSION) return
+  throw wrong('dim', String(dim), `1..${MAX_DIMENSION}`)
+}
+
+/** Counts, row numbers and seeds are u32: no array here is longer, and products with `dim` stay exact. */
+function requireCount(name: string, count: number): void {
+  if (typeof count === 'number' && count >>> 0 === count) return
+  throw wrong(name, String(count), 'an integer of 32 bits')
+}
+
+function requireIndex(index: Uint32Array, count: number, rowCount: number): void {
+  requireCount('count', count)
+  requireWords('index', index, count)
+  requireRows('index', index, 0, count, rowCount)
+}
+
+function requireRows(name: string, rows: Uint32Array, start: number, end: number, rowCount: number): void {
+  for (let j = start; j < end; j++) {
+    if (rows[j]! >= rowCount) {
+      throw wrong(`${name}[${j - start}]`, String(rows[j]), `a row below ${rowCount}`)
+    }
+  }
+}
+
+function requireFloats(name: string, view: Float32Array, length: number): void {
+  requireView(name, view, 'Float32Array', length, view instanceof Float32Array)
+}
+
+function requireWords(name: string, view: Uint32Array, length: number): void {
+  requireView(name, view, 'Uint32Array', length, view instanceof Uint32Array)
+}
+
+function requireCodes(name: string, view: Int8Array, length: number): void {
+  requireView(name, view, 'Int8Array', length, view instanceof Int8Array)
+}
+
+function requireBytes(name: string, view: Uint8Array, length: number): void {
+  requireView(name, view, 'Uint8Array', length, view instanceof Uint8Array)
+}
+
+/** `isInstance` is the fast answer; a view of another realm (vm, jsdom) still says its kind by tag. */
+function requireView(
+  name: string,
+  view: { readonly length: number },
+  kind: string,
+  length: number,
+  isInstance: boolean,
+): void {
+  if (!isInstance && kindOf(view) !== kind) throw wrong(name, describe(view), `a ${kind}`)
+  if (view.length < length) {
+    throw wrong(name, `a ${kind} of ${view.length} values`, `at least ${length} values`)
+  }
+}
+
+const kindOf: (value: unknown) => string | undefined = (() => {
+  const typedArray = Object.getPrototypeOf(Uint8Array.prototype)
+  const tag = Object.getOwnPropertyDescriptor(typedArray, Symbol.toStringTag)!.get!
+  return value => tag.call(value)
+})()
+
+function describe(value: unknown): string {
+  return kindOf(value) ?? (value === null ? 'null' : `a ${typeof value}`)
+}
+
+function wrong(argument: string, value: string, expected: string): NativeError {
+  return new NativeError('DRIFT_KERNEL_ARGUMENT', `${argument} is ${value}, expected ${expected}`, {
+    argument,
+    value,
+    expected,
+  })
+}

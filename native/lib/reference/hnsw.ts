@@ -1,0 +1,290 @@
+/**
+ * HNSW (Malkov and Yashunin 2016) over the memory of `allocateHnsw`: the insert is their algorithm 1 with the neighbour
+ * heuristic of algorithm 4, the search is algorithm 5. Distances compare smaller-is-nearer for both metrics.
+ * Publishing order: see lib/hnsw.ts.
+ */
+
+import { NativeError } from '../error.js'
+import {
+  HNSW_CAPACITY,
+  HNSW_EF_CONSTRUCTION,
+  HNSW_ENTRY,
+  HNSW_LINKED,
+  HNSW_M,
+  HNSW_ROWS,
+  HNSW_WORDS,
+} from '../hnsw.js'
+import type { KernelMetric } from '../kernels.js'
+import { distanceOf, type PairDistance } from './distance.js'
+import { clear, type Heap, makeHeap, pop, push, reserve } from './heap.js'
+
+export function hnswInsert(
+  graph: Uint32Array,
+  metric: KernelMetric,
+  rows: Float32Array,
+  dim: number,
+  count: number,
+): number {
+  const hnsw = attach(graph, metric, rows, dim)
+  const first = graph[HNSW_LINKED]!
+  for (let node = first; node < first + count; node++) link(hnsw, node)
+  return first + count
+}
+
+export function hnswSearch(
+  graph: Uint32Array,
+  metric: KernelMetric,
+  rows: Float32Array,
+  dim: number,
+  query: Float32Array,
+  ef: number,
+  live: Uint32Array,
+  outRow: Uint32Array,
+  outDistance: Float32Array,
+): number {
+  const hnsw = attach(graph, metric, rows, dim)
+  if (Atomics.load(graph, HNSW_LINKED) === 0) return 0
+  const target = { values: query, at: 0 }
+  const entry = graph[HNSW_ENTRY]!
+  const start = descend(hnsw, target, entry, levelOf(hnsw, entry), 0)
+  const found = searchLayer(hnsw, target, start, ef, 0, live)
+  while (found.size > outRow.length) pop(found)
+  const written = found.size
+  for (let j = written - 1; j >= 0; j--) {
+    outDistance[j] = -found.key[0]!
+    outRow[j] = rowOf(hnsw, pop(found))
+  }
+  return written
+}
+
+interface Hnsw {
+  readonly graph: Uint32Array
+  readonly capacity: number
+  readonly M: number
+  readonly rows: Float32Array
+  readonly dim: number
+  readonly distance: PairDistance
+}
+
+/** A vector that distances are taken to: `dim` values from `at`. */
+interface Target {
+  readonly values: Float32Array
+  readonly at: number
+}
+
+// Scratch of this thread, grown and never shrunk; its contents mean nothing between calls.
+let visited = new Uint32Array(0)
+let visit = 0
+const candidates = makeHeap()
+const results = makeHeap()
+const kept: number[] = []
+
+function attach(graph: Uint32Array, metric: KernelMetric, rows: Float32Array, dim: number): Hnsw {
+  const capacity = graph[HNSW_CAPACITY]!
+  if (visited.length < capacity) {
+    visited = new Uint32Array(capacity)
+    visit = 0
+  }
+  return { graph, capacity, M: graph[HNSW_M]!, rows, dim, distance: distanceOf(metric) }
+}
+
+function link(hnsw: Hnsw, node: number): void {
+  const { graph, M } = hnsw
+  const level = levelOf(hnsw, node)
+  if (node === 0) {
+    graph[HNSW_ENTRY] = 0
+    Atomics.store(graph, HNSW_LINKED, 1)
+    return
+  }
+  const target = targetOf(hnsw, node)
+  const entry = graph[HNSW_ENTRY]!
+  const top = levelOf(hnsw, entry)
+  let at = descend(hnsw, target, entry, top, level)
+  for (let layer = Math.min(level, top); layer >= 0; layer--) {
+    const found = searchLayer(hnsw, target, at, graph[HNSW_EF_CONSTRUCTION]!, layer)
+    const nearestFirst = drain(found)
+    at = nearestFirst[0]!.node
+    writeBlock(hnsw, blockOf(hnsw, node, layer), spread(hnsw, nearestFirst, M))
+  }
+  Atomics.store(graph, HNSW_LINKED, node + 1)
+  for (let layer = Math.min(level, top); layer >= 0; layer--) {
+    const block = blockOf(hnsw, node, layer)
+    for (let j = 1; j <= graph[block]!; j++) linkBack(hnsw, graph[block + j]!, node, layer)
+  }
+  if (level > top) Atomics.store(graph, HNSW_ENTRY, node)
+}
+
+/** Add `node` to the neighbours of `neighbour`; when there is no room, the heuristic decides who stays. */
+function linkBack(hnsw: Hnsw, neighbour: number, node: number, layer: number): void {
+  const { graph, M } = hnsw
+  const block = blockOf(hnsw, neighbour, layer)
+  const count = graph[block]!
+  const room = layer === 0 ? 2 * M : M
+  if (count < room) {
+    graph[block + 1 + count] = node
+    Atomics.store(graph, block, count + 1)
+    return
+  }
+  const target = targetOf(hnsw, neighbour)
+  const nearestFirst = [{ node, distance: distanceTo(hnsw, target, node) }]
+  for (let j = 1; j <= count; j++) {
+    const other = neighbourAt(hnsw, block + j)
+    nearestFirst.push({ node: other, distance: distanceTo(hnsw, target, other) })
+  }
+  nearestFirst.sort((a, b) => a.distance - b.distance)
+  writeBlock(hnsw, block, spread(hnsw, nearestFirst, room))
+}
+
+interface Found {
+  readonly node: number
+  readonly distance: number
+}
+
+/** Algorithm 4: a candidate stays when it is nearer to the target than to every one that stays already. */
+function spread(hnsw: Hnsw, nearestFirst: readonly Found[], room: number): readonly number[] {
+  kept.length = 0
+  for (const { node, distance } of nearestFirst) {
+    if (kept.length === room) break
+    const target = targetOf(hnsw, node)
+    if (kept.every(other => distanceTo(hnsw, target, other) >= distance)) kept.push(node)
+  }
+  return kept
+}
+
+/** Greedy walk on the layers `from` .. `to + 1`. */
+function descend(hnsw: Hnsw, target: Target, entry: number, from: number, to: number): number {
+  let at = entry
+  let distance = distanceTo(hnsw, target, at)
+  for (let layer = from; layer > to; layer--) {
+    for (let moved = true; moved; ) {
+      moved = false
+      const block = blockOf(hnsw, at, layer)
+      const count = countOf(hnsw, block, layer)
+      for (let j = 1; j <= count; j++) {
+        const next = neighbourAt(hnsw, block + j)
+        const nextDistance = distanceTo(hnsw, target, next)
+        if (nextDistance < distance) {
+          distance = nextDistance
+          at = next
+          moved = true
+        }
+      }
+    }
+  }
+  return at
+}
+
+/**
+ * Beam search of one layer (algorithm 2). @returns up to `ef` nodes in a heap whose top is the farthest (keys are
+ * negated distances), only those with a live row when `live` is given.
+ */
+function searchLayer(
+  hnsw: Hnsw,
+  target: Target,
+  entry: number,
+  ef: number,
+  layer: number,
+  live?: Uint32Array,
+): Heap {
+  nextVisit()
+  reserve(candidates, hnsw.capacity)
+  reserve(results, Math.min(ef, hnsw.capacity) + 1)
+  clear(candidates)
+  clear(results)
+  visited[entry] = visit
+  const entryDistance = distanceTo(hnsw, target, entry)
+  push(candidates, entryDistance, entry)
+  if (isLive(hnsw, live, entry)) push(results, -entryDistance, entry)
+  while (candidates.size > 0) {
+    if (results.size === ef && candidates.key[0]! > -results.key[0]!) break
+    const block = blockOf(hnsw, pop(candidates), layer)
+    const count = countOf(hnsw, block, layer)
+    for (let j = 1; j <= count; j++) {
+      const next = neighbourAt(hnsw, block + j)
+      if (visited[next] === visit) continue
+      visited[next] = visit
+      const distance = distanceTo(hnsw, target, next)
+      if (results.size === ef && !(distance < -results.key[0]!)) continue
+      push(candidates, distance, next)
+      if (!isLive(hnsw, live, next)) continue
+      push(results, -distance, next)
+      if (results.size > ef) pop(results)
+    }
+  }
+  return results
+}
+
+function drain(heap: Heap): Found[] {
+  const nearestFirst: Found[] = new Array(heap.size)
+  for (let j = heap.size - 1; j >= 0; j--) {
+    const distance = -heap.key[0]!
+    nearestFirst[j] = { distance, node: pop(heap) }
+  }
+  return nearestFirst
+}
+
+function nextVisit(): void {
+  if (visit === 0xffff_ffff) {
+    visited.fill(0)
+    visit = 0
+  }
+  visit++
+}
+
+function targetOf(hnsw: Hnsw, node: number): Target {
+  return { values: hnsw.rows, at: rowOf(hnsw, node) * hnsw.dim }
+}
+
+function distanceTo(hnsw: Hnsw, target: Target, node: number): number {
+  return hnsw.distance(target.values, target.at, hnsw.rows, rowOf(hnsw, node) * hnsw.dim, hnsw.dim)
+}
+
+function isLive(hnsw: Hnsw, live: Uint32Array | undefined, node: number): boolean {
+  if (live === undefined) return true
+  const row = rowOf(hnsw, node)
+  return ((live[row >>> 5]! >>> (row & 31)) & 1) === 1
+}
+
+function rowOf(hnsw: Hnsw, node: number): number {
+  const row = hnsw.graph[HNSW_ROWS + node]!
+  if ((row + 1) * hnsw.dim > hnsw.rows.length) damaged('row', row)
+  return row
+}
+
+function levelOf(hnsw: Hnsw, node: number): number {
+  const part = hnsw.graph[HNSW_ROWS + hnsw.capacity + node]!
+  return part === 0 ? 0 : hnsw.graph[part]!
+}
+
+/** Where the block of a node on a layer starts. */
+function blockOf(hnsw: Hnsw, node: number, layer: number): number {
+  const { graph, capacity, M } = hnsw
+  if (layer === 0) return HNSW_ROWS + 2 * capacity + node * (1 + 2 * M)
+  const part = graph[HNSW_ROWS + capacity + node]!
+  const block = part + 1 + (layer - 1) * (1 + M)
+  if (part === 0 || layer > graph[part]! || block + 1 + M > graph[HNSW_WORDS]!) damaged('layer', layer)
+  return block
+}
+
+function countOf(hnsw: Hnsw, block: number, layer: number): number {
+  const count = Atomics.load(hnsw.graph, block)
+  if (count > (layer === 0 ? 2 * hnsw.M : hnsw.M)) damaged('count', count)
+  return count
+}
+
+function neighbourAt(hnsw: Hnsw, at: number): number {
+  const node = hnsw.graph[at]!
+  if (node >= hnsw.capacity) damaged('neighbour', node)
+  return node
+}
+
+function writeBlock(hnsw: Hnsw, block: number, nodes: readonly number[]): void {
+  for (let j = 0; j < nodes.length; j++) hnsw.graph[block + 1 + j] = nodes[j]!
+  Atomics.store(hnsw.graph, block, nodes.length)
+}
+
+function damaged(what: string, value: number): never {
+  throw new NativeError('DRIFT_HNSW_LAYOUT', `the graph is damaged: ${what} ${value} is out of range`, {
+    [what]: value,
+  })
+}

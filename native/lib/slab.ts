@@ -1,0 +1,55 @@
+/// <reference lib="es2024.sharedmemory" />
+/**
+ * Slabs: shared memory that grows in place, so that views and threads that hold it stay valid.
+ * Make fixed-length views over a slab: a view with a length costs nothing, one that tracks the growing length makes
+ * every access about ten times slower in JavaScript.
+ */
+import { NativeError } from './error.js'
+
+/** V8 allows no growable SharedArrayBuffer above 4 GiB; the last page is left out so that byte offsets fit in a u32. */
+export const MAX_SLAB_BYTES: number = 4 * 1024 ** 3 - 65_536
+
+/** Address space for `maxBytes` is reserved at once, memory is used as it is touched. New bytes are zero. */
+export function allocateSlab(bytes: number, maxBytes: number = bytes): SharedArrayBuffer {
+  if (!isSize(bytes) || !isSize(maxBytes) || bytes > maxBytes) {
+    throw new NativeError(
+      'DRIFT_SLAB_SIZE',
+      `a slab of ${bytes} bytes, growing to ${maxBytes}, is not within 0 <= bytes <= maxBytes <= ${MAX_SLAB_BYTES}`,
+      { bytes, maxBytes },
+    )
+  }
+  return reserve(bytes, maxBytes)
+}
+
+/** Grow in place to `bytes`; a slab that is as large already stays. Doubling is the caller's business. */
+export function growSlab(slab: SharedArrayBuffer, bytes: number): void {
+  if (!isSize(bytes) || bytes > slab.maxByteLength) {
+    throw new NativeError(
+      'DRIFT_SLAB_SIZE',
+      `a slab that may grow to ${slab.maxByteLength} bytes cannot grow to ${bytes}`,
+      { bytes, maxBytes: slab.maxByteLength },
+    )
+  }
+  if (bytes <= slab.byteLength) return
+  try {
+    slab.grow(bytes)
+  } catch (cause) {
+    throw outOfMemory(bytes, cause)
+  }
+}
+
+function reserve(bytes: number, maxBytes: number): SharedArrayBuffer {
+  try {
+    return new SharedArrayBuffer(bytes, { maxByteLength: maxBytes })
+  } catch (cause) {
+    throw outOfMemory(maxBytes, cause)
+  }
+}
+
+function outOfMemory(bytes: number, cause: unknown): NativeError {
+  return new NativeError('DRIFT_OUT_OF_MEMORY', `no memory for a slab of ${bytes} bytes`, { bytes }, cause)
+}
+
+function isSize(bytes: number): boolean {
+  return Number.isSafeInteger(bytes) && bytes >= 0 && bytes <= MAX_SLAB_BYTES
+}

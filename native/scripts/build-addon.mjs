@@ -1,0 +1,80 @@
+// Builds the addon for the Node that runs this script into prebuilds/<platform>-<arch>/drift-<abi>.node.
+// Without a compiler it warns once and succeeds: the TypeScript kernels then do the work. Where a binary is a must
+// (CI=true or DRIFT_REQUIRE_ADDON=1), a compile error fails the build. Needs no network when Node's headers are found.
+import { spawnSync } from 'node:child_process'
+import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { compilerVersion } from './toolchain.mjs'
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..')
+const prebuild = join(
+  root,
+  'prebuilds',
+  `${process.platform}-${process.arch}`,
+  `drift-${process.versions.modules}.node`,
+)
+const mustBuild = process.env.CI === 'true' || process.env.DRIFT_REQUIRE_ADDON === '1'
+
+build()
+
+function build() {
+  if (compilerVersion() === undefined) return withoutAddon('no C++ compiler was found')
+  const nodedir = findNodeDir()
+  const gyp = spawnSync(
+    process.execPath,
+    [
+      createRequire(import.meta.url).resolve('node-gyp/bin/node-gyp.js'),
+      'rebuild',
+      '--silent',
+      ...(nodedir ? [`--nodedir=${nodedir}`] : []),
+    ],
+    { cwd: root, encoding: 'utf8', maxBuffer: 64 * 1024 * 1024 },
+  )
+  if (gyp.status !== 0) {
+    process.stderr.write(`${gyp.stdout ?? ''}${gyp.stderr ?? ''}`)
+    withoutAddon(gyp.error ? `node-gyp did not run: ${gyp.error.message}` : 'the compiler reported errors (above)')
+    if (mustBuild) process.exitCode = 1
+    return
+  }
+  // Rename, not overwrite: a process that has the old binary mapped keeps it.
+  mkdirSync(dirname(prebuild), { recursive: true })
+  copyFileSync(join(root, 'build', 'Release', 'drift.node'), `${prebuild}.new`)
+  renameSync(`${prebuild}.new`, prebuild)
+}
+
+/** The folder with include/node/node.h of this very Node, or undefined: node-gyp then downloads the headers. */
+function findNodeDir() {
+  const named = process.env.NODEDIR ?? process.env.npm_config_nodedir
+  const beside = resolve(dirname(process.execPath), '..')
+  const candidates = [process.env.NODEDIR, beside, process.env.npm_config_nodedir, '/usr', '/usr/local']
+  const found = candidates.find(folder => folder !== undefined && headersVersion(folder) === process.version)
+  // A folder that was named but holds a source tree is node-gyp's to judge.
+  return found ?? named
+}
+
+function headersVersion(folder) {
+  const header = join(folder, 'include', 'node', 'node_version.h')
+  if (!existsSync(header)) return undefined
+  const text = readFileSync(header, 'utf8')
+  const part = name => text.match(new RegExp(`#define NODE_${name}_VERSION (\\d+)`))?.[1]
+  return `v${part('MAJOR')}.${part('MINOR')}.${part('PATCH')}`
+}
+
+function withoutAddon(reason) {
+  rmSync(prebuild, { force: true })
+  console.warn(
+    [
+      `@drift/native: the addon was not built, because ${reason}.`,
+      '  Everything works with the TypeScript kernels, several times slower.',
+      `  To build it, install ${toolchain()}, then run: npm run build -w @drift/native`,
+    ].join('\n'),
+  )
+}
+
+function toolchain() {
+  if (process.platform === 'darwin') return "Apple's command line tools (xcode-select --install) and Python 3"
+  if (process.platform === 'win32') return 'Visual Studio Build Tools with "Desktop development with C++" and Python 3'
+  return 'g++, make and Python 3 (Debian, Ubuntu: apt-get install g++ make python3; Fedora: dnf install gcc-c++ make python3; Alpine: apk add g++ make python3)'
+}
