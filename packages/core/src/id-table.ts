@@ -1,0 +1,130 @@
+/**
+ * Id -> row, off the JavaScript heap: a hash table of row numbers over the ids that `IdColumn` keeps per row.
+ * Rule: a row is in the table at most once, and only while its recorded id names it.
+ * Open addressing with linear probing; deletion shifts back (Knuth, TAOCP 6.4, algorithm R), so there are no tombstones
+ * to sweep. Hashing stays in TypeScript: a call into the addon costs more than the hash.
+ */
+import type { Id } from './id.js'
+import { IdColumn } from './id-column.js'
+
+/** 16 to 24 bytes per integer id. Rows are numbers that the caller hands out, dense from 0. */
+export class IdTable {
+  readonly #ids = new IdColumn()
+  #slots = emptySlots(FIRST_SLOTS)
+  #size = 0
+
+  /** How many ids can be found. */
+  get size(): number {
+    return this.#size
+  }
+
+  /** Bytes of memory held, room for growth included. */
+  get bytes(): number {
+    return this.#slots.byteLength + this.#ids.bytes
+  }
+
+  /** The row that `id` names, or -1. @throws CoreError DRIFT_ID. */
+  find(id: Id): number {
+    this.#ids.load(id)
+    const row = this.#slots[this.#slot()]!
+    return row === EMPTY ? -1 : row
+  }
+
+  /**
+   * Let `id` name `row`, and record it there.
+   *
+   * @returns the row that it named before (which keeps its recorded id until released), or -1.
+   */
+  set(id: Id, row: number): number {
+    this.recordId(row, id)
+    const slot = this.#slot()
+    const before = this.#slots[slot]!
+    this.#slots[slot] = row
+    if (before !== EMPTY) return before
+    this.#size++
+    if (this.#size > MAX_LOAD * this.#slots.length) this.#grow()
+    return -1
+  }
+
+  /** Let `id` name no row. @returns the row that it named, or -1; that row keeps its recorded id until released. */
+  delete(id: Id): number {
+    this.#ids.load(id)
+    const slot = this.#slot()
+    const row = this.#slots[slot]!
+    if (row === EMPTY) return -1
+    this.#empty(slot)
+    return row
+  }
+
+  /** Remember the id of an appended row that is not yet visible: `idAt` tells it, `find` does not. */
+  recordId(row: number, id: Id): void {
+    this.#ids.load(id)
+    if (this.#ids.has(row)) {
+      if (this.#ids.matches(row)) return
+      this.release(row)
+      this.#ids.load(id)
+    }
+    this.#ids.store(row)
+  }
+
+  /** The id last recorded for `row`, also after it moved on or was deleted. @throws CoreError DRIFT_ROW if there is none. */
+  idAt(row: number): Id {
+    return this.#ids.idAt(row)
+  }
+
+  /** Forget the id of `row`, so that the row may be reused. An id that still names the row goes with it. */
+  release(row: number): void {
+    if (!this.#ids.has(row)) return
+    this.#ids.loadRow(row)
+    const slot = this.#slot()
+    if (this.#slots[slot] === row) this.#empty(slot)
+    this.#ids.release(row)
+  }
+
+  /** Where the loaded id is, or the empty slot where it belongs. */
+  #slot(): number {
+    const mask = this.#slots.length - 1
+    let slot = this.#ids.hash & mask
+    for (;;) {
+      const row = this.#slots[slot]!
+      if (row === EMPTY || this.#ids.matches(row)) return slot
+      slot = (slot + 1) & mask
+    }
+  }
+
+  /** Take the row out of `slot` and close the gap: rows behind it that may stand nearer to their home move up. */
+  #empty(slot: number): void {
+    const slots = this.#slots
+    const mask = slots.length - 1
+    let gap = slot
+    for (let next = (gap + 1) & mask; slots[next] !== EMPTY; next = (next + 1) & mask) {
+      const home = this.#ids.hashAt(slots[next]!) & mask
+      if (((next - home) & mask) < ((next - gap) & mask)) continue
+      slots[gap] = slots[next]!
+      gap = next
+    }
+    slots[gap] = EMPTY
+    this.#size--
+  }
+
+  #grow(): void {
+    const slots = emptySlots(2 * this.#slots.length)
+    const mask = slots.length - 1
+    for (const row of this.#slots) {
+      if (row === EMPTY) continue
+      let slot = this.#ids.hashAt(row) & mask
+      while (slots[slot] !== EMPTY) slot = (slot + 1) & mask
+      slots[slot] = row
+    }
+    this.#slots = slots
+  }
+}
+
+const EMPTY = 0xffffffff
+const FIRST_SLOTS = 64
+/** At 0.6 a search that fails looks at 3.6 slots on average, one that succeeds at 1.75. */
+const MAX_LOAD = 0.6
+
+function emptySlots(count: number): Uint32Array {
+  return new Uint32Array(count).fill(EMPTY)
+}

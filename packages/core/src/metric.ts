@@ -1,0 +1,88 @@
+/**
+ * What nearness means: how vectors are checked and prepared for a metric, and how kernel distances are told to people.
+ * Inside, smaller is nearer and there are two kernels: cosine is the inner product over rows of unit length.
+ */
+import type { KernelMetric } from '@drift/native'
+import { CoreError } from './errors.js'
+
+export type Metric = 'l2' | 'cosine' | 'ip'
+
+export function kernelMetric(metric: Metric): KernelMetric {
+  return metric === 'l2' ? 'l2' : 'ip'
+}
+
+/**
+ * Refuse what float32 kernels cannot rank: NaN, infinities, values beyond float32 (1e39 would be stored as infinity),
+ * and, in plain arrays, anything that is not a number (null would be stored as 0).
+ *
+ * @param values - rows of `dim` values, one after the other.
+ * @throws CoreError DRIFT_DIMENSION, DRIFT_VECTOR_VALUE.
+ */
+export function validateVectors(values: ArrayLike<number>, dim: number): void {
+  if (values.length % dim !== 0) {
+    throw new CoreError(
+      'DRIFT_DIMENSION',
+      `${values.length} values are no whole number of vectors of ${dim}`,
+      {
+        dim,
+        length: values.length,
+      },
+    )
+  }
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i]
+    if (typeof value !== 'number' || !(Math.abs(value) <= FLOAT32_MAX)) refuse(value, i, dim)
+  }
+}
+
+/**
+ * Make rows first .. first + count - 1 ready for the metric's kernel, in place: cosine scales each to unit length
+ * (in double precision, so neither 1e-30 nor 1e30 is lost), the others stay as they are. Rows must be validated.
+ *
+ * @throws CoreError DRIFT_ZERO_VECTOR with the row number, counted from `first`; nothing is changed then.
+ */
+export function prepare(
+  metric: Metric,
+  vectors: Float32Array,
+  dim: number,
+  first: number,
+  count: number,
+): void {
+  if (metric !== 'cosine') return
+  for (let row = 0; row < count; row++) refuseZero(vectors, dim, first, row)
+  for (let row = first; row < first + count; row++) normalise(vectors, row * dim, dim)
+}
+
+/** The distance users see: l2 squared Euclidean, ip minus the inner product, cosine 1 - similarity in [0, 2]. */
+export function publicDistance(metric: Metric, kernelDistance: number): number {
+  return metric === 'cosine' ? Math.min(2, Math.max(0, 1 + kernelDistance)) : kernelDistance
+}
+
+/** Greater is nearer: cosine similarity, inner product, or minus squared Euclidean. Takes a public distance. */
+export function score(metric: Metric, distance: number): number {
+  return metric === 'cosine' ? 1 - distance : 0 - distance // 0 - x, as -x turns 0 into -0
+}
+
+const FLOAT32_MAX = 3.4028234663852886e38
+
+function refuse(value: unknown, position: number, dim: number): never {
+  const row = Math.floor(position / dim)
+  const what = `value ${position % dim} of vector ${row} is ${String(value)}, expected a finite float32 number`
+  throw new CoreError('DRIFT_VECTOR_VALUE', what, { row, column: position % dim, value })
+}
+
+function refuseZero(vectors: Float32Array, dim: number, first: number, row: number): void {
+  const start = (first + row) * dim
+  for (let i = start; i < start + dim; i++) if (vectors[i] !== 0) return
+  throw new CoreError('DRIFT_ZERO_VECTOR', `vector ${row} is all zeros and has no direction for cosine`, {
+    row,
+  })
+}
+
+function normalise(vectors: Float32Array, start: number, dim: number): void {
+  let squares = 0
+  for (let i = start; i < start + dim; i++) squares += vectors[i]! * vectors[i]!
+  const length = Math.sqrt(squares)
+  // A division, as 1 / length can leave the range of doubles' precision for rows of denormals.
+  for (let i = start; i < start + dim; i++) vectors[i] = vectors[i]! / length
+}
