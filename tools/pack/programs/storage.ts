@@ -13,7 +13,7 @@ const ids = ['a', 'b', 'c'].map(id => new TextEncoder().encode(id))
 
 const fs = new NodeFs()
 const entry = writeSegment(fs, folder, 'first.seg', {
-  uuid: Uint8Array.from({ length: 16 }, (_, i) => i),
+  uuid: '0123456789abcdef'.repeat(2),
   createdMs: 0,
   dim,
   metric: 'l2',
