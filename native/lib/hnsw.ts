@@ -20,7 +20,7 @@
  * block names the node, `entry` last. A reader therefore meets only ids below `linked`.
  */
 import { NativeError } from './error.js'
-import { MAX_SLAB_BYTES } from './slab.js'
+import { adviseHugePages, MAX_SLAB_BYTES } from './slab.js'
 
 export interface HnswOptions {
   /** Nodes the graph can hold. */
@@ -72,7 +72,9 @@ export function allocateHnsw(options: HnswOptions): Uint32Array {
     )
   }
 
-  const graph = new Uint32Array(new SharedArrayBuffer(words * 4))
+  const memory = new SharedArrayBuffer(words * 4)
+  adviseHugePages(memory)
+  const graph = new Uint32Array(memory)
   graph[HNSW_CAPACITY] = capacity
   graph[HNSW_M] = M
   graph[HNSW_EF_CONSTRUCTION] = efConstruction

@@ -27,14 +27,16 @@ function build() {
     [
       createRequire(import.meta.url).resolve('node-gyp/bin/node-gyp.js'),
       'rebuild',
-      '--silent',
+
       ...(nodedir ? [`--nodedir=${nodedir}`] : []),
     ],
     { cwd: root, encoding: 'utf8', maxBuffer: 64 * 1024 * 1024 },
   )
   if (gyp.status !== 0) {
     process.stderr.write(`${gyp.stdout ?? ''}${gyp.stderr ?? ''}`)
-    withoutAddon(gyp.error ? `node-gyp did not run: ${gyp.error.message}` : 'the compiler reported errors (above)')
+    withoutAddon(
+      gyp.error ? `node-gyp did not run: ${gyp.error.message}` : 'the compiler reported errors (above)',
+    )
     if (mustBuild) process.exitCode = 1
     return
   }
@@ -75,6 +77,7 @@ function withoutAddon(reason) {
 
 function toolchain() {
   if (process.platform === 'darwin') return "Apple's command line tools (xcode-select --install) and Python 3"
-  if (process.platform === 'win32') return 'Visual Studio Build Tools with "Desktop development with C++" and Python 3'
+  if (process.platform === 'win32')
+    return 'Visual Studio Build Tools with "Desktop development with C++" and Python 3'
   return 'g++, make and Python 3 (Debian, Ubuntu: apt-get install g++ make python3; Fedora: dnf install gcc-c++ make python3; Alpine: apk add g++ make python3)'
 }
