@@ -6,7 +6,8 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { f16ToF32 } from './float16.js'
 import { NpyFile, readMatrix } from './npy.js'
-import { encodeHeader, type NpyType } from './npy-header.js'
+import { bytesPerValue, decodeHeader, encodeHeader, type NpyType } from './npy-header.js'
+import { seededRandom } from './random.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'drift-npy-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -140,5 +141,25 @@ describe('bad files', () => {
     for (let bytes = 0; bytes < good.length; bytes++) {
       expect(codeOf(file(good.subarray(0, bytes)))).toMatch(/^NPY_(MAGIC|TRUNCATED)$/)
     }
+  })
+
+  test('a damaged header gives a coded error or one that the file bears out', () => {
+    const good = Buffer.concat([encodeHeader('f16', 30, 4), new Uint8Array(240)])
+    const random = seededRandom(1)
+    let accepted = 0
+    for (let round = 0; round < 5_000; round++) {
+      const bad = Buffer.from(good)
+      for (let flips = 0; flips < 1 + (round % 3); flips++)
+        bad[Math.floor(random() * 128)] = Math.floor(random() * 256)
+      try {
+        const { rows, columns, type, dataOffset } = decodeHeader(bad, bad.length, 'x.npy')
+        expect(dataOffset + rows * columns * bytesPerValue[type]).toBe(bad.length)
+        accepted++
+      } catch (error) {
+        expect((error as { code?: string }).code).toMatch(/^NPY_/)
+      }
+    }
+    expect(accepted).toBeGreaterThan(0)
+    expect(accepted).toBeLessThan(5_000)
   })
 })
