@@ -3,27 +3,31 @@
  * A row keeps its id until `release`, whatever the id names by then: a search of an older view still tells it.
  *
  *   kind   u8       0 while the row has no id
- *   words  2 x u32  an integer: its low and high half (two's complement) | a string: offset in the arena,
- *                   and length (11 bits) with a tag of the hash (21 bits), so that unequal texts rarely meet
- *   arena  UTF-8    appended; copied to a new arena without the gaps when half of it is garbage
+ *   words  2 x i32  an integer: its low and high half (two's complement) | a string: where it starts in the arena,
+ *                   and its bytes (11 bits) with a tag of the hash (21 bits), so that unequal texts rarely meet
+ *   arena  i32      UTF-8, padded to words with zeros, as words hash and compare four times as fast as bytes;
+ *                   appended; copied to a new arena without the gaps when half of it is garbage
  *
  * The id at hand is parsed once into a register (`load`), then compared with rows and stored without garbage.
+ * int32 throughout: V8 keeps larger integers on the heap.
  */
 import { allocateSlab, growSlab, MAX_SLAB_BYTES } from '@drift/native'
 import { CoreError } from './errors.js'
 import { BIGINT, type Id, idKind, MAX_ID_BYTES, NEGATIVE, NUMBER, readText, STRING, writeText } from './id.js'
 
 export class IdColumn {
-  /** Hash of the id last loaded, 32 bits, equal for equal ids. */
+  /** Hash of the id last loaded: an int32, equal for equal ids. */
   hash = 0
   #kind = 0
   #low = 0
   #high = 0
-  readonly #text = new Uint8Array(MAX_ID_BYTES)
+  readonly #bytes = new Uint8Array(MAX_ID_BYTES)
+  readonly #text = new Int32Array(this.#bytes.buffer)
 
   #kinds = new Uint8Array(allocateSlab(FIRST_ROWS, MAX_ROWS))
-  #words = new Uint32Array(allocateSlab(FIRST_ROWS * WORD_BYTES, MAX_ROWS * WORD_BYTES))
-  #arena = new Uint8Array(allocateSlab(FIRST_ARENA_BYTES, MAX_SLAB_BYTES))
+  #words = new Int32Array(allocateSlab(FIRST_ROWS * ROW_BYTES, MAX_ROWS * ROW_BYTES))
+  #arena = new Int32Array(allocateSlab(FIRST_ARENA_WORDS * WORD_BYTES, MAX_SLAB_BYTES))
+  #arenaBytes = new Uint8Array(this.#arena.buffer)
   #arenaEnd = 0
   #garbage = 0
 
@@ -32,14 +36,15 @@ export class IdColumn {
     const kind = idKind(id)
     this.#kind = kind
     if (kind === STRING) {
-      const length = writeText(id as string, this.#text)
+      const length = writeText(id as string, this.#bytes)
+      for (let i = length; (i & (WORD_BYTES - 1)) !== 0; i++) this.#bytes[i] = 0
       this.hash = hashText(this.#text, 0, length)
-      this.#high = textWord(length, this.hash)
+      this.#high = (this.hash & ~LENGTH_MASK) | length
       return
     }
     if (kind === NUMBER) {
-      this.#low = (id as number) >>> 0
-      this.#high = Math.floor((id as number) / TWO_32) >>> 0
+      this.#low = (id as number) | 0
+      this.#high = Math.floor((id as number) / TWO_32) | 0
     } else {
       long[0] = id as bigint
       this.#low = halves[LOW]!
@@ -51,19 +56,20 @@ export class IdColumn {
   /** Is the id at hand the one of `row`? */
   matches(row: number): boolean {
     if (this.#words[2 * row + 1] !== this.#high || this.#kinds[row] !== this.#kind) return false
-    const first = this.#words[2 * row]!
-    return this.#kind === STRING ? this.#textIsAt(first) : first === this.#low
+    const low = this.#words[2 * row]!
+    if (this.#kind !== STRING) return low === this.#low
+    return equalWords(this.#arena, low, this.#text, wordsOf(this.#high))
   }
 
   /** Give `row`, which has none, the id at hand. @throws CoreError DRIFT_FULL; nothing is changed then. */
   store(row: number): void {
     if (row >= this.#kinds.length) this.#growRows(row + 1)
     if (this.#kind === STRING) {
-      const length = this.#high & LENGTH_MASK
-      this.#reserveText(length)
-      for (let i = 0; i < length; i++) this.#arena[this.#arenaEnd + i] = this.#text[i]!
+      const words = wordsOf(this.#high)
+      this.#reserveText(words)
+      copyWords(this.#text, 0, words, this.#arena, this.#arenaEnd)
       this.#low = this.#arenaEnd
-      this.#arenaEnd += length
+      this.#arenaEnd += words
     }
     this.#words[2 * row] = this.#low
     this.#words[2 * row + 1] = this.#high
@@ -79,8 +85,9 @@ export class IdColumn {
     const kind = this.#kinds[row]
     const low = this.#words[2 * row]!
     const high = this.#words[2 * row + 1]!
-    if (kind === NUMBER) return (high | 0) * TWO_32 + low
-    if (kind === STRING) return readText(this.#arena, low, low + (high & LENGTH_MASK))
+    if (kind === NUMBER) return high * TWO_32 + (low >>> 0)
+    if (kind === STRING)
+      return readText(this.#arenaBytes, low * WORD_BYTES, low * WORD_BYTES + (high & LENGTH_MASK))
     if (kind !== BIGINT && kind !== NEGATIVE)
       throw new CoreError('DRIFT_ROW', `row ${row} has no id`, { row })
     halves[LOW] = low
@@ -93,9 +100,7 @@ export class IdColumn {
     const kind = this.#kinds[row]!
     const low = this.#words[2 * row]!
     const high = this.#words[2 * row + 1]!
-    return kind === STRING
-      ? hashText(this.#arena, low, low + (high & LENGTH_MASK))
-      : hashInteger(kind, low, high)
+    return kind === STRING ? hashText(this.#arena, low, high & LENGTH_MASK) : hashInteger(kind, low, high)
   }
 
   /** Make the id of `row`, which has one, the one at hand. */
@@ -104,28 +109,20 @@ export class IdColumn {
     this.#low = this.#words[2 * row]!
     this.#high = this.#words[2 * row + 1]!
     this.hash = this.hashAt(row)
-    if (this.#kind !== STRING) return
-    const length = this.#high & LENGTH_MASK
-    for (let i = 0; i < length; i++) this.#text[i] = this.#arena[this.#low + i]!
+    if (this.#kind === STRING) copyWords(this.#arena, this.#low, wordsOf(this.#high), this.#text, 0)
   }
 
   /** Forget the id of `row`, which has one. */
   release(row: number): void {
-    if (this.#kinds[row] === STRING) this.#garbage += this.#words[2 * row + 1]! & LENGTH_MASK
+    if (this.#kinds[row] === STRING) this.#garbage += wordsOf(this.#words[2 * row + 1]!)
     this.#kinds[row] = 0
-    // Never for less garbage than there are rows to look at, so that it costs O(1) per byte of garbage.
-    const worthIt = Math.max(FIRST_ARENA_BYTES / 2, this.#kinds.length)
+    // Never for less garbage than there are rows to look at, so that it costs O(1) per word of garbage.
+    const worthIt = Math.max(FIRST_ARENA_WORDS / 2, this.#kinds.length)
     if (this.#garbage >= worthIt && 2 * this.#garbage >= this.#arenaEnd) this.#compact()
   }
 
   get bytes(): number {
     return this.#kinds.byteLength + this.#words.byteLength + this.#arena.byteLength
-  }
-
-  #textIsAt(offset: number): boolean {
-    const end = this.#high & LENGTH_MASK
-    for (let i = 0; i < end; i++) if (this.#arena[offset + i] !== this.#text[i]) return false
-    return true
   }
 
   #growRows(rows: number): void {
@@ -135,60 +132,74 @@ export class IdColumn {
       })
     }
     const capacity = Math.min(MAX_ROWS, Math.max(rows, 2 * this.#kinds.length))
-    growSlab(this.#words.buffer as SharedArrayBuffer, capacity * WORD_BYTES)
-    growSlab(this.#kinds.buffer as SharedArrayBuffer, capacity)
-    this.#words = new Uint32Array(this.#words.buffer, 0, capacity * 2)
+    growSlab(this.#words.buffer, capacity * ROW_BYTES)
+    growSlab(this.#kinds.buffer, capacity)
+    this.#words = new Int32Array(this.#words.buffer, 0, capacity * 2)
     this.#kinds = new Uint8Array(this.#kinds.buffer, 0, capacity)
   }
 
-  #reserveText(length: number): void {
-    const needed = this.#arenaEnd + length
+  #reserveText(words: number): void {
+    const needed = this.#arenaEnd + words
     if (needed <= this.#arena.length) return
-    if (needed > MAX_SLAB_BYTES) {
+    if (needed > MAX_ARENA_WORDS) {
       const what = `string ids take more than the ${MAX_SLAB_BYTES} bytes of their arena`
-      throw new CoreError('DRIFT_FULL', what, { bytes: needed, garbage: this.#garbage })
+      throw new CoreError('DRIFT_FULL', what, { words: needed, garbage: this.#garbage })
     }
-    const capacity = Math.min(MAX_SLAB_BYTES, Math.max(needed, 2 * this.#arena.length))
-    growSlab(this.#arena.buffer as SharedArrayBuffer, capacity)
-    this.#arena = new Uint8Array(this.#arena.buffer, 0, capacity)
+    const capacity = Math.min(MAX_ARENA_WORDS, Math.max(needed, 2 * this.#arena.length))
+    growSlab(this.#arena.buffer, capacity * WORD_BYTES)
+    this.#arena = new Int32Array(this.#arena.buffer, 0, capacity)
+    this.#arenaBytes = new Uint8Array(this.#arena.buffer, 0, capacity * WORD_BYTES)
   }
 
   #compact(): void {
-    const live = this.#arenaEnd - this.#garbage
-    const capacity = Math.max(FIRST_ARENA_BYTES, 2 * live)
-    const arena = new Uint8Array(allocateSlab(Math.min(capacity, MAX_SLAB_BYTES), MAX_SLAB_BYTES))
+    const capacity = Math.min(
+      MAX_ARENA_WORDS,
+      Math.max(FIRST_ARENA_WORDS, 2 * (this.#arenaEnd - this.#garbage)),
+    )
+    const arena = new Int32Array(allocateSlab(capacity * WORD_BYTES, MAX_SLAB_BYTES))
     let end = 0
     for (let row = 0; row < this.#kinds.length; row++) {
       if (this.#kinds[row] !== STRING) continue
-      const start = this.#words[2 * row]!
-      const length = this.#words[2 * row + 1]! & LENGTH_MASK
-      for (let i = 0; i < length; i++) arena[end + i] = this.#arena[start + i]!
+      const words = wordsOf(this.#words[2 * row + 1]!)
+      copyWords(this.#arena, this.#words[2 * row]!, words, arena, end)
       this.#words[2 * row] = end
-      end += length
+      end += words
     }
     this.#arena = arena
+    this.#arenaBytes = new Uint8Array(arena.buffer, 0, capacity * WORD_BYTES)
     this.#arenaEnd = end
     this.#garbage = 0
   }
 }
 
 const TWO_32 = 4_294_967_296
-const WORD_BYTES = 8
-/** A slab holds less than 4 GiB: about 537 million rows of eight bytes, and offsets in the arena fit 32 bits. */
-const MAX_ROWS = Math.floor(MAX_SLAB_BYTES / WORD_BYTES)
+const WORD_BYTES = 4
+const ROW_BYTES = 2 * WORD_BYTES
+/** A slab holds less than 4 GiB: rows end below 2^29, and words of text below 2^30. */
+const MAX_ROWS = Math.floor(MAX_SLAB_BYTES / ROW_BYTES)
+const MAX_ARENA_WORDS = MAX_SLAB_BYTES / WORD_BYTES
 const FIRST_ROWS = 1024
-const FIRST_ARENA_BYTES = 16 * 1024
+const FIRST_ARENA_WORDS = 4096
 /** MAX_ID_BYTES is 1 024, which takes 11 bits. */
-const LENGTH_BITS = 11
-const LENGTH_MASK = (1 << LENGTH_BITS) - 1
+const LENGTH_MASK = (1 << 11) - 1
 
 /** A window on the halves of a 64-bit integer, in the machine's byte order; shifts of bigints allocate. */
 const long = new BigUint64Array(1)
-const halves = new Uint32Array(long.buffer)
+const halves = new Int32Array(long.buffer)
 const LOW = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1 ? 0 : 1
 
-function textWord(length: number, hash: number): number {
-  return ((hash & ~LENGTH_MASK) | length) >>> 0
+/** Words that the text with this second word takes. */
+function wordsOf(high: number): number {
+  return ((high & LENGTH_MASK) + WORD_BYTES - 1) >> 2
+}
+
+function copyWords(from: Int32Array, start: number, words: number, to: Int32Array, at: number): void {
+  for (let i = 0; i < words; i++) to[at + i] = from[start + i]!
+}
+
+function equalWords(arena: Int32Array, start: number, text: Int32Array, words: number): boolean {
+  for (let i = 0; i < words; i++) if (arena[start + i] !== text[i]) return false
+  return true
 }
 
 /** Each step is a bijection of one word, so that ids that differ in one half never collide in all 32 bits. */
@@ -196,14 +207,20 @@ function hashInteger(kind: number, low: number, high: number): number {
   let hash = Math.imul(low, 0x9e3779b1)
   hash = Math.imul(hash ^ (hash >>> 16) ^ high, 0x85ebca6b)
   hash = Math.imul(hash ^ (hash >>> 13) ^ kind, 0xc2b2ae35)
-  return (hash ^ (hash >>> 16)) >>> 0
+  return hash ^ (hash >>> 16)
 }
 
-/** FNV-1a (Fowler, Noll, Vo) with the finish of MurmurHash3, as its own high bits mix badly. */
-function hashText(bytes: Uint8Array, start: number, end: number): number {
-  let hash = 0x811c9dc5
-  for (let i = start; i < end; i++) hash = Math.imul(hash ^ bytes[i]!, 0x01000193)
+/** MurmurHash3 x86_32 (Austin Appleby, public domain) over the padded words of a text of `length` bytes. */
+function hashText(words: Int32Array, start: number, length: number): number {
+  const end = start + wordsOf(length)
+  let hash = 0
+  for (let i = start; i < end; i++) {
+    let word = Math.imul(words[i]!, 0xcc9e2d51)
+    word = Math.imul((word << 15) | (word >>> 17), 0x1b873593) ^ hash
+    hash = (Math.imul((word << 13) | (word >>> 19), 5) + 0xe6546b64) | 0
+  }
+  hash ^= length
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35)
-  return (hash ^ (hash >>> 16)) >>> 0
+  return hash ^ (hash >>> 16)
 }

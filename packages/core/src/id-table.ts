@@ -26,8 +26,7 @@ export class IdTable {
   /** The row that `id` names, or -1. @throws CoreError DRIFT_ID. */
   find(id: Id): number {
     this.#ids.load(id)
-    const row = this.#slots[this.#slot()]!
-    return row === EMPTY ? -1 : row
+    return this.#slots[this.#slot()]!
   }
 
   /**
@@ -40,10 +39,11 @@ export class IdTable {
     const slot = this.#slot()
     const before = this.#slots[slot]!
     this.#slots[slot] = row
-    if (before !== EMPTY) return before
-    this.#size++
-    if (this.#size > MAX_LOAD * this.#slots.length) this.#grow()
-    return -1
+    if (before === EMPTY) {
+      this.#size++
+      if (this.#size > MAX_LOAD * this.#slots.length) this.#grow()
+    }
+    return before
   }
 
   /** Let `id` name no row. @returns the row that it named, or -1; that row keeps its recorded id until released. */
@@ -51,8 +51,7 @@ export class IdTable {
     this.#ids.load(id)
     const slot = this.#slot()
     const row = this.#slots[slot]!
-    if (row === EMPTY) return -1
-    this.#empty(slot)
+    if (row !== EMPTY) this.#empty(slot)
     return row
   }
 
@@ -120,11 +119,12 @@ export class IdTable {
   }
 }
 
-const EMPTY = 0xffffffff
+/** Also what `find` answers. Rows stay below 2^29, so int32 slots hold them without ever leaving small integers. */
+const EMPTY = -1
 const FIRST_SLOTS = 64
 /** At 0.6 a search that fails looks at 3.6 slots on average, one that succeeds at 1.75. */
 const MAX_LOAD = 0.6
 
-function emptySlots(count: number): Uint32Array {
-  return new Uint32Array(count).fill(EMPTY)
+function emptySlots(count: number): Int32Array {
+  return new Int32Array(count).fill(EMPTY)
 }

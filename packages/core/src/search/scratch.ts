@@ -15,11 +15,13 @@ export class Scratch {
   routeDistances: Float32Array = new Float32Array(0)
   probes: Uint32Array = new Uint32Array(0)
 
-  /** Rows to scan and their estimated distances. */
+  /** Rows to scan, how many, and their estimated distances. */
+  rowCount = 0
   rows: Uint32Array = new Uint32Array(0)
   estimates: Float32Array = new Float32Array(0)
 
-  /** Finalists: rows, exact distances, and their order. */
+  /** Finalists, those of the graphs first; exact distances, and their order. */
+  graphCount = 0
   finalists: Uint32Array = new Uint32Array(0)
   exact: Float32Array = new Float32Array(0)
   positions: Uint32Array = new Uint32Array(0)

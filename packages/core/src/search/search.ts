@@ -20,9 +20,9 @@ const MIN_EF = 64
 /**
  * Search for the prepared query in scratch.query.
  *
- * @param outRows - gets min(k, live rows) row numbers, nearest first.
+ * @param outRows - gets min(k, live rows) row numbers from `at` on, nearest first; fewer only when `probes` is given.
  * @param outDistances - their kernel distances.
- * @returns how many were written, to both from `at` on.
+ * @returns how many were written.
  */
 export function searchView(
   view: SearchView,
@@ -33,20 +33,47 @@ export function searchView(
   at = 0,
 ): number {
   const k = Math.min(width.k, view.liveRows)
-  scratch.scannedRows = 0
-  scratch.scannedBuckets = 0
-  if (k === 0) return 0
   if (width.probes === Number.POSITIVE_INFINITY) return searchExactly(view, k, scratch, outRows, outDistances, at)
-
-  kernels.sq8Query(scratch.query, scratch.codes, scratch.codeFactors)
-  const probes = width.probes ?? defaultProbes(view, k)
-  if (view.liveRows <= SCAN_ALL_ROWS) return scanEverything(view, k, scratch, outRows, outDistances, at)
-  const graphFound = searchGraphs(view, k, width.ef ?? Math.max(MIN_EF, 2 * k), scratch)
-  const found = candidateRows(view, probes, scratch)
-  const written = rank(view, k, found, graphFound, scratch, outRows, outDistances, at)
+  gatherRows(view, width, scratch)
+  const written = rankRows(view, k, scratch, outRows, outDistances, at)
   // Fewer than k only when the probed buckets hold too few rows; asked without `probes`, k rows are owed.
   if (written === k || width.probes !== undefined) return written
-  return scanEverything(view, k, scratch, outRows, outDistances, at)
+  gatherEverything(view, scratch)
+  return rankRows(view, k, scratch, outRows, outDistances, at)
+}
+
+/**
+ * What the query in scratch.query has to look at: candidates in scratch.rows[0 .. rowCount), and what the graphs found in
+ * scratch.finalists[0 .. graphCount). Also makes the query's codes.
+ */
+export function gatherRows(view: SearchView, width: SearchWidth, scratch: Scratch): void {
+  const k = Math.min(width.k, view.liveRows)
+  scratch.reserveFinalists(finalistsOf(k) + k * view.memtables.length)
+  kernels.sq8Query(scratch.query, scratch.codes, scratch.codeFactors)
+  scratch.scannedRows = 0
+  scratch.scannedBuckets = 0
+  if (view.liveRows <= SCAN_ALL_ROWS) {
+    gatherEverything(view, scratch)
+    return
+  }
+  searchGraphs(view, k, width.ef ?? Math.max(MIN_EF, 2 * k), scratch)
+  scratch.rowCount = candidateRows(view, width.probes ?? defaultProbes(view, k), scratch)
+  scratch.scannedRows += scratch.rowCount
+}
+
+/** The k nearest of what `gatherRows` left. @returns how many were written. */
+export function rankRows(
+  view: SearchView,
+  k: number,
+  scratch: Scratch,
+  outRows: Uint32Array,
+  outDistances: Float32Array,
+  at: number,
+): number {
+  const { finalists, positions, rows, graphCount } = scratch
+  const near = estimate(view, scratch.rowCount, finalistsOf(k), scratch)
+  for (let i = 0; i < near; i++) finalists[graphCount + i] = rows[positions[i]!]!
+  return exactOrder(view, k, graphCount + near, scratch, outRows, outDistances, at)
 }
 
 /** The k nearest of all live rows by the exact kernel: the truth that recall is measured against. */
@@ -87,17 +114,16 @@ export function finalistsOf(k: number): number {
   return k + Math.max(14, k >>> 1)
 }
 
-/** Up to k live rows of every graph, into scratch.finalists. @returns how many. */
-function searchGraphs(view: SearchView, k: number, ef: number, scratch: Scratch): number {
+/** Up to k live rows of every graph, into scratch.finalists[0 .. graphCount). */
+function searchGraphs(view: SearchView, k: number, ef: number, scratch: Scratch): void {
   const { memtables, rows } = view
-  scratch.reserveFinalists(finalistsOf(k) + k * memtables.length)
-  const beam = Math.max(ef, k)
-  let found = 0
+  scratch.graphCount = 0
   for (let i = 0; i < memtables.length; i++) {
     const { graph, linked } = memtables[i]!
-    if (graph === undefined) continue
+    if (graph === undefined || linked === 0) continue
+    const beam = Math.min(linked, Math.max(ef, k))
     scratch.reserveGraph(beam)
-    const { graphRows, graphDistances, finalists, query } = scratch
+    const { graphRows, graphDistances, query } = scratch
     const near = kernels.hnswSearch(
       graph,
       view.metric,
@@ -109,10 +135,9 @@ function searchGraphs(view: SearchView, k: number, ef: number, scratch: Scratch)
       graphRows,
       graphDistances,
     )
-    for (let j = 0; j < Math.min(near, k); j++) finalists[found++] = graphRows[j]!
-    scratch.scannedRows += Math.min(linked, beam)
+    for (let j = 0; j < Math.min(near, k); j++) scratch.finalists[scratch.graphCount++] = graphRows[j]!
+    scratch.scannedRows += beam
   }
-  return found
 }
 
 /** Live rows of the tails, of the unassigned rows and of the probed buckets, into scratch.rows. @returns how many. */
@@ -121,7 +146,7 @@ function candidateRows(view: SearchView, probes: number, scratch: Scratch): numb
   let count = 0
   for (let i = 0; i < memtables.length; i++) {
     const memtable = memtables[i]!
-    count = rowsOfList(view, memtable, memtable.graph === undefined ? 0 : memtable.linked, scratch, count)
+    count = rowsOfList(view, memtable, memtable.linked, scratch, count)
   }
   if (unassigned.count > 0) count = rowsOfList(view, unassigned, 0, scratch, count, view.home)
   return rowsOfBuckets(view, probes, scratch, count)
@@ -167,37 +192,12 @@ function rowsOfList(
   return end
 }
 
-/** Every live row by SQ8, the finalists exactly. */
-function scanEverything(
-  view: SearchView,
-  k: number,
-  scratch: Scratch,
-  outRows: Uint32Array,
-  outDistances: Float32Array,
-  at: number,
-): number {
-  scratch.reserveFinalists(finalistsOf(k))
-  const count = liveRowsOf(view.rows.live, view.rowLimit, scratch.reserveRows(view.liveRows))
+/** Every live row is a candidate. */
+function gatherEverything(view: SearchView, scratch: Scratch): void {
+  scratch.graphCount = 0
+  scratch.rowCount = liveRowsOf(view.rows.live, view.rowLimit, scratch.reserveRows(view.liveRows))
+  scratch.scannedRows += scratch.rowCount
   scratch.scannedBuckets = view.router.count
-  return rank(view, k, count, 0, scratch, outRows, outDistances, at)
-}
-
-/** The k nearest of scratch.rows[0 .. count) and of the graphs' rows in scratch.finalists[0 .. graphFound). */
-function rank(
-  view: SearchView,
-  k: number,
-  count: number,
-  graphFound: number,
-  scratch: Scratch,
-  outRows: Uint32Array,
-  outDistances: Float32Array,
-  at: number,
-): number {
-  const { finalists, positions } = scratch
-  const near = estimate(view, count, finalistsOf(k), scratch)
-  for (let i = 0; i < near; i++) finalists[graphFound + i] = scratch.rows[positions[i]!]!
-  scratch.scannedRows += count
-  return exactOrder(view, k, graphFound + near, scratch, outRows, outDistances, at)
 }
 
 /** Positions in scratch.rows[0 .. count) of the `best` nearest by SQ8, in scratch.positions and scratch.ordered. @returns how many. */

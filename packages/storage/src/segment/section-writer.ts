@@ -143,14 +143,13 @@ export class SectionWriter {
     return { name: this.#name, uuid, bytes: fileBytes, footerCrc: footerCrc(footer) }
   }
 
-  /** After a failure: nothing stays behind if the disk allows it. Harmless after `finish`. */
+  /** After a failure: the temp file goes if the disk allows it. */
   abort(): void {
-    if (!this.#open) return
     try {
-      this.#close()
+      if (this.#open) this.#close()
       this.#fs.remove(this.#tempPath())
     } catch {
-      // The caller is about to report the failure that led here; a stale temp file is replaced or cleaned up later.
+      // The caller is about to report the failure that led here; a temp file that stays is replaced or cleaned up later.
     }
   }
 

@@ -46,7 +46,7 @@ const ID_FILTER_RATE = 0.01
 /** Before the quantizer's bytes: their XXH64. */
 export const QUANTIZER_ID_BYTES = 8
 
-/** Whole and durable under `name` when it returns; after an error nothing is there under that name. */
+/** Whole and durable under `name` when it returns. What an error leaves there is whole too, or nothing. */
 export function writeSegment(fs: DriftFs, folder: string, name: string, input: SegmentInput): SegmentEntry {
   const { uuid, createdMs, dim, metric, normalised = false, ids, payloads, lsnLow, lsnHigh } = input
   checkInput(input)
