@@ -1,6 +1,6 @@
 // Clustered vectors from a seed: what stands in for embeddings where no data folder is given.
 // Cluster sizes follow Zipf's law, because real topics do: a few big ones and a long tail.
-import { gaussian, seededRandom } from './random.js'
+import { gaussian, seededRandom } from '@drift/core'
 
 export interface MixOptions {
   readonly rows: number

@@ -3,11 +3,11 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { seededRandom } from '@drift/core'
 import { afterAll, describe, expect, test } from 'vitest'
 import { f16ToF32 } from './float16.js'
 import { NpyFile, readMatrix } from './npy.js'
 import { bytesPerValue, decodeHeader, encodeHeader, type NpyType } from './npy-header.js'
-import { seededRandom } from './random.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'drift-npy-'))
 afterAll(() => rmSync(folder, { recursive: true }))

@@ -1,6 +1,6 @@
 // Step: a child process writes and is killed with SIGKILL in the middle; what it acknowledged has to be there.
 import { join } from 'node:path'
-import { seededRandom } from '../data/random.js'
+import { seededRandom } from '@drift/core'
 import { emptyLanes, type LaneProgress } from '../torture/crash-check.js'
 import { type CrashOptions, crashRound } from '../torture/crash-round.js'
 import { duration, type Screen, whole } from './screen.js'

@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { seededRandom } from '../data/random.js'
+import { seededRandom } from '@drift/core'
 import { emptyLanes, type LaneProgress } from './crash-check.js'
 import { type CrashOptions, crashRound, type Moment } from './crash-round.js'
 

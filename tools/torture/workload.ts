@@ -4,7 +4,7 @@
 // Operations are dealt to lanes (n mod lanes). A lane owns the ids congruent to it, issues its operations one after
 // another, and lanes run side by side, so that group commits carry several writers. What a crash may leave is then exact:
 // of each lane every acknowledged operation and, whole or not at all, the one that was under way.
-import { seededRandom } from '../data/random.js'
+import { seededRandom } from '@drift/core'
 
 export interface Workload {
   readonly seed: number
