@@ -52,7 +52,7 @@ export function gatherRows(view: SearchView, width: SearchWidth, scratch: Scratc
   kernels.sq8Query(scratch.query, scratch.codes, scratch.codeFactors)
   scratch.scannedRows = 0
   scratch.scannedBuckets = 0
-  if (view.liveRows <= SCAN_ALL_ROWS) {
+  if (width.probes === undefined && view.liveRows <= SCAN_ALL_ROWS) {
     gatherEverything(view, scratch)
     return
   }
