@@ -1,5 +1,5 @@
 // Proves: docs/errors.md lists exactly the error codes that the sources can give; no code is undocumented, none is invented.
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { workspaceFolder } from '../data/place.js'
@@ -30,19 +30,17 @@ describe('docs/errors.md', () => {
   const sources = sourceFiles().map(path => readFileSync(path, 'utf8'))
   const thrown = new Set(sources.flatMap(source => [...codesInSource(source)]))
   const variables = new Set(sources.flatMap(source => [...environmentNames(source)]))
-  const documented = () =>
-    new Set(
-      [...codesInDocument(readFileSync(join(workspaceFolder, 'docs', 'errors.md'), 'utf8'))].filter(
-        code => !variables.has(code),
-      ),
-    )
+  const catalogue = join(workspaceFolder, 'docs', 'errors.md')
+  // A missing catalogue lists nothing, so the test names all that it lacks.
+  const named = codesInDocument(existsSync(catalogue) ? readFileSync(catalogue, 'utf8') : '')
+  const documented = new Set([...named].filter(code => !variables.has(code)))
 
   test('lists every code that the sources name', () => {
     expect(thrown.size).toBeGreaterThan(0)
-    expect(missing(thrown, documented())).toEqual([])
+    expect(missing(thrown, documented)).toEqual([])
   })
 
   test('lists no code that the sources do not name', () => {
-    expect(missing(documented(), thrown)).toEqual([])
+    expect(missing(documented, thrown)).toEqual([])
   })
 })
