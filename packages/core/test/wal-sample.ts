@@ -65,7 +65,8 @@ export function expectRecords(scan: WalScan, last: number, first = 1, message = 
   let lsn = first
   for (const record of scan.records) {
     if (record.lsn !== lsn) expect.fail(`found LSN ${record.lsn}, expected ${lsn} ${message}`)
-    if (Buffer.compare(record.bytes, recordOf(lsn)) !== 0) expect.fail(`record ${lsn} has other bytes ${message}`)
+    if (Buffer.compare(record.bytes, recordOf(lsn)) !== 0)
+      expect.fail(`record ${lsn} has other bytes ${message}`)
     lsn += 1
   }
   if (lsn !== last + 1) expect.fail(`found records up to ${lsn - 1}, expected ${last} ${message}`)
