@@ -114,6 +114,8 @@ describe('one wide query', () => {
       expect(one).toEqual(inline)
       expect(two).toEqual(inline)
     }
+    there.delete(numbers(70_000))
+    expect(there.stats().deadRows).toBe(0) // no pin was left open
   })
 })
 
