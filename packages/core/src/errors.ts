@@ -1,17 +1,20 @@
 /**
- * The one error class of this package: a stable `code` to branch on, a sentence that names the values for people,
- * and `details` for logs. A failure of something below is kept as `cause`.
+ * The one error class of this package. `code` is stable and is what callers branch on; the message is a sentence
+ * with the values; `details` holds those values for logs.
  */
+
+export type CoreErrorCode = `DRIFT_${string}`
+
 export class CoreError extends Error {
-  override readonly name = 'CoreError'
-  readonly code: string
+  override readonly name: string = 'CoreError'
+  readonly code: CoreErrorCode
   readonly details: Readonly<Record<string, unknown>>
 
   constructor(
-    code: string,
+    code: CoreErrorCode,
     message: string,
     details: Readonly<Record<string, unknown>> = {},
-    options?: { cause?: unknown },
+    options?: ErrorOptions,
   ) {
     super(message, options)
     this.code = code

@@ -1,1 +1,29 @@
-export {}
+/** The public names of @drift/core. */
+export type { SearchOptions, VectorIndexOptions } from './arguments.js'
+export { MAX_DIM } from './arguments.js'
+export { NONE } from './bucket/extent.js'
+export { CoreError } from './errors.js'
+export { decodeId, encodeId, type Id } from './id.js'
+export { IdTable } from './id-table.js'
+export type { Appended } from './index-state.js'
+export {
+  type HierarchicalKmeansOptions,
+  hierarchicalKmeans,
+  type Kmeans,
+  type KmeansOptions,
+  kmeans,
+  type Partition,
+} from './kmeans.js'
+export type { MaintenanceOptions } from './maintenance/assign.js'
+export type { Memtable } from './memtable.js'
+export { type Metric, prepare, publicDistance, score, validateVectors } from './metric.js'
+export { IndexPool, type IndexPoolOptions } from './pool/pool.js'
+export * from './quantizer/sq8.js'
+export { gaussian, seededRandom } from './random.js'
+export {
+  type BatchResult,
+  type IndexStats,
+  type Pin,
+  type SearchResult,
+  VectorIndex,
+} from './vector-index.js'

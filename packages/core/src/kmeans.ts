@@ -4,7 +4,7 @@
  * to the nearest of them. Means are summed in double precision. Rows must be finite.
  */
 import { Clusters, membersOf, normaliseAll } from './clusters.js'
-import { CoreError } from './errors.js'
+import { CoreError, type CoreErrorCode } from './errors.js'
 import { sample, seedCentroids } from './kmeans-seeding.js'
 import { seededRandom } from './random.js'
 import { reassignRows } from './reassign.js'
@@ -238,6 +238,6 @@ function partitionOf(leaves: readonly Leaf[], dim: number, count: number): Parti
   return { centroids, assignment }
 }
 
-function badOption(code: string, name: string, value: number, expected: string): CoreError {
+function badOption(code: CoreErrorCode, name: string, value: number, expected: string): CoreError {
   return new CoreError(code, `${name} is ${value}, expected ${expected}`, { [name]: value })
 }

@@ -4,14 +4,14 @@
  * Every failure is an FsError whose `code` names the errno (`DRIFT_FS_ENOSPC`, ...).
  */
 export interface DriftFs {
-  /** `read`: an existing file. `write`: an existing file, read and write. `create`: a new file, read and write; fails with EEXIST. */
+  /** `read`: an existing file. `write`: an existing file, read and write. `create`: a new file, read and write; fails with EEXIST. A folder is EISDIR. */
   open(path: string, mode: OpenMode): number
   close(fd: number): void
 
   /** Read until `into` is full or the file ends. @returns bytes read. */
   read(fd: number, into: Uint8Array, offset: number): number
 
-  /** Write all bytes at `offset`, looping over short writes. When it throws, any part may have been written. */
+  /** Write all bytes at `offset`, looping over short writes; a gap before it reads as zeros. When it throws, any part may have been written. */
   write(fd: number, bytes: Uint8Array, offset: number): void
 
   /** Data and the size needed to read it back are on stable storage. An error is final for this fd: the pages may be lost. */
@@ -21,10 +21,13 @@ export interface DriftFs {
   /** The folder's entries (created, renamed, removed names) are on stable storage. */
   syncFolder(path: string): void
 
+  /** Cuts the file, or extends it with zeros. */
   truncate(fd: number, bytes: number): void
 
-  /** Atomically replaces `to`. Durable after syncFolder. */
+  /** Atomically replaces `to`, a file or an empty folder. Durable after syncFolder. */
   rename(from: string, to: string): void
+
+  /** A file or an empty folder. Durable after syncFolder. Open descriptors go on reading the file. */
   remove(path: string): void
 
   /** One folder; its parent must exist. No error when the folder exists. */
@@ -44,6 +47,7 @@ export type OpenMode = 'read' | 'write' | 'create'
 
 export interface FileStat {
   readonly kind: 'file' | 'folder'
+  /** Size of a file; 0 for a folder. */
   readonly bytes: number
 }
 

@@ -1,1 +1,23 @@
-export {}
+export type { Id, Metric } from '@drift/core'
+export type {
+  BatchHits,
+  CollectionStats,
+  DeleteResult,
+  Hit,
+  StoredRow,
+  UpsertResult,
+} from './collection.js'
+export { Collection } from './collection.js'
+export type { DriftStats } from './drift.js'
+export { Drift } from './drift.js'
+export { DriftError } from './errors.js'
+export type {
+  CollectionOptions,
+  FlushOptions,
+  OpenOptions,
+  Progress,
+  SearchOptions,
+  SyncMode,
+  WriteOptions,
+} from './options.js'
+export type { Columns, Payload, Row } from './rows.js'

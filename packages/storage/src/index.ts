@@ -1,1 +1,27 @@
-export {}
+/** Bytes at rest: segments, tombstone files, checkpoints and the manifest that names them. */
+export { IdFilter } from './bloom.js'
+export {
+  type Checkpoint,
+  type CheckpointEntry,
+  type CheckpointInput,
+  NO_HOME,
+  readCheckpoint,
+  type SegmentHomes,
+  writeCheckpoint,
+} from './checkpoint.js'
+export { isDamage, StorageError, type StorageErrorCode, type StorageErrorDetails } from './errors.js'
+export {
+  type CollectionEntry,
+  commitManifest,
+  type LoadedManifest,
+  loadManifest,
+  type Manifest,
+  manifestName,
+  removeOldManifests,
+} from './manifest/manifest.js'
+export { MAGIC_BYTES, type Metric } from './segment/format.js'
+export { SegmentReader, type SegmentReaderOptions } from './segment/reader.js'
+export type { FileEntry } from './segment/section-writer.js'
+export type { Stats } from './segment/stats.js'
+export { type SegmentEntry, type SegmentInput, writeSegment } from './segment/writer.js'
+export { readTombstones, type TombstoneEntry, type TombstoneInput, writeTombstones } from './tombstones.js'

@@ -1,0 +1,147 @@
+/**
+ * The boundary of the index: what callers pass is checked here, once, and trusted inside.
+ * Rule: a refusal is a CoreError that names the value and comes before anything changed.
+ */
+import { CoreError } from './errors.js'
+import type { Id } from './id.js'
+import type { IdTable } from './id-table.js'
+import type { IndexShape } from './index-state.js'
+import { type Metric, validateVectors } from './metric.js'
+import type { SearchWidth } from './search/view.js'
+
+export interface VectorIndexOptions {
+  /** Values of a vector, 1..4096. */
+  readonly dim: number
+  readonly metric: Metric
+  /** Rows of a memtable's graph, after which it should be flushed. Default: 24 MiB of vectors, within 1 024..32 768. */
+  readonly memtableRows?: number
+  /** Target rows of a bucket, 4..4096. Default 25: two blocks of entries. */
+  readonly bucketRows?: number
+  /** Neighbours of a node in a memtable's graph, 2..256. Default 16. */
+  readonly M?: number
+  /** Beam width of linking a node, 1..65535. Default 200. */
+  readonly efConstruction?: number
+  /** Of graphs and partitions, a u32. Default 1. */
+  readonly seed?: number
+}
+
+export interface SearchOptions {
+  /** Results wanted; fewer come back only when the index has fewer. */
+  readonly k: number
+  /** Buckets to scan. Default: max(8, 2 * sqrt(buckets)). Infinity compares every live row exactly. */
+  readonly probes?: number
+  /** Beam width in the memtables' graphs. Default: max(64, 2 * k). */
+  readonly ef?: number
+}
+
+export const MAX_DIM = 4096
+
+/** Largest k times queries of one batch: 1 GiB of rows and distances. */
+const MAX_RESULTS = 2 ** 27
+
+const DEFAULT_MEMTABLE_BYTES = 24 * 1024 * 1024
+
+export function requireShape(options: VectorIndexOptions): IndexShape {
+  const { dim, metric, bucketRows = 25, M = 16, efConstruction = 200, seed = 1 } = options
+  requireInteger('DRIFT_DIMENSION', 'dim', dim, 1, MAX_DIM)
+  if (metric !== 'l2' && metric !== 'cosine' && metric !== 'ip') {
+    throw new CoreError('DRIFT_METRIC', `metric is ${String(metric)}, expected 'l2', 'cosine' or 'ip'`, {
+      metric,
+    })
+  }
+  const memtableRows =
+    options.memtableRows ?? Math.min(32_768, Math.max(1024, Math.floor(DEFAULT_MEMTABLE_BYTES / (4 * dim))))
+  requireInteger('DRIFT_OPTION', 'memtableRows', memtableRows, 1, 2 ** 20)
+  requireInteger('DRIFT_OPTION', 'bucketRows', bucketRows, 4, 4096)
+  requireInteger('DRIFT_OPTION', 'M', M, 2, 256)
+  requireInteger('DRIFT_OPTION', 'efConstruction', efConstruction, 1, 65_535)
+  requireInteger('DRIFT_OPTION', 'seed', seed, 0, 0xffff_ffff)
+  return { dim, metric, memtableRows, bucketRows, M, efConstruction, seed }
+}
+
+/** The distinct ids of a batch, the last of equal ones winning, and where each one's vector is. */
+export interface Batch {
+  readonly ids: readonly Id[]
+  readonly sources: Uint32Array
+}
+
+export function requireBatch(
+  shape: IndexShape,
+  table: IdTable,
+  ids: readonly Id[],
+  vectors: Float32Array,
+): Batch {
+  if (!Array.isArray(ids)) throw new CoreError('DRIFT_ID', `ids is ${typeof ids}, expected an array`)
+  if (ids.length === 0) throw new CoreError('DRIFT_EMPTY_BATCH', 'the batch has no ids')
+  requireVectors(shape, vectors, ids.length)
+  for (const id of ids) table.find(id) // throws DRIFT_ID
+  return distinct(ids)
+}
+
+/** `count` vectors that the metric can rank. */
+export function requireVectors(shape: IndexShape, vectors: Float32Array, count: number): void {
+  const { dim, metric } = shape
+  if (!(vectors instanceof Float32Array)) {
+    throw new CoreError('DRIFT_VECTOR_VALUE', `vectors are ${kindOf(vectors)}, expected a Float32Array`)
+  }
+  if (vectors.length !== count * dim) {
+    const given = count === 1 ? 'the vector has' : `${count} vectors have`
+    throw new CoreError('DRIFT_DIMENSION', `${given} ${vectors.length} values, expected ${count * dim}`, {
+      values: vectors.length,
+      vectors: count,
+      dim,
+    })
+  }
+  validateVectors(vectors, dim)
+  if (metric === 'cosine') for (let row = 0; row < count; row++) requireDirection(vectors, dim, row)
+}
+
+/** @returns how many queries `queries` holds, at least 1. */
+export function requireQueries(shape: IndexShape, queries: Float32Array): number {
+  const count = Math.ceil(queries.length / shape.dim)
+  if (count === 0) throw new CoreError('DRIFT_EMPTY_BATCH', 'the batch has no queries')
+  requireVectors(shape, queries, count)
+  return count
+}
+
+export function requireWidth({ k, probes, ef }: SearchOptions, queries = 1): SearchWidth {
+  requireInteger('DRIFT_K', 'k', k, 1, Math.floor(MAX_RESULTS / queries))
+  if (probes !== undefined && probes !== Number.POSITIVE_INFINITY) {
+    requireInteger('DRIFT_PROBES', 'probes', probes, 1, 0xffff_ffff)
+  }
+  if (ef !== undefined) requireInteger('DRIFT_EF', 'ef', ef, 1, 2 ** 20)
+  return { k, probes, ef }
+}
+
+export function requireInteger(
+  code: `DRIFT_${string}`,
+  name: string,
+  value: number,
+  least: number,
+  most: number,
+): void {
+  if (Number.isInteger(value) && value >= least && value <= most) return
+  throw new CoreError(code, `${name} is ${String(value)}, expected an integer of ${least}..${most}`, {
+    [name]: value,
+  })
+}
+
+function requireDirection(vectors: Float32Array, dim: number, row: number): void {
+  for (let i = row * dim; i < (row + 1) * dim; i++) if (vectors[i] !== 0) return
+  throw new CoreError('DRIFT_ZERO_VECTOR', `vector ${row} is all zeros and has no direction for cosine`, {
+    row,
+  })
+}
+
+function distinct(ids: readonly Id[]): Batch {
+  const last = new Map<Id, number>()
+  for (let i = 0; i < ids.length; i++) last.set(ids[i]!, i)
+  if (last.size === ids.length) return { ids: [...ids], sources: Uint32Array.from(last.values()) }
+  const sources = Uint32Array.from(last.values()).sort()
+  return { ids: Array.from(sources, i => ids[i]!), sources }
+}
+
+function kindOf(value: unknown): string {
+  if (value === null) return 'null'
+  return typeof value === 'object' ? (value.constructor?.name ?? 'an object') : typeof value
+}

@@ -1,0 +1,148 @@
+/**
+ * All buckets: where each chain starts and ends, how many entries it has and how many of them count.
+ * Rule: `entries - live` is the price of lazy deletes, and stays below DEAD_SHARE plus one block in every bucket.
+ * Rewriting replaces the chain as a whole; `retire` decides when the old blocks are free.
+ */
+import type { RowStore } from '../row-store.js'
+import { type RowRoom, rowsOfChain } from './bucket.js'
+import { BLOCK_ENTRIES, Extents, NONE } from './extent.js'
+
+/** A bucket with this share of dead entries is rewritten: rewriting n entries then costs each of 0.3 n deaths about 3 entries. */
+const DEAD_SHARE = 0.3
+
+const FIRST_BUCKETS = 256
+
+export class Directory {
+  readonly extents: Extents = new Extents()
+  /** First block of every bucket. A pin copies it, so it needs no shared memory. */
+  heads: Uint32Array
+  count = 0
+  /** Changes when a chain is replaced or a bucket added: equal versions, equal heads. */
+  version = 0
+  readonly #rows: RowStore
+  readonly #retire: (free: () => void) => void
+  readonly #room: RowRoom = growingRoom()
+  #tails: Uint32Array
+  #entries: Uint32Array
+  #live: Uint32Array
+
+  constructor(rows: RowStore, retire: (free: () => void) => void) {
+    this.#rows = rows
+    this.#retire = retire
+    this.heads = new Uint32Array(0)
+    this.#tails = new Uint32Array(0)
+    this.#entries = new Uint32Array(0)
+    this.#live = new Uint32Array(0)
+  }
+
+  /** An empty bucket. @returns its number. */
+  add(): number {
+    if (this.count === this.heads.length) this.#grow()
+    const bucket = this.count++
+    this.heads[bucket] = NONE
+    this.#tails[bucket] = NONE
+    this.#entries[bucket] = 0
+    this.#live[bucket] = 0
+    this.version++
+    return bucket
+  }
+
+  /** The live row gets its home and an entry there. */
+  append(bucket: number, row: number): void {
+    const rows = this.#rows
+    let entries = this.#entries[bucket]!
+    if (entries % BLOCK_ENTRIES === 0 && entries > 0 && this.#isStale(bucket)) {
+      this.compact(bucket)
+      entries = this.#entries[bucket]!
+    }
+    const slot = entries % BLOCK_ENTRIES
+    if (slot === 0) {
+      const block = this.extents.allocate()
+      if (entries === 0) {
+        this.heads[bucket] = block
+        this.version++
+      } else this.extents.next[this.#tails[bucket]!] = block
+      this.#tails[bucket] = block
+    }
+    this.extents.entries[this.#tails[bucket]! * BLOCK_ENTRIES + slot] = row
+    rows.home[row] = bucket
+    this.#entries[bucket] = entries + 1
+    this.#live[bucket]!++
+  }
+
+  /** A row whose home is this bucket died. */
+  lost(bucket: number): void {
+    this.#live[bucket]!--
+    if (this.#entries[bucket]! - this.#live[bucket]! >= BLOCK_ENTRIES && this.#isStale(bucket))
+      this.compact(bucket)
+  }
+
+  /** Rows of the bucket that count. */
+  liveIn(bucket: number): number {
+    return this.#live[bucket]!
+  }
+
+  /** Those rows, ascending, each once. A copy. */
+  rowsOf(bucket: number): Uint32Array {
+    const rows = this.#rows
+    const room = this.#room
+    const head = this.heads[bucket]!
+    const found = rowsOfChain(this.extents, head, rows.live, rows.home, bucket, rows.rows, room, 0)
+    const sorted = room.rows.slice(0, found).sort()
+    let count = 0
+    for (let i = 0; i < found; i++) if (i === 0 || sorted[i] !== sorted[i - 1]) sorted[count++] = sorted[i]!
+    return sorted.subarray(0, count)
+  }
+
+  /** The bucket holds exactly `rows`, live and each once, in a new chain, and is their home. */
+  rewrite(bucket: number, rows: Uint32Array): void {
+    const old = this.heads[bucket]!
+    this.heads[bucket] = NONE
+    this.#tails[bucket] = NONE
+    this.#entries[bucket] = 0
+    this.#live[bucket] = 0
+    for (const row of rows) this.append(bucket, row)
+    this.version++
+    if (old !== NONE) this.#retire(() => this.extents.free(old))
+  }
+
+  /** Drop the dead entries. */
+  compact(bucket: number): void {
+    this.rewrite(bucket, this.rowsOf(bucket))
+  }
+
+  get bytes(): number {
+    return this.extents.bytes + 4 * this.heads.byteLength
+  }
+
+  #isStale(bucket: number): boolean {
+    return this.#entries[bucket]! - this.#live[bucket]! >= DEAD_SHARE * this.#entries[bucket]!
+  }
+
+  #grow(): void {
+    const capacity = Math.max(FIRST_BUCKETS, 2 * this.heads.length)
+    this.heads = grown(this.heads, capacity)
+    this.#tails = grown(this.#tails, capacity)
+    this.#entries = grown(this.#entries, capacity)
+    this.#live = grown(this.#live, capacity)
+  }
+}
+
+function growingRoom(): RowRoom {
+  let rows: Uint32Array = new Uint32Array(4 * BLOCK_ENTRIES)
+  return {
+    get rows() {
+      return rows
+    },
+    reserveRows(count) {
+      if (count > rows.length) rows = grown(rows, 2 * count)
+      return rows
+    },
+  }
+}
+
+function grown(values: Uint32Array, capacity: number): Uint32Array {
+  const larger = new Uint32Array(capacity)
+  larger.set(values)
+  return larger
+}

@@ -1,0 +1,264 @@
+/**
+ * Everything an index holds, and the synchronous steps that change it: each leaves every live row findable exactly once
+ * per id. Searches in this thread run between steps; readers in other threads have a snapshot.
+ * A live row is in a memtable, in the unassigned list, or has a home; during a flush in two of them.
+ */
+import { Directory } from './bucket/directory.js'
+import { NONE } from './bucket/extent.js'
+import { CoreError } from './errors.js'
+import type { Id } from './id.js'
+import { type GraphOptions, Memtable } from './memtable.js'
+import { kernelMetric, type Metric } from './metric.js'
+import { Router } from './router/router.js'
+import { RowStore } from './row-store.js'
+import { Pins } from './search/pins.js'
+import { RowList } from './search/row-list.js'
+import { type Snapshot, SnapshotCopies } from './search/snapshot.js'
+import type { SearchView } from './search/view.js'
+
+export interface IndexShape extends GraphOptions {
+  readonly dim: number
+  readonly metric: Metric
+  /** Rows of a memtable's graph. */
+  readonly memtableRows: number
+  /** Target rows of a bucket; it splits above twice that. */
+  readonly bucketRows: number
+}
+
+/** Rows that were copied in and wait for `publish` or `abandon`. */
+export interface Appended {
+  /** One per distinct id, in the order of `ids`. */
+  readonly rows: Uint32Array
+  readonly ids: readonly Id[]
+  /** The place of each in the batch that was given: of equal ids, the last one's. */
+  readonly positions: Uint32Array
+  readonly memtable: Memtable
+}
+
+export class IndexState {
+  readonly shape: IndexShape
+  readonly store: RowStore
+  readonly directory: Directory
+  readonly router: Router
+  readonly pins: Pins = new Pins()
+  active: Memtable
+  frozen: readonly Memtable[] = []
+  unassigned: RowList = new RowList()
+  /** The active memtable, then the frozen ones. */
+  memtables: readonly Memtable[]
+  /** What a search in this thread reads. */
+  readonly view: SearchView
+  readonly #copies = new SnapshotCopies()
+  readonly #pending = new WeakSet<Appended>()
+  /** Rows from here on are not linked: readers hold views that end before them. See `#guardLinks`. */
+  #linkBelow = Number.POSITIVE_INFINITY
+  #growths = 0
+
+  constructor(shape: IndexShape) {
+    this.shape = shape
+    this.store = new RowStore(shape.dim, shape.metric)
+    this.router = new Router(shape.dim)
+    this.directory = new Directory(this.store, free => this.pins.retire(free))
+    this.active = new Memtable(shape.memtableRows, shape)
+    this.memtables = [this.active]
+    this.view = liveView(this)
+  }
+
+  /** Copy vectors in, not visible. `sources[i]` is the place in `vectors` of ids[i]; ids are distinct. Everything is valid. */
+  append(ids: readonly Id[], vectors: Float32Array, sources: Uint32Array): Appended {
+    const rows = this.#take(ids, vectors, sources, this.shape.metric)
+    this.active.list.push(rows)
+    const appended = { rows, ids, positions: sources, memtable: this.active }
+    this.#pending.add(appended)
+    return appended
+  }
+
+  publish(appended: Appended): number {
+    this.#settle(appended)
+    const { rows, ids, memtable } = appended
+    const replaced = this.#enliven(rows, ids)
+    if (memtable.dropped) this.unassigned.push(rows)
+    return replaced
+  }
+
+  abandon(appended: Appended): void {
+    this.#settle(appended)
+    this.#retire(appended.rows.filter(row => this.store.abandon(row)))
+  }
+
+  /** Bring prepared rows in, visible and unassigned. */
+  load(ids: readonly Id[], vectors: Float32Array, sources: Uint32Array): Uint32Array {
+    const rows = this.#take(ids, vectors, sources, kernelMetric(this.shape.metric))
+    for (const row of rows) this.store.letGo(row)
+    this.#enliven(rows, ids)
+    this.unassigned.push(rows)
+    return rows
+  }
+
+  /** @returns whether the id named a row. */
+  delete(id: Id): boolean {
+    const row = this.store.ids.delete(id)
+    if (row >= 0) this.#kill(row)
+    return row >= 0
+  }
+
+  rotate(): Memtable | undefined {
+    const memtable = this.active
+    if (memtable.count === 0) return undefined
+    memtable.frozen = true
+    this.active = new Memtable(this.shape.memtableRows, this.shape)
+    this.#setFrozen([...this.frozen, memtable])
+    return memtable
+  }
+
+  /** The frozen memtable is not read any more: its live rows have homes. */
+  drop(memtable: Memtable): void {
+    memtable.dropped = true
+    this.#setFrozen(this.frozen.filter(other => other !== memtable))
+    this.#retire(memtable.rows.subarray(0, memtable.count).filter(row => this.store.letGo(row)))
+  }
+
+  /** Live rows of the list that have no home yet, in order. */
+  homeless(list: Pick<RowList, 'rows' | 'count'>): Uint32Array {
+    const { store } = this
+    return list.rows.subarray(0, list.count).filter(row => store.isLive(row) && store.home[row] === NONE)
+  }
+
+  /** Give the row its home, unless it died or has one. @returns whether it got it. */
+  place(row: number, bucket: number): boolean {
+    if (!this.store.isLive(row) || this.store.home[row] !== NONE) return false
+    this.directory.append(bucket, row)
+    return true
+  }
+
+  /** An empty bucket for each centroid. */
+  addBuckets(centroids: Float32Array): void {
+    this.router.add(centroids)
+    while (this.directory.count < this.router.count) this.directory.add()
+  }
+
+  /** Forget unassigned rows that have a home or died. */
+  tidyUnassigned(): void {
+    if (this.unassigned.count === 0) return
+    const left = this.homeless(this.unassigned)
+    this.unassigned = new RowList()
+    this.unassigned.push(left)
+  }
+
+  /** Link one waiting row of the first memtable that has one. @returns false when none is left or may be linked now. */
+  linkNext(): boolean {
+    const { store, shape } = this
+    for (const memtable of this.memtables) {
+      if (memtable.unlinked === 0 || memtable.rows[memtable.linked]! >= this.#linkBelow) continue
+      memtable.link(kernelMetric(shape.metric), store.vectors, shape.dim, 1)
+      return true
+    }
+    return false
+  }
+
+  /** What another thread may read until `release`. */
+  pin(): { readonly snapshot: Snapshot; readonly release: () => void } {
+    const release = this.pins.open()
+    const { store, directory, router, memtables, unassigned, shape } = this
+    const { bucketRows } = shape
+    return {
+      snapshot: this.#copies.take({ store, directory, router, memtables, unassigned, bucketRows }),
+      release,
+    }
+  }
+
+  #take(ids: readonly Id[], vectors: Float32Array, sources: Uint32Array, metric: Metric): Uint32Array {
+    const { capacity } = this.store
+    const rows = this.store.take(ids.length)
+    if (this.store.capacity > capacity) this.#guardLinks(capacity)
+    this.store.fill(rows, ids, vectors, sources, metric)
+    return rows
+  }
+
+  /**
+   * A reader in another thread walks the graphs with the views of its pin. While a pin is open that is older than a growth of
+   * the slabs, no row beyond those views may enter a graph.
+   */
+  #guardLinks(capacity: number): void {
+    this.#linkBelow = Math.min(this.#linkBelow, capacity)
+    this.#growths++
+    this.pins.retire(() => {
+      if (--this.#growths === 0) this.#linkBelow = Number.POSITIVE_INFINITY
+    })
+  }
+
+  #settle(appended: Appended): void {
+    if (this.#pending.delete(appended)) return
+    throw new CoreError(
+      'DRIFT_APPENDED',
+      'the rows were already published or abandoned, or belong to another index',
+    )
+  }
+
+  #enliven(rows: Uint32Array, ids: readonly Id[]): number {
+    let replaced = 0
+    for (let i = 0; i < rows.length; i++) {
+      const row = rows[i]!
+      const older = this.store.ids.set(ids[i]!, row)
+      this.store.enliven(row)
+      if (older < 0) continue
+      this.#kill(older)
+      replaced++
+    }
+    return replaced
+  }
+
+  #kill(row: number): void {
+    const { store } = this
+    const home = store.home[row]!
+    const free = store.kill(row)
+    if (home !== NONE) {
+      store.home[row] = NONE
+      this.directory.lost(home)
+    }
+    if (free) this.#retire(Uint32Array.of(row))
+  }
+
+  #retire(rows: Uint32Array): void {
+    if (rows.length === 0) return
+    this.pins.retire(() => {
+      for (const row of rows) this.store.free(row)
+    })
+  }
+
+  #setFrozen(frozen: readonly Memtable[]): void {
+    this.frozen = frozen
+    this.memtables = [this.active, ...frozen]
+  }
+}
+
+/** The index as it is at each moment, for synchronous searches. */
+function liveView(state: IndexState): SearchView {
+  const { shape, store, router, directory } = state
+  return {
+    dim: shape.dim,
+    metric: kernelMetric(shape.metric),
+    bucketRows: shape.bucketRows,
+    rows: store,
+    router,
+    chains: directory.extents,
+    get rowLimit() {
+      return store.rows
+    },
+    get liveRows() {
+      return store.liveRows
+    },
+    get home() {
+      return store.home
+    },
+    get heads() {
+      return directory.heads
+    },
+    get memtables() {
+      return state.memtables
+    },
+    get unassigned() {
+      return state.unassigned
+    },
+  }
+}

@@ -1,0 +1,36 @@
+/**
+ * Long work in the caller's thread, cut into slices of one or two milliseconds between which the event loop turns.
+ * Measured in multiply-adds instead of time, so that a run can be repeated exactly.
+ */
+import { setImmediate } from 'node:timers/promises'
+import { kernels } from '@drift/native'
+
+/** Multiply-adds of about a millisecond: SIMD code from a cache, or plain JavaScript. */
+const SLICE_WORK = kernels.variant === 'reference' ? 1e6 : 20e6
+
+export class Slices {
+  readonly #check: () => void
+  #left: number = SLICE_WORK
+
+  /** `check` throws when the work is no longer wanted; it is asked after every turn of the event loop. */
+  constructor(check: () => void) {
+    this.#check = check
+  }
+
+  /** How many units of `work` multiply-adds fit a slice; at least 1. */
+  fit(work: number): number {
+    return Math.max(1, Math.floor(SLICE_WORK / work))
+  }
+
+  /** Account for work done; turns the event loop when the slice is used up. */
+  async spend(work: number): Promise<void> {
+    this.#left -= work
+    if (this.#left <= 0) await this.turn()
+  }
+
+  async turn(): Promise<void> {
+    await setImmediate()
+    this.#left = SLICE_WORK
+    this.#check()
+  }
+}

@@ -1,0 +1,129 @@
+/**
+ * Worker threads for work that pays for the hop of about 0.1 ms: batches, wide scans, routing, k-means.
+ * Rule: a task is never torn down. Cancelling sets a flag in shared memory and waits until every task has seen it, because
+ * piscina kills the thread of an aborted task. A thread that dies fails the tasks it had and is replaced.
+ * An idle pool does not keep the process alive: piscina refs its threads only while they work.
+ */
+import type { Worker } from 'node:worker_threads'
+import { Piscina } from 'piscina'
+import { CoreError } from '../errors.js'
+import type { Task, TaskMessage, TaskResult } from './tasks.js'
+
+export interface IndexPoolOptions {
+  /** Worker threads; 0: there is no pool and everything runs in the caller's thread. */
+  readonly threads: number
+}
+
+/** Tasks that may wait: about a hundred batches. Beyond, a batch fails with DRIFT_BUSY instead of piling up. */
+const MAX_QUEUE = 1024
+
+const MAX_THREADS = 256
+
+export class IndexPool {
+  readonly threads: number
+  readonly #piscina: Piscina<TaskMessage> | undefined
+  /** The cancel flag and the end of every call of runAll. */
+  readonly #running: Map<Int32Array, Promise<unknown>> = new Map()
+  #closed = false
+
+  constructor({ threads }: IndexPoolOptions) {
+    if (!Number.isInteger(threads) || threads < 0 || threads > MAX_THREADS) {
+      throw new CoreError(
+        'DRIFT_THREADS',
+        `threads is ${threads}, expected an integer of 0..${MAX_THREADS}`,
+        { threads },
+      )
+    }
+    this.threads = threads
+    if (threads === 0) return
+    const piscina = new Piscina<TaskMessage>({
+      filename: workerUrl().href,
+      minThreads: threads,
+      maxThreads: threads,
+      // With minThreads = maxThreads no thread is idle too long; the default of 0 would end surplus ones at once.
+      idleTimeout: Number.POSITIVE_INFINITY,
+      maxQueue: MAX_QUEUE,
+      concurrentTasksPerWorker: 1,
+      recordTiming: false,
+      workerHistogram: false,
+    })
+    // Errors of a thread without a task. Unhandled, the event would end the process. When no thread can start, waiting tasks
+    // would wait for ever: destroy rejects them.
+    piscina.on('error', () => {
+      if (piscina.threads.length === 0) void piscina.destroy()
+    })
+    this.#piscina = piscina
+  }
+
+  /** The threads that are alive, to watch them (or, in a test, to end one). */
+  get workers(): readonly Worker[] {
+    return this.#piscina?.threads ?? []
+  }
+
+  /**
+   * Run all tasks and wait until none of them runs any more, also when one fails or `signal` aborts.
+   *
+   * @returns their results, in order.
+   * @throws the signal's reason; CoreError DRIFT_WORKER, DRIFT_BUSY, DRIFT_CLOSED.
+   */
+  async runAll<T extends Task>(tasks: readonly T[], signal?: AbortSignal): Promise<TaskResult<T>[]> {
+    const piscina = this.#piscina
+    if (this.#closed || piscina === undefined) throw closed()
+    signal?.throwIfAborted()
+    const cancel = new Int32Array(new SharedArrayBuffer(4))
+    const stop = () => {
+      Atomics.store(cancel, 0, 1)
+    }
+    signal?.addEventListener('abort', stop, { once: true })
+    try {
+      const runs = tasks.map(async task => (await piscina.run({ task, cancel })) as TaskResult<T>)
+      for (const run of runs) run.catch(stop)
+      const ended = Promise.allSettled(runs)
+      this.#running.set(cancel, ended)
+      const settled = await ended
+      signal?.throwIfAborted()
+      if (this.#closed) throw closed()
+      return settled.map(outcome => {
+        if (outcome.status === 'rejected') throw failure(outcome.reason)
+        return outcome.value
+      })
+    } finally {
+      this.#running.delete(cancel)
+      signal?.removeEventListener('abort', stop)
+    }
+  }
+
+  /** Cancels what runs, which fails with DRIFT_CLOSED, and ends the threads. May be called again. */
+  async close(): Promise<void> {
+    this.#closed = true
+    for (const cancel of this.#running.keys()) Atomics.store(cancel, 0, 1)
+    await Promise.all(this.#running.values())
+    await this.#piscina?.destroy()
+  }
+}
+
+/** The built worker: `dist` has the shape of `src`, and a thread cannot load TypeScript. */
+function workerUrl(): URL {
+  const here = import.meta.url
+  return new URL(
+    here.endsWith('.ts') ? here.replace(/\/src\/pool\/[^/]*$/, '/dist/pool/worker.js') : './worker.js',
+    here,
+  )
+}
+
+function closed(): CoreError {
+  return new CoreError('DRIFT_CLOSED', 'the pool is closed')
+}
+
+function failure(cause: unknown): CoreError {
+  const message = cause instanceof Error ? cause.message : String(cause)
+  if (message.includes('queue')) {
+    return new CoreError(
+      'DRIFT_BUSY',
+      `more than ${MAX_QUEUE} tasks wait for the pool`,
+      { maxQueue: MAX_QUEUE },
+      { cause },
+    )
+  }
+  return new CoreError('DRIFT_WORKER', `a worker failed: ${message}`, {}, { cause })
+}

@@ -1,0 +1,218 @@
+/**
+ * The truth in memory, by row number: exact vectors, their SQ8 codes, one live bit, the home bucket, and the id.
+ * Rule: a row never moves. Vectors and codes live in growable shared slabs, so a worker reads them in place.
+ * A row is taken (dead, held), becomes live, dies, and returns to the free list when no memtable lists it and no
+ * pin is older. The index decides when; this file keeps the books.
+ */
+import { allocateSlab, growSlab, kernels, MAX_SLAB_BYTES } from '@drift/native'
+import { NONE } from './bucket/extent.js'
+import { CoreError } from './errors.js'
+import type { Id } from './id.js'
+import { IdTable } from './id-table.js'
+import { type Metric, prepare } from './metric.js'
+
+/** Rows of the first slab: small enough for a test's index, doubled from there. */
+const FIRST_ROWS = 1024
+
+/** The row is listed by a memtable, whose graph may name it. */
+const HELD = 1
+/** Appended, neither published nor abandoned. */
+const PENDING = 2
+
+/** What a search reads of the rows; a worker builds the same from the slabs. */
+export interface RowViews {
+  /** capacity * dim, as `prepare` left them. */
+  readonly vectors: Float32Array
+  readonly codes: Uint8Array
+  /** Two per row: scale, squared norm. */
+  readonly factors: Float32Array
+  /** One bit per row: word r >>> 5, bit r & 31. */
+  readonly live: Uint32Array
+}
+
+export interface RowSlabs {
+  readonly vectors: SharedArrayBuffer
+  readonly codes: SharedArrayBuffer
+  readonly factors: SharedArrayBuffer
+}
+
+export class RowStore implements RowViews {
+  readonly dim: number
+  readonly metric: Metric
+  readonly ids: IdTable = new IdTable()
+  readonly slabs: RowSlabs
+  /** Fixed-length views, replaced when the slabs grow. */
+  vectors: Float32Array
+  codes: Uint8Array
+  factors: Float32Array
+  live: Uint32Array
+  /** The bucket whose entry of the row counts, or NONE. */
+  home: Uint32Array
+  /** Rows ever taken: every row number is below. */
+  rows = 0
+  liveRows = 0
+  /** Changes with every change of a live bit: equal versions, equal bitmaps. */
+  version = 0
+  capacity = 0
+  readonly #maxRows: number
+  #state: Uint8Array
+  #free: number[] = []
+
+  constructor(dim: number, metric: Metric) {
+    this.dim = dim
+    this.metric = metric
+    this.#maxRows = Math.floor(MAX_SLAB_BYTES / (Math.max(4 * dim, 8) * 32)) * 32
+    this.slabs = {
+      vectors: allocateSlab(0, this.#maxRows * dim * 4),
+      codes: allocateSlab(0, this.#maxRows * dim),
+      factors: allocateSlab(0, this.#maxRows * 8),
+    }
+    this.vectors = new Float32Array(0)
+    this.codes = new Uint8Array(0)
+    this.factors = new Float32Array(0)
+    this.live = new Uint32Array(0)
+    this.home = new Uint32Array(0)
+    this.#state = new Uint8Array(0)
+  }
+
+  /**
+   * Rows for `count` new vectors, ascending: dead rows first, then new ones. All are held and pending.
+   * Throws DRIFT_FULL before anything changed.
+   */
+  take(count: number): Uint32Array {
+    const reused = Math.min(count, this.#free.length)
+    this.#reserve(this.rows + count - reused)
+    const taken = new Uint32Array(count)
+    for (let i = 0; i < reused; i++) taken[i] = this.#free.pop()!
+    for (let i = reused; i < count; i++) taken[i] = this.rows++
+    taken.sort()
+    for (const row of taken) {
+      this.home[row] = NONE
+      this.#state[row] = HELD | PENDING
+    }
+    return taken
+  }
+
+  /** Copy vector `sources[i]` of `vectors` and `ids[i]` into `rows[i]`, prepared by `metric` and SQ8-encoded. Runs of rows go together. */
+  fill(rows: Uint32Array, ids: readonly Id[], vectors: Float32Array, sources: Uint32Array, metric: Metric): void {
+    const { dim } = this
+    for (let i = 0; i < rows.length; ) {
+      let end = i + 1
+      while (end < rows.length && rows[end] === rows[end - 1]! + 1) end++
+      for (let j = i; j < end; j++) {
+        const from = sources[j]! * dim
+        this.vectors.set(vectors.subarray(from, from + dim), rows[j]! * dim)
+        this.ids.recordId(rows[j]!, ids[j]!)
+      }
+      prepare(metric, this.vectors, dim, rows[i]!, end - i)
+      kernels.sq8Encode(this.vectors, dim, rows[i]!, end - i, this.codes, this.factors)
+      i = end
+    }
+  }
+
+  isLive(row: number): boolean {
+    return ((this.live[row >>> 5]! >>> (row & 31)) & 1) === 1
+  }
+
+  /** The pending row becomes live. */
+  enliven(row: number): void {
+    this.#state[row]! &= ~PENDING
+    this.live[row >>> 5]! |= 1 << (row & 31)
+    this.liveRows++
+    this.version++
+  }
+
+  /** The pending row will never be live. @returns whether it may be freed. */
+  abandon(row: number): boolean {
+    this.#state[row]! &= ~PENDING
+    return this.#state[row] === 0
+  }
+
+  /** The live row dies. @returns whether it may be freed. */
+  kill(row: number): boolean {
+    this.live[row >>> 5]! &= ~(1 << (row & 31))
+    this.liveRows--
+    this.version++
+    return this.#state[row] === 0
+  }
+
+  /** No memtable lists the row any more. @returns whether it may be freed: dead, and not pending. */
+  letGo(row: number): boolean {
+    this.#state[row]! &= ~HELD
+    return this.#state[row] === 0 && !this.isLive(row)
+  }
+
+  /** The dead row may be taken again. Its id is forgotten; stale entries do not count because its home is NONE until assigned. */
+  free(row: number): void {
+    this.home[row] = NONE
+    this.ids.release(row)
+    this.#free.push(row)
+  }
+
+  get freeRows(): number {
+    return this.#free.length
+  }
+
+  vectorAt(row: number): Float32Array {
+    return this.vectors.slice(row * this.dim, (row + 1) * this.dim)
+  }
+
+  /** Live row numbers, ascending, into `out` (at least liveRows long). @returns how many. */
+  liveInto(out: Uint32Array): number {
+    return liveRowsOf(this.live, this.rows, out)
+  }
+
+  #reserve(rows: number): void {
+    if (rows <= this.capacity) return
+    if (rows > this.#maxRows) {
+      throw new CoreError(
+        'DRIFT_FULL',
+        `${rows} rows of dimension ${this.dim} exceed the ${this.#maxRows} that a slab holds`,
+        {
+          rows,
+          limit: this.#maxRows,
+        },
+      )
+    }
+    const capacity = Math.min(this.#maxRows, Math.max(FIRST_ROWS, ceil32(rows), 2 * this.capacity))
+    try {
+      growSlab(this.slabs.vectors, capacity * this.dim * 4)
+      growSlab(this.slabs.codes, capacity * this.dim)
+      growSlab(this.slabs.factors, capacity * 8)
+      this.live = grown(this.live, new Uint32Array(capacity / 32))
+      this.home = grown(this.home, new Uint32Array(capacity))
+      this.#state = grown(this.#state, new Uint8Array(capacity))
+    } catch (cause) {
+      throw new CoreError(
+        'DRIFT_FULL',
+        `no memory for ${capacity} rows of dimension ${this.dim}`,
+        { rows: capacity },
+        { cause },
+      )
+    }
+    this.vectors = new Float32Array(this.slabs.vectors, 0, capacity * this.dim)
+    this.codes = new Uint8Array(this.slabs.codes, 0, capacity * this.dim)
+    this.factors = new Float32Array(this.slabs.factors, 0, capacity * 2)
+    this.capacity = capacity
+  }
+}
+
+/** The set bits below `rows`, ascending, into `out`. @returns how many. */
+export function liveRowsOf(live: Uint32Array, rows: number, out: Uint32Array): number {
+  let count = 0
+  for (let word = 0; word < (rows + 31) >>> 5; word++) {
+    for (let bits = live[word]!; bits !== 0; bits &= bits - 1) {
+      out[count++] = (word << 5) | (31 - Math.clz32(bits & -bits))
+    }
+  }
+  return count
+}
+
+function grown<T extends Uint8Array | Uint32Array>(values: T, larger: T): T {
+  larger.set(values)
+  return larger
+}
+
+function ceil32(rows: number): number {
+  return (rows + 31) & ~31
+}

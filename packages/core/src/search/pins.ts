@@ -1,0 +1,40 @@
+/**
+ * Who still reads an older state. Rows and blocks that a writer is done with are freed when no pin is older.
+ * Rule: a pin sees everything that was reachable when it was opened, until it is released; freeing runs in the thread of the writer.
+ */
+export class Pins {
+  #epoch = 0
+  readonly #open: Map<number, number> = new Map()
+  #limbo: { readonly epoch: number; readonly free: () => void }[] = []
+
+  /** @returns the release, which may be called more than once. */
+  open(): () => void {
+    const epoch = this.#epoch
+    this.#open.set(epoch, (this.#open.get(epoch) ?? 0) + 1)
+    let open = true
+    return () => {
+      if (!open) return
+      open = false
+      const left = this.#open.get(epoch)! - 1
+      if (left > 0) this.#open.set(epoch, left)
+      else {
+        this.#open.delete(epoch)
+        this.#collect()
+      }
+    }
+  }
+
+  /** Call `free` as soon as no pin opened before now is open: at once when there is none. */
+  retire(free: () => void): void {
+    if (this.#open.size === 0) free()
+    else this.#limbo.push({ epoch: this.#epoch++, free })
+  }
+
+  #collect(): void {
+    // A Map keeps insertion order and epochs only grow, so the first key is the oldest pin.
+    const oldest = this.#open.keys().next().value ?? Number.POSITIVE_INFINITY
+    let freed = 0
+    while (freed < this.#limbo.length && this.#limbo[freed]!.epoch < oldest) this.#limbo[freed++]!.free()
+    if (freed > 0) this.#limbo = this.#limbo.slice(freed)
+  }
+}

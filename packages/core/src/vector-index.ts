@@ -1,0 +1,431 @@
+/**
+ * The in-memory index: L0 memtables that take writes at once, L1 buckets that make search cheap, one row store under both.
+ * Rule: every change is one synchronous step, so a search sees each live id exactly once, in its newest version. A write
+ * is appended (copied in), then published (visible) when its owner says that it is durable.
+ */
+import {
+  requireBatch,
+  requireInteger,
+  requireQueries,
+  requireShape,
+  requireVectors,
+  requireWidth,
+  type SearchOptions,
+  type VectorIndexOptions,
+} from './arguments.js'
+import { NONE } from './bucket/extent.js'
+import { CoreError } from './errors.js'
+import type { Id } from './id.js'
+import { type Appended, IndexState } from './index-state.js'
+import { assignRows, type Job, type MaintenanceOptions } from './maintenance/assign.js'
+import type { Memtable } from './memtable.js'
+import { type Metric, prepare, publicDistance } from './metric.js'
+import type { IndexPool } from './pool/pool.js'
+import { searchMany, searchOne } from './search/fan-out.js'
+import { Scratch } from './search/scratch.js'
+import { searchView } from './search/search.js'
+
+/** The nearest rows, nearest first. */
+export interface SearchResult {
+  readonly rows: Uint32Array
+  readonly ids: Id[]
+  /** As `publicDistance` tells them: smaller is nearer. */
+  readonly distances: Float32Array
+  /** Rows whose codes or vectors were looked at, and buckets. */
+  readonly scannedRows: number
+  readonly scannedBuckets: number
+}
+
+/** k results per query, nearest first. */
+export interface BatchResult {
+  readonly k: number
+  /** NONE behind the last. */
+  readonly rows: Uint32Array
+  /** Undefined behind the last. */
+  readonly ids: (Id | undefined)[]
+  /** +Infinity behind the last. */
+  readonly distances: Float32Array
+  /** Found per query. */
+  readonly counts: Uint32Array
+}
+
+/** While open, rows of this moment that die are not reused, so row numbers and ids stay true. */
+export interface Pin {
+  /** One bit per row; shared with other pins of the same moment, so only to be read. */
+  readonly live: Uint32Array
+  /** Every row number is below. */
+  readonly rows: number
+  release(): void
+}
+
+export interface IndexStats {
+  readonly rows: number
+  /** Dead and not yet free for reuse. */
+  readonly deadRows: number
+  readonly buckets: number
+  readonly memtables: number
+  /** Rows in no memtable and no bucket: every search scans them. */
+  readonly unassigned: number
+  /** Rows in the graphs of memtables. */
+  readonly linkedRows: number
+  /** Bytes held, room for growth included. */
+  readonly memory: {
+    readonly vectors: number
+    readonly codes: number
+    readonly ids: number
+    readonly graph: number
+    readonly buckets: number
+    readonly router: number
+  }
+}
+
+export class VectorIndex {
+  readonly dim: number
+  readonly metric: Metric
+  readonly #state: IndexState
+  readonly #scratch: Scratch
+  readonly #pool: IndexPool | undefined
+  #closed = false
+  /** The last of the maintenance jobs, which run one after the other. */
+  #maintenance: Promise<void> = Promise.resolve()
+
+  /** @param options - `pool` is shared, not owned: it outlives the index. Without one everything runs in this thread. */
+  constructor(options: VectorIndexOptions & { readonly pool?: IndexPool }) {
+    const shape = requireShape(options)
+    this.dim = shape.dim
+    this.metric = shape.metric
+    this.#state = new IndexState(shape)
+    this.#scratch = new Scratch(shape.dim)
+    this.#pool = options.pool !== undefined && options.pool.threads > 0 ? options.pool : undefined
+  }
+
+  /** Live ids. */
+  get count(): number {
+    return this.#state.store.liveRows
+  }
+
+  get activeMemtable(): Memtable {
+    return this.#state.active
+  }
+
+  get frozen(): readonly Memtable[] {
+    return this.#state.frozen
+  }
+
+  /**
+   * Copy vectors in, invisible until `publish`. Of equal ids in one batch the last wins.
+   *
+   * @param vectors - ids.length * dim values.
+   * @throws CoreError DRIFT_EMPTY_BATCH, DRIFT_DIMENSION, DRIFT_VECTOR_VALUE, DRIFT_ZERO_VECTOR, DRIFT_ID, DRIFT_FULL; nothing
+   *   is changed then.
+   */
+  append(ids: readonly Id[], vectors: Float32Array): Appended {
+    const state = this.#open()
+    const batch = requireBatch(state.shape, state.store.ids, ids, vectors)
+    return state.append(batch.ids, vectors, batch.sources)
+  }
+
+  /** Make appended rows visible; older versions die. Call in the order of the writes. @returns how many were replaced. */
+  publish(appended: Appended): number {
+    return this.#open().publish(appended)
+  }
+
+  /** The appended rows never became durable: they will not be seen. */
+  abandon(appended: Appended): void {
+    this.#open().abandon(appended)
+  }
+
+  /** `append` and `publish` at once. @returns how many were replaced. */
+  upsert(ids: readonly Id[], vectors: Float32Array): number {
+    return this.publish(this.append(ids, vectors))
+  }
+
+  /** @returns how many of the ids existed. */
+  delete(ids: readonly Id[]): number {
+    const state = this.#open()
+    for (const id of ids) state.store.ids.find(id) // throws DRIFT_ID before anything changed
+    let deleted = 0
+    for (const id of ids) if (state.delete(id)) deleted++
+    return deleted
+  }
+
+  /** The row of a live id, or -1. Row numbers are reused after a delete unless a pin is open. */
+  find(id: Id): number {
+    return this.#open().store.ids.find(id)
+  }
+
+  idAt(row: number): Id {
+    return this.#open().store.ids.idAt(row)
+  }
+
+  /**
+   * All rows as they lie in shared memory, row r at r * dim: to be read only, and of a row only while it is live or a pin is
+   * open. Writes make it grow: a view taken before has fewer rows.
+   */
+  get vectors(): Float32Array {
+    return this.#open().store.vectors
+  }
+
+  /** A copy, as prepared: of unit length under cosine. */
+  vectorAt(row: number): Float32Array {
+    return this.#requireRow(row).vectorAt(row)
+  }
+
+  /** The bucket of a row, or NONE. */
+  homeOf(row: number): number {
+    return this.#requireRow(row).home[row]!
+  }
+
+  /** Freeze the active memtable and start another. @returns undefined when it is empty. */
+  rotate(): Memtable | undefined {
+    return this.#open().rotate()
+  }
+
+  /** Live rows of the memtable, in order of append. */
+  liveRows(memtable: Memtable): Uint32Array {
+    const { store } = this.#open()
+    return memtable.rows.subarray(0, memtable.count).filter(row => store.isLive(row))
+  }
+
+  /**
+   * Link waiting rows into the memtables' graphs for about `budgetMs`, at least one.
+   *
+   * @returns whether rows are still waiting.
+   */
+  link(budgetMs: number, now: () => number): boolean {
+    const state = this.#open()
+    const end = now() + budgetMs
+    while (state.linkNext()) if (now() >= end) return state.memtables.some(memtable => memtable.unlinked > 0)
+    return false
+  }
+
+  /**
+   * Move the live rows of a frozen memtable into buckets, and drop it. The first flush makes the buckets.
+   * Searches go on and see every row exactly once; rows that die meanwhile stay dead. Aborted, it can be called again.
+   */
+  flush(memtable: Memtable, options: MaintenanceOptions = {}): Promise<void> {
+    return this.#maintain(options, async (state, job) => {
+      if (memtable.dropped) return
+      if (!state.frozen.includes(memtable)) {
+        throw new CoreError(
+          'DRIFT_MEMTABLE',
+          'flush takes a frozen memtable of this index: call rotate() first',
+        )
+      }
+      await assignAll(state, memtable, job)
+      state.drop(memtable)
+    })
+  }
+
+  /**
+   * Bring rows in that are durable already: visible at once, newest wins, scanned by every search until `assign`.
+   *
+   * @param vectors - as `vectorAt` gives them, to the bit: under cosine of unit length already.
+   * @returns the row of each id, in order (of equal ids, the last one's).
+   */
+  load(ids: readonly Id[], vectors: Float32Array): Uint32Array {
+    const state = this.#open()
+    const batch = requireBatch(state.shape, state.store.ids, ids, vectors)
+    return state.load(batch.ids, vectors, batch.sources)
+  }
+
+  /** Move loaded rows into buckets: into `homes[i]`, or by routing. Makes the buckets when there are none. */
+  assign(rows: Uint32Array, homes?: Uint32Array, options: MaintenanceOptions = {}): Promise<void> {
+    return this.#maintain(options, async (state, job) => {
+      for (const row of rows) this.#requireRow(row)
+      if (homes !== undefined) requireHomes(homes, rows.length, state.directory.count)
+      await assignRows(state, rows, homes, job)
+      state.tidyUnassigned()
+    })
+  }
+
+  /** One empty bucket per centroid, for an index that has none. */
+  restoreCentroids(centroids: Float32Array): void {
+    const state = this.#open()
+    if (state.router.count > 0) {
+      throw new CoreError('DRIFT_PARTITION', `the index has ${state.router.count} buckets already`)
+    }
+    if (centroids.length === 0) return
+    requireVectors({ ...state.shape, metric: 'l2' }, centroids, Math.ceil(centroids.length / this.dim))
+    state.addBuckets(centroids)
+  }
+
+  /** A copy: dim values per bucket. */
+  centroids(): Float32Array {
+    const { router } = this.#open()
+    return router.centroids.slice(0, router.count * this.dim)
+  }
+
+  /** @throws CoreError DRIFT_DIMENSION, DRIFT_VECTOR_VALUE, DRIFT_ZERO_VECTOR, DRIFT_K, DRIFT_PROBES, DRIFT_EF. */
+  searchSync(query: Float32Array, options: SearchOptions): SearchResult {
+    const state = this.#open()
+    const width = requireWidth(options)
+    this.#prepareQuery(query)
+    const { rows, distances } = this.#room(width.k)
+    return this.#result(rows, distances, searchView(state.view, width, this.#scratch, rows, distances))
+  }
+
+  /** `searchSync`, except that a scan of more than 65 536 rows is shared by the threads of the pool. */
+  async search(
+    query: Float32Array,
+    options: SearchOptions & { readonly signal?: AbortSignal },
+  ): Promise<SearchResult> {
+    const state = this.#open()
+    const { signal } = options
+    const width = requireWidth(options)
+    signal?.throwIfAborted()
+    this.#prepareQuery(query)
+    const { rows, distances } = this.#room(width.k)
+    const check = this.#checkOf(signal)
+    const found = await searchOne(state, this.#pool, width, this.#scratch, rows, distances, check, signal)
+    return this.#result(rows, distances, found)
+  }
+
+  /** @param queries - any number of queries, dim values each. All see the same moment of the index. */
+  async searchBatch(
+    queries: Float32Array,
+    options: SearchOptions & { readonly signal?: AbortSignal },
+  ): Promise<BatchResult> {
+    const state = this.#open()
+    const { signal } = options
+    const count = requireQueries(state.shape, queries)
+    const width = requireWidth(options, count)
+    signal?.throwIfAborted()
+    const prepared = new Float32Array(new SharedArrayBuffer(queries.byteLength))
+    prepared.set(queries)
+    prepare(this.metric, prepared, this.dim, 0, count)
+    const { snapshot, release } = state.pin()
+    try {
+      const check = this.#checkOf(signal)
+      const found = await searchMany(snapshot, this.#pool, prepared, width, this.#scratch, check, signal)
+      const ids = Array.from(found.rows, row => (row === NONE ? undefined : state.store.ids.idAt(row)))
+      return { ...found, k: width.k, ids, distances: this.#publicDistances(found.distances) }
+    } finally {
+      release()
+    }
+  }
+
+  /** The k nearest of all live rows, each compared exactly: the truth that recall is measured against. */
+  exactSync(query: Float32Array, k: number): SearchResult {
+    return this.searchSync(query, { k, probes: Number.POSITIVE_INFINITY })
+  }
+
+  pin(): Pin {
+    const { snapshot, release } = this.#open().pin()
+    return { live: snapshot.live, rows: snapshot.rowLimit, release }
+  }
+
+  stats(): IndexStats {
+    const { store, directory, router, memtables, unassigned } = this.#open()
+    const sum = (of: (memtable: Memtable) => number) =>
+      memtables.reduce((total, memtable) => total + of(memtable), 0)
+    return {
+      rows: store.liveRows,
+      deadRows: store.rows - store.liveRows - store.freeRows,
+      buckets: directory.count,
+      memtables: memtables.length,
+      unassigned: unassigned.count,
+      linkedRows: sum(memtable => memtable.linked),
+      memory: {
+        vectors: store.slabs.vectors.byteLength,
+        codes: store.slabs.codes.byteLength + store.slabs.factors.byteLength,
+        ids: store.ids.bytes,
+        graph: sum(memtable => memtable.bytes),
+        buckets: directory.bytes + store.home.byteLength + store.live.byteLength + unassigned.rows.byteLength,
+        router: router.bytes,
+      },
+    }
+  }
+
+  /** Maintenance and batches under way fail with DRIFT_CLOSED at their next step. The memory goes when the index is let go. */
+  close(): void {
+    this.#closed = true
+  }
+
+  #open(): IndexState {
+    if (this.#closed) throw new CoreError('DRIFT_CLOSED', 'the index is closed')
+    return this.#state
+  }
+
+  #requireRow(row: number): IndexState['store'] {
+    const { store } = this.#open()
+    requireInteger('DRIFT_ROW', 'row', row, 0, store.rows - 1)
+    return store
+  }
+
+  /** The query, checked and prepared, into the scratch. */
+  #prepareQuery(query: Float32Array): void {
+    requireVectors(this.#state.shape, query, 1)
+    this.#scratch.query.set(query)
+    prepare(this.metric, this.#scratch.query, this.dim, 0, 1)
+  }
+
+  #room(k: number): { rows: Uint32Array; distances: Float32Array } {
+    const room = Math.min(k, this.count)
+    return { rows: new Uint32Array(room), distances: new Float32Array(room) }
+  }
+
+  #result(rows: Uint32Array, distances: Float32Array, found: number): SearchResult {
+    const { ids: table } = this.#state.store
+    const ids: Id[] = new Array(found)
+    for (let i = 0; i < found; i++) ids[i] = table.idAt(rows[i]!)
+    return {
+      rows: rows.subarray(0, found),
+      ids,
+      distances: this.#publicDistances(distances.subarray(0, found)),
+      scannedRows: this.#scratch.scannedRows,
+      scannedBuckets: this.#scratch.scannedBuckets,
+    }
+  }
+
+  /** In place. */
+  #publicDistances(distances: Float32Array): Float32Array {
+    if (this.metric !== 'cosine') return distances
+    for (let i = 0; i < distances.length; i++) {
+      if (distances[i] !== Number.POSITIVE_INFINITY) distances[i] = publicDistance(this.metric, distances[i]!)
+    }
+    return distances
+  }
+
+  #checkOf(signal: AbortSignal | undefined): () => void {
+    return () => {
+      signal?.throwIfAborted()
+      this.#open()
+    }
+  }
+
+  /** Run the job after those before it. */
+  #maintain(
+    { signal, onProgress = () => {} }: MaintenanceOptions,
+    run: (state: IndexState, job: Job) => Promise<void>,
+  ): Promise<void> {
+    const check = this.#checkOf(signal)
+    const result = this.#maintenance.then(() => {
+      check()
+      return run(this.#state, { pool: this.#pool, signal, onProgress, check })
+    })
+    this.#maintenance = result.catch(() => {}) // the caller of this job has the error; the next job runs anyway
+    return result
+  }
+}
+
+/** Homes for all live rows of the memtable and for unassigned ones, also for rows that are published meanwhile. */
+async function assignAll(state: IndexState, memtable: Memtable, job: Job): Promise<void> {
+  for (;;) {
+    const rows = state.homeless(memtable.list)
+    const loose = state.homeless(state.unassigned)
+    if (rows.length === 0 && loose.length === 0) break
+    const all = new Uint32Array(rows.length + loose.length)
+    all.set(rows)
+    all.set(loose, rows.length)
+    await assignRows(state, all, undefined, job)
+  }
+  state.tidyUnassigned()
+}
+
+function requireHomes(homes: Uint32Array, rows: number, buckets: number): void {
+  if (homes.length !== rows) {
+    throw new CoreError('DRIFT_HOME', `${homes.length} homes for ${rows} rows`, { homes: homes.length, rows })
+  }
+  for (const home of homes) if (home >= buckets) requireInteger('DRIFT_HOME', 'home', home, 0, buckets - 1)
+}

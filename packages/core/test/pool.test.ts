@@ -1,0 +1,192 @@
+/**
+ * Proves that threads change nothing but the time: what the pool finds is what this thread finds, a batch sees one moment
+ * of the index, and cancelling, a dying thread and closing leave nothing running and nothing broken.
+ */
+import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
+import { afterAll, describe, expect, it } from 'vitest'
+import { IndexPool, NONE, VectorIndex } from '../src/index.js'
+import { clustered, expectExactly, nearby, numbers, rowOf } from './data.js'
+
+const DIM = 16
+const ROWS = 6000
+const vectors = clustered(ROWS, DIM, 60, 5)
+const queries = nearby(vectors, DIM, 100, 6)
+const pool = new IndexPool({ threads: 2 })
+
+afterAll(() => pool.close())
+
+/** Rows in buckets, in a graph, in a tail, and unassigned. */
+async function mixed(options: { pool?: IndexPool } = {}): Promise<VectorIndex> {
+  const index = new VectorIndex({
+    dim: DIM,
+    metric: 'cosine',
+    memtableRows: 1024,
+    efConstruction: 60,
+    ...options,
+  })
+  const part = (first: number, end: number) => vectors.subarray(first * DIM, end * DIM)
+  index.upsert(numbers(3000), part(0, 3000))
+  await index.flush(index.rotate()!)
+  index.upsert(numbers(1000, 3000), part(3000, 4000))
+  let clock = 0
+  while (index.link(1, () => clock++));
+  index.upsert(numbers(1000, 4000), part(4000, 5000))
+  index.load(numbers(1000, 5000), part(5000, 6000))
+  index.delete(numbers(100, 50))
+  return index
+}
+
+describe('a batch', () => {
+  it('finds in the pool what it finds in this thread and what single queries find', async () => {
+    const here = await mixed()
+    const there = await mixed({ pool })
+    const inline = await here.searchBatch(queries, { k: 10 })
+    const pooled = await there.searchBatch(queries, { k: 10 })
+    expect(pooled).toEqual(inline)
+    expect(inline.counts).toEqual(new Uint32Array(100).fill(10))
+    for (let i = 0; i < 100; i++) {
+      const single = here.searchSync(rowOf(queries, DIM, i), { k: 10 })
+      expect(inline.ids.slice(i * 10, i * 10 + 10)).toEqual(single.ids)
+      expect(inline.rows.slice(i * 10, i * 10 + 10)).toEqual(single.rows)
+      expect(inline.distances.slice(i * 10, i * 10 + 10)).toEqual(single.distances)
+    }
+  })
+
+  it('pads what an index of three rows cannot give', async () => {
+    const index = new VectorIndex({ dim: 2, metric: 'l2', pool })
+    index.upsert(['a', 'b', 'c'], Float32Array.of(0, 0, 1, 0, 2, 0))
+    const found = await index.searchBatch(Float32Array.of(0, 0, 2, 0), { k: 4 })
+    expect([...found.counts]).toEqual([3, 3])
+    expect(found.ids).toEqual(['a', 'b', 'c', undefined, 'c', 'b', 'a', undefined])
+    expect([...found.distances]).toEqual([0, 1, 4, Infinity, 0, 1, 4, Infinity])
+    expect(found.rows[3]).toBe(NONE)
+  })
+
+  it('sees the index of the moment it was asked, whatever is written meanwhile', async () => {
+    const index = await mixed({ pool })
+    const expected = await index.searchBatch(queries, { k: 10 })
+    const under = index.searchBatch(queries, { k: 10 })
+    index.delete(numbers(ROWS))
+    index.upsert(numbers(2000), vectors.subarray(4000 * DIM))
+    expect(await under).toEqual(expected)
+    expectExactly(index, numbers(2000))
+  })
+
+  it('sees the same rows before, during and after a flush that splits buckets', async () => {
+    const index = await mixed({ pool })
+    const everything = async () => {
+      const found = await index.searchBatch(queries.subarray(0, DIM), { k: ROWS, probes: 1e6, ef: 4096 })
+      return found.ids.slice(0, found.counts[0]).sort((a, b) => Number(a) - Number(b))
+    }
+    const expected = [...numbers(50), ...numbers(ROWS - 150, 150)]
+    expect(await everything()).toEqual(expected)
+    let flushing = true
+    const flush = index.flush(index.rotate()!).finally(() => {
+      flushing = false
+    })
+    let during = 0
+    while (flushing) {
+      expect(await everything()).toEqual(expected)
+      during++
+    }
+    await flush
+    expect(during).toBeGreaterThan(1)
+    expect(await everything()).toEqual(expected)
+    expect(index.stats().unassigned).toBe(0)
+  })
+})
+
+describe('one wide query', () => {
+  it('is shared by the threads and finds what one thread finds', async () => {
+    const dim = 4
+    const many = clustered(70_000, dim, 10, 9)
+    const here = new VectorIndex({ dim, metric: 'l2' })
+    const there = new VectorIndex({ dim, metric: 'l2', pool })
+    for (const index of [here, there]) index.load(numbers(70_000), many)
+    for (let i = 0; i < 5; i++) {
+      const query = rowOf(many, dim, i * 1000)
+      const inline = here.searchSync(query, { k: 20 })
+      expect(inline.scannedRows).toBe(70_000)
+      const [one, two] = await Promise.all([there.search(query, { k: 20 }), there.search(query, { k: 20 })])
+      expect(one).toEqual(inline)
+      expect(two).toEqual(inline)
+    }
+  })
+})
+
+describe('trouble', () => {
+  it('of an abort ends the batch with the reason and leaves the pool free', async () => {
+    const index = await mixed({ pool })
+    const many = nearby(vectors, DIM, 5000, 7)
+    const controller = new AbortController()
+    const batch = index.searchBatch(many, { k: 10, signal: controller.signal })
+    controller.abort(new Error('changed my mind'))
+    await expect(batch).rejects.toThrow('changed my mind')
+    const flush = index.flush(index.rotate()!, { signal: controller.signal })
+    await expect(flush).rejects.toThrow('changed my mind')
+    const release = index.pin() // nothing holds rows back: what dies now is free once this pin is gone
+    index.delete(numbers(ROWS))
+    release.release()
+    expect(index.frozen).toHaveLength(1)
+    await index.flush(index.frozen[0]!)
+    expect(index.stats()).toMatchObject({ rows: 0, deadRows: 0 })
+  })
+
+  it('of a thread that dies fails its batch with DRIFT_WORKER, and the next batch works', async () => {
+    const mortal = new IndexPool({ threads: 1 })
+    try {
+      const index = await mixed({ pool: mortal })
+      const expected = await index.searchBatch(queries, { k: 10 })
+      const many = nearby(vectors, DIM, 20_000, 8)
+      const batch = index.searchBatch(many, { k: 10 })
+      const [worker] = mortal.workers
+      const ended = once(worker!, 'exit')
+      void worker!.terminate()
+      await expect(batch).rejects.toMatchObject({ name: 'CoreError', code: 'DRIFT_WORKER' })
+      await ended
+      expect(await index.searchBatch(queries, { k: 10 })).toEqual(expected)
+      expect(mortal.workers).toHaveLength(1)
+      expect(mortal.workers[0]).not.toBe(worker)
+    } finally {
+      await mortal.close()
+    }
+  })
+
+  it('of a closed pool is DRIFT_CLOSED, also for what was running', async () => {
+    const brief = new IndexPool({ threads: 1 })
+    const index = await mixed({ pool: brief })
+    const batch = index.searchBatch(nearby(vectors, DIM, 2000, 8), { k: 10 })
+    const failed = expect(batch).rejects.toMatchObject({ code: 'DRIFT_CLOSED' })
+    await brief.close()
+    await failed
+    await brief.close()
+    expect(brief.workers).toHaveLength(0)
+    await expect(index.searchBatch(queries, { k: 10 })).rejects.toMatchObject({ code: 'DRIFT_CLOSED' })
+    expect(index.searchSync(rowOf(queries, DIM, 0), { k: 10 }).ids).toHaveLength(10)
+  })
+
+  it('of a closed index is DRIFT_CLOSED, also for what was running', async () => {
+    const index = await mixed({ pool })
+    const batch = expect(index.searchBatch(queries, { k: 1 })).rejects.toMatchObject({ code: 'DRIFT_CLOSED' })
+    const flush = expect(index.flush(index.rotate()!)).rejects.toMatchObject({ code: 'DRIFT_CLOSED' })
+    index.close()
+    await batch
+    await flush
+    expect(() => index.searchSync(queries.slice(0, DIM), { k: 1 })).toThrow(/closed/)
+    expect(() => index.upsert(['a'], vectors.slice(0, DIM))).toThrow(/closed/)
+  })
+})
+
+it('a pool that is not closed does not keep the process alive', () => {
+  const core = new URL('../dist/index.js', import.meta.url).href
+  const program = `
+    const { IndexPool, VectorIndex } = await import('${core}')
+    const pool = new IndexPool({ threads: 2 })
+    const index = new VectorIndex({ dim: 2, metric: 'l2', pool })
+    index.upsert(['a'], Float32Array.of(1, 2))
+    const { ids } = await index.searchBatch(Float32Array.of(1, 2, 3, 4), { k: 1 })
+    process.stdout.write(ids.join())`
+  const out = execFileSync(process.execPath, ['--input-type=module', '-e', program], { timeout: 20_000 })
+  expect(String(out)).toBe('a,a')
+})

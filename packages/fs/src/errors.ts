@@ -1,0 +1,46 @@
+/**
+ * The one error class of this package: every failure of a DriftFs names its errno, the method and the path.
+ */
+
+import type { DriftFs } from './drift-fs.js'
+
+export type FsOperation = keyof DriftFs
+export type FsErrorCode = `DRIFT_FS_${string}`
+
+export interface FsErrorDetails {
+  readonly operation: FsOperation
+  /** Of the file, also when the method was given a descriptor; empty for a descriptor that is not open. */
+  readonly path: string
+  readonly cause?: unknown
+}
+
+export class FsError extends Error {
+  override readonly name: string = 'FsError'
+  readonly code: FsErrorCode
+  readonly operation: FsOperation
+  readonly path: string
+
+  constructor(code: FsErrorCode, message: string, details: FsErrorDetails) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause })
+    this.code = code
+    this.operation = details.operation
+    this.path = details.path
+  }
+}
+
+/** @param errno - `ENOENT`, `EIO`, ... or `LOCKED`. */
+export function fsError(errno: string, operation: FsOperation, path: string, reason: string): FsError {
+  return new FsError(`DRIFT_FS_${errno}`, `${operation} ${path}: ${errno}, ${reason}`, { operation, path })
+}
+
+/** What node:fs threw, as an FsError. */
+export function wrapError(cause: unknown, operation: FsOperation, path: string): FsError {
+  if (cause instanceof FsError) return cause
+  const errno = errnoOf(cause) ?? 'EUNKNOWN'
+  const reason = cause instanceof Error ? cause.message : String(cause)
+  return new FsError(`DRIFT_FS_${errno}`, `${operation} ${path}: ${reason}`, { operation, path, cause })
+}
+
+export function errnoOf(cause: unknown): string | undefined {
+  return cause instanceof Error && 'code' in cause && typeof cause.code === 'string' ? cause.code : undefined
+}

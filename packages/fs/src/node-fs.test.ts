@@ -1,0 +1,87 @@
+/** Proves what only real processes can: a lock dies with its process, a live one is respected, and nobody judges what they cannot see. */
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { constants, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { NodeFs } from './node-fs.js'
+
+let folder: string
+let lockPath: string
+let child: ChildProcess | undefined
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'drift-fs-'))
+  lockPath = join(folder, 'LOCK')
+})
+afterEach(() => {
+  child?.kill('SIGKILL')
+  child = undefined
+  rmSync(folder, { recursive: true, force: true })
+})
+
+/** Another process that holds the lock, from the built package. */
+async function otherHolder(): Promise<ChildProcess> {
+  const entry = new URL('../dist/index.js', import.meta.url).href
+  const code = `import { NodeFs } from ${JSON.stringify(entry)}
+    new NodeFs().lock(${JSON.stringify(lockPath)})
+    process.stdout.write('held')
+    setInterval(() => {}, 1000)`
+  child = spawn(process.execPath, ['--input-type=module', '-e', code], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  await once(child.stdout!, 'data')
+  return child
+}
+
+test('a lock of a live process is respected and the lock of a killed one is taken over', async () => {
+  const holder = await otherHolder()
+  expect(() => new NodeFs().lock(lockPath)).toThrow(expect.objectContaining({ code: 'DRIFT_FS_LOCKED' }))
+  holder.kill('SIGKILL')
+  await once(holder, 'exit')
+  const lock = new NodeFs().lock(lockPath)
+  expect(() => new NodeFs().lock(lockPath)).toThrow(expect.objectContaining({ code: 'DRIFT_FS_LOCKED' }))
+  lock.release()
+  expect(readdirSync(folder)).toEqual([])
+})
+
+test('a lock of this pid from before its start, or from another boot, is stale', () => {
+  for (const change of [{ start: '1' }, { boot: 'another' }]) {
+    const lock = new NodeFs().lock(lockPath)
+    const owner = JSON.parse(readFileSync(`${lockPath}.pid`, 'utf8'))
+    lock.release()
+    writeFileSync(`${lockPath}.pid`, JSON.stringify({ ...owner, ...change }))
+    new NodeFs().lock(lockPath).release()
+  }
+})
+
+test('an owner in another pid namespace and a file of unknown content are never taken over', () => {
+  const lock = new NodeFs().lock(lockPath)
+  const owner = JSON.parse(readFileSync(`${lockPath}.pid`, 'utf8'))
+  lock.release()
+  for (const content of [
+    JSON.stringify({ ...owner, namespace: 'pid:[1]', pid: 1 }),
+    '',
+    'null',
+    '{"pid":"x"}',
+  ]) {
+    writeFileSync(`${lockPath}.pid`, content)
+    expect(() => new NodeFs().lock(lockPath)).toThrow(expect.objectContaining({ code: 'DRIFT_FS_LOCKED' }))
+    expect(readFileSync(`${lockPath}.pid`, 'utf8')).toBe(content)
+  }
+})
+
+test('a takeover waits for nobody: while another process is at it the lock is refused', () => {
+  writeFileSync(`${lockPath}.pid`, JSON.stringify({ pid: 1, boot: 'old', namespace: '', start: '' }))
+  writeFileSync(`${lockPath}.pid.takeover`, '')
+  expect(() => new NodeFs().lock(lockPath)).toThrow(expect.objectContaining({ code: 'DRIFT_FS_LOCKED' }))
+})
+
+test('an errno of flock that is not a conflict is named', () => {
+  const fs = new NodeFs({ flock: () => constants.errno.ENOLCK })
+  expect(() => fs.lock(lockPath)).toThrow(
+    expect.objectContaining({ code: 'DRIFT_FS_ENOLCK', operation: 'lock' }),
+  )
+})

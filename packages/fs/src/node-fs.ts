@@ -1,0 +1,194 @@
+/**
+ * DriftFs on the real disk. Every call blocks; a caller that must not block runs it in a thread of its own.
+ * Rules: loop over short transfers, never retry a sync, know the path of every descriptor so that errors name it.
+ */
+
+import {
+  closeSync,
+  fdatasyncSync,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readSync,
+  renameSync,
+  rmdirSync,
+  statSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs'
+import { constants } from 'node:os'
+import type { DriftFs, FileLock, FileStat, OpenMode } from './drift-fs.js'
+import { errnoOf, type FsOperation, fsError, wrapError } from './errors.js'
+import { lockPidFile } from './pid-lock.js'
+import { checkOffset, readAll, type WriteLimit, writeAll } from './transfer.js'
+
+export interface NodeFsOptions {
+  /**
+   * flock(2) without waiting: 0, or the errno. Given by the caller, because Node has none. Without it `lock` uses a pid
+   * file beside the path; the two forms do not see each other, so all processes that share a folder use the same one.
+   */
+  readonly flock?: (fd: number, exclusive: boolean) => number
+  readonly writeLimit?: WriteLimit
+}
+
+const FLAGS: Readonly<Record<OpenMode, string>> = { read: 'r', write: 'r+', create: 'wx+' }
+
+export class NodeFs implements DriftFs {
+  readonly #options: NodeFsOptions
+  readonly #paths = new Map<number, string>()
+
+  constructor(options: NodeFsOptions = {}) {
+    this.#options = options
+  }
+
+  open(path: string, mode: OpenMode): number {
+    return attempt('open', path, () => {
+      const fd = openSync(path, FLAGS[mode])
+      if (fstatSync(fd).isDirectory()) {
+        closeSync(fd)
+        throw fsError('EISDIR', 'open', path, 'is a folder')
+      }
+      this.#paths.set(fd, path)
+      return fd
+    })
+  }
+
+  close(fd: number): void {
+    const path = this.#path(fd, 'close')
+    this.#paths.delete(fd)
+    attempt('close', path, () => closeSync(fd))
+  }
+
+  read(fd: number, into: Uint8Array, offset: number): number {
+    const path = this.#path(fd, 'read')
+    checkOffset(offset, 'read', path)
+    return attempt('read', path, () =>
+      readAll((bytes, at) => readSync(fd, bytes, 0, bytes.length, at), into, offset),
+    )
+  }
+
+  write(fd: number, bytes: Uint8Array, offset: number): void {
+    const path = this.#path(fd, 'write')
+    checkOffset(offset, 'write', path)
+    attempt('write', path, () =>
+      writeAll(
+        (part, at) => writeSync(fd, part, 0, part.length, at),
+        bytes,
+        offset,
+        path,
+        this.#options.writeLimit,
+      ),
+    )
+  }
+
+  fdatasync(fd: number): void {
+    attempt('fdatasync', this.#path(fd, 'fdatasync'), () => fdatasyncSync(fd))
+  }
+
+  fsync(fd: number): void {
+    attempt('fsync', this.#path(fd, 'fsync'), () => fsyncSync(fd))
+  }
+
+  /** Nothing on Windows, where a folder cannot be opened and NTFS journals its names. */
+  syncFolder(path: string): void {
+    if (process.platform === 'win32') return
+    attempt('syncFolder', path, () => {
+      const fd = openSync(path, 'r')
+      try {
+        if (!fstatSync(fd).isDirectory()) throw fsError('ENOTDIR', 'syncFolder', path, 'is not a folder')
+        fsyncSync(fd)
+      } finally {
+        closeSync(fd)
+      }
+    })
+  }
+
+  truncate(fd: number, bytes: number): void {
+    const path = this.#path(fd, 'truncate')
+    checkOffset(bytes, 'truncate', path)
+    attempt('truncate', path, () => ftruncateSync(fd, bytes))
+  }
+
+  rename(from: string, to: string): void {
+    attempt('rename', from, () => renameSync(from, to))
+  }
+
+  remove(path: string): void {
+    attempt('remove', path, () => {
+      if (lstatSync(path).isDirectory()) rmdirSync(path)
+      else unlinkSync(path)
+    })
+  }
+
+  makeFolder(path: string): void {
+    attempt('makeFolder', path, () => {
+      try {
+        mkdirSync(path)
+      } catch (cause) {
+        if (errnoOf(cause) !== 'EEXIST' || !statSync(path).isDirectory()) throw cause
+      }
+    })
+  }
+
+  list(path: string): string[] {
+    return attempt('list', path, () => readdirSync(path).sort())
+  }
+
+  stat(path: string): FileStat | undefined {
+    return attempt('stat', path, () => {
+      try {
+        const found = statSync(path)
+        return found.isDirectory() ? { kind: 'folder', bytes: 0 } : { kind: 'file', bytes: found.size }
+      } catch (cause) {
+        if (errnoOf(cause) === 'ENOENT' || errnoOf(cause) === 'ENOTDIR') return undefined
+        throw cause
+      }
+    })
+  }
+
+  lock(path: string): FileLock {
+    const { flock } = this.#options
+    return attempt('lock', path, () => (flock ? lockByFlock(path, flock) : lockPidFile(path)))
+  }
+
+  #path(fd: number, operation: FsOperation): string {
+    const path = this.#paths.get(fd)
+    if (path === undefined) throw fsError('EBADF', operation, '', `descriptor ${fd} is not open here`)
+    return path
+  }
+}
+
+/** The kernel frees it when the process ends, however it ends. The file stays: removing it would let two lockers hold two files. */
+function lockByFlock(path: string, flock: NonNullable<NodeFsOptions['flock']>): FileLock {
+  const fd = openSync(path, 'a')
+  const errno = flock(fd, true)
+  if (errno !== 0) {
+    closeSync(fd)
+    if (errno === constants.errno.EWOULDBLOCK || errno === constants.errno.EAGAIN)
+      throw fsError('LOCKED', 'lock', path, 'another open holds it')
+    throw fsError(errnoName(errno), 'lock', path, `flock failed with errno ${errno}`)
+  }
+  let held = true
+  return {
+    release() {
+      if (held) closeSync(fd)
+      held = false
+    },
+  }
+}
+
+function errnoName(errno: number): string {
+  return Object.entries(constants.errno).find(([, value]) => value === errno)?.[0] ?? `ERRNO_${errno}`
+}
+
+function attempt<T>(operation: FsOperation, path: string, action: () => T): T {
+  try {
+    return action()
+  } catch (cause) {
+    throw wrapError(cause, operation, path)
+  }
+}

@@ -1,0 +1,262 @@
+/**
+ * DriftFs in memory, as strict as a disk may be: nothing survives a power cut but what was synced, and a file's sync does not
+ * keep its name. `powerCut` gives one disk that the machine could find afterwards. Model: ALICE (Pillai et al., OSDI 2014).
+ * Memory is what the files hold plus what is not synced yet, so it also serves as the disk of a database without a folder.
+ */
+
+import { posix } from 'node:path'
+import type { DriftFs, FileLock, FileStat, OpenMode } from './drift-fs.js'
+import { type FsOperation, fsError, wrapError } from './errors.js'
+import { type Choose, SimFile, type Survival } from './sim-file.js'
+import { SimFolder, type SimNode } from './sim-folder.js'
+import { checkOffset, type WriteLimit, writeAll } from './transfer.js'
+
+export interface SimFsOptions {
+  /** Called before each operation takes effect, with its number from 1: the place to take a power cut at every point. */
+  readonly before?: (operation: FsOperation, path: string, count: number) => void
+  readonly writeLimit?: WriteLimit
+}
+
+export interface PowerCut {
+  /** Unsynced writes and sizes; 'random' when not given. */
+  readonly data?: Survival
+  /** Unsynced names; 'random' when not given. */
+  readonly entries?: Survival
+  /** Decides everything random; 0 when neither it nor `choose` is given. */
+  readonly seed?: number
+  readonly choose?: Choose
+}
+
+interface OpenFile {
+  readonly file: SimFile
+  readonly path: string
+  readonly writable: boolean
+}
+
+export class SimFs implements DriftFs {
+  readonly #options: SimFsOptions
+  readonly #locked = new Set<SimNode>()
+  readonly #open = new Map<number, OpenFile>()
+  #root = new SimFolder()
+  #operations = 0
+  #nextFd = 3
+
+  constructor(options: SimFsOptions = {}) {
+    this.#options = options
+  }
+
+  get operationCount(): number {
+    return this.#operations
+  }
+
+  /** What the disk may hold after the power fails now. This disk goes on unchanged. */
+  powerCut(cut: PowerCut = {}, options: SimFsOptions = {}): SimFs {
+    const choose = cut.choose ?? seededChoice(cut.seed ?? 0)
+    return SimFs.#withRoot(this.#root.cut(cut.data ?? 'random', cut.entries ?? 'random', choose), options)
+  }
+
+  /** What the next process finds when this one is killed: every write, no open file, no lock. This disk goes on unchanged. */
+  processKill(options: SimFsOptions = {}): SimFs {
+    return SimFs.#withRoot(this.#root.copy(), options)
+  }
+
+  /** Forgets the unsynced writes of one file, as a failed write-back may. */
+  dropUnsynced(fd: number): void {
+    this.#opened(fd, 'fsync').file.dropUnsynced()
+  }
+
+  open(path: string, mode: OpenMode): number {
+    this.#count('open', path)
+    const { folder, name, node } = this.#find(path, 'open')
+    if (mode === 'create' && node) throw fsError('EEXIST', 'open', path, 'is there already')
+    if (node?.kind === 'folder') throw fsError('EISDIR', 'open', path, 'is a folder')
+    if (mode !== 'create' && !node) throw fsError('ENOENT', 'open', path, 'no such file')
+    const file = node ?? new SimFile()
+    if (!node) folder.change({ put: [name, file] })
+    const fd = this.#nextFd++
+    this.#open.set(fd, { file, path, writable: mode !== 'read' })
+    return fd
+  }
+
+  close(fd: number): void {
+    this.#use(fd, 'close')
+    this.#open.delete(fd)
+  }
+
+  read(fd: number, into: Uint8Array, offset: number): number {
+    const { file, path } = this.#use(fd, 'read')
+    checkOffset(offset, 'read', path)
+    return file.read(into, offset)
+  }
+
+  write(fd: number, bytes: Uint8Array, offset: number): void {
+    const { file, path, writable } = this.#use(fd, 'write')
+    checkOffset(offset, 'write', path)
+    if (!writable && bytes.length > 0) throw fsError('EBADF', 'write', path, 'is open for reading only')
+    const take = (part: Uint8Array, at: number): number => {
+      file.write(part, at)
+      return part.length
+    }
+    try {
+      writeAll(take, bytes, offset, path, this.#options.writeLimit)
+    } catch (cause) {
+      throw wrapError(cause, 'write', path)
+    }
+  }
+
+  fdatasync(fd: number): void {
+    this.#use(fd, 'fdatasync').file.sync()
+  }
+
+  fsync(fd: number): void {
+    this.#use(fd, 'fsync').file.sync()
+  }
+
+  syncFolder(path: string): void {
+    this.#count('syncFolder', path)
+    this.#folder(path, 'syncFolder').sync()
+  }
+
+  truncate(fd: number, bytes: number): void {
+    const { file, path, writable } = this.#use(fd, 'truncate')
+    checkOffset(bytes, 'truncate', path)
+    if (!writable) throw fsError('EINVAL', 'truncate', path, 'is open for reading only')
+    file.truncate(bytes)
+  }
+
+  rename(from: string, to: string): void {
+    this.#count('rename', from)
+    const source = this.#find(from, 'rename')
+    const target = this.#find(to, 'rename')
+    const { node } = source
+    if (!node) throw fsError('ENOENT', 'rename', from, 'no such file or folder')
+    if (node === target.node) return
+    if (node.kind === 'folder' && `${resolve(to)}/`.startsWith(`${resolve(from)}/`))
+      throw fsError('EINVAL', 'rename', from, `cannot move into itself as ${to}`)
+    if (target.node) checkReplaceable(node, target.node, to)
+    if (source.folder === target.folder)
+      source.folder.change({ remove: source.name, put: [target.name, node] })
+    else {
+      const change = { put: [target.name, node] as const }
+      target.folder.change(change)
+      source.folder.change({ remove: source.name, after: { folder: target.folder, change } })
+    }
+  }
+
+  remove(path: string): void {
+    this.#count('remove', path)
+    const { folder, name, node } = this.#find(path, 'remove')
+    if (!node) throw fsError('ENOENT', 'remove', path, 'no such file or folder')
+    if (node.kind === 'folder' && node.names.size > 0)
+      throw fsError('ENOTEMPTY', 'remove', path, `the folder holds ${node.names.size} names`)
+    folder.change({ remove: name })
+  }
+
+  makeFolder(path: string): void {
+    this.#count('makeFolder', path)
+    if (resolve(path) === '/') return
+    const { folder, name, node } = this.#find(path, 'makeFolder')
+    if (node?.kind === 'file') throw fsError('EEXIST', 'makeFolder', path, 'is a file')
+    if (!node) folder.change({ put: [name, new SimFolder()] })
+  }
+
+  list(path: string): string[] {
+    this.#count('list', path)
+    return [...this.#folder(path, 'list').names.keys()].sort()
+  }
+
+  stat(path: string): FileStat | undefined {
+    this.#count('stat', path)
+    const node = this.#walk(resolve(path).split('/').filter(Boolean))
+    return node && { kind: node.kind, bytes: node.bytes }
+  }
+
+  lock(path: string): FileLock {
+    this.#count('lock', path)
+    const { folder, name, node } = this.#find(path, 'lock')
+    if (node?.kind === 'folder') throw fsError('EISDIR', 'lock', path, 'is a folder')
+    const file = node ?? new SimFile()
+    if (this.#locked.has(file)) throw fsError('LOCKED', 'lock', path, 'another open holds it')
+    if (!node) folder.change({ put: [name, file] })
+    this.#locked.add(file)
+    let held = true
+    return {
+      release: () => {
+        if (held) this.#locked.delete(file)
+        held = false
+      },
+    }
+  }
+
+  static #withRoot(root: SimFolder, options: SimFsOptions): SimFs {
+    const disk = new SimFs(options)
+    disk.#root = root
+    return disk
+  }
+
+  #count(operation: FsOperation, path: string): void {
+    this.#operations += 1
+    this.#options.before?.(operation, path, this.#operations)
+  }
+
+  #use(fd: number, operation: FsOperation): OpenFile {
+    const opened = this.#opened(fd, operation)
+    this.#count(operation, opened.path)
+    return opened
+  }
+
+  #opened(fd: number, operation: FsOperation): OpenFile {
+    const opened = this.#open.get(fd)
+    if (!opened) throw fsError('EBADF', operation, '', `descriptor ${fd} is not open here`)
+    return opened
+  }
+
+  #find(
+    path: string,
+    operation: FsOperation,
+  ): { folder: SimFolder; name: string; node: SimNode | undefined } {
+    const parts = resolve(path).split('/').filter(Boolean)
+    const name = parts.pop()
+    if (name === undefined) throw fsError('EISDIR', operation, path, 'is the root')
+    const folder = this.#walk(parts)
+    if (!folder) throw fsError('ENOENT', operation, path, 'its folder does not exist')
+    if (folder.kind === 'file') throw fsError('ENOTDIR', operation, path, 'its folder is a file')
+    return { folder, name, node: folder.names.get(name) }
+  }
+
+  #folder(path: string, operation: FsOperation): SimFolder {
+    const node = this.#walk(resolve(path).split('/').filter(Boolean))
+    if (!node) throw fsError('ENOENT', operation, path, 'no such folder')
+    if (node.kind === 'file') throw fsError('ENOTDIR', operation, path, 'is a file')
+    return node
+  }
+
+  #walk(parts: readonly string[]): SimNode | undefined {
+    let node: SimNode | undefined = this.#root
+    for (const part of parts) node = node?.kind === 'folder' ? node.names.get(part) : undefined
+    return node
+  }
+}
+
+/** The process stands in the root. */
+function resolve(path: string): string {
+  return posix.resolve('/', path)
+}
+
+function checkReplaceable(node: SimNode, target: SimNode, to: string): void {
+  if (node.kind === 'file' && target.kind === 'folder') throw fsError('EISDIR', 'rename', to, 'is a folder')
+  if (node.kind === 'folder' && target.kind === 'file') throw fsError('ENOTDIR', 'rename', to, 'is a file')
+  if (target.kind === 'folder' && target.names.size > 0)
+    throw fsError('ENOTEMPTY', 'rename', to, `the folder holds ${target.names.size} names`)
+}
+
+/** mulberry32. */
+function seededChoice(seed: number): Choose {
+  let state = seed >>> 0
+  return options => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
+    return ((mixed ^ (mixed >>> 14)) >>> 0) % options
+  }
+}

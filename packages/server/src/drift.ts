@@ -1,0 +1,256 @@
+/**
+ * Drift: the door to a database. One folder, one writing handle, any number of collections that share one log.
+ */
+import { randomBytes } from 'node:crypto'
+import { availableParallelism, constants } from 'node:os'
+import { resolve } from 'node:path'
+import { IndexPool } from '@drift/core'
+import { NodeFs, type NodeFsOptions, SimFs } from '@drift/fs'
+import { flock, hasAddon } from '@drift/native'
+import { writePartition } from './checkpoint.js'
+import { Collection, type CollectionStats } from './collection.js'
+import { assertOpen, assertWritable, catalog, type Engine, floorLsn } from './engine.js'
+import { DriftError } from './errors.js'
+import { type CollectionConfig, encodeCreate, encodeDrop } from './operation.js'
+import { type CollectionOptions, type OpenOptions, parseCollectionOptions, parseName, parseOpenOptions, show } from './options.js'
+import { inlineExecutor, threadExecutor } from './persistence/executor.js'
+import { recover } from './recovery.js'
+import { Store } from './store.js'
+
+/** The path of a database that lives and dies with the process. */
+const IN_MEMORY = ':memory:'
+const MAX_DEFAULT_THREADS = 4
+
+export interface DriftStats {
+  readonly path: string
+  /** `failed`: a log or manifest write failed; reads go on, writing needs a reopen. */
+  readonly state: 'open' | 'failed'
+  /** Why the last flush failed, while it is being retried. */
+  readonly lastError: string | undefined
+  readonly collections: readonly CollectionStats[]
+  readonly wal: { readonly files: number; readonly bytes: number; readonly pendingBytes: number; readonly durableLsn: number }
+  readonly manifest: number
+}
+
+export class Drift {
+  readonly #engine: Engine
+  readonly #path: string
+  /** Creations in flight, by name: two calls for one new name make one collection. */
+  readonly #creating = new Map<string, Promise<Collection>>()
+  #closing: Promise<void> | undefined
+
+  private constructor(engine: Engine, path: string) {
+    this.#engine = engine
+    this.#path = path
+  }
+
+  /**
+   * Open the database in a folder, making it when there is none; `:memory:` keeps everything in memory.
+   * What was acknowledged is there; a batch that was cut off by a crash is there whole or not at all.
+   *
+   * @throws DriftError, or the coded error of the layer that refused: DRIFT_LOCKED, DRIFT_NOT_A_FOLDER, DRIFT_FORMAT_VERSION, DRIFT_WAL_CORRUPT, ...
+   */
+  static async open(path: string, options?: OpenOptions): Promise<Drift> {
+    const parsed = parseOpenOptions(options)
+    if (typeof path !== 'string' || path.length === 0) {
+      throw new DriftError('DRIFT_PATH', `path is ${show(path)}, expected the name of a folder or '${IN_MEMORY}'`)
+    }
+    parsed.signal?.throwIfAborted()
+    const inMemory = path === IN_MEMORY
+    const real = !inMemory && parsed.fs === undefined
+    const fs = parsed.fs ?? (inMemory ? new SimFs() : new NodeFs(realLocks()))
+    const folder = inMemory ? '/drift' : parsed.fs ? path : resolve(path)
+    const threads = parsed.threads ?? (real || inMemory ? Math.min(availableParallelism() - 1, MAX_DEFAULT_THREADS) : 0)
+    const executor = real ? threadExecutor() : inlineExecutor(fs)
+    const pool = threads > 0 ? new IndexPool({ threads }) : undefined
+    try {
+      const engine = await recover(
+        {
+          fs,
+          folder,
+          executor,
+          pool,
+          threaded: real,
+          durable: !inMemory,
+          newDatabaseId: () => randomBytes(16),
+          nonce: () => randomBytes(8).readBigUInt64LE(),
+        },
+        parsed,
+      )
+      return new Drift(engine, path)
+    } catch (error) {
+      await pool?.close()
+      await executor.close()
+      throw error
+    }
+  }
+
+  get path(): string {
+    return this.#path
+  }
+
+  /**
+   * The collection of this name; created when there is none, which needs `dim`. Options that are given must agree with
+   * the collection that exists.
+   */
+  async collection(name: string, options?: CollectionOptions): Promise<Collection> {
+    const parsed = parseCollectionOptions(options)
+    parseName(name)
+    assertOpen(this.#engine)
+    const creating = this.#creating.get(name)
+    if (creating) await creating
+    const store = this.#find(name)
+    if (store) {
+      assertSame(store.config, parsed)
+      return new Collection(this.#engine, store)
+    }
+    const created = this.#create(name, parsed)
+    this.#creating.set(name, created)
+    try {
+      return await created
+    } finally {
+      this.#creating.delete(name)
+    }
+  }
+
+  /** Names, in the order of creation. */
+  collections(): string[] {
+    assertOpen(this.#engine)
+    return [...this.#engine.stores.values()].map(store => store.config.name)
+  }
+
+  /** Remove a collection and its rows for good. @returns false when there is none of this name. */
+  async drop(name: string): Promise<boolean> {
+    assertWritable(this.#engine)
+    const engine = this.#engine
+    const store = this.#find(parseName(name))
+    if (!store) return false
+    store.dropped = true
+    const { done } = engine.journal.log(encodeDrop(store.number), {
+      apply: () => engine.stores.delete(store.number),
+      abandon: () => {
+        store.dropped = false
+      },
+    })
+    await done
+    await engine.janitor.idle()
+    await this.#commit()
+    store.close()
+    return true
+  }
+
+  /** Every write that was made before is on stable storage when it resolves, whatever the sync mode. */
+  async sync(): Promise<void> {
+    assertWritable(this.#engine)
+    await this.#engine.journal.writer.sync()
+  }
+
+  async stats(): Promise<DriftStats> {
+    assertOpen(this.#engine)
+    const { journal, persistence, janitor, stores } = this.#engine
+    const failed = journal.failed ?? persistence.failed
+    const files = journal.writer.files()
+    const collections: CollectionStats[] = []
+    for (const store of stores.values()) collections.push(await new Collection(this.#engine, store).stats())
+    return {
+      path: this.#path,
+      state: failed ? 'failed' : 'open',
+      lastError: (failed ?? janitor.error)?.message,
+      collections,
+      wal: {
+        files: files.length,
+        bytes: files.reduce((bytes, file) => bytes + file.bytes, 0),
+        pendingBytes: journal.writer.pendingBytes,
+        durableLsn: journal.durableLsn,
+      },
+      manifest: persistence.manifest.number,
+    }
+  }
+
+  /**
+   * Finish the writes in flight, stop background work and give the folder back. Idempotent. Rows that are only in the log
+   * stay there. Nothing depends on this being called: a process that ends without it loses no acknowledged write.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  async #close(): Promise<void> {
+    const engine = this.#engine
+    engine.closed = true
+    try {
+      await engine.journal.idle()
+      await engine.janitor.stop()
+      if (!engine.journal.failed && !engine.persistence.failed) {
+        for (const store of engine.stores.values()) {
+          if (store.checkpointRows !== store.index.count) await writePartition(engine, store)
+        }
+        await this.#commit()
+      }
+    } finally {
+      await engine.journal.writer.close()
+      await engine.persistence.close()
+      await engine.pool?.close()
+      for (const store of engine.stores.values()) store.close()
+      engine.lock.release()
+    }
+  }
+
+  async #create(name: string, { dim, metric = 'cosine', memtableRows }: CollectionOptions): Promise<Collection> {
+    assertWritable(this.#engine)
+    if (dim === undefined) {
+      throw new DriftError('DRIFT_NO_COLLECTION', `there is no collection '${name}'; give { dim } to create it`, { name })
+    }
+    const engine = this.#engine
+    const number = engine.nextCollection++
+    const config: CollectionConfig = { name, dim, metric, ...(memtableRows === undefined ? {} : { memtableRows }) }
+    const store = new Store(number, config, engine.pool)
+    const { done } = engine.journal.log(encodeCreate(number, config), {
+      apply: () => engine.stores.set(number, store),
+      abandon: () => store.close(),
+    })
+    await done
+    await this.#commit()
+    return new Collection(engine, store)
+  }
+
+  #commit(): Promise<void> {
+    const engine = this.#engine
+    return engine.persistence.commit(() => ({
+      floorLsn: floorLsn(engine),
+      durableLsn: engine.journal.durableLsn,
+      collections: catalog(engine),
+    }))
+  }
+
+  #find(name: string): Store | undefined {
+    for (const store of this.#engine.stores.values()) {
+      if (store.config.name === name && !store.dropped) return store
+    }
+    return undefined
+  }
+}
+
+/** Locks by flock(2) where the addon has it. */
+function realLocks(): NodeFsOptions {
+  if (!hasAddon) return {}
+  return { flock: fd => (flock(fd) === 'locked' ? 0 : constants.errno.EWOULDBLOCK) }
+}
+
+function assertSame(config: CollectionConfig, { dim, metric, memtableRows }: CollectionOptions): void {
+  const given = { dim, metric, memtableRows }
+  for (const [option, value] of Object.entries(given)) {
+    const stored = config[option as keyof typeof given]
+    if (value === undefined || value === stored) continue
+    throw new DriftError(
+      'DRIFT_COLLECTION_MISMATCH',
+      `collection '${config.name}' has ${option} ${stored ?? 'by default'}, not ${value}`,
+      { name: config.name, option, stored, given: value },
+    )
+  }
+}

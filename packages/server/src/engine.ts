@@ -1,0 +1,52 @@
+/**
+ * What an open database is made of, and the two things that every part asks of it: whether it can still be written,
+ * and from which record on the log is needed.
+ */
+import type { IndexPool } from '@drift/core'
+import type { DriftFs, FileLock } from '@drift/fs'
+import { DriftError } from './errors.js'
+import type { Janitor } from './janitor.js'
+import type { Journal } from './journal.js'
+import type { CatalogEntry, PersistenceManager } from './persistence/persistence.js'
+import type { Generation, Store } from './store.js'
+
+export interface Engine {
+  readonly fs: DriftFs
+  readonly folder: string
+  readonly lock: FileLock
+  readonly journal: Journal
+  readonly persistence: PersistenceManager
+  readonly pool: IndexPool | undefined
+  readonly janitor: Janitor
+  /** By collection number, creation order. */
+  readonly stores: Map<number, Store>
+  /** False for `:memory:`: nothing outlives the process. */
+  readonly durable: boolean
+  nextCollection: number
+  closed: boolean
+}
+
+/** @throws DriftError DRIFT_CLOSED after close. */
+export function assertOpen(engine: Engine): void {
+  if (engine.closed) throw new DriftError('DRIFT_CLOSED', 'the database is closed')
+}
+
+/** @throws the error that ended writing through this handle, if there is one. Reads go on. */
+export function assertWritable(engine: Engine): void {
+  assertOpen(engine)
+  const failed = engine.journal.failed ?? engine.persistence.failed
+  if (failed) throw failed
+}
+
+export function catalog(engine: Engine): CatalogEntry[] {
+  return [...engine.stores.values()].map(({ number, config }) => ({ number, config }))
+}
+
+/** Every record below this is in files, once `except` is. */
+export function floorLsn(engine: Engine, except?: Generation): number {
+  let floor = engine.journal.lastLsn + 1
+  for (const store of engine.stores.values()) {
+    floor = Math.min(floor, store.unflushedFrom(except) ?? floor)
+  }
+  return floor
+}

@@ -1,0 +1,161 @@
+/**
+ * Background work: frozen generations become segments, the log is cut, waiting rows are linked into their graphs when
+ * nothing else is to do. One thing at a time, in slices that yield to the caller's event loop.
+ */
+import type { Engine } from './engine.js'
+import { DriftError } from './errors.js'
+import { flushGeneration } from './flush.js'
+import type { Generation, Store } from './store.js'
+
+/** Frozen generations of a collection that may wait before writers have to. */
+export const MAX_FROZEN: number = 2
+/** Log size that makes the janitor flush the generation that holds it back. */
+const WAL_BUDGET_BYTES = 256 * 1024 * 1024
+/** A graph-linking slice: short enough that a search behind it does not notice. */
+const LINK_SLICE_MS = 1
+const FIRST_RETRY_MS = 1_000
+const MAX_RETRY_MS = 60_000
+
+export class Janitor {
+  #engine: Engine | undefined
+  #running: Promise<void> | undefined
+  #stopped = false
+  #error: Error | undefined
+  #retryMs = FIRST_RETRY_MS
+  #retryTimer: NodeJS.Timeout | undefined
+  #linking = false
+  readonly #waiters: (() => void)[] = []
+
+  start(engine: Engine): void {
+    this.#engine = engine
+    this.wake()
+  }
+
+  /** The last flush failed with this and will be tried again. */
+  get error(): Error | undefined {
+    return this.#error
+  }
+
+  /** There may be something to do. */
+  wake(): void {
+    if (this.#stopped || this.#running || this.#retryTimer || !this.#engine) return
+    this.#running = this.#flushAll().finally(() => {
+      this.#running = undefined
+      this.#changed()
+      this.#linkSoon()
+    })
+  }
+
+  /** Resolves after the next flush has ended, well or not. */
+  turn(): Promise<void> {
+    this.wake()
+    return new Promise(resolve => this.#waiters.push(resolve))
+  }
+
+  /** Resolves when no flush runs. */
+  async idle(): Promise<void> {
+    while (this.#running) await this.#running
+  }
+
+  /** Finish the flush that runs and stop. */
+  async stop(): Promise<void> {
+    this.#stopped = true
+    clearTimeout(this.#retryTimer)
+    await this.#running
+    this.#changed()
+  }
+
+  async #flushAll(): Promise<void> {
+    const engine = this.#engine!
+    try {
+      for (let next = oldest(engine); next && !this.#stopped; next = oldest(engine)) {
+        await flushGeneration(engine, next.store, next.generation)
+        this.#error = undefined
+        this.#retryMs = FIRST_RETRY_MS
+        this.#changed()
+      }
+    } catch (error) {
+      this.#error = error as Error
+      this.#retryLater()
+    }
+  }
+
+  #retryLater(): void {
+    if (this.#stopped || this.#engine!.persistence.failed || this.#engine!.journal.failed) return
+    this.#retryTimer = setTimeout(() => {
+      this.#retryTimer = undefined
+      this.wake()
+    }, this.#retryMs).unref()
+    this.#retryMs = Math.min(this.#retryMs * 2, MAX_RETRY_MS)
+  }
+
+  #changed(): void {
+    for (const resolve of this.#waiters.splice(0)) resolve()
+  }
+
+  /** Link rows while the log is idle: under a flood the memtable is flushed before its graph would pay. */
+  #linkSoon(): void {
+    if (this.#linking || this.#stopped) return
+    this.#linking = true
+    setImmediate(() => {
+      this.#linking = false
+      const engine = this.#engine!
+      if (this.#stopped || this.#running || engine.journal.writer.pendingBytes > 0) return
+      for (const { index } of engine.stores.values()) {
+        if (!index.link(LINK_SLICE_MS, () => performance.now())) continue
+        this.#linkSoon()
+        return
+      }
+    }).unref()
+  }
+}
+
+/** The frozen generation to flush next; freezes an active one when it alone holds back a log over its budget. */
+function oldest(engine: Engine): { store: Store; generation: Generation } | undefined {
+  let best: { store: Store; generation: Generation } | undefined
+  for (const store of engine.stores.values()) {
+    const generation = store.frozen[0]
+    if (generation && (!best || generation.lsnLow < best.generation.lsnLow)) best = { store, generation }
+  }
+  if (best) return best
+  const logBytes = engine.journal.writer.files().reduce((bytes, file) => bytes + file.bytes, 0)
+  if (logBytes <= WAL_BUDGET_BYTES) return undefined
+  const [store] = [...engine.stores.values()]
+    .filter(candidate => candidate.active.lsnLow > 0)
+    .sort((a, b) => a.active.lsnLow - b.active.lsnLow)
+  if (!store?.freeze()) return undefined
+  return { store, generation: store.frozen[0]! }
+}
+
+/** Wait until the collection may take another batch. @throws what keeps the janitor from making room. */
+export async function waitForRoom(engine: Engine, store: Store, signal: AbortSignal | undefined): Promise<void> {
+  while (store.frozen.length >= MAX_FROZEN && store.active.memtable.isFull) {
+    const { error } = engine.janitor
+    if (error) {
+      throw new DriftError(
+        'DRIFT_FLUSH_FAILED',
+        `the collection is full and cannot be flushed: ${error.message}`,
+        { collection: store.config.name },
+        { cause: error },
+      )
+    }
+    await orAborted(engine.janitor.turn(), signal)
+    if (engine.closed) throw new DriftError('DRIFT_CLOSED', 'the database was closed while the write waited')
+  }
+  await orAborted(engine.journal.writer.drained(), signal)
+}
+
+export async function orAborted(wait: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  if (!signal) return wait
+  signal.throwIfAborted()
+  let stop: (() => void) | undefined
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(signal.reason)
+    signal.addEventListener('abort', stop, { once: true })
+  })
+  try {
+    await Promise.race([wait, aborted])
+  } finally {
+    signal.removeEventListener('abort', stop!)
+  }
+}

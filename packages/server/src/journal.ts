@@ -1,0 +1,95 @@
+/**
+ * The write-ahead log as the collections see it: log an operation, apply its effect when it is durable. Effects are
+ * applied in LSN order, whatever order the promises resolve in, so memory always equals a prefix of the log.
+ */
+import type { CoreError, WalWriter } from '@drift/core'
+
+/** What a logged operation does to memory: exactly one of the two is called, once. */
+export interface Effect<T> {
+  apply(): T
+  /** The log failed before the operation was durable. */
+  abandon(): void
+}
+
+interface Pending {
+  readonly lsn: number
+  readonly effect: Effect<unknown>
+  value: unknown
+}
+
+export class Journal {
+  #writer: WalWriter | undefined
+  readonly #pending: Pending[] = []
+  #lastLsn = 0
+  #durableLsn = 0
+
+  /** Give the journal its log, which continues after `lastLsn`; `applyUpTo` must be the writer's onDurable. */
+  start(writer: WalWriter, lastLsn: number): void {
+    this.#writer = writer
+    this.#lastLsn = lastLsn
+    this.#durableLsn = lastLsn
+  }
+
+  /** The newest record, durable or not. */
+  get lastLsn(): number {
+    return this.#lastLsn
+  }
+
+  /** Everything up to it is durable and applied. */
+  get durableLsn(): number {
+    return this.#durableLsn
+  }
+
+  get writer(): WalWriter {
+    return this.#writer!
+  }
+
+  get failed(): CoreError | undefined {
+    return this.#writer?.failed
+  }
+
+  /**
+   * Log a record and return when it is durable (as the sync mode defines it) and applied. The record is given away.
+   * Its place in the order is fixed before this returns its promise.
+   */
+  log<T>(record: Uint8Array, effect: Effect<T>): { readonly lsn: number; readonly done: Promise<T> } {
+    const { lsn, durable } = this.writer.append(record)
+    this.#lastLsn = lsn
+    const pending: Pending = { lsn, effect, value: undefined }
+    this.#pending.push(pending)
+    return { lsn, done: this.#settle(pending, durable) as Promise<T> }
+  }
+
+  /** Everything up to this LSN is durable. */
+  applyUpTo(lsn: number): void {
+    while (this.#pending.length > 0 && this.#pending[0]!.lsn <= lsn) {
+      const pending = this.#pending.shift()!
+      pending.value = pending.effect.apply()
+    }
+    this.#durableLsn = lsn
+  }
+
+  /** True when every logged operation up to this LSN has been applied or abandoned. */
+  settled(lsn: number): boolean {
+    return this.#pending.length === 0 || this.#pending[0]!.lsn > lsn
+  }
+
+  /** Wait until every operation logged so far is durable. */
+  async idle(): Promise<void> {
+    while (this.#pending.length > 0 && !this.failed) await this.writer.sync()
+  }
+
+  async #settle(pending: Pending, durable: Promise<void>): Promise<unknown> {
+    try {
+      await durable
+    } catch (error) {
+      this.#abandonAll()
+      throw error
+    }
+    return pending.value
+  }
+
+  #abandonAll(): void {
+    for (const pending of this.#pending.splice(0)) pending.effect.abandon()
+  }
+}

@@ -1,0 +1,184 @@
+/**
+ * What the write-ahead log holds: one operation per record, little-endian. A record is one atomic batch.
+ *
+ * ```
+ *  0 u8  kind        1 UPSERT  2 DELETE  3 CREATE  4 DROP
+ *  1 u8  flags       bit 0: payloads follow
+ *  2 u16 version     1
+ *  4 u32 collection  number of the collection, never reused
+ *  8 u32 count       rows or ids; bytes of the JSON for CREATE; 0 for DROP
+ * 12 u32 dim         UPSERT only, else 0
+ * 16 UPSERT: count * dim f32 as the user gave them | ids | payloads?
+ *    DELETE: ids                    CREATE: { name, dim, metric, ... } as JSON
+ * ids:      count * u16 length, then the bytes of each (encodeId of @drift/core)
+ * payloads: count * u32 length (0xffffffff: none), then the bytes of each
+ * ```
+ *
+ * The log's checksums have passed before a record gets here, so a malformed one is a bug or a newer format: refused.
+ */
+import { decodeId, encodeId, type Id } from '@drift/core'
+import { DriftError } from './errors.js'
+import type { Batch } from './rows.js'
+
+export type Operation =
+  | { readonly kind: 'upsert'; readonly collection: number; readonly batch: Batch }
+  | { readonly kind: 'delete'; readonly collection: number; readonly ids: readonly Id[] }
+  | { readonly kind: 'create'; readonly collection: number; readonly config: CollectionConfig }
+  | { readonly kind: 'drop'; readonly collection: number }
+
+/** What a collection is, for ever. */
+export interface CollectionConfig {
+  readonly name: string
+  readonly dim: number
+  readonly metric: 'l2' | 'cosine' | 'ip'
+  readonly memtableRows?: number
+}
+
+const UPSERT = 1
+const DELETE = 2
+const CREATE = 3
+const DROP = 4
+const VERSION = 1
+const HAS_PAYLOADS = 1
+const HEADER_BYTES = 16
+const NO_PAYLOAD = 0xffffffff
+
+export function encodeUpsert(collection: number, batch: Batch, dim: number): Uint8Array {
+  const ids = batch.ids.map(encodeId)
+  const vectorBytes = batch.vectors.byteLength
+  const payloadBytes = batch.payloads ? sum(batch.payloads, p => 4 + (p?.length ?? 0)) : 0
+  const record = new Uint8Array(HEADER_BYTES + vectorBytes + sum(ids, id => 2 + id.length) + payloadBytes)
+  const view = header(record, UPSERT, collection, ids.length, dim)
+  record.set(new Uint8Array(batch.vectors.buffer, batch.vectors.byteOffset, vectorBytes), HEADER_BYTES)
+  let at = putIds(record, view, HEADER_BYTES + vectorBytes, ids)
+  if (batch.payloads) {
+    view.setUint8(1, HAS_PAYLOADS)
+    for (const payload of batch.payloads) {
+      view.setUint32(at, payload?.length ?? NO_PAYLOAD, true)
+      at += 4
+    }
+    for (const payload of batch.payloads) {
+      if (!payload) continue
+      record.set(payload, at)
+      at += payload.length
+    }
+  }
+  return record
+}
+
+export function encodeDelete(collection: number, ids: readonly Id[]): Uint8Array {
+  const encoded = ids.map(encodeId)
+  const record = new Uint8Array(HEADER_BYTES + sum(encoded, id => 2 + id.length))
+  putIds(record, header(record, DELETE, collection, ids.length, 0), HEADER_BYTES, encoded)
+  return record
+}
+
+export function encodeCreate(collection: number, config: CollectionConfig): Uint8Array {
+  const json = new TextEncoder().encode(JSON.stringify(config))
+  const record = new Uint8Array(HEADER_BYTES + json.length)
+  header(record, CREATE, collection, json.length, 0)
+  record.set(json, HEADER_BYTES)
+  return record
+}
+
+export function encodeDrop(collection: number): Uint8Array {
+  const record = new Uint8Array(HEADER_BYTES)
+  header(record, DROP, collection, 0, 0)
+  return record
+}
+
+/** @throws DriftError DRIFT_WAL_RECORD when the record is not one of the above. */
+export function decodeOperation(record: Uint8Array): Operation {
+  if (record.length < HEADER_BYTES) throw malformed('shorter than its header')
+  const view = new DataView(record.buffer, record.byteOffset, record.byteLength)
+  const kind = view.getUint8(0)
+  const version = view.getUint16(2, true)
+  if (version !== VERSION) throw malformed(`of version ${version}, this release reads ${VERSION}`)
+  const collection = view.getUint32(4, true)
+  const count = view.getUint32(8, true)
+  const dim = view.getUint32(12, true)
+  switch (kind) {
+    case UPSERT: {
+      const vectorBytes = count * dim * 4
+      if (HEADER_BYTES + vectorBytes > record.length) throw malformed('shorter than its vectors')
+      // A copy: the record may start at any byte, a Float32Array may not.
+      const vectors = new Float32Array(record.slice(HEADER_BYTES, HEADER_BYTES + vectorBytes).buffer)
+      const { ids, at } = takeIds(record, view, HEADER_BYTES + vectorBytes, count)
+      const payloads = view.getUint8(1) & HAS_PAYLOADS ? takePayloads(record, view, at, count) : undefined
+      return { kind: 'upsert', collection, batch: { ids, vectors, payloads } }
+    }
+    case DELETE:
+      return { kind: 'delete', collection, ids: takeIds(record, view, HEADER_BYTES, count).ids }
+    case CREATE: {
+      const json = new TextDecoder().decode(record.subarray(HEADER_BYTES, HEADER_BYTES + count))
+      return { kind: 'create', collection, config: JSON.parse(json) as CollectionConfig }
+    }
+    case DROP:
+      return { kind: 'drop', collection }
+    default:
+      throw malformed(`of kind ${kind}, which this release does not know`)
+  }
+}
+
+function header(record: Uint8Array, kind: number, collection: number, count: number, dim: number): DataView {
+  const view = new DataView(record.buffer)
+  view.setUint8(0, kind)
+  view.setUint16(2, VERSION, true)
+  view.setUint32(4, collection, true)
+  view.setUint32(8, count, true)
+  view.setUint32(12, dim, true)
+  return view
+}
+
+function putIds(record: Uint8Array, view: DataView, start: number, ids: readonly Uint8Array[]): number {
+  let at = start
+  for (const id of ids) {
+    view.setUint16(at, id.length, true)
+    at += 2
+  }
+  for (const id of ids) {
+    record.set(id, at)
+    at += id.length
+  }
+  return at
+}
+
+function takeIds(record: Uint8Array, view: DataView, start: number, count: number): { ids: Id[]; at: number } {
+  let at = start + 2 * count
+  if (at > record.length) throw malformed('shorter than its ids')
+  const ids: Id[] = []
+  for (let i = 0; i < count; i++) {
+    const length = view.getUint16(start + 2 * i, true)
+    if (at + length > record.length) throw malformed('shorter than its ids')
+    ids.push(decodeId(record.subarray(at, at + length)))
+    at += length
+  }
+  return { ids, at }
+}
+
+function takePayloads(record: Uint8Array, view: DataView, start: number, count: number): (Uint8Array | undefined)[] {
+  let at = start + 4 * count
+  if (at > record.length) throw malformed('shorter than its payloads')
+  const payloads: (Uint8Array | undefined)[] = []
+  for (let i = 0; i < count; i++) {
+    const length = view.getUint32(start + 4 * i, true)
+    if (length === NO_PAYLOAD) {
+      payloads.push(undefined)
+      continue
+    }
+    if (at + length > record.length) throw malformed('shorter than its payloads')
+    payloads.push(record.slice(at, at + length))
+    at += length
+  }
+  return payloads
+}
+
+function malformed(what: string): DriftError {
+  return new DriftError('DRIFT_WAL_RECORD', `a record of the write-ahead log is ${what}`)
+}
+
+function sum<T>(items: readonly T[], of: (item: T) => number): number {
+  let total = 0
+  for (const item of items) total += of(item)
+  return total
+}

@@ -1,0 +1,201 @@
+/**
+ * Options at the public door: parsed once into types that cannot be wrong. An unknown option is refused by name, with
+ * the nearest known one, because a misspelt durability option that is ignored costs data.
+ */
+import type { Metric } from '@drift/core'
+import type { DriftFs } from '@drift/fs'
+import { DriftError } from './errors.js'
+
+/** When a write is acknowledged. `always`: on stable storage. `intervalMs`: written, synced at least that often. `os`: written. */
+export type SyncMode = 'always' | 'os' | { readonly intervalMs: number }
+
+export interface OpenOptions {
+  /** Default `always`. */
+  readonly sync?: SyncMode
+  /** Threads that scan and encode; default: one fewer than the cores, at most 4. 0 keeps everything on the calling thread. */
+  readonly threads?: number
+  /** Size of one write-ahead log file in bytes, preallocated. Default 64 MiB. */
+  readonly walFileBytes?: number
+  /** Another disk, for tests and simulations. Default: the real one. Everything then runs on the calling thread. */
+  readonly fs?: DriftFs
+  /** Told about rows read while opening. */
+  readonly onProgress?: (progress: Progress) => void
+  readonly signal?: AbortSignal
+}
+
+/** `done` of `total` units (rows, or bytes where `unit` says so); `total` may be an estimate until the last call. */
+export interface Progress {
+  readonly stage: string
+  readonly done: number
+  readonly total: number
+}
+
+export interface CollectionOptions {
+  /** Values per vector, 1..4096. Needed to create; checked when given for an existing collection. */
+  readonly dim?: number
+  /** Default `cosine`. */
+  readonly metric?: Metric
+  /** Rows of one memtable before it is frozen and flushed; default: as many as 24 MiB of vectors, 1 024..32 768. */
+  readonly memtableRows?: number
+}
+
+export interface SearchOptions {
+  /** Neighbours wanted. Default 10; fewer come back only when the collection holds fewer. */
+  readonly k?: number
+  /** Buckets to scan: more is slower and finds more. Default: 2 * sqrt(buckets), at least 8. */
+  readonly probes?: number
+  /** Beam width of the memtable's graph. Default 64. */
+  readonly ef?: number
+  /** Return each hit's payload. Default false. */
+  readonly payload?: boolean
+  readonly signal?: AbortSignal
+}
+
+export interface WriteOptions {
+  /** Cancels while the write waits for room; once it is in the log it runs to its end. */
+  readonly signal?: AbortSignal
+  readonly onProgress?: (progress: Progress) => void
+}
+
+export interface FlushOptions {
+  readonly signal?: AbortSignal
+  readonly onProgress?: (progress: Progress) => void
+}
+
+const METRICS: readonly Metric[] = ['l2', 'cosine', 'ip']
+const NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/
+const MAX_DIM = 4096
+const DEFAULT_K = 10
+const MAX_MEMTABLE_ROWS = 1 << 20
+const MIN_WAL_FILE_BYTES = 64 * 1024
+const MAX_WAL_FILE_BYTES = 1024 * 1024 * 1024
+const MAX_THREADS = 64
+
+const OPEN_KEYS = ['sync', 'threads', 'walFileBytes', 'fs', 'onProgress', 'signal']
+const COLLECTION_KEYS = ['dim', 'metric', 'memtableRows']
+const SEARCH_KEYS = ['k', 'probes', 'ef', 'payload', 'signal']
+const WRITE_KEYS = ['signal', 'onProgress']
+
+export function parseOpenOptions(options: unknown): OpenOptions {
+  const given = knownKeys(options, OPEN_KEYS, 'Drift.open')
+  const { sync, threads, walFileBytes } = given as OpenOptions
+  if (sync !== undefined && sync !== 'always' && sync !== 'os') {
+    const intervalMs = (sync as { intervalMs?: unknown } | null)?.intervalMs
+    if (typeof intervalMs !== 'number' || !(intervalMs > 0) || !Number.isFinite(intervalMs)) {
+      throw new DriftError(
+        'DRIFT_OPTION',
+        `sync is ${show(sync)}, expected 'always', 'os' or { intervalMs: number above 0 }`,
+        { option: 'sync' },
+      )
+    }
+  }
+  integerOption('threads', threads, 0, MAX_THREADS)
+  integerOption('walFileBytes', walFileBytes, MIN_WAL_FILE_BYTES, MAX_WAL_FILE_BYTES)
+  callbacks(given)
+  return given as OpenOptions
+}
+
+export function parseCollectionOptions(options: unknown): CollectionOptions {
+  const given = knownKeys(options, COLLECTION_KEYS, 'collection') as CollectionOptions
+  const { dim, metric, memtableRows } = given
+  if (dim !== undefined && !(Number.isInteger(dim) && dim >= 1 && dim <= MAX_DIM)) {
+    throw new DriftError('DRIFT_DIMENSION', `dim is ${show(dim)}, expected an integer from 1 to ${MAX_DIM}`, { dim })
+  }
+  if (metric !== undefined && !METRICS.includes(metric)) {
+    throw new DriftError('DRIFT_METRIC', `metric is ${show(metric)}, expected one of ${METRICS.join(', ')}`, { metric })
+  }
+  integerOption('memtableRows', memtableRows, 1, MAX_MEMTABLE_ROWS)
+  return given
+}
+
+export function parseSearchOptions(options: unknown): SearchOptions & { readonly k: number } {
+  const given = knownKeys(options, SEARCH_KEYS, 'search') as SearchOptions
+  const k = given.k === undefined ? DEFAULT_K : given.k
+  if (!Number.isInteger(k) || k < 1) {
+    throw new DriftError('DRIFT_K', `k is ${show(k)}, expected an integer of at least 1`, { k })
+  }
+  integerOption('probes', given.probes, 1, Number.MAX_SAFE_INTEGER)
+  integerOption('ef', given.ef, 1, 65_536)
+  if (given.payload !== undefined && typeof given.payload !== 'boolean') {
+    throw new DriftError('DRIFT_OPTION', `payload is ${show(given.payload)}, expected true or false`, { option: 'payload' })
+  }
+  callbacks(given)
+  return { ...given, k }
+}
+
+export function parseWriteOptions(options: unknown, where: string): WriteOptions {
+  const given = knownKeys(options, WRITE_KEYS, where) as WriteOptions
+  callbacks(given)
+  return given
+}
+
+/** Collection names are letters, digits, `_` and `-`, and never become part of a path. */
+export function parseName(name: unknown): string {
+  if (typeof name !== 'string' || !NAME.test(name)) {
+    throw new DriftError(
+      'DRIFT_NAME',
+      `collection name ${show(name)} must be 1 to 64 letters, digits, '_' or '-', starting with a letter or digit`,
+      { name },
+    )
+  }
+  return name
+}
+
+function knownKeys(options: unknown, known: readonly string[], where: string): object {
+  if (options === undefined) return {}
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw new DriftError('DRIFT_OPTION', `the options of ${where} are ${show(options)}, expected an object`)
+  }
+  for (const key of Object.keys(options)) {
+    if (known.includes(key)) continue
+    throw new DriftError(
+      'DRIFT_UNKNOWN_OPTION',
+      `${where} has no option '${key}'; did you mean '${nearest(key, known)}'?`,
+      { option: key, known },
+    )
+  }
+  return options
+}
+
+function integerOption(option: string, value: unknown, low: number, high: number): void {
+  if (value === undefined) return
+  if (!Number.isInteger(value) || (value as number) < low || (value as number) > high) {
+    throw new DriftError('DRIFT_OPTION', `${option} is ${show(value)}, expected an integer from ${low} to ${high}`, { option })
+  }
+}
+
+function callbacks(given: { onProgress?: unknown; signal?: unknown }): void {
+  if (given.onProgress !== undefined && typeof given.onProgress !== 'function') {
+    throw new DriftError('DRIFT_OPTION', `onProgress is ${show(given.onProgress)}, expected a function`, { option: 'onProgress' })
+  }
+  if (given.signal !== undefined && !(given.signal instanceof AbortSignal)) {
+    throw new DriftError('DRIFT_OPTION', `signal is ${show(given.signal)}, expected an AbortSignal`, { option: 'signal' })
+  }
+}
+
+/** A value as a person would write it, short. */
+export function show(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value)
+  if (typeof value === 'bigint') return `${value}n`
+  if (typeof value === 'object' && value !== null) return value.constructor?.name ?? 'an object'
+  return String(value)
+}
+
+function nearest(word: string, known: readonly string[]): string {
+  return [...known].sort((a, b) => editDistance(word, a) - editDistance(word, b))[0] ?? ''
+}
+
+/** Levenshtein distance, ignoring case. */
+function editDistance(left: string, right: string): number {
+  const [a, b] = [left.toLowerCase(), right.toLowerCase()]
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const substitution = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)
+      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, substitution))
+    }
+    row = next
+  }
+  return row[b.length]!
+}

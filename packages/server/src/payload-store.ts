@@ -1,0 +1,74 @@
+/**
+ * Where each row's payload is: in memory while the row is only in the log, in a segment afterwards. A row's payload
+ * stays readable until its row number is given to another row, so a pinned reader never misses one.
+ */
+import type { SegmentReader } from '@drift/storage'
+
+const IN_MEMORY = 0xffffffff
+const FIRST_ROWS = 1024
+
+export class PayloadStore {
+  readonly #memory = new Map<number, Uint8Array>()
+  readonly #segments: SegmentReader[] = []
+  /** By row: position in #segments, or IN_MEMORY; and the row's place in that segment. */
+  #segment = new Uint32Array(FIRST_ROWS).fill(IN_MEMORY)
+  #ordinal = new Uint32Array(FIRST_ROWS)
+  #memoryBytes = 0
+
+  /** Bytes of payload held in memory. */
+  get memoryBytes(): number {
+    return this.#memoryBytes
+  }
+
+  /** JSON text as UTF-8, or undefined. */
+  read(row: number): Uint8Array | undefined {
+    const segment = this.#segment[row]
+    if (segment === undefined || segment === IN_MEMORY) return this.#memory.get(row)
+    return this.#segments[segment]!.payload(this.#ordinal[row]!)
+  }
+
+  /** A new row under this number, not yet in a segment. Ends the life of an older payload. */
+  put(row: number, payload: Uint8Array | undefined): void {
+    this.#grow(row)
+    this.#forget(row)
+    this.#segment[row] = IN_MEMORY
+    if (!payload) return
+    this.#memory.set(row, payload)
+    this.#memoryBytes += payload.length
+  }
+
+  /** These rows are now in the segment, in this order. */
+  moveToSegment(rows: Uint32Array, reader: SegmentReader): void {
+    const position = this.#segments.push(reader) - 1
+    for (let ordinal = 0; ordinal < rows.length; ordinal++) {
+      const row = rows[ordinal]!
+      this.#grow(row)
+      this.#forget(row)
+      this.#segment[row] = position
+      this.#ordinal[row] = ordinal
+    }
+  }
+
+  /** For each place in the segment: the row that is still there, or undefined when the row number has moved on. */
+  rowIsAt(row: number, reader: SegmentReader, ordinal: number): boolean {
+    return this.#segments[this.#segment[row] ?? IN_MEMORY] === reader && this.#ordinal[row] === ordinal
+  }
+
+  #forget(row: number): void {
+    const payload = this.#memory.get(row)
+    if (!payload) return
+    this.#memory.delete(row)
+    this.#memoryBytes -= payload.length
+  }
+
+  #grow(row: number): void {
+    if (row < this.#segment.length) return
+    const rows = Math.max(row + 1, this.#segment.length * 2)
+    const segment = new Uint32Array(rows).fill(IN_MEMORY)
+    segment.set(this.#segment)
+    const ordinal = new Uint32Array(rows)
+    ordinal.set(this.#ordinal)
+    this.#segment = segment
+    this.#ordinal = ordinal
+  }
+}

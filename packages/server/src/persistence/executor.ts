@@ -1,0 +1,57 @@
+/**
+ * Where persistence tasks run: on a thread of their own, so that an fsync never stalls the caller's event loop, or
+ * inline over a simulated disk. Tasks run one after another, in the order given.
+ */
+import type { DriftFs } from '@drift/fs'
+import { Piscina } from 'piscina'
+import { DriftError } from '../errors.js'
+import { runTask, type Task, type TaskResults } from './tasks.js'
+
+export interface Executor {
+  run<T extends Task>(task: T): Promise<TaskResults[T['kind']]>
+  close(): Promise<void>
+}
+
+/** What crosses back from the thread. An error goes as its parts: structured clone keeps the message but not the code. */
+export interface TaskOutcome<R> {
+  readonly result?: R
+  readonly failure?: { readonly code: string; readonly message: string; readonly details: Readonly<Record<string, unknown>> }
+}
+
+/** Idle for this long, the thread ends; the next flush starts another. */
+const IDLE_MS = 10_000
+
+export function inlineExecutor(fs: DriftFs): Executor {
+  let last: Promise<unknown> = Promise.resolve()
+  return {
+    run(task) {
+      const result = last.then(() => runTask(fs, task))
+      last = result.catch(() => undefined)
+      return result
+    },
+    async close() {
+      await last
+    },
+  }
+}
+
+export function threadExecutor(): Executor {
+  const pool = new Piscina({
+    // Under vitest this file is in src; the thread needs built JavaScript.
+    filename: new URL('./thread.js', import.meta.url.replace('/src/', '/dist/')).href,
+    minThreads: 0,
+    maxThreads: 1,
+    idleTimeout: IDLE_MS,
+    atomics: 'disabled',
+  })
+  // A late message of a dead thread is emitted here; unhandled it would end the process. The task itself has been rejected.
+  pool.on('error', () => undefined)
+  return {
+    async run<T extends Task>(task: T) {
+      const { result, failure } = (await pool.run(task)) as TaskOutcome<TaskResults[T['kind']]>
+      if (failure) throw new DriftError(failure.code, failure.message, failure.details)
+      return result as TaskResults[T['kind']]
+    },
+    close: () => pool.close(),
+  }
+}

@@ -1,0 +1,33 @@
+/**
+ * Many byte strings as one: what crosses to the persistence thread. Cloning 16 000 small arrays one by one stalls the
+ * sender for tens of milliseconds, cloning two large ones does not.
+ */
+export interface Packed {
+  readonly bytes: Uint8Array
+  /** Where each string ends; an absent one ends where the one before does and is marked. */
+  readonly ends: Uint32Array
+  readonly absent: Uint8Array
+}
+
+export function pack(strings: readonly (Uint8Array | undefined)[]): Packed {
+  const ends = new Uint32Array(strings.length)
+  const absent = new Uint8Array(strings.length)
+  let end = 0
+  for (let i = 0; i < strings.length; i++) {
+    const string = strings[i]
+    if (!string) absent[i] = 1
+    end += string?.length ?? 0
+    ends[i] = end
+  }
+  const bytes = new Uint8Array(end)
+  for (let i = 0; i < strings.length; i++) {
+    const string = strings[i]
+    if (string) bytes.set(string, ends[i]! - string.length)
+  }
+  return { bytes, ends, absent }
+}
+
+/** Views of the packed bytes. */
+export function unpack({ bytes, ends, absent }: Packed): (Uint8Array | undefined)[] {
+  return Array.from(ends, (end, i) => (absent[i] ? undefined : bytes.subarray(i === 0 ? 0 : ends[i - 1]!, end)))
+}

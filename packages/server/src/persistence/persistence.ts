@@ -1,0 +1,173 @@
+/**
+ * PersistenceManager: the one writer of the database's files. Everything changes in one shape: write new files, then
+ * commit a manifest that names them. Commits are serialised; the files of the last two manifests are kept, so that a
+ * damaged newest manifest can be replaced by the one before (docs/adr/0005).
+ */
+import { randomBytes } from 'node:crypto'
+import type { CheckpointEntry, CollectionEntry, Manifest, SegmentEntry, TombstoneEntry } from '@drift/storage'
+import { DriftError } from '../errors.js'
+import { checkpointName, fileNumber, segmentName, tombstoneName } from '../folder.js'
+import type { CollectionConfig } from '../operation.js'
+import type { Executor } from './executor.js'
+import { type CheckpointTask, pathsIn, type SegmentTask, type TombstoneTask } from './tasks.js'
+
+/** What a commit changes; the rest is carried over. */
+export interface Edit {
+  /** Every record below it is in the files that this manifest names. */
+  readonly floorLsn: number
+  readonly durableLsn: number
+  /** The collections there are; one not listed is dropped, a new one is added empty. */
+  readonly collections: readonly CatalogEntry[]
+  /** New files of one collection. */
+  readonly change?: (entry: CollectionEntry) => CollectionEntry
+  readonly changed?: number
+}
+
+export interface CatalogEntry {
+  readonly number: number
+  readonly config: CollectionConfig
+}
+
+/** A manifest as it was loaded: `crc` is its checksum, `nextNumber` is above every manifest in the folder. */
+export interface Loaded {
+  readonly manifest: Manifest
+  readonly crc: number
+  readonly nextNumber: number
+}
+
+/** The caller's part of a task; the manager adds where and under which name. */
+type Contents<T> = Omit<T, 'kind' | 'folder' | 'name' | 'uuid'>
+
+export class PersistenceManager {
+  readonly #folder: string
+  readonly #executor: Executor
+  #manifest: Manifest
+  /** Floor of the manifest before the current one: the log is kept from there. */
+  #previousFloor: number
+  #previousNames: ReadonlySet<string>
+  #nextFile: number
+  #nextNumber: number
+  #previousCrc: number
+  #commits: Promise<unknown> = Promise.resolve()
+  #failed: DriftError | undefined
+
+  /** @param present - files of ours in the folder: what the manifest does not name goes when the next but one is committed. */
+  constructor(folder: string, executor: Executor, loaded: Loaded, present: readonly string[]) {
+    const { manifest } = loaded
+    this.#folder = folder
+    this.#executor = executor
+    this.#manifest = manifest
+    this.#previousFloor = manifest.floorLsn
+    this.#previousNames = new Set(present)
+    this.#nextFile = Math.max(manifest.nextFile, ...present.map(name => fileNumber(name) + 1))
+    this.#nextNumber = loaded.nextNumber
+    this.#previousCrc = loaded.crc
+  }
+
+  get manifest(): Manifest {
+    return this.#manifest
+  }
+
+  /** Set when a commit ended without a known outcome: nothing more is written through this handle. */
+  get failed(): DriftError | undefined {
+    return this.#failed
+  }
+
+  /** The log may drop records below this: both kept manifests have them in files. */
+  get logFloor(): number {
+    return this.#previousFloor
+  }
+
+  writeSegment(task: Contents<SegmentTask>): Promise<SegmentEntry> {
+    return this.#executor.run({ kind: 'segment', ...this.#newFile(segmentName), ...task })
+  }
+
+  writeTombstones(task: Contents<TombstoneTask>): Promise<TombstoneEntry> {
+    return this.#executor.run({ kind: 'tombstones', ...this.#newFile(tombstoneName), ...task })
+  }
+
+  writeCheckpoint(task: Contents<CheckpointTask>): Promise<CheckpointEntry> {
+    return this.#executor.run({ kind: 'checkpoint', ...this.#newFile(checkpointName), ...task })
+  }
+
+  /** Durable when it resolves. `edit` is called when the commit's turn has come, on the state of that moment. */
+  commit(edit: () => Edit): Promise<void> {
+    const done = this.#commits.then(() => this.#commit(edit()))
+    this.#commits = done.catch(() => undefined)
+    return done
+  }
+
+  async close(): Promise<void> {
+    await this.#commits
+    await this.#executor.close()
+  }
+
+  async #commit(edit: Edit): Promise<void> {
+    if (this.#failed) throw this.#failed
+    const next = applyEdit(this.#manifest, edit, this.#nextNumber, this.#nextFile)
+    try {
+      this.#previousCrc = await this.#executor.run({
+        kind: 'manifest',
+        folder: this.#folder,
+        manifest: next,
+        previousCrc: this.#previousCrc,
+      })
+    } catch (cause) {
+      this.#failed = new DriftError(
+        'DRIFT_COMMIT_FAILED',
+        `manifest ${next.number} could not be committed (${(cause as Error).message}); close and reopen the database`,
+        { manifest: next.number },
+        { cause },
+      )
+      throw this.#failed
+    }
+    const kept = new Set([...namesOf(this.#manifest), ...namesOf(next)])
+    const garbage = [...this.#previousNames].filter(name => !kept.has(name))
+    this.#previousNames = namesOf(this.#manifest)
+    this.#previousFloor = this.#manifest.floorLsn
+    this.#manifest = next
+    this.#nextNumber = next.number + 1
+    // What cannot be removed now is removed when the database is opened next.
+    if (garbage.length > 0) {
+      await this.#executor.run({ kind: 'remove', paths: pathsIn(this.#folder, garbage) }).catch(() => undefined)
+    }
+  }
+
+  #newFile(name: (file: number) => string): { folder: string; name: string; uuid: string } {
+    return { folder: this.#folder, name: name(this.#nextFile++), uuid: randomBytes(16).toString('hex') }
+  }
+}
+
+/** Names of all files that a manifest lists. */
+export function namesOf(manifest: Manifest): ReadonlySet<string> {
+  const names = new Set<string>()
+  for (const { segments, tombstones, checkpoint } of manifest.collections) {
+    for (const file of segments) names.add(file.name)
+    for (const file of tombstones) names.add(file.name)
+    if (checkpoint) names.add(checkpoint.name)
+  }
+  return names
+}
+
+function applyEdit(manifest: Manifest, edit: Edit, number: number, nextFile: number): Manifest {
+  const old = new Map(manifest.collections.map(entry => [entry.number, entry]))
+  const collections = edit.collections.map(collection => {
+    const entry = old.get(collection.number) ?? emptyEntry(collection.number, collection.config)
+    return collection.number === edit.changed && edit.change ? edit.change(entry) : entry
+  })
+  const nextCollection = Math.max(manifest.nextCollection, ...collections.map(entry => entry.number + 1))
+  return {
+    ...manifest,
+    number,
+    floorLsn: edit.floorLsn,
+    durableLsn: edit.durableLsn,
+    nextCollection,
+    nextFile,
+    collections,
+  }
+}
+
+function emptyEntry(number: number, config: CollectionConfig): CollectionEntry {
+  const { name, dim, metric, memtableRows } = config
+  return { number, name, dim, metric, options: memtableRows === undefined ? {} : { memtableRows }, segments: [], tombstones: [] }
+}

@@ -1,0 +1,20 @@
+/** Entry of the persistence thread: a task in, its result or its coded error out. */
+import { NodeFs } from '@drift/fs'
+import type { TaskOutcome } from './executor.js'
+import { runTask, type Task, type TaskResults } from './tasks.js'
+
+const fs = new NodeFs()
+
+export default function perform(task: Task): TaskOutcome<TaskResults[Task['kind']]> {
+  try {
+    return { result: runTask(fs, task) }
+  } catch (error) {
+    const { code = 'DRIFT_PERSISTENCE', message, details = {} } = error as Coded
+    return { failure: { code, message, details } }
+  }
+}
+
+interface Coded extends Error {
+  readonly code?: string
+  readonly details?: Readonly<Record<string, unknown>>
+}

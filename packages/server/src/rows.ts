@@ -1,0 +1,179 @@
+/**
+ * What a user hands to `upsert`, `delete` and `search`, turned into flat arrays: rows or columns, number[] or
+ * Float32Array. Everything is checked before anything is copied into the engine; values that float32 cannot hold are
+ * refused by the index itself, which sees every vector.
+ */
+import type { Id } from '@drift/core'
+import { DriftError } from './errors.js'
+import { show } from './options.js'
+
+/** A plain JSON object, at most 64 KiB as JSON text. */
+export type Payload = { readonly [key: string]: unknown }
+
+export interface Row {
+  readonly id: Id
+  readonly vector: readonly number[] | Float32Array
+  readonly payload?: Payload
+}
+
+/** Columns: vectors is row-major, ids.length * dim values. A missing payload is undefined. */
+export interface Columns {
+  readonly ids: readonly Id[]
+  readonly vectors: Float32Array
+  readonly payloads?: readonly (Payload | undefined)[]
+}
+
+/** vectors may be the caller's own memory: it is copied before the call returns to the event loop. payloads holds JSON text as UTF-8. */
+export interface Batch {
+  readonly ids: readonly Id[]
+  readonly vectors: Float32Array
+  readonly payloads: readonly (Uint8Array | undefined)[] | undefined
+}
+
+export const MAX_PAYLOAD_BYTES: number = 64 * 1024
+const utf8 = new TextEncoder()
+const text = new TextDecoder()
+
+export function parseBatch(input: unknown, dim: number): Batch {
+  if (Array.isArray(input)) return parseRows(input, dim)
+  if (typeof input === 'object' && input !== null) return parseColumns(input as Record<string, unknown>, dim)
+  throw new DriftError('DRIFT_BATCH', `upsert got ${show(input)}, expected an array of rows or { ids, vectors }`)
+}
+
+export function parseIds(input: unknown): readonly Id[] {
+  if (!Array.isArray(input)) throw new DriftError('DRIFT_BATCH', `delete got ${show(input)}, expected an array of ids`)
+  if (input.length === 0) throw emptyBatch()
+  return input as Id[]
+}
+
+/** One query vector, or several in a row for a batch (`many`). */
+export function parseQuery(query: unknown, dim: number, many = false): Float32Array {
+  const what = many ? 'queries' : 'query'
+  if (Array.isArray(query) && !many) {
+    const vector = new Float32Array(dim)
+    copyNumbers(query, vector, 0, dim, 'the query')
+    return vector
+  }
+  if (!(query instanceof Float32Array)) {
+    const expected = many ? 'a Float32Array' : 'a Float32Array or an array of numbers'
+    throw new DriftError('DRIFT_VECTOR_TYPE', `${what} is ${show(query)}, expected ${expected}`)
+  }
+  if (many ? query.length === 0 || query.length % dim !== 0 : query.length !== dim) {
+    const expected = many ? `a multiple of ${dim}` : `${dim}`
+    throw new DriftError('DRIFT_DIMENSION', `${what} has ${query.length} values, expected ${expected}`, { dim })
+  }
+  return query
+}
+
+/** The payload as JSON text, or undefined. */
+export function encodePayload(payload: unknown, position: number): Uint8Array | undefined {
+  if (payload === undefined) return undefined
+  const where = `payload of row ${position}`
+  const prototype = typeof payload === 'object' && payload !== null ? Object.getPrototypeOf(payload) : undefined
+  if (prototype !== Object.prototype && (prototype !== null || typeof payload !== 'object')) {
+    throw new DriftError('DRIFT_PAYLOAD', `${where} is ${show(payload)}, expected a plain object`, { position })
+  }
+  let json: string
+  try {
+    json = JSON.stringify(payload)
+  } catch (cause) {
+    throw new DriftError('DRIFT_PAYLOAD', `${where} is not JSON: ${(cause as Error).message}`, { position }, { cause })
+  }
+  const bytes = utf8.encode(json)
+  if (bytes.length > MAX_PAYLOAD_BYTES) {
+    throw new DriftError(
+      'DRIFT_PAYLOAD_TOO_LARGE',
+      `${where} is ${bytes.length} bytes as JSON, the limit is ${MAX_PAYLOAD_BYTES}`,
+      { position, bytes: bytes.length },
+    )
+  }
+  return bytes
+}
+
+export function decodePayload(bytes: Uint8Array): Payload {
+  return JSON.parse(text.decode(bytes)) as Payload
+}
+
+function parseRows(rows: readonly unknown[], dim: number): Batch {
+  if (rows.length === 0) throw emptyBatch()
+  const ids: Id[] = []
+  const vectors = new Float32Array(rows.length * dim)
+  let payloads: (Uint8Array | undefined)[] | undefined
+  for (let i = 0; i < rows.length; i++) {
+    const row = rows[i] as Record<string, unknown> | null | undefined
+    if (typeof row !== 'object' || row === null) {
+      throw new DriftError('DRIFT_BATCH', `row ${i} is ${show(row)}, expected { id, vector, payload? }`, { position: i })
+    }
+    for (const key of Object.keys(row)) {
+      if (key !== 'id' && key !== 'vector' && key !== 'payload') {
+        throw new DriftError('DRIFT_UNKNOWN_OPTION', `row ${i} has '${key}', expected id, vector and payload`, { position: i })
+      }
+    }
+    copyVector(row['vector'], vectors, i, dim)
+    ids.push(row['id'] as Id)
+    const payload = encodePayload(row['payload'], i)
+    if (payload) payloads ??= new Array(rows.length).fill(undefined)
+    if (payload) payloads![i] = payload
+  }
+  return { ids, vectors, payloads }
+}
+
+function parseColumns(columns: Record<string, unknown>, dim: number): Batch {
+  for (const key of Object.keys(columns)) {
+    if (key !== 'ids' && key !== 'vectors' && key !== 'payloads') {
+      throw new DriftError('DRIFT_UNKNOWN_OPTION', `upsert got a column '${key}', expected ids, vectors and payloads`)
+    }
+  }
+  const { ids, vectors, payloads } = columns
+  if (!Array.isArray(ids)) throw new DriftError('DRIFT_BATCH', `ids is ${show(ids)}, expected an array`)
+  if (ids.length === 0) throw emptyBatch()
+  if (!(vectors instanceof Float32Array)) {
+    throw new DriftError('DRIFT_VECTOR_TYPE', `vectors is ${show(vectors)}, expected a Float32Array`)
+  }
+  if (vectors.length !== ids.length * dim) {
+    throw new DriftError(
+      'DRIFT_DIMENSION',
+      `vectors has ${vectors.length} values, expected ${ids.length} rows of ${dim}`,
+      { rows: ids.length, dim },
+    )
+  }
+  if (payloads === undefined) return { ids: ids as Id[], vectors, payloads: undefined }
+  if (!Array.isArray(payloads) || payloads.length !== ids.length) {
+    throw new DriftError('DRIFT_BATCH', `payloads must be an array of ${ids.length} objects, one for each id`)
+  }
+  return { ids: ids as Id[], vectors, payloads: payloads.map(encodePayload) }
+}
+
+function copyVector(vector: unknown, into: Float32Array, position: number, dim: number): void {
+  if (vector instanceof Float32Array) {
+    if (vector.length !== dim) throw wrongLength(`vector ${position}`, vector.length, dim)
+    into.set(vector, position * dim)
+  } else if (Array.isArray(vector)) {
+    copyNumbers(vector, into, position * dim, dim, `vector ${position}`)
+  } else {
+    throw new DriftError(
+      'DRIFT_VECTOR_TYPE',
+      `vector ${position} is ${show(vector)}, expected a Float32Array or an array of numbers`,
+      { position },
+    )
+  }
+}
+
+function copyNumbers(values: readonly unknown[], into: Float32Array, offset: number, dim: number, what: string): void {
+  if (values.length !== dim) throw wrongLength(what, values.length, dim)
+  for (let i = 0; i < dim; i++) {
+    const value = values[i]
+    if (typeof value !== 'number') {
+      throw new DriftError('DRIFT_VECTOR_VALUE', `${what} holds ${show(value)} at position ${i}, expected a number`, { index: i })
+    }
+    into[offset + i] = value
+  }
+}
+
+function wrongLength(what: string, length: number, dim: number): DriftError {
+  return new DriftError('DRIFT_DIMENSION', `${what} has ${length} values, expected ${dim}`, { length, dim })
+}
+
+function emptyBatch(): DriftError {
+  return new DriftError('DRIFT_EMPTY_BATCH', 'the batch holds no rows')
+}

@@ -1,0 +1,118 @@
+/**
+ * One collection's state: the index, the payloads, and the generations of writes that are not yet in segments. A
+ * generation is a memtable with the contiguous range of log records that made it; it is written, committed and dropped as a whole.
+ */
+import { type Appended, encodeId, type Id, type IndexPool, type Memtable, VectorIndex } from '@drift/core'
+import type { SegmentEntry, SegmentReader } from '@drift/storage'
+import type { CollectionConfig } from './operation.js'
+import { PayloadStore } from './payload-store.js'
+import type { Batch } from './rows.js'
+
+export interface Generation {
+  readonly memtable: Memtable
+  /** First and last record; lsnLow is 0 while there is none. */
+  lsnLow: number
+  lsnHigh: number
+  /** Ids deleted by these records: they may live in an older segment. */
+  readonly deleted: Set<Id>
+  /** A manifest names its files: only its rows' way into the buckets is left. */
+  committed: boolean
+}
+
+/** A segment as the running collection sees it: `rows[i]` held the segment's row i when it was written or loaded. */
+export interface LiveSegment {
+  readonly entry: SegmentEntry
+  readonly reader: SegmentReader
+  readonly rows: Uint32Array
+}
+
+export interface Written {
+  readonly replaced: number
+}
+
+export class Store {
+  readonly number: number
+  readonly config: CollectionConfig
+  readonly index: VectorIndex
+  readonly payloads = new PayloadStore()
+  readonly segments: LiveSegment[] = []
+  #active: Generation
+  readonly frozen: Generation[] = []
+  dropped = false
+  /** Rows when the partition was last written. */
+  checkpointRows = 0
+
+  constructor(number: number, config: CollectionConfig, pool: IndexPool | undefined) {
+    this.number = number
+    this.config = config
+    const { dim, metric, memtableRows } = config
+    this.index = new VectorIndex({
+      dim,
+      metric,
+      ...(memtableRows === undefined ? {} : { memtableRows }),
+      ...(pool ? { pool } : {}),
+    })
+    this.#active = this.#newGeneration()
+  }
+
+  get active(): Generation {
+    return this.#active
+  }
+
+  /** Records at or above this are only in the log; undefined when every record is in files. `except` is about to be committed. */
+  unflushedFrom(except?: Generation): number | undefined {
+    for (const generation of [...this.frozen, this.#active]) {
+      if (generation !== except && generation.lsnLow > 0) return generation.lsnLow
+    }
+    return undefined
+  }
+
+  /** Put a batch into the memtable, not yet visible; freezes a full one first. */
+  append(batch: Batch): { appended: Appended; generation: Generation } {
+    if (this.#active.memtable.isFull) this.freeze()
+    const appended = this.index.append(batch.ids, batch.vectors)
+    return { appended, generation: this.#active }
+  }
+
+  /** The batch is durable: show it. */
+  publish(appended: Appended, payloads: Batch['payloads']): Written {
+    for (let i = 0; i < appended.rows.length; i++) {
+      this.payloads.put(appended.rows[i]!, payloads?.[appended.positions[i]!])
+    }
+    return { replaced: this.index.publish(appended) }
+  }
+
+  delete(ids: readonly Id[], generation: Generation): number {
+    for (const id of ids) generation.deleted.add(id)
+    return this.index.delete(ids)
+  }
+
+  /** Name the record that a generation has just taken part in. */
+  record(generation: Generation, lsn: number): void {
+    if (generation.lsnLow === 0) generation.lsnLow = lsn
+    generation.lsnHigh = lsn
+  }
+
+  /** Start a new generation; the old one waits to be flushed. @returns false when there is nothing to flush. */
+  freeze(): boolean {
+    if (this.#active.lsnLow === 0) return false
+    this.frozen.push(this.#active)
+    this.index.rotate()
+    this.#active = this.#newGeneration()
+    return true
+  }
+
+  /** Ids of rows in the form that files hold. */
+  encodedIds(rows: Uint32Array): Uint8Array[] {
+    return Array.from(rows, row => encodeId(this.index.idAt(row)))
+  }
+
+  close(): void {
+    this.index.close()
+    for (const { reader } of this.segments) reader.close()
+  }
+
+  #newGeneration(): Generation {
+    return { memtable: this.index.activeMemtable, lsnLow: 0, lsnHigh: 0, deleted: new Set(), committed: false }
+  }
+}

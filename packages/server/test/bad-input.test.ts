@@ -1,0 +1,236 @@
+// Bad input gets a coded error, changes nothing, and the handle goes on working: every row of the table is followed by
+// a check that the collection is as it was.
+import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type Collection, Drift } from '../src/index.js'
+import { temporaryFolder } from './fixture.js'
+
+const hole = [1, , 3] as number[] // biome-ignore lint/suspicious/noSparseArray: the input under test
+const circular: Record<string, unknown> = {}
+circular['self'] = circular
+
+describe('a collection that is given nonsense', () => {
+  let db: Drift
+  let docs: Collection
+
+  beforeAll(async () => {
+    db = await Drift.open(':memory:')
+    docs = await db.collection('docs', { dim: 3, metric: 'cosine' })
+    await docs.upsert([{ id: 'kept', vector: [1, 0, 0], payload: { n: 1 } }])
+  })
+
+  afterAll(() => db.close())
+
+  const row = (vector: unknown, id: unknown = 'x', payload?: unknown): unknown => [{ id, vector, payload }]
+  const upserts: [string, unknown, string][] = [
+    ['a vector that is too short', row([1, 2]), 'DRIFT_DIMENSION'],
+    ['a vector that is too long', row(new Float32Array(4)), 'DRIFT_DIMENSION'],
+    ['an empty batch', [], 'DRIFT_EMPTY_BATCH'],
+    ['an empty columnar batch', { ids: [], vectors: new Float32Array() }, 'DRIFT_EMPTY_BATCH'],
+    ['NaN', row([1, Number.NaN, 3]), 'DRIFT_VECTOR_VALUE'],
+    ['Infinity', row([1, Number.POSITIVE_INFINITY, 3]), 'DRIFT_VECTOR_VALUE'],
+    ['a value beyond float32', row([1, 1e39, 3]), 'DRIFT_VECTOR_VALUE'],
+    ['NaN in a Float32Array', { ids: ['x'], vectors: new Float32Array([1, Number.NaN, 3]) }, 'DRIFT_VECTOR_VALUE'],
+    ['a zero vector under cosine', row([0, 0, 0]), 'DRIFT_ZERO_VECTOR'],
+    ['an array with a hole', row(hole), 'DRIFT_VECTOR_VALUE'],
+    ['an array with a string', row([1, '2', 3]), 'DRIFT_VECTOR_VALUE'],
+    ['an array with null', row([1, null, 3]), 'DRIFT_VECTOR_VALUE'],
+    ['a Float64Array', row(new Float64Array(3)), 'DRIFT_VECTOR_TYPE'],
+    ['a columnar Float64Array', { ids: ['x'], vectors: new Float64Array(3) }, 'DRIFT_VECTOR_TYPE'],
+    ['columns of different lengths', { ids: ['x', 'y'], vectors: new Float32Array(3) }, 'DRIFT_DIMENSION'],
+    ['payloads of another length', { ids: ['x'], vectors: new Float32Array([1, 2, 3]), payloads: [] }, 'DRIFT_BATCH'],
+    ['an unknown column', { ids: ['x'], vectors: new Float32Array([1, 2, 3]), metadata: [] }, 'DRIFT_UNKNOWN_OPTION'],
+    ['a misspelt field of a row', [{ id: 'x', vector: [1, 2, 3], payloads: {} }], 'DRIFT_UNKNOWN_OPTION'],
+    ['no vector', [{ id: 'x' }], 'DRIFT_VECTOR_TYPE'],
+    ['a row that is null', [null], 'DRIFT_BATCH'],
+    ['a number for a batch', 7, 'DRIFT_BATCH'],
+    ['an id that is null', row([1, 2, 3], null), 'DRIFT_ID'],
+    ['an id that is a fraction', row([1, 2, 3], 1.5), 'DRIFT_ID'],
+    ['an id that is NaN', row([1, 2, 3], Number.NaN), 'DRIFT_ID'],
+    ['an unsafe integer id', row([1, 2, 3], 2 ** 53), 'DRIFT_ID'],
+    ['an id that is an object', row([1, 2, 3], {}), 'DRIFT_ID'],
+    ['an empty string id', row([1, 2, 3], ''), 'DRIFT_ID'],
+    ['an id of 1 025 bytes', row([1, 2, 3], 'x'.repeat(1025)), 'DRIFT_ID'],
+    ['an id that is half a surrogate pair', row([1, 2, 3], '\ud800'), 'DRIFT_ID'],
+    ['a bigint id beyond 64 bits', row([1, 2, 3], 2n ** 64n), 'DRIFT_ID'],
+    ['a payload that is an array', row([1, 2, 3], 'x', [1]), 'DRIFT_PAYLOAD'],
+    ['a payload that is a string', row([1, 2, 3], 'x', 'text'), 'DRIFT_PAYLOAD'],
+    ['a payload with a cycle', row([1, 2, 3], 'x', circular), 'DRIFT_PAYLOAD'],
+    ['a payload with a bigint', row([1, 2, 3], 'x', { n: 1n }), 'DRIFT_PAYLOAD'],
+    ['a payload over 64 KiB', row([1, 2, 3], 'x', { text: 'x'.repeat(65_536) }), 'DRIFT_PAYLOAD_TOO_LARGE'],
+    ['one bad row after a good one', [{ id: 'x', vector: [1, 2, 3] }, { id: 'y', vector: [1, 2] }], 'DRIFT_DIMENSION'],
+  ]
+
+  it.each(upserts)('refuses to upsert %s', async (_, batch, code) => {
+    await expect(docs.upsert(batch as never)).rejects.toMatchObject({ code })
+    await unchanged()
+  })
+
+  it.each([0, -1, 1.5, Number.NaN, '10', null])('refuses k = %s', async k => {
+    await expect(docs.search([1, 0, 0], { k: k as number })).rejects.toMatchObject({ code: 'DRIFT_K' })
+    await expect(docs.searchBatch(new Float32Array(3), { k: k as number })).rejects.toMatchObject({ code: 'DRIFT_K' })
+  })
+
+  it('returns every row when k is larger than the collection', async () => {
+    expect(await docs.search([1, 0, 0], { k: 1_000_000 })).toHaveLength(1)
+  })
+
+  const searches: [string, unknown, unknown, string][] = [
+    ['a query of another length', [1, 2], {}, 'DRIFT_DIMENSION'],
+    ['a query with NaN', [1, Number.NaN, 0], {}, 'DRIFT_VECTOR_VALUE'],
+    ['a query of zeros under cosine', [0, 0, 0], {}, 'DRIFT_ZERO_VECTOR'],
+    ['a Float64Array query', new Float64Array(3), {}, 'DRIFT_VECTOR_TYPE'],
+    ['a query that is a string', 'abc', {}, 'DRIFT_VECTOR_TYPE'],
+    ['probes of 0', [1, 0, 0], { probes: 0 }, 'DRIFT_OPTION'],
+    ['ef of -1', [1, 0, 0], { ef: -1 }, 'DRIFT_OPTION'],
+    ['payload: "yes"', [1, 0, 0], { payload: 'yes' }, 'DRIFT_OPTION'],
+    ['options that are a number', [1, 0, 0], 10, 'DRIFT_OPTION'],
+  ]
+
+  it.each(searches)('refuses to search with %s', async (_, query, options, code) => {
+    await expect(docs.search(query as number[], options as never)).rejects.toMatchObject({ code })
+  })
+
+  it('names an unknown option and the nearest known one', async () => {
+    const misspelt = docs.search([1, 0, 0], { prob: 3 } as never)
+    await expect(misspelt).rejects.toMatchObject({ code: 'DRIFT_UNKNOWN_OPTION', message: expect.stringContaining("'probes'") })
+    await expect(Drift.open(':memory:', { snyc: 'os' } as never)).rejects.toThrow("'sync'")
+    await expect(db.collection('other', { dims: 3 } as never)).rejects.toThrow("'dim'")
+  })
+
+  it('refuses to delete nothing, and what is not an array', async () => {
+    await expect(docs.delete([])).rejects.toMatchObject({ code: 'DRIFT_EMPTY_BATCH' })
+    await expect(docs.delete('kept' as never)).rejects.toMatchObject({ code: 'DRIFT_BATCH' })
+    await expect(docs.delete([{} as never])).rejects.toMatchObject({ code: 'DRIFT_ID' })
+    await unchanged()
+  })
+
+  it('refuses a batch that no log frame can hold', async () => {
+    const big = await db.collection('big', { dim: 4096 })
+    const vectors = new Float32Array(4200 * 4096).fill(1)
+    const ids = Array.from({ length: 4200 }, (_, i) => i)
+    await expect(big.upsert({ ids, vectors })).rejects.toMatchObject({ code: 'DRIFT_BATCH_TOO_LARGE' })
+    expect(await big.count()).toBe(0)
+    await db.drop('big')
+  })
+
+  it.each([0, -1, 4097, 1.5, Number.NaN, '3'])('refuses a collection of dim %s', async dim => {
+    await expect(db.collection('other', { dim: dim as number })).rejects.toMatchObject({ code: 'DRIFT_DIMENSION' })
+  })
+
+  it.each(['', '../up', 'a/b', '.hidden', 'x'.repeat(65), 'naïve', 7])('refuses a collection named %j', async name => {
+    await expect(db.collection(name as string, { dim: 3 })).rejects.toMatchObject({ code: 'DRIFT_NAME' })
+  })
+
+  it('refuses an unknown metric, and a collection that is not there without dim', async () => {
+    await expect(db.collection('other', { dim: 3, metric: 'dot' as 'ip' })).rejects.toMatchObject({ code: 'DRIFT_METRIC' })
+    await expect(db.collection('other')).rejects.toMatchObject({ code: 'DRIFT_NO_COLLECTION' })
+    expect(db.collections()).toEqual(['docs'])
+  })
+
+  it('refuses to reopen a collection with another dim or metric', async () => {
+    await expect(db.collection('docs', { dim: 4 })).rejects.toMatchObject({ code: 'DRIFT_COLLECTION_MISMATCH' })
+    await expect(db.collection('docs', { metric: 'l2' })).rejects.toMatchObject({ code: 'DRIFT_COLLECTION_MISMATCH' })
+    expect((await db.collection('docs', { dim: 3, metric: 'cosine' })).name).toBe('docs')
+  })
+
+  it('stops before it starts when the signal is aborted already', async () => {
+    const signal = AbortSignal.abort(new Error('changed my mind'))
+    await expect(docs.upsert([{ id: 'x', vector: [1, 2, 3] }], { signal })).rejects.toThrow('changed my mind')
+    await expect(docs.search([1, 0, 0], { signal })).rejects.toThrow('changed my mind')
+    await expect(docs.flush({ signal })).rejects.toThrow('changed my mind')
+    await unchanged()
+  })
+
+  async function unchanged(): Promise<void> {
+    expect(await docs.count()).toBe(1)
+    expect(await docs.search([1, 0, 0], { payload: true })).toMatchObject([{ id: 'kept', payload: { n: 1 } }])
+  }
+})
+
+describe('a database that is opened badly', () => {
+  it('refuses a path that is a file', async () => {
+    const path = join(temporaryFolder(), 'file')
+    writeFileSync(path, 'not a folder')
+    await expect(Drift.open(path)).rejects.toMatchObject({ code: 'DRIFT_NOT_A_FOLDER' })
+    await expect(Drift.open(join(path, 'below'))).rejects.toMatchObject({ code: 'DRIFT_NOT_A_FOLDER' })
+    expect(readFileSync(path, 'utf8')).toBe('not a folder')
+  })
+
+  it.skipIf(process.getuid?.() === 0)('refuses a folder without rights', async () => {
+    const path = join(temporaryFolder(), 'closed')
+    mkdirSync(path)
+    chmodSync(path, 0o500)
+    await expect(Drift.open(path)).rejects.toMatchObject({ code: 'DRIFT_FS_EACCES' })
+  })
+
+  it('refuses a second open of the same folder, and the first goes on', async () => {
+    const path = temporaryFolder()
+    const db = await Drift.open(path)
+    const docs = await db.collection('docs', { dim: 1 })
+    await expect(Drift.open(path)).rejects.toMatchObject({ code: 'DRIFT_LOCKED' })
+    await docs.upsert([{ id: 1, vector: [1] }])
+    await db.close()
+    const again = await Drift.open(path)
+    expect(await (await again.collection('docs')).count()).toBe(1)
+    await again.close()
+  })
+
+  it('refuses a database of a newer format and leaves it untouched', async () => {
+    const path = temporaryFolder()
+    await (await Drift.open(path)).close()
+    const { kernels } = await import('@drift/native')
+    const format = readFileSync(join(path, 'FORMAT'))
+    format.writeUInt16LE(2, 4)
+    format.writeUInt32LE(kernels.crc32c(format.subarray(0, 60)), 60)
+    writeFileSync(join(path, 'FORMAT'), format)
+    const before = readdirSync(path).map(name => [name, readFileSync(join(path, name)).toString('base64')])
+    await expect(Drift.open(path)).rejects.toMatchObject({ code: 'DRIFT_FORMAT_VERSION' })
+    expect(readdirSync(path).map(name => [name, readFileSync(join(path, name)).toString('base64')])).toEqual(before)
+  })
+
+  it('refuses a folder whose FORMAT is damaged or gone', async () => {
+    const path = temporaryFolder()
+    const db = await Drift.open(path)
+    await db.collection('docs', { dim: 1 })
+    await db.close()
+    writeFileSync(join(path, 'FORMAT'), 'garbage')
+    await expect(Drift.open(path)).rejects.toMatchObject({ code: 'DRIFT_CORRUPT_FORMAT' })
+    const { rmSync } = await import('node:fs')
+    rmSync(join(path, 'FORMAT'))
+    await expect(Drift.open(path)).rejects.toMatchObject({ code: 'DRIFT_CORRUPT_FORMAT' })
+  })
+
+  it.each(['', 7, null, undefined])('refuses the path %j', async path => {
+    await expect(Drift.open(path as string)).rejects.toMatchObject({ code: 'DRIFT_PATH' })
+  })
+
+  it.each(['sometimes', { intervalMs: 0 }, { intervalMs: 'x' }, null])('refuses sync: %j', async sync => {
+    await expect(Drift.open(':memory:', { sync: sync as never })).rejects.toMatchObject({ code: 'DRIFT_OPTION' })
+  })
+
+  it('refuses every call after close, and closes twice without complaint', async () => {
+    const db = await Drift.open(temporaryFolder())
+    const docs = await db.collection('docs', { dim: 1 })
+    await docs.upsert([{ id: 1, vector: [1] }])
+    await Promise.all([db.close(), db.close()])
+    await db.close()
+    const calls = [
+      () => db.collection('docs'),
+      () => db.drop('docs'),
+      () => db.stats(),
+      () => db.sync(),
+      () => docs.upsert([{ id: 2, vector: [1] }]),
+      () => docs.delete([1]),
+      () => docs.get(1),
+      () => docs.search([1]),
+      () => docs.searchBatch(new Float32Array(1)),
+      () => docs.count(),
+      () => docs.flush(),
+      () => docs.stats(),
+      () => docs.scan().next(),
+    ]
+    for (const call of calls) await expect(call()).rejects.toMatchObject({ code: 'DRIFT_CLOSED' })
+  })
+})

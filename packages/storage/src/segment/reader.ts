@@ -1,0 +1,248 @@
+/**
+ * Reads a segment that the manifest names. What is truth (ids, vectors, payloads, quantizer) is returned as it was written or not at all;
+ * what is derived (the id filter) is rebuilt when it is damaged. Damage in one page fails the rows of that page only.
+ */
+import type { DriftFs } from '@drift/fs'
+import { kernels } from '@drift/native'
+import { IdFilter } from '../bloom.js'
+import { isDamage, requireArgument, StorageError } from '../errors.js'
+import { decodeChunk, readColumn } from './bytes-column.js'
+import { ChunkCache } from './chunk-cache.js'
+import { FileKind, type Metric, SectionKind } from './format.js'
+import { decodeValues, pageFault } from './page.js'
+import { SectionReader } from './section-reader.js'
+import { digestIds, readStats, type Stats } from './stats.js'
+import { QUANTIZER_ID_BYTES, type SegmentEntry } from './writer.js'
+
+export interface SegmentReaderOptions {
+  /** Payload chunks kept in memory, at most. */
+  readonly payloadCacheBytes?: number
+}
+
+/** 64 chunks: the hits of a few searches. */
+const PAYLOAD_CACHE_BYTES = 4 * 1024 * 1024
+/** A rebuilt filter costs memory only, so the rate is that of a new one. */
+const REBUILT_FILTER_RATE = 0.01
+
+export class SegmentReader {
+  readonly entry: SegmentEntry
+  readonly rows: number
+  readonly dim: number
+  readonly metric: Metric
+  /** Whether every vector has length 1. */
+  readonly normalised: boolean
+  readonly stats: Stats
+  /** As it was written; owned by the reader. */
+  readonly quantizer: Uint8Array
+  /** XXH64 of `quantizer`: codes made with another one must not be mixed with these rows. */
+  readonly quantizerId: bigint
+  /** Why the stored id filter was rebuilt from the ids, when it was. */
+  filterDamage: Error | undefined
+  readonly #file: SectionReader
+  readonly #rowsPerPage: number
+  readonly #cacheBytes: number
+  #filter: IdFilter | undefined
+  #payloads: ChunkCache | undefined
+
+  /** Throws when the file is damaged, of a later format, or not the one that `entry` names. */
+  static open(
+    fs: DriftFs,
+    folder: string,
+    entry: SegmentEntry,
+    options: SegmentReaderOptions = {},
+  ): SegmentReader {
+    const file = SectionReader.open(fs, `${folder}/${entry.name}`, FileKind.segment, entry)
+    try {
+      return new SegmentReader(file, entry, options)
+    } catch (error) {
+      file.close()
+      throw error
+    }
+  }
+
+  private constructor(file: SectionReader, entry: SegmentEntry, options: SegmentReaderOptions) {
+    this.#file = file
+    this.entry = entry
+    this.rows = file.footer.rows
+    this.dim = file.header.dim
+    this.stats = readStats(file)
+    this.#cacheBytes = options.payloadCacheBytes ?? PAYLOAD_CACHE_BYTES
+    const { metric } = file.header
+    if (metric === undefined || this.dim === 0) throw file.bad('is a segment without metric or dimension', {})
+    this.metric = metric
+    this.normalised = file.header.normalised === true
+    this.#checkEntry()
+    this.#rowsPerPage = this.#checkCounts()
+    const { id, blob } = this.#readQuantizer()
+    this.quantizerId = id
+    this.quantizer = blob
+    this.#filter = this.#storedFilter()
+    file.releaseTail()
+  }
+
+  /** In row order; the caller's to keep. */
+  ids(): Uint8Array[] {
+    const ids = readColumn(this.#file, SectionKind.ids)
+    const missing = ids.indexOf(undefined)
+    if (missing >= 0) throw this.#file.bad(`has no id for row ${missing}`, { section: SectionKind.ids })
+    return ids as Uint8Array[]
+  }
+
+  /** Rows first .. first + count - 1, bit for bit as written, row-major. @param into - count * dim values. */
+  readVectors(first: number, count: number, into: Float32Array): void {
+    const { dim, rows } = this
+    const inside = Number.isSafeInteger(first) && Number.isSafeInteger(count) && first >= 0 && count >= 0
+    requireArgument(inside && first + count <= rows, () => `rows ${first} + ${count} are not among ${rows}`)
+    requireArgument(
+      into.length === count * dim,
+      () => `${count} rows of ${dim} do not fit ${into.length} values`,
+    )
+    if (count === 0) return
+    const perPage = this.#rowsPerPage
+    const firstPage = Math.floor(first / perPage)
+    const lastPage = Math.floor((first + count - 1) / perPage)
+    this.#file.readPages(SectionKind.vectors, firstPage, lastPage - firstPage + 1, (bytes, page) => {
+      this.#checkPage(bytes, page)
+      const from = Math.max(first, page * perPage)
+      const to = Math.min(first + count, (page + 1) * perPage)
+      decodeValues(bytes, (from - page * perPage) * dim, (to - from) * dim, into, (from - first) * dim)
+    })
+  }
+
+  /** The caller's copy; undefined when the row was written without one. Costs one chunk, or none when it is at hand. */
+  payload(row: number): Uint8Array | undefined {
+    requireArgument(
+      Number.isSafeInteger(row) && row >= 0 && row < this.rows,
+      () => `row ${row} of ${this.rows}`,
+    )
+    if (!this.#file.has(SectionKind.payload)) return undefined
+    this.#payloads ??= new ChunkCache(this.#file, SectionKind.payload, this.#cacheBytes)
+    return this.#payloads.entry(row)?.slice()
+  }
+
+  /** False: the id is not in this segment. True: it is, or is not in about one case of a hundred. */
+  mightContain(id: Uint8Array): boolean {
+    this.#filter ??= this.#rebuiltFilter()
+    return this.#filter.mightContain(id)
+  }
+
+  /** Walks every checksum and rule, the id filter included. Throws at the first damage. */
+  verify(): void {
+    this.#file.verify()
+    readStats(this.#file)
+    this.#readQuantizer()
+    this.#verifyIds()
+    this.#verifyPayloads()
+    const { vectors } = SectionKind
+    const pages = this.#file.pages(vectors).length
+    this.#file.readPages(vectors, 0, pages, (bytes, page) => this.#checkPage(bytes, page))
+  }
+
+  close(): void {
+    this.#file.close()
+    this.#payloads = undefined
+  }
+
+  #checkEntry(): void {
+    const { rows, lsnLow, lsnHigh } = this.entry
+    const { stats } = this
+    if (rows === this.rows && lsnLow === stats.lsnLow && lsnHigh === stats.lsnHigh) return
+    const found = `${this.rows} rows of LSN ${stats.lsnLow} to ${stats.lsnHigh}`
+    const message = `${this.#file.path} has ${found}, expected ${rows} of ${lsnLow} to ${lsnHigh}`
+    throw new StorageError('DRIFT_CORRUPT_IDENTITY', message, { path: this.#file.path })
+  }
+
+  /** Sections and footer agree on the rows. @returns rows per vector page. */
+  #checkCounts(): number {
+    const { vectors, ids, payload } = SectionKind
+    for (const kind of [vectors, ids, payload]) {
+      if (kind === payload && !this.#file.has(payload)) continue
+      const { items } = this.#file.entry(kind)
+      if (items !== this.rows) throw this.#file.bad(`has ${items} of ${this.rows} rows`, { section: kind })
+    }
+    const { pageBytes } = this.#file.entry(vectors)
+    const perPage = pageBytes / (this.dim * 4)
+    if (!Number.isInteger(perPage) || perPage < 1) {
+      throw this.#file.bad(`has pages of ${pageBytes} bytes for rows of ${this.dim} values`, {
+        section: vectors,
+      })
+    }
+    return perPage
+  }
+
+  #checkPage(bytes: Uint8Array, page: number): void {
+    const perPage = this.#rowsPerPage
+    const items = Math.min(perPage, this.rows - page * perPage)
+    const found = this.#file.pages(SectionKind.vectors)[page]!.items
+    const where = { section: SectionKind.vectors, page }
+    if (found !== items) throw this.#file.bad(`has ${found} rows, expected ${items}`, where)
+    const fault = pageFault(bytes, items * this.dim)
+    if (fault !== undefined) throw this.#file.bad(fault.what, where, fault.code)
+  }
+
+  #readQuantizer(): { id: bigint; blob: Uint8Array } {
+    const bytes = this.#file.section(SectionKind.quantizer)
+    const blob = bytes.subarray(QUANTIZER_ID_BYTES)
+    const where = { section: SectionKind.quantizer }
+    if (bytes.length < QUANTIZER_ID_BYTES) throw this.#file.bad(`has ${bytes.length} bytes`, where)
+    const id = new DataView(bytes.buffer).getBigUint64(0, true)
+    const hash = kernels.hash64(blob)
+    if (id !== hash) throw this.#file.bad(`has content id ${id}, its content ${hash}`, where)
+    return { id, blob }
+  }
+
+  /** Undefined when there is none or it is damaged: it can be rebuilt, so the segment stays usable. */
+  #storedFilter(): IdFilter | undefined {
+    if (!this.#file.has(SectionKind.bloom)) return undefined
+    try {
+      return this.#decodeFilter()
+    } catch (error) {
+      const unknown = error instanceof StorageError && error.code === 'DRIFT_FORMAT_FEATURE'
+      if (!unknown && !isDamage(error)) throw error
+      this.filterDamage = error
+      return undefined
+    }
+  }
+
+  #decodeFilter(): IdFilter {
+    return IdFilter.fromBytes(this.#file.section(SectionKind.bloom), this.#file.path)
+  }
+
+  #rebuiltFilter(): IdFilter {
+    const filter = IdFilter.create(this.rows, REBUILT_FILTER_RATE)
+    for (const id of this.ids()) filter.add(id)
+    return filter
+  }
+
+  #verifyIds(): void {
+    const ids = this.ids()
+    const section = SectionKind.ids
+    if (digestIds(ids) !== this.stats.idDigest)
+      throw this.#file.bad('holds other ids than were written', { section })
+    if (!this.#file.has(SectionKind.bloom)) return
+    const filter = this.#decodeFilter()
+    const missed = ids.findIndex(id => !filter.mightContain(id))
+    if (missed >= 0) throw this.#file.bad(`misses the id of row ${missed}`, { section: SectionKind.bloom })
+  }
+
+  #verifyPayloads(): void {
+    const section = SectionKind.payload
+    let rows = 0
+    let payloadBytes = 0
+    if (this.#file.has(section)) {
+      const pages = this.#file.pages(section)
+      this.#file.readPages(section, 0, pages.length, (bytes, page) => {
+        const chunk = decodeChunk(bytes, pages[page]!.items, this.#file, section, page)
+        for (let i = 0; i < chunk.items; i++) {
+          const payload = chunk.entry(i)
+          if (payload === undefined) continue
+          rows++
+          payloadBytes += payload.length
+        }
+      })
+    }
+    if (rows === this.stats.payloadRows && payloadBytes === this.stats.payloadBytes) return
+    const expected = `${this.stats.payloadRows} of ${this.stats.payloadBytes}`
+    throw this.#file.bad(`has ${rows} payloads of ${payloadBytes} bytes, expected ${expected}`, { section })
+  }
+}

@@ -1,0 +1,26 @@
+// The process that is killed: writes the workload durably and prints the number of each acknowledged operation, in a line
+// of its own, until somebody ends it. Started by crash-round.ts with its order as JSON in the first argument.
+import { writeSync } from 'node:fs'
+import { Drift } from '@drift/server'
+import type { CrashOrder } from './crash-round.js'
+import { operation } from './workload.js'
+
+/** Lane 0 asks for a flush this often; the small memtable causes others at moments of its own. */
+const FLUSH_EVERY_OPERATIONS = 20
+
+const { folder, collection, workload, memtableRows, next } = JSON.parse(process.argv[2]!) as CrashOrder
+const db = await Drift.open(folder, { sync: 'always' })
+const rows = await db.collection(collection, { dim: workload.dim, metric: 'l2', memtableRows })
+
+await Promise.all(next.map(writeLane))
+
+async function writeLane(first: number): Promise<void> {
+  for (let n = first, done = 1; ; n += workload.lanes, done++) {
+    const { kind, ids, vectors } = operation(workload, n)
+    if (kind === 'upsert') await rows.upsert({ ids, vectors, payloads: ids.map(() => ({ n })) })
+    else await rows.delete(ids)
+    // Synchronous, so that an acknowledgement is in the pipe before the process can die; a reader that is gone ends us.
+    writeSync(1, `${n}\n`)
+    if (n % workload.lanes === 0 && done % FLUSH_EVERY_OPERATIONS === 0) await rows.flush()
+  }
+}

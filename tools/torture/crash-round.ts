@@ -1,0 +1,145 @@
+// One crash: a child process writes, is killed with SIGKILL at a random moment, and what it acknowledged is looked for.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { setTimeout } from 'node:timers/promises'
+import { type Collection, Drift } from '@drift/server'
+import { toolsFolder } from '../data/place.js'
+import { ToolError } from '../data/tool-error.js'
+import { type CrashVerdict, checkCrash, type LaneProgress } from './crash-check.js'
+import { applyOperation, type LaneState, operation, type Workload } from './workload.js'
+
+export interface CrashOptions {
+  readonly folder: string
+  readonly collection: string
+  readonly workload: Workload
+  readonly memtableRows: number
+}
+
+/** What the child is told. */
+export interface CrashOrder extends CrashOptions {
+  /** The first operation of each lane. */
+  readonly next: readonly number[]
+}
+
+/** When to kill: after so many acknowledgements (0: from the start) and then so many milliseconds more. */
+export interface Moment {
+  readonly acknowledgements: number
+  readonly delayMs: number
+}
+
+export interface CrashRound extends CrashVerdict {
+  /** Operations that were acknowledged in this round. */
+  readonly acknowledged: number
+  /** Rows that these operations wrote, replaced ones counted each time. */
+  readonly acknowledgedRows: number
+  /** Opening after the kill, recovery included. */
+  readonly openMs: number
+  /** Sampled rows that a search for their own vector did not find. */
+  readonly unfound: number
+}
+
+/** Rows that are searched for after each crash: recovery has to bring back the index too. */
+const SEARCHED_ROWS = 20
+
+/** No acknowledgement for this long: the child hangs. */
+const HANG_MS = 60_000
+
+export async function crashRound(
+  options: CrashOptions,
+  lanes: readonly LaneProgress[],
+  moment: Moment,
+): Promise<CrashRound> {
+  const acknowledged = await writeUntilKilled({ ...options, next: lanes.map(lane => lane.next) }, moment)
+  const { workload } = options
+  let acknowledgedRows = 0
+  const expected: LaneProgress[] = lanes.map(({ state, next }, lane) => {
+    let current: LaneState = state
+    let n = next
+    for (; acknowledged.has(n); n += workload.lanes) {
+      current = applyOperation(workload, current, n)
+      const { kind, ids } = operation(workload, n)
+      if (kind === 'upsert') acknowledgedRows += ids.length
+    }
+    if ([...acknowledged].some(other => other % workload.lanes === lane && other > n)) {
+      throw new ToolError('CRASH_ORDER', `lane ${lane} acknowledged an operation after ${n}, but not ${n}`)
+    }
+    return { state: current, next: n }
+  })
+
+  const start = performance.now()
+  const db = await Drift.open(options.folder)
+  try {
+    const collection = await db.collection(options.collection, {
+      dim: workload.dim,
+      metric: 'l2',
+      memtableRows: options.memtableRows,
+    })
+    const openMs = performance.now() - start
+    const verdict = await checkCrash(collection, workload, expected)
+    const unfound = await countUnfound(collection, verdict.lanes)
+    return { ...verdict, acknowledged: acknowledged.size, acknowledgedRows, openMs, unfound }
+  } finally {
+    await db.close()
+  }
+}
+
+/** @returns the numbers of the acknowledged operations. */
+async function writeUntilKilled(order: CrashOrder, moment: Moment): Promise<Set<number>> {
+  const entry = join(toolsFolder, 'dist', 'torture', 'crash-child.js')
+  const child = spawn(process.execPath, [entry, JSON.stringify(order)], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const acknowledged = new Set<number>()
+  let complaint = ''
+  child.stderr.setEncoding('utf8').on('data', text => {
+    complaint += text
+  })
+  let reached: () => void = () => {}
+  const enough = new Promise<void>(resolve => {
+    reached = resolve
+  })
+  const lines = createInterface({ input: child.stdout })
+  lines.on('line', line => {
+    acknowledged.add(Number(line))
+    if (acknowledged.size >= moment.acknowledgements) reached()
+  })
+  if (moment.acknowledgements === 0) reached()
+
+  // Both pipes are read to their end, so no acknowledgement that was printed is missed.
+  const closed = once(child, 'close')
+  try {
+    const timer = new AbortController()
+    const hang = setTimeout(HANG_MS, 'hangs', { signal: timer.signal }).catch(() => 'in time')
+    const outcome = await Promise.race([enough.then(() => 'enough'), closed.then(() => 'ended'), hang])
+    timer.abort()
+    if (outcome === 'hangs') throw new ToolError('CRASH_HANG', `no progress in ${HANG_MS} ms\n${complaint}`)
+    if (outcome === 'enough') await Promise.race([setTimeout(moment.delayMs), closed])
+    if (child.exitCode !== null) {
+      throw new ToolError(
+        'CRASH_CHILD',
+        `the writing process ended by itself (${child.exitCode})\n${complaint}`,
+      )
+    }
+  } finally {
+    kill(child)
+    await closed
+  }
+  return acknowledged
+}
+
+function kill(child: ChildProcess): void {
+  if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL')
+}
+
+/** Searches for rows by their own vector, evenly over what is there. */
+async function countUnfound(collection: Collection, lanes: readonly LaneProgress[]): Promise<number> {
+  const ids = lanes.flatMap(lane => [...lane.state.keys()])
+  const stride = Math.max(1, Math.floor(ids.length / SEARCHED_ROWS))
+  let unfound = 0
+  for (let i = 0; i < ids.length; i += stride) {
+    const row = await collection.get(ids[i]!)
+    const [hit] = row ? await collection.search(row.vector, { k: 1 }) : []
+    if (hit?.distance !== 0) unfound++
+  }
+  return unfound
+}
