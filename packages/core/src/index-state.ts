@@ -30,6 +30,8 @@ export interface Appended {
   /** One per distinct id, in the order of `ids`. */
   readonly rows: Uint32Array
   readonly ids: readonly Id[]
+  /** The place of each in the batch that was given: of equal ids, the last one's. */
+  readonly positions: Uint32Array
   readonly memtable: Memtable
 }
 
@@ -64,9 +66,9 @@ export class IndexState {
 
   /** Copy vectors in, not visible. `sources[i]` is the place in `vectors` of ids[i]; ids are distinct. Everything is valid. */
   append(ids: readonly Id[], vectors: Float32Array, sources: Uint32Array): Appended {
-    const rows = this.#take(ids, vectors, sources)
+    const rows = this.#take(ids, vectors, sources, this.shape.metric)
     this.active.list.push(rows)
-    const appended = { rows, ids, memtable: this.active }
+    const appended = { rows, ids, positions: sources, memtable: this.active }
     this.#pending.add(appended)
     return appended
   }
@@ -84,9 +86,9 @@ export class IndexState {
     this.#retire(appended.rows.filter(row => this.store.abandon(row)))
   }
 
-  /** Bring rows in, visible and unassigned. */
+  /** Bring prepared rows in, visible and unassigned. */
   load(ids: readonly Id[], vectors: Float32Array, sources: Uint32Array): Uint32Array {
-    const rows = this.#take(ids, vectors, sources)
+    const rows = this.#take(ids, vectors, sources, kernelMetric(this.shape.metric))
     for (const row of rows) this.store.letGo(row)
     this.#enliven(rows, ids)
     this.unassigned.push(rows)
@@ -165,11 +167,11 @@ export class IndexState {
     }
   }
 
-  #take(ids: readonly Id[], vectors: Float32Array, sources: Uint32Array): Uint32Array {
+  #take(ids: readonly Id[], vectors: Float32Array, sources: Uint32Array, metric: Metric): Uint32Array {
     const { capacity } = this.store
     const rows = this.store.take(ids.length)
     if (this.store.capacity > capacity) this.#guardLinks(capacity)
-    this.store.fill(rows, ids, vectors, sources)
+    this.store.fill(rows, ids, vectors, sources, metric)
     return rows
   }
 

@@ -93,8 +93,8 @@ export class RowStore implements RowViews {
     return taken
   }
 
-  /** Copy vector `sources[i]` of `vectors` and `ids[i]` into `rows[i]`, prepared by the metric and SQ8-encoded. Runs of rows go together. */
-  fill(rows: Uint32Array, ids: readonly Id[], vectors: Float32Array, sources: Uint32Array): void {
+  /** Copy vector `sources[i]` of `vectors` and `ids[i]` into `rows[i]`, prepared by `metric` and SQ8-encoded. Runs of rows go together. */
+  fill(rows: Uint32Array, ids: readonly Id[], vectors: Float32Array, sources: Uint32Array, metric: Metric): void {
     const { dim } = this
     for (let i = 0; i < rows.length; ) {
       let end = i + 1
@@ -104,7 +104,7 @@ export class RowStore implements RowViews {
         this.vectors.set(vectors.subarray(from, from + dim), rows[j]! * dim)
         this.ids.recordId(rows[j]!, ids[j]!)
       }
-      prepare(this.metric, this.vectors, dim, rows[i]!, end - i)
+      prepare(metric, this.vectors, dim, rows[i]!, end - i)
       kernels.sq8Encode(this.vectors, dim, rows[i]!, end - i, this.codes, this.factors)
       i = end
     }

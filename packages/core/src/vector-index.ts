@@ -158,6 +158,14 @@ export class VectorIndex {
     return this.#open().store.ids.idAt(row)
   }
 
+  /**
+   * All rows as they lie in shared memory, row r at r * dim: to be read only, and of a row only while it is live or a pin is
+   * open. Writes make it grow: a view taken before has fewer rows.
+   */
+  get vectors(): Float32Array {
+    return this.#open().store.vectors
+  }
+
   /** A copy, as prepared: of unit length under cosine. */
   vectorAt(row: number): Float32Array {
     return this.#requireRow(row).vectorAt(row)
@@ -212,6 +220,7 @@ export class VectorIndex {
   /**
    * Bring rows in that are durable already: visible at once, newest wins, scanned by every search until `assign`.
    *
+   * @param vectors - as `vectorAt` gives them, to the bit: under cosine of unit length already.
    * @returns the row of each id, in order (of equal ids, the last one's).
    */
   load(ids: readonly Id[], vectors: Float32Array): Uint32Array {

@@ -125,7 +125,7 @@ export class Collection {
     this.#assertWritable()
 
     const store = this.#store
-    const { appended, generation } = store.append(parsed.ids, vectors)
+    const { appended, generation } = store.append({ ...parsed, vectors })
     const { lsn, done } = this.#engine.journal.log(record, {
       apply: () => store.publish(appended, parsed.payloads),
       abandon: () => store.index.abandon(appended),
