@@ -39,6 +39,9 @@ export const MAX_DIM = 4096
 /** Largest k times queries of one batch: 1 GiB of rows and distances. */
 const MAX_RESULTS = 2 ** 27
 
+/** A quarter of the largest float32: the squared distance of two such vectors is still finite. */
+const MAX_SQUARED_LENGTH = 3.4028234663852886e38 / 4
+
 const DEFAULT_MEMTABLE_BYTES = 24 * 1024 * 1024
 
 export function requireShape(options: VectorIndexOptions): IndexShape {
@@ -93,7 +96,8 @@ export function requireVectors(shape: IndexShape, vectors: Float32Array, count: 
     })
   }
   validateVectors(vectors, dim)
-  if (metric === 'cosine') for (let row = 0; row < count; row++) requireDirection(vectors, dim, row)
+  const requireRow = metric === 'cosine' ? requireDirection : requireLength
+  for (let row = 0; row < count; row++) requireRow(vectors, dim, row)
 }
 
 /** @returns how many queries `queries` holds, at least 1. */
@@ -131,6 +135,17 @@ function requireDirection(vectors: Float32Array, dim: number, row: number): void
   throw new CoreError('DRIFT_ZERO_VECTOR', `vector ${row} is all zeros and has no direction for cosine`, {
     row,
   })
+}
+
+function requireLength(vectors: Float32Array, dim: number, row: number): void {
+  let squares = 0
+  for (let i = row * dim; i < (row + 1) * dim; i++) squares += vectors[i]! * vectors[i]!
+  if (squares <= MAX_SQUARED_LENGTH) return
+  throw new CoreError(
+    'DRIFT_VECTOR_VALUE',
+    `vector ${row} has the length ${Math.sqrt(squares)}, expected at most ${Math.sqrt(MAX_SQUARED_LENGTH)}`,
+    { row },
+  )
 }
 
 function distinct(ids: readonly Id[]): Batch {

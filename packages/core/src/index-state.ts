@@ -137,6 +137,17 @@ export class IndexState {
     while (this.directory.count < this.router.count) this.directory.add()
   }
 
+  /** An empty bucket with this centroid: one that lost its rows, or a new one. */
+  bucketFor(centroid: Float32Array): number {
+    const empty = this.directory.takeEmpty()
+    if (empty === undefined) {
+      this.addBuckets(centroid)
+      return this.directory.count - 1
+    }
+    this.router.set(empty, centroid)
+    return empty
+  }
+
   /** Forget unassigned rows that have a home or died. */
   tidyUnassigned(): void {
     if (this.unassigned.count === 0) return

@@ -21,6 +21,8 @@ export class Directory {
   version = 0
   readonly #rows: RowStore
   readonly #retire: (free: () => void) => void
+  /** Buckets that became empty, some of them filled again since. */
+  readonly #emptied: number[] = []
   readonly #room: RowRoom = growingRoom()
   #tails: Uint32Array
   #entries: Uint32Array
@@ -72,9 +74,21 @@ export class Directory {
 
   /** A row whose home is this bucket died. */
   lost(bucket: number): void {
-    this.#live[bucket]!--
+    if (--this.#live[bucket]! === 0) this.#emptied.push(bucket)
     if (this.#entries[bucket]! - this.#live[bucket]! >= BLOCK_ENTRIES && this.#isStale(bucket))
       this.compact(bucket)
+  }
+
+  /**
+   * A bucket that lost all its rows, for a new centroid, so that drifting data does not leave ever more empty buckets behind.
+   *
+   * @returns its number, or undefined when there is none.
+   */
+  takeEmpty(): number | undefined {
+    for (let bucket = this.#emptied.pop(); bucket !== undefined; bucket = this.#emptied.pop()) {
+      if (this.#live[bucket] === 0) return bucket
+    }
+    return undefined
   }
 
   /** Rows of the bucket that count. */

@@ -12,7 +12,7 @@ export class Slices {
   readonly #check: () => void
   #left: number = SLICE_WORK
 
-  /** `check` throws when the work is no longer wanted; it is asked after every turn of the event loop. */
+  /** `check` throws when the work is no longer wanted; it is asked after every piece of work. */
   constructor(check: () => void) {
     this.#check = check
   }
@@ -22,15 +22,13 @@ export class Slices {
     return Math.max(1, Math.floor(SLICE_WORK / work))
   }
 
-  /** Account for work done; turns the event loop when the slice is used up. */
+  /** Account for work done; turns the event loop when the slice is used up. Throws what `check` throws. */
   async spend(work: number): Promise<void> {
     this.#left -= work
-    if (this.#left <= 0) await this.turn()
-  }
-
-  async turn(): Promise<void> {
-    await setImmediate()
-    this.#left = SLICE_WORK
+    if (this.#left <= 0) {
+      await setImmediate()
+      this.#left = SLICE_WORK
+    }
     this.#check()
   }
 }

@@ -1,6 +1,6 @@
 /**
  * Split a bucket that grew over twice its target into the two halves that 2-means finds.
- * Rule: one synchronous step; the bucket keeps its number and half of its rows, a new bucket gets the others, both in new chains.
+ * Rule: one synchronous step; the bucket keeps its number and half of its rows, another gets the others, both in new chains.
  * Rows of neighbours that are now nearer to a new centroid stay where they are: they are found from where they are.
  */
 import type { IndexState } from '../index-state.js'
@@ -9,7 +9,7 @@ import { kmeans } from '../kmeans.js'
 /** 2-means of about fifty rows has settled by then. */
 const ITERATIONS = 8
 
-/** @returns the new bucket, or undefined when all rows of the bucket are the same point. */
+/** @returns the other bucket, or undefined when all rows of the bucket are the same point. */
 export function splitBucket(state: IndexState, bucket: number): number | undefined {
   const { store, router, directory, shape } = state
   const { dim } = shape
@@ -25,8 +25,7 @@ export function splitBucket(state: IndexState, bucket: number): number | undefin
   const stay = index.filter((_, i) => assignment[i] === 0)
   const leave = index.filter((_, i) => assignment[i] === 1)
   if (stay.length === 0 || leave.length === 0) return undefined
-  const added = directory.count
-  state.addBuckets(centroids.slice(dim))
+  const added = state.bucketFor(centroids.slice(dim))
   router.set(bucket, centroids.slice(0, dim))
   directory.rewrite(added, leave)
   directory.rewrite(bucket, stay)

@@ -4,8 +4,9 @@
  */
 import { kernels } from '@drift/native'
 import { NONE } from '../bucket/extent.js'
+import { chooseFinalists, finalistsOf } from './finalists.js'
 import type { Scratch } from './scratch.js'
-import { estimate, finalistsOf, searchView } from './search.js'
+import { estimate, searchView } from './search.js'
 import type { SearchView, SearchWidth } from './view.js'
 
 export interface FoundSlice {
@@ -45,7 +46,7 @@ export function searchSlice(
   }
 }
 
-/** The nearest of a share of the candidate rows by SQ8, nearest first. */
+/** The finalists of a share of the candidate rows, nearest first, each once. */
 export interface Share {
   readonly rows: Uint32Array
   readonly estimates: Float32Array
@@ -59,31 +60,23 @@ export function scanShare(
   k: number,
   scratch: Scratch,
 ): Share {
-  const best = finalistsOf(k)
   scratch.query.set(query)
   scratch.reserveRows(rows.length).set(rows)
-  scratch.reserveFinalists(best)
   kernels.sq8Query(scratch.query, scratch.codes, scratch.codeFactors)
-  const near = estimate(view, rows.length, best, scratch)
-  return {
-    rows: Uint32Array.from(scratch.positions.subarray(0, near), position => rows[position]!),
-    estimates: scratch.ordered.slice(0, near),
-  }
+  estimate(view, rows.length, scratch)
+  const near = chooseFinalists(scratch, rows.length, finalistsOf(k), 0)
+  return { rows: scratch.finalists.slice(0, near), estimates: scratch.ordered.slice(0, near) }
 }
 
-/** The finalists of the whole: what one scan over all shares, in their order, would have chosen. */
-export function mergeShares(shares: readonly Share[], k: number): Uint32Array {
+/** The finalists of the whole, into scratch.finalists from `at` on. @returns how many. */
+export function mergeShares(shares: readonly Share[], k: number, scratch: Scratch, at: number): number {
   const count = shares.reduce((sum, share) => sum + share.rows.length, 0)
-  const rows = new Uint32Array(count)
-  const estimates = new Float32Array(count)
-  let at = 0
+  scratch.reserveRows(count)
+  let end = 0
   for (const share of shares) {
-    rows.set(share.rows, at)
-    estimates.set(share.estimates, at)
-    at += share.rows.length
+    scratch.rows.set(share.rows, end)
+    scratch.estimates.set(share.estimates, end)
+    end += share.rows.length
   }
-  const best = Math.min(count, finalistsOf(k))
-  const positions = new Uint32Array(best)
-  const near = kernels.topK(estimates, count, best, positions, new Float32Array(best))
-  return positions.subarray(0, near).map(position => rows[position]!)
+  return chooseFinalists(scratch, count, finalistsOf(k), at)
 }

@@ -83,14 +83,13 @@ export async function searchOne(
   try {
     const shares = await pool.runAll(shareTasks(snapshot, query, scratch, k, pool.threads), signal)
     check()
-    const best = mergeShares(shares, k)
     scratch.query.set(query)
-    scratch.reserveFinalists(graphRows.length + best.length)
+    scratch.reserveFinalists(graphRows.length)
     scratch.finalists.set(graphRows)
-    scratch.finalists.set(best, graphRows.length)
+    const near = mergeShares(shares, k, scratch, graphRows.length)
     scratch.scannedRows = scannedRows
     scratch.scannedBuckets = scannedBuckets
-    return exactOrder(view, k, graphRows.length + best.length, scratch, outRows, outDistances, 0)
+    return exactOrder(view, k, graphRows.length + near, scratch, outRows, outDistances, 0)
   } finally {
     release()
   }

@@ -51,14 +51,15 @@ export class Scratch implements RowRoom {
     return this.rows
   }
 
-  /** Room for `count` finalists; contents are lost. */
+  /** Room for `count` finalists; those that are there stay, the rest is lost. */
   reserveFinalists(count: number): void {
     if (count <= this.finalists.length) return
-    const room = roomFor(count)
-    this.finalists = new Uint32Array(room)
-    this.exact = new Float32Array(room)
-    this.positions = new Uint32Array(room)
-    this.ordered = new Float32Array(room)
+    const finalists = new Uint32Array(roomFor(count))
+    finalists.set(this.finalists)
+    this.finalists = finalists
+    this.exact = new Float32Array(finalists.length)
+    this.positions = new Uint32Array(finalists.length)
+    this.ordered = new Float32Array(finalists.length)
   }
 
   reserveGraph(count: number): void {

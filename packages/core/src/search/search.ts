@@ -9,6 +9,7 @@ import { NONE } from '../bucket/extent.js'
 import type { MemtableViews } from '../memtable.js'
 import { route } from '../router/router.js'
 import { liveRowsOf } from '../row-store.js'
+import { chooseFinalists, finalistsOf } from './finalists.js'
 import type { Scratch } from './scratch.js'
 import type { SearchView, SearchWidth } from './view.js'
 
@@ -71,10 +72,9 @@ export function rankRows(
   outDistances: Float32Array,
   at: number,
 ): number {
-  const { finalists, positions, rows, graphCount } = scratch
-  const near = estimate(view, scratch.rowCount, finalistsOf(k), scratch)
-  for (let i = 0; i < near; i++) finalists[graphCount + i] = rows[positions[i]!]!
-  return exactOrder(view, k, graphCount + near, scratch, outRows, outDistances, at)
+  estimate(view, scratch.rowCount, scratch)
+  const near = chooseFinalists(scratch, scratch.rowCount, finalistsOf(k), scratch.graphCount)
+  return exactOrder(view, k, scratch.graphCount + near, scratch, outRows, outDistances, at)
 }
 
 /** The k nearest of all live rows by the exact kernel: the truth that recall is measured against. */
@@ -108,11 +108,6 @@ export function searchExactly(
  */
 function defaultProbes(view: SearchView, k: number): number {
   return Math.max(8, Math.ceil(2 * Math.sqrt(view.router.count)), Math.ceil((4 * k) / view.bucketRows))
-}
-
-/** Estimates are good to about 0.5 %: this many beyond k keep the true k nearest among the finalists. */
-export function finalistsOf(k: number): number {
-  return k + Math.max(14, k >>> 1)
 }
 
 /** Up to k live rows of every graph, into scratch.finalists[0 .. graphCount). */
@@ -198,10 +193,10 @@ function gatherEverything(view: SearchView, scratch: Scratch): void {
   scratch.scannedBuckets = view.router.count
 }
 
-/** Positions in scratch.rows[0 .. count) of the `best` nearest by SQ8, in scratch.positions and scratch.ordered. @returns how many. */
-export function estimate(view: SearchView, count: number, best: number, scratch: Scratch): number {
+/** Distances of scratch.rows[0 .. count) by SQ8, into scratch.estimates. The query's codes are in `scratch`. */
+export function estimate(view: SearchView, count: number, scratch: Scratch): void {
   const { codes, factors } = view.rows
-  const { rows, estimates, positions, ordered, codeFactors } = scratch
+  const { rows, estimates, codeFactors } = scratch
   kernels.sq8DistancesGather(
     view.metric,
     scratch.codes,
@@ -213,7 +208,6 @@ export function estimate(view: SearchView, count: number, best: number, scratch:
     count,
     estimates,
   )
-  return kernels.topK(estimates, count, best, positions, ordered)
 }
 
 /** The k nearest, each once, of scratch.finalists[0 .. count) by the exact kernel. @returns how many. */

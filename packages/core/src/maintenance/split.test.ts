@@ -1,0 +1,56 @@
+/** Proves that a split keeps every row, tells two clumps apart, and gives up on rows that are all the same point. */
+import { expect, it } from 'vitest'
+import { requireShape } from '../arguments.js'
+import { IndexState } from '../index-state.js'
+import { gaussian, seededRandom } from '../random.js'
+import { splitBucket } from './split.js'
+
+function bucketOf(vectors: Float32Array, dim: number): IndexState {
+  const state = new IndexState(requireShape({ dim, metric: 'l2' }))
+  const count = vectors.length / dim
+  const ids = Array.from({ length: count }, (_, i) => i)
+  const rows = state.load(ids, vectors, Uint32Array.from(ids))
+  state.addBuckets(new Float32Array(dim))
+  for (const row of rows) state.place(row, 0)
+  return state
+}
+
+it('two clumps become two buckets with a centroid in each', () => {
+  const random = seededRandom(2)
+  const vectors = Float32Array.from({ length: 60 * 4 }, (_, i) => (i < 25 * 4 ? 10 : -10) + gaussian(random))
+  const state = bucketOf(vectors, 4)
+  expect(splitBucket(state, 0)).toBe(1)
+  const halves = [0, 1].map(bucket => [...state.directory.rowsOf(bucket)])
+  expect(halves.flat().sort((a, b) => a - b)).toEqual(Array.from({ length: 60 }, (_, i) => i))
+  expect(halves.map(half => half.length).sort()).toEqual([25, 35])
+  for (const bucket of [0, 1]) {
+    const side = Math.sign(vectors[halves[bucket]![0]! * 4]!)
+    for (const row of halves[bucket]!) {
+      expect(Math.sign(vectors[row * 4]!)).toBe(side)
+      expect(state.store.home[row]).toBe(bucket)
+    }
+    for (let i = 0; i < 4; i++) expect(state.router.centroids[bucket * 4 + i]! * side).toBeGreaterThan(9)
+  }
+})
+
+it('the same point sixty times stays one bucket', () => {
+  const state = bucketOf(new Float32Array(60 * 4).fill(3), 4)
+  expect(splitBucket(state, 0)).toBeUndefined()
+  expect(state.directory.count).toBe(1)
+  expect(state.directory.rowsOf(0)).toHaveLength(60)
+})
+
+it('a bucket that lost its rows takes the new half', () => {
+  const random = seededRandom(4)
+  const state = bucketOf(
+    Float32Array.from({ length: 60 * 4 }, () => gaussian(random)),
+    4,
+  )
+  state.addBuckets(new Float32Array(4).fill(100))
+  const [row] = state.load(['gone'], new Float32Array(4).fill(100), Uint32Array.of(0))
+  state.place(row!, 1)
+  state.delete('gone')
+  expect(splitBucket(state, 0)).toBe(1)
+  expect(state.directory.count).toBe(2)
+  expect(state.directory.liveIn(0) + state.directory.liveIn(1)).toBe(60)
+})

@@ -1,0 +1,57 @@
+/** Proves that nothing is freed while a pin that may reach it is open, and that everything is freed after. */
+import { expect, it } from 'vitest'
+import { seededRandom } from '../random.js'
+import { Pins } from './pins.js'
+
+it('without a pin, freeing is immediate', () => {
+  const pins = new Pins()
+  const freed: string[] = []
+  pins.retire(() => freed.push('a'))
+  expect(freed).toEqual(['a'])
+})
+
+it('what was retired after a pin opened waits for it, and a younger pin does not wait for more', () => {
+  const pins = new Pins()
+  const freed: string[] = []
+  const releaseOld = pins.open()
+  pins.retire(() => freed.push('a'))
+  const releaseYoung = pins.open()
+  pins.retire(() => freed.push('b'))
+  releaseOld()
+  expect(freed).toEqual(['a'])
+  releaseOld()
+  expect(freed).toEqual(['a'])
+  releaseYoung()
+  expect(freed).toEqual(['a', 'b'])
+})
+
+it('over random orders, each item is freed once, exactly when its last older pin is released', () => {
+  const random = seededRandom(3)
+  const pins = new Pins()
+  const open: { order: number; release: () => void }[] = []
+  const waiting = new Map<number, number[]>() // item -> pins open when it was retired
+  const freed = new Set<number>()
+  for (let step = 0; step < 5000; step++) {
+    const choice = random()
+    if (choice < 0.35) open.push({ order: step, release: pins.open() })
+    else if (choice < 0.65) {
+      waiting.set(
+        step,
+        open.map(pin => pin.order),
+      )
+      pins.retire(() => {
+        expect(freed.has(step)).toBe(false)
+        freed.add(step)
+      })
+    } else if (open.length > 0) {
+      open.splice(Math.floor(random() * open.length), 1)[0]!.release()
+    }
+    const stillOpen = new Set(open.map(pin => pin.order))
+    for (const [item, blockers] of waiting) {
+      const isBlocked = blockers.some(order => stillOpen.has(order))
+      expect(freed.has(item)).toBe(!isBlocked)
+      if (!isBlocked) waiting.delete(item)
+    }
+  }
+  expect(freed.size).toBeGreaterThan(1000)
+})

@@ -1,0 +1,178 @@
+/**
+ * Proves the boundary: every bad argument is a CoreError with its code and the value in its message, and the index is as
+ * usable and as full as before.
+ */
+import { describe, expect, it } from 'vitest'
+import { CoreError, type Id, IndexPool, type Metric, VectorIndex } from '../src/index.js'
+import { expectExactly } from './data.js'
+
+const DIM = 3
+const ok = Float32Array.of(1, 2, 3)
+
+function codeOf(act: () => unknown): string {
+  try {
+    act()
+  } catch (error) {
+    expect(error).toBeInstanceOf(CoreError)
+    return (error as CoreError).code
+  }
+  return 'no error'
+}
+
+describe.each<Metric>(['l2', 'cosine', 'ip'])('under %s', metric => {
+  const index = new VectorIndex({ dim: DIM, metric })
+  index.upsert(['a', 1, 1n], Float32Array.of(1, 0, 0, 0, 1, 0, 0, 0, 1))
+
+  it.each<[string, string, Id[], unknown]>([
+    ['no ids', 'DRIFT_EMPTY_BATCH', [], new Float32Array(0)],
+    ['too few values', 'DRIFT_DIMENSION', ['x', 'y'], new Float32Array(5).fill(1)],
+    ['too many values', 'DRIFT_DIMENSION', ['x'], new Float32Array(6).fill(1)],
+    ['no values', 'DRIFT_DIMENSION', ['x'], new Float32Array(0)],
+    ['a NaN', 'DRIFT_VECTOR_VALUE', ['x'], Float32Array.of(1, Number.NaN, 0)],
+    ['an infinity', 'DRIFT_VECTOR_VALUE', ['x', 'y'], Float32Array.of(1, 1, 1, 0, 0, -Infinity)],
+    ['a Float64Array', 'DRIFT_VECTOR_VALUE', ['x'], Float64Array.of(1, 2, 3)],
+    ['a plain array', 'DRIFT_VECTOR_VALUE', ['x'], [1, 2, 3]],
+    ['nothing', 'DRIFT_VECTOR_VALUE', ['x'], undefined],
+    ['a fraction as id', 'DRIFT_ID', ['x', 1.5], new Float32Array(6).fill(1)],
+    ['NaN as id', 'DRIFT_ID', [Number.NaN], ok],
+    ['an object as id', 'DRIFT_ID', [{} as Id], ok],
+    ['an empty string as id', 'DRIFT_ID', [''], ok],
+    ['a bigint of 65 bits', 'DRIFT_ID', [2n ** 64n], ok],
+    ['ids that are no array', 'DRIFT_ID', 'abc' as unknown as Id[], new Float32Array(9).fill(1)],
+  ])('a batch with %s is refused with %s', (_, code, ids, vectors) => {
+    const rowsBefore = index.pin()
+    for (const write of ['append', 'upsert', 'load'] as const) {
+      expect(codeOf(() => index[write](ids, vectors as Float32Array))).toBe(code)
+    }
+    const rowsAfter = index.pin()
+    expect(rowsAfter.rows).toBe(rowsBefore.rows)
+    rowsBefore.release()
+    rowsAfter.release()
+    expectExactly(index, ['a', 1, 1n])
+  })
+
+  it.each<[string, string, unknown, object]>([
+    ['too short', 'DRIFT_DIMENSION', Float32Array.of(1, 2), { k: 1 }],
+    ['too long', 'DRIFT_DIMENSION', new Float32Array(6).fill(1), { k: 1 }],
+    ['a NaN', 'DRIFT_VECTOR_VALUE', Float32Array.of(1, 2, Number.NaN), { k: 1 }],
+    ['no Float32Array', 'DRIFT_VECTOR_VALUE', [1, 2, 3], { k: 1 }],
+    ['without k', 'DRIFT_K', ok, {}],
+    ['with k 0', 'DRIFT_K', ok, { k: 0 }],
+    ['with k -1', 'DRIFT_K', ok, { k: -1 }],
+    ['with k 1.5', 'DRIFT_K', ok, { k: 1.5 }],
+    ['with k NaN', 'DRIFT_K', ok, { k: Number.NaN }],
+    ['with k Infinity', 'DRIFT_K', ok, { k: Number.POSITIVE_INFINITY }],
+    ['with k as text', 'DRIFT_K', ok, { k: '10' }],
+    ['with 0 probes', 'DRIFT_PROBES', ok, { k: 1, probes: 0 }],
+    ['with 2.5 probes', 'DRIFT_PROBES', ok, { k: 1, probes: 2.5 }],
+    ['with ef 0', 'DRIFT_EF', ok, { k: 1, ef: 0 }],
+  ])('a query that is %s is refused with %s', async (_, code, query, options) => {
+    const vector = query as Float32Array
+    const search = options as { k: number }
+    expect(codeOf(() => index.searchSync(vector, search))).toBe(code)
+    await expect(index.search(vector, search)).rejects.toMatchObject({ code })
+    if (code !== 'DRIFT_DIMENSION')
+      await expect(index.searchBatch(vector, search)).rejects.toMatchObject({ code })
+  })
+
+  it('a batch of queries must be whole vectors, at least one', async () => {
+    await expect(index.searchBatch(new Float32Array(5).fill(1), { k: 1 })).rejects.toMatchObject({
+      code: 'DRIFT_DIMENSION',
+    })
+    await expect(index.searchBatch(new Float32Array(0), { k: 1 })).rejects.toMatchObject({
+      code: 'DRIFT_EMPTY_BATCH',
+    })
+  })
+
+  it('k beyond the number of rows gives all of them, and an empty index gives none', async () => {
+    expect(index.searchSync(ok, { k: 1000 }).ids).toHaveLength(3)
+    expect(index.exactSync(ok, 1000).ids).toHaveLength(3)
+    const empty = new VectorIndex({ dim: DIM, metric })
+    expect(empty.searchSync(ok, { k: 5 }).ids).toEqual([])
+    expect(empty.exactSync(ok, 5).ids).toEqual([])
+    expect([...(await empty.searchBatch(ok, { k: 2 })).counts]).toEqual([0])
+    expect(empty.delete(['x'])).toBe(0)
+    expect(empty.find('x')).toBe(-1)
+    expect(empty.rotate()).toBeUndefined()
+  })
+
+  it('ids of three kinds are three ids, and a delete with one bad id deletes none', () => {
+    expect(index.find('1')).toBe(-1)
+    expect(index.find(1)).not.toBe(index.find(1n))
+    expect(codeOf(() => index.delete(['a', Number.NaN]))).toBe('DRIFT_ID')
+    expectExactly(index, ['a', 1, 1n])
+  })
+
+  it('a row that does not exist is DRIFT_ROW', () => {
+    expect(codeOf(() => index.vectorAt(3))).toBe('DRIFT_ROW')
+    expect(codeOf(() => index.homeOf(-1))).toBe('DRIFT_ROW')
+    expect(codeOf(() => index.idAt(99))).toBe('DRIFT_ROW')
+  })
+
+  it('centroids must be whole finite vectors', () => {
+    const other = new VectorIndex({ dim: DIM, metric })
+    expect(codeOf(() => other.restoreCentroids(Float32Array.of(1, 2)))).toBe('DRIFT_DIMENSION')
+    expect(codeOf(() => other.restoreCentroids(Float32Array.of(1, 2, Number.NaN)))).toBe('DRIFT_VECTOR_VALUE')
+    other.restoreCentroids(new Float32Array(0))
+    expect(other.stats().buckets).toBe(0)
+  })
+})
+
+it('a zero vector has no direction for cosine alone', () => {
+  const cosine = new VectorIndex({ dim: DIM, metric: 'cosine' })
+  expect(codeOf(() => cosine.upsert(['a', 'b'], Float32Array.of(1, 0, 0, 0, 0, 0)))).toBe('DRIFT_ZERO_VECTOR')
+  expect(cosine.count).toBe(0)
+  const l2 = new VectorIndex({ dim: DIM, metric: 'l2' })
+  l2.upsert(['a', 'b'], Float32Array.of(1, 0, 0, 0, 0, 0))
+  expect(l2.searchSync(new Float32Array(DIM), { k: 2 }).ids).toEqual(['b', 'a'])
+})
+
+it('vectors whose distances would overflow float32 are refused, except under cosine, which takes their direction', () => {
+  const huge = Float32Array.of(1e19, 1e19, 0)
+  for (const metric of ['l2', 'ip'] as const) {
+    const index = new VectorIndex({ dim: DIM, metric })
+    expect(codeOf(() => index.upsert(['a'], huge))).toBe('DRIFT_VECTOR_VALUE')
+    index.upsert(['a', 'b'], Float32Array.of(9e18, 0, 0, -9e18, 0, 0))
+    const { ids, distances } = index.searchSync(Float32Array.of(9e18, 0, 0), { k: 2 })
+    expect(ids).toEqual(['a', 'b'])
+    expect(distances.every(Number.isFinite)).toBe(true)
+  }
+  const cosine = new VectorIndex({ dim: DIM, metric: 'cosine' })
+  cosine.upsert(['a'], huge)
+  expect(cosine.searchSync(Float32Array.of(1e-30, 1e-30, 0), { k: 1 }).distances[0]).toBeCloseTo(0, 6)
+})
+
+it.each<[string, object]>([
+  ['DRIFT_DIMENSION', { dim: 0, metric: 'l2' }],
+  ['DRIFT_DIMENSION', { dim: 4097, metric: 'l2' }],
+  ['DRIFT_DIMENSION', { dim: 1.5, metric: 'l2' }],
+  ['DRIFT_DIMENSION', { metric: 'l2' }],
+  ['DRIFT_METRIC', { dim: 3 }],
+  ['DRIFT_METRIC', { dim: 3, metric: 'euclid' }],
+  ['DRIFT_OPTION', { dim: 3, metric: 'l2', memtableRows: 0 }],
+  ['DRIFT_OPTION', { dim: 3, metric: 'l2', bucketRows: 1 }],
+  ['DRIFT_OPTION', { dim: 3, metric: 'l2', M: 1 }],
+  ['DRIFT_OPTION', { dim: 3, metric: 'l2', efConstruction: 0 }],
+  ['DRIFT_OPTION', { dim: 3, metric: 'l2', seed: -1 }],
+])('an option is refused with %s: %o', (code, options) => {
+  expect(codeOf(() => new VectorIndex(options as { dim: number; metric: Metric }))).toBe(code)
+})
+
+it('threads must be an integer of 0..256, and a pool of 0 threads is no pool', async () => {
+  expect(codeOf(() => new IndexPool({ threads: -1 }))).toBe('DRIFT_THREADS')
+  expect(codeOf(() => new IndexPool({ threads: 1.5 }))).toBe('DRIFT_THREADS')
+  const pool = new IndexPool({ threads: 0 })
+  const index = new VectorIndex({ dim: DIM, metric: 'l2', pool })
+  index.upsert(['a'], ok)
+  expect((await index.searchBatch(ok, { k: 1 })).ids).toEqual(['a'])
+  await pool.close()
+})
+
+it('the largest and the smallest dimension work', async () => {
+  for (const dim of [1, 4096]) {
+    const index = new VectorIndex({ dim, metric: 'l2' })
+    index.upsert(['zero', 'one'], new Float32Array(2 * dim).fill(1, dim))
+    await index.flush(index.rotate()!)
+    expect(index.searchSync(new Float32Array(dim).fill(0.9), { k: 2 }).ids).toEqual(['one', 'zero'])
+  }
+})
