@@ -11,9 +11,9 @@ export interface FolderBytes {
 /** Lengths of all files of a database's folder. */
 export function folderBytes(folder: string): FolderBytes {
   const bytes = { data: 0, log: 0 }
-  for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
-    if (!entry.isFile()) continue
-    bytes[entry.name.startsWith('wal-') ? 'log' : 'data'] += statSync(join(entry.parentPath, entry.name)).size
+  for (const name of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
+    const file = statSync(join(folder, name))
+    if (file.isFile()) bytes[name.startsWith('wal-') ? 'log' : 'data'] += file.size
   }
   return bytes
 }
