@@ -31,4 +31,4 @@ export {
 } from './vector-index.js'
 export { MAX_RECORD_BYTES } from './wal/format.js'
 export { type ReadWalOptions, readWal, type WalDamage, type WalScan } from './wal/reader.js'
-export { type WalAppend, WalWriter, type WalWriterOptions } from './wal/writer.js'
+export { HIGH_WATER_BYTES, type WalAppend, WalWriter, type WalWriterOptions } from './wal/writer.js'

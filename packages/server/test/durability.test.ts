@@ -231,7 +231,7 @@ class FailingSegments extends FaultFs {
 async function workThrough(fs: FaultFs, acknowledged: Set<number>): Promise<void> {
   const db = await Drift.open('/db', { fs, threads: 0, walFileBytes: 64 * 1024 })
   try {
-    const docs = await db.collection('docs', { dim: 1, memtableRows: 8 })
+    const docs = await db.collection('docs', { dim: 1, metric: 'l2', memtableRows: 8 })
     for (let i = 0; i < 30; i++) {
       await docs.upsert([{ id: i, vector: [i] }])
       acknowledged.add(i)
