@@ -43,7 +43,7 @@ export function reassignRows(
   }
 }
 
-/** Groups that a row looks into: they hold 0.85 of the centroids that are nearer than a row's own. */
+/** Groups that a row looks into: they hold about 0.83 of the centroids that are nearer than a row's own. */
 const NEAR_GROUPS = 4
 /** Rows between two reports, a few milliseconds. */
 const REPORT_ROWS = 1024
