@@ -15,7 +15,9 @@ export interface UpsertRate {
 export interface Opening {
   readonly rows: number
   readonly openMs: number
+  /** Without the log, which is preallocated and does not grow with the rows. */
   readonly diskBytesPerRow: number
+  readonly logBytes: number
 }
 
 /** Batches of one size, each awaited until it is on disk before the next is sent. `rows`: what to write in all. */
@@ -40,14 +42,14 @@ export async function opening(vectors: Float32Array, dim: number): Promise<Openi
     await fill(filled, vectors, dim, 1_000)
     await filled.flush()
     await first.close()
-    const bytes = folderBytes(folder)
+    const { data, log } = folderBytes(folder)
     const start = performance.now()
     const db = await Drift.open(folder)
     const collection = await db.collection('rows', { dim, metric: 'cosine' })
     const openMs = performance.now() - start
-    const rows = collection.count()
+    const rows = await collection.count()
     await db.close()
-    return { rows, openMs, diskBytesPerRow: bytes / rows }
+    return { rows, openMs, diskBytesPerRow: data / rows, logBytes: log }
   })
 }
 

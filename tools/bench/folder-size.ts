@@ -1,11 +1,19 @@
 import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** Bytes of all files under a folder: their lengths, whether or not the file system has stored them sparsely. */
-export function folderBytes(folder: string): number {
-  let bytes = 0
-  for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
-    if (entry.isFile()) bytes += statSync(join(entry.parentPath ?? entry.path, entry.name)).size
+export interface FolderBytes {
+  /** Segments, tombstones, checkpoints and manifests: what grows with the rows. */
+  readonly data: number
+  /** Write-ahead log files, preallocated: what writing costs, whatever the number of rows. */
+  readonly log: number
+}
+
+/** Lengths of all files of a database's folder. */
+export function folderBytes(folder: string): FolderBytes {
+  const bytes = { data: 0, log: 0 }
+  for (const name of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
+    const file = statSync(join(folder, name))
+    if (file.isFile()) bytes[name.startsWith('wal-') ? 'log' : 'data'] += file.size
   }
   return bytes
 }

@@ -45,7 +45,9 @@ export async function smoke(dataFolder: string | undefined, maxRows: number, see
 
   const opened = await opening(rows, dim)
   console.log(`open ${opened.rows} flushed rows: ${opened.openMs.toFixed(0)} ms`)
-  console.log(`on disk: ${opened.diskBytesPerRow.toFixed(0)} bytes/row (the vectors alone: ${dim * 4})`)
+  console.log(
+    `on disk: ${opened.diskBytesPerRow.toFixed(0)} bytes/row (the vectors alone: ${dim * 4}), and a log of ${opened.logBytes / 2 ** 20} MiB`,
+  )
 
   const ratios = kernelRatios(rows, dim)
   for (const { kernel, nsPerRow, ratio } of ratios) {
@@ -53,7 +55,8 @@ export async function smoke(dataFolder: string | undefined, maxRows: number, see
   }
 
   const drift = await buildDrift(rows, dim)
-  const memory = Object.values(drift.collection.stats().memory).reduce((sum, bytes) => sum + bytes, 0)
+  const { memory: slabs } = await drift.collection.stats()
+  const memory = Object.values(slabs).reduce((sum, bytes) => sum + bytes, 0)
   console.log(`in memory: ${(memory / count).toFixed(0)} bytes/row`)
   console.log(`\nbuilt drift in ${(drift.buildMs / 1000).toFixed(1)} s`)
   const hnswlib = loadHnswlib()

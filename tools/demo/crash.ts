@@ -15,6 +15,7 @@ export async function crash(screen: Screen, folder: string): Promise<void> {
     workload: { seed: SEED, dim: 64, lanes: 3, batchRows: 100, laneIds: 2_000 },
     // Small, so that the kill also falls into flushes.
     memtableRows: 1_024,
+    walFileBytes: 1 << 20,
   }
   const random = seededRandom(SEED)
   const bar = screen.progress('killing', ROUNDS)

@@ -30,6 +30,6 @@ export async function writeRows(screen: Screen, collection: Collection, input: D
   screen.line(`flushed to a segment and into buckets in ${duration(flushMs * 1000)}`)
   screen.claim(
     `${whole(total)} rows are there, every batch was durable`,
-    durable && collection.count() === total,
+    durable && (await collection.count()) === total,
   )
 }

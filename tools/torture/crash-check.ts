@@ -46,7 +46,7 @@ export async function checkCrash(
     lost += Math.min(differs, differsFromMore)
     return differsFromMore < differs ? oneMore : progress
   })
-  const miscounted = Math.abs(collection.count() - found.scanned)
+  const miscounted = Math.abs((await collection.count()) - found.scanned)
   return { lanes, rows, lost, strange: found.strange + miscounted }
 }
 

@@ -8,8 +8,10 @@ import { operation } from './workload.js'
 /** Lane 0 asks for a flush this often; the small memtable causes others at moments of its own. */
 const FLUSH_EVERY_OPERATIONS = 20
 
-const { folder, collection, workload, memtableRows, next } = JSON.parse(process.argv[2]!) as CrashOrder
-const db = await Drift.open(folder, { sync: 'always' })
+const { folder, collection, workload, memtableRows, walFileBytes, next } = JSON.parse(
+  process.argv[2]!,
+) as CrashOrder
+const db = await Drift.open(folder, { sync: 'always', walFileBytes })
 const rows = await db.collection(collection, { dim: workload.dim, metric: 'l2', memtableRows })
 
 await Promise.all(next.map(writeLane))

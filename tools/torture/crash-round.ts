@@ -14,7 +14,10 @@ export interface CrashOptions {
   readonly folder: string
   readonly collection: string
   readonly workload: Workload
+  /** Small, so that flushes happen. */
   readonly memtableRows: number
+  /** Small, so that the log changes its file. */
+  readonly walFileBytes: number
 }
 
 /** What the child is told. */
@@ -69,7 +72,7 @@ export async function crashRound(
   })
 
   const start = performance.now()
-  const db = await Drift.open(options.folder)
+  const db = await Drift.open(options.folder, { walFileBytes: options.walFileBytes })
   try {
     const collection = await db.collection(options.collection, {
       dim: workload.dim,

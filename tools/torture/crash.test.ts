@@ -36,7 +36,7 @@ function rowsOf(lanes: readonly LaneProgress[]): Row[] {
 
 function holding(rows: readonly Row[]): Pick<Collection, 'scan' | 'count'> {
   return {
-    count: () => rows.length,
+    count: async () => rows.length,
     async *scan() {
       yield* rows
     },
@@ -84,7 +84,7 @@ describe('the check after a crash', () => {
     expect(await check(flipped)).toMatchObject({ lost: 1, strange: 1 })
     expect((await check([...rows, rows[0]!])).strange).toBeGreaterThan(0)
     expect((await check([...rows, { ...rows[0]!, id: 10_000 }])).strange).toBeGreaterThan(0)
-    const miscounting = { ...holding(rows), count: () => rows.length + 3 }
+    const miscounting = { ...holding(rows), count: async () => rows.length + 3 }
     expect(await checkCrash(miscounting, workload, acknowledged)).toMatchObject({ lost: 0, strange: 3 })
   })
 })
@@ -99,6 +99,7 @@ describe('a killed process', () => {
       collection: 'rows',
       workload: { seed: 11, dim: 16, lanes: 3, batchRows: 40, laneIds: 1_500 },
       memtableRows: 1_024,
+      walFileBytes: 1 << 20,
     }
     let lanes: readonly LaneProgress[] = emptyLanes(options.workload)
     for (const acknowledgements of [30, 60, 1, 40]) {

@@ -30,6 +30,7 @@ const options: CrashOptions = {
   workload: { seed, dim: 32, lanes: 4, batchRows: 50, laneIds: 2_000 },
   // The smallest memtable there is: a flush about every 30 upserts.
   memtableRows: 1_024,
+  walFileBytes: 1 << 20,
 }
 const random = seededRandom(seed)
 let lanes: readonly LaneProgress[] = emptyLanes(options.workload)

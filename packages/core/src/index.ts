@@ -29,3 +29,6 @@ export {
   type SearchResult,
   VectorIndex,
 } from './vector-index.js'
+export { MAX_RECORD_BYTES } from './wal/format.js'
+export { type ReadWalOptions, readWal, type WalDamage, type WalScan } from './wal/reader.js'
+export { HIGH_WATER_BYTES, type WalAppend, WalWriter, type WalWriterOptions } from './wal/writer.js'

@@ -5,7 +5,7 @@
 import { type Id, MAX_RECORD_BYTES, type Metric, score } from '@drift/core'
 import { assertOpen, assertWritable, type Engine } from './engine.js'
 import { DriftError } from './errors.js'
-import { orAborted, waitForRoom } from './janitor.js'
+import { hasRoom, orAborted, waitForRoom } from './janitor.js'
 import { encodeDelete, encodeUpsert } from './operation.js'
 import {
   type FlushOptions,
@@ -121,8 +121,8 @@ export class Collection {
     }
     // From here on the record's bytes are the vectors: the caller may change theirs while the write waits for room.
     const vectors = vectorsIn(record, parsed.vectors.length)
-    await waitForRoom(this.#engine, this.#store, signal)
-    this.#assertWritable()
+    // Asked again after every wait: others were waiting too.
+    while (!hasRoom(this.#engine, this.#store)) await this.#waitForRoom(signal)
 
     const store = this.#store
     const { appended, generation } = store.append({ ...parsed, vectors })
@@ -146,8 +146,8 @@ export class Collection {
     signal?.throwIfAborted()
     const given = [...parseIds(ids)]
     const record = encodeDelete(this.#store.number, given)
-    await waitForRoom(this.#engine, this.#store, signal)
-    this.#assertWritable()
+    // Asked again after every wait: others were waiting too.
+    while (!hasRoom(this.#engine, this.#store)) await this.#waitForRoom(signal)
 
     const store = this.#store
     const generation = store.active
@@ -260,6 +260,11 @@ export class Collection {
       diskBytes: segments.reduce((bytes, { entry }) => bytes + entry.bytes, 0),
       memory: { ...stats.memory, payloads: payloads.memoryBytes },
     }
+  }
+
+  async #waitForRoom(signal: AbortSignal | undefined): Promise<void> {
+    await waitForRoom(this.#engine, this.#store, signal)
+    this.#assertWritable()
   }
 
   #rowAt(row: number): StoredRow {

@@ -2,13 +2,14 @@
  * Background work: frozen generations become segments, the log is cut, waiting rows are linked into their graphs when
  * nothing else is to do. One thing at a time, in slices that yield to the caller's event loop.
  */
+import { HIGH_WATER_BYTES } from '@drift/core'
 import type { Engine } from './engine.js'
 import { DriftError } from './errors.js'
 import { flushGeneration } from './flush.js'
 import type { Generation, Store } from './store.js'
 
 /** Frozen generations of a collection that may wait before writers have to. */
-export const MAX_FROZEN: number = 2
+const MAX_FROZEN = 2
 /** Log size that makes the janitor flush the generation that holds it back. */
 const WAL_BUDGET_BYTES = 256 * 1024 * 1024
 /** A graph-linking slice: short enough that a search behind it does not notice. */
@@ -46,8 +47,10 @@ export class Janitor {
     })
   }
 
-  /** Resolves after the next flush has ended, well or not. */
+  /** Resolves after the next flush has ended, well or not; one that waits to be tried again is tried now. */
   turn(): Promise<void> {
+    clearTimeout(this.#retryTimer)
+    this.#retryTimer = undefined
     this.wake()
     return new Promise(resolve => this.#waiters.push(resolve))
   }
@@ -127,24 +130,28 @@ function oldest(engine: Engine): { store: Store; generation: Generation } | unde
   return { store, generation: store.frozen[0]! }
 }
 
-/** Wait until the collection may take another batch. @throws what keeps the janitor from making room. */
-export async function waitForRoom(engine: Engine, store: Store, signal: AbortSignal | undefined): Promise<void> {
-  while (store.frozen.length >= MAX_FROZEN && store.active.memtable.isFull) {
-    const { error } = engine.janitor
-    if (error) {
-      throw new DriftError(
-        'DRIFT_FLUSH_FAILED',
-        `the collection is full and cannot be flushed: ${error.message}`,
-        { collection: store.config.name },
-        { cause: error },
-      )
-    }
-    await orAborted(engine.janitor.turn(), signal)
-    if (engine.closed) throw new DriftError('DRIFT_CLOSED', 'the database was closed while the write waited')
-  }
-  await orAborted(engine.journal.writer.drained(), signal)
+/** Whether the collection may take another batch now: to be asked in the tick in which it is appended. */
+export function hasRoom(engine: Engine, store: Store): boolean {
+  const full = store.frozen.length >= MAX_FROZEN && store.active.memtable.isFull
+  return !full && engine.journal.writer.pendingBytes < HIGH_WATER_BYTES
 }
 
+/** Wait for a change that may make room. @throws what keeps the janitor from making any. */
+export async function waitForRoom(engine: Engine, store: Store, signal: AbortSignal | undefined): Promise<void> {
+  if (engine.journal.writer.pendingBytes >= HIGH_WATER_BYTES) return orAborted(engine.journal.writer.drained(), signal)
+  const { error } = engine.janitor
+  if (error) {
+    throw new DriftError(
+      'DRIFT_FLUSH_FAILED',
+      `collection '${store.config.name}' is full and cannot be flushed: ${error.message}`,
+      { collection: store.config.name },
+      { cause: error },
+    )
+  }
+  await orAborted(engine.janitor.turn(), signal)
+}
+
+/** The promise, or the signal's reason when that comes first. */
 export async function orAborted(wait: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
   if (!signal) return wait
   signal.throwIfAborted()
