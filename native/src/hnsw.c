@@ -157,21 +157,35 @@ static int64_t search_layer(const hnsw *h, const float *target, size_t entry, si
 }
 
 /* Algorithm 4: a candidate stays when it is nearer to the target than to every one that stays already. `found` is
- * ordered nearest first; the nodes that stay (at most room) are written to the block. */
-static void spread(const hnsw *h, const drift_found *found, size_t count, size_t room, uint32_t *block) {
+ * ordered nearest first; the nodes that stay (at most room) are written to the block.
+ *
+ * Copies of the target, which are neighbours in `found`, only fill the room that is left, from a place that
+ * `turn` moves. Were they to stay like others, a crowd of equal rows would fill its lists with itself and be
+ * cut off from the rest of the graph; were they taken from one end, all would name the same few. */
+static void spread(const hnsw *h, const float *target, const drift_found *found, size_t count, size_t room,
+                   size_t turn, uint32_t *block) {
   uint32_t kept[2 * HNSW_MAX_M];
-  size_t kept_count = 0;
+  size_t kept_count = 0, copies = 0, first_copy = 0;
+  float self = pair_distance(h->metric, target, target, h->dim);
   for (size_t j = 0; j < count && kept_count < room; j++) {
+    if (found[j].distance == self) {
+      if (copies++ == 0) first_copy = j;
+      continue;
+    }
     const float *vector = vector_of(h, found[j].node);
     size_t i = 0;
     while (i < kept_count && !(distance_to(h, vector, kept[i]) < found[j].distance)) i++;
     if (i == kept_count) kept[kept_count++] = found[j].node;
   }
+  for (size_t j = 0; j < copies && kept_count < room; j++) {
+    kept[kept_count++] = found[first_copy + (turn + j) % copies].node;
+  }
   for (size_t j = 0; j < kept_count; j++) put(block + 1 + j, kept[j]);
   put(block, (uint32_t)kept_count);
 }
 
-/* Add `node` to the block of `neighbour`; when there is no room, the heuristic decides who stays. */
+/* Add `node` to the block of `neighbour`; when there is no room, the heuristic decides who stays. Among copies the
+ * last loses, so the list is read from a place that moves: not always the oldest copy is forgotten. */
 static int link_back(const hnsw *h, size_t neighbour, uint32_t node, size_t layer) {
   uint32_t *block = block_of(h, neighbour, layer);
   if (!block) return DRIFT_DAMAGED_GRAPH;
@@ -189,13 +203,13 @@ static int link_back(const hnsw *h, size_t neighbour, uint32_t node, size_t laye
     prefetch(vector_of(h, block[1 + j]), h->dim * sizeof(float));
   }
   for (size_t j = 0; j <= count; j++) {
-    uint32_t other = j == 0 ? node : block[j];
+    uint32_t other = j == 0 ? node : block[1 + (j + node) % count];
     drift_found next = {distance_to(h, target, other), other};
     size_t at = j;
     for (; at > 0 && next.distance < found[at - 1].distance; at--) found[at] = found[at - 1];
     found[at] = next;
   }
-  spread(h, found, count + 1, room, block);
+  spread(h, target, found, count + 1, room, 0, block);
   return 0;
 }
 
@@ -214,7 +228,7 @@ static int64_t link_node(const hnsw *h, uint32_t node, size_t ef) {
     drift_found *best = h->scratch->best;
     heap_sort(best, (size_t)size);
     at = best[0].node;
-    spread(h, best, (size_t)size, h->M, block_of(h, node, (size_t)layer));
+    spread(h, target, best, (size_t)size, h->M, node * h->M, block_of(h, node, (size_t)layer));
   }
   put(h->words + HNSW_LINKED, node + 1);
   for (int64_t layer = joint; layer >= 0; layer--) {
@@ -250,6 +264,7 @@ int64_t KERNEL(hnsw_insert)(uint32_t *graph, drift_metric metric, const float *r
                             size_t count, drift_scratch *scratch) {
   hnsw h = attach(graph, metric, rows, row_count, dim, scratch);
   size_t ef = graph[HNSW_EF_CONSTRUCTION];
+  if (ef > h.capacity) ef = h.capacity;
   int failed = prepare(&h, ef);
   if (failed) return failed;
   size_t linked = graph[HNSW_LINKED];
