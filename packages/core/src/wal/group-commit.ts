@@ -1,0 +1,168 @@
+/**
+ * Turns commands into frames: all records that are waiting become one frame, and are acknowledged after its sync. Runs wherever the log
+ * runs, in its thread or inline. Rules: replies leave in order; commands keep their order; the first error of the log ends it,
+ * because after a failed sync nobody knows what is on disk.
+ */
+
+import type { WalFile, WalLog } from './log.js'
+import { inGroups } from './log.js'
+
+/** When a write is acknowledged: after its sync, after its write with a sync every intervalMs, or after its write. */
+export type WalSync = 'always' | { readonly intervalMs: number } | 'os'
+
+export type WalCommand =
+  | { readonly kind: 'append'; readonly records: Uint8Array[] }
+  | { readonly kind: 'sync' | 'rotate' | 'close'; readonly id: number }
+  | { readonly kind: 'removeBelow'; readonly id: number; readonly lsn: number }
+
+export type WalReply =
+  /** Every record up to `lsn` is acknowledged. */
+  | { readonly kind: 'durable'; readonly lsn: number; readonly files: WalFile[] }
+  | { readonly kind: 'done'; readonly id: number; readonly files: WalFile[] }
+  /** Only this command failed. */
+  | { readonly kind: 'refused'; readonly id: number; readonly error: unknown }
+  /** Final. */
+  | { readonly kind: 'failed'; readonly error: unknown }
+
+export interface GroupCommitOptions {
+  readonly sync: WalSync
+  /** Idle time after which the last acknowledged batch is attested by a mark. */
+  readonly markAfterMs: number
+  /** Makes the next file between commits, so that no commit waits for it. */
+  readonly preparesFiles: boolean
+}
+
+export class GroupCommit {
+  readonly #log: WalLog
+  readonly #options: GroupCommitOptions
+  readonly #reply: (reply: WalReply) => void
+  #ended = false
+  #markTimer: NodeJS.Timeout | undefined
+  #syncTimer: NodeJS.Timeout | undefined
+  #preparing: NodeJS.Immediate | undefined
+  /** The active file when a preparation last failed: not tried again before the next. */
+  #unpreparedFile = 0
+
+  constructor(log: WalLog, options: GroupCommitOptions, reply: (reply: WalReply) => void) {
+    this.#log = log
+    this.#options = options
+    this.#reply = reply
+  }
+
+  /** Closed or failed: later commands are ignored. */
+  get ended(): boolean {
+    return this.#ended
+  }
+
+  run(commands: readonly WalCommand[]): void {
+    this.#guard(() => {
+      let waiting: Uint8Array[] = []
+      for (const command of commands) {
+        if (this.#ended) return
+        if (command.kind === 'append')
+          waiting = waiting.length === 0 ? command.records : waiting.concat(command.records)
+        else {
+          this.#commit(waiting)
+          waiting = []
+          this.#obey(command)
+        }
+      }
+      this.#commit(waiting)
+      this.#prepareSoon()
+    })
+  }
+
+  #commit(records: readonly Uint8Array[]): void {
+    const { sync } = this.#options
+    for (const group of inGroups(records)) {
+      this.#log.append(group.records)
+      if (sync === 'always') this.#log.sync()
+      this.#reply({ kind: 'durable', lsn: this.#log.nextLsn - 1, files: this.#log.files() })
+    }
+    if (records.length === 0) return
+    if (typeof sync === 'object') this.#syncTimer ??= this.#after(sync.intervalMs, () => this.#syncNow())
+    this.#markSoon()
+  }
+
+  #obey(command: Exclude<WalCommand, { kind: 'append' }>): void {
+    if (command.kind === 'sync') this.#syncNow()
+    if (command.kind === 'rotate') this.#log.rotate()
+    if (command.kind === 'close') {
+      this.#end()
+      this.#log.close()
+    }
+    if (command.kind === 'removeBelow') {
+      try {
+        this.#log.removeBelow(command.lsn)
+      } catch (error) {
+        this.#reply({ kind: 'refused', id: command.id, error })
+        return
+      }
+    }
+    this.#reply({ kind: 'done', id: command.id, files: this.#log.files() })
+  }
+
+  #syncNow(): void {
+    clearTimeout(this.#syncTimer)
+    this.#syncTimer = undefined
+    this.#log.sync()
+    this.#markSoon()
+  }
+
+  #markSoon(): void {
+    const { markAfterMs } = this.#options
+    if (!this.#log.wantsMark || !Number.isFinite(markAfterMs)) return
+    if (this.#markTimer) this.#markTimer.refresh()
+    else
+      this.#markTimer = this.#after(markAfterMs, () => {
+        if (this.#log.wantsMark) this.#log.mark()
+      })
+  }
+
+  #prepareSoon(): void {
+    const active = this.#log.files().at(-1)?.file
+    if (
+      !this.#options.preparesFiles ||
+      this.#ended ||
+      !this.#log.wantsSpare ||
+      this.#unpreparedFile === active
+    )
+      return
+    this.#preparing ??= setImmediate(() => {
+      this.#preparing = undefined
+      try {
+        this.#log.prepareStep()
+      } catch {
+        this.#unpreparedFile = active ?? 0 // Rotation makes the file itself, and reports what is wrong when it still is.
+      }
+      this.#prepareSoon()
+    })
+  }
+
+  #after(ms: number, action: () => void): NodeJS.Timeout {
+    const timer = setTimeout(() => this.#guard(action), ms)
+    return timer.unref()
+  }
+
+  #guard(action: () => void): void {
+    if (this.#ended) return
+    try {
+      action()
+    } catch (error) {
+      this.#end()
+      this.#reply({ kind: 'failed', error })
+      try {
+        this.#log.abandon()
+      } catch {
+        // The log has failed and said why; a descriptor that does not close adds nothing.
+      }
+    }
+  }
+
+  #end(): void {
+    this.#ended = true
+    clearTimeout(this.#markTimer)
+    clearTimeout(this.#syncTimer)
+    if (this.#preparing) clearImmediate(this.#preparing)
+  }
+}

@@ -1,0 +1,406 @@
+/**
+ * The writing half of the log, synchronous. Rules: a page that holds acknowledged bytes is never written again; a file shows
+ * its name only when its zeros are on disk; its header is on disk before its first frame; a file is synced before the next one begins.
+ * After any error the log is of unknown state: the caller stops using it. Follows docs/durability.md.
+ */
+
+import type { DriftFs } from '@drift/fs'
+import { CoreError } from '../errors.js'
+import {
+  decodeFileHeader,
+  encodeFileHeader,
+  encodeFrameHeader,
+  encodeRecords,
+  FRAME_HEADER_BYTES,
+  FRAME_TYPE,
+  type FrameType,
+  frameBytes,
+  frameSeed,
+  lowNonce,
+  PAGE_BYTES,
+  roundUp,
+  storedBytes,
+  walFileName,
+  walFileNumber,
+} from './format.js'
+
+export const DEFAULT_FILE_BYTES: number = 64 * 1024 * 1024
+/** Records that are waiting are written together up to this size, so that one frame stays cheap to hold in memory. */
+export const GROUP_BYTES: number = 16 * 1024 * 1024
+/** Zeros written per step of a preparation: a step takes a few milliseconds, and commits go between steps. */
+const PREPARE_BYTES = 4 * 1024 * 1024
+/** A file keeps room for its header, one frame, one mark and its last frame. */
+const MIN_FILE_BYTES = 4 * PAGE_BYTES
+const DRAFT = /^tmp-wal-\d+\.drw$/
+
+export interface WalRecord {
+  readonly lsn: number
+  readonly bytes: Uint8Array
+}
+
+export interface WalFile {
+  readonly file: number
+  readonly firstLsn: number
+  readonly bytes: number
+}
+
+/** Where a log ends, and what links the next file to it. */
+export interface WalEnd {
+  /** Number of the next file. */
+  readonly file: number
+  /** The next LSN. */
+  readonly lsn: number
+  readonly previousFile: number
+  /** Of the last frame. */
+  readonly batch: number
+  readonly chain: number
+}
+
+export interface WalLogOptions {
+  readonly fs: DriftFs
+  readonly folder: string
+  readonly database: Uint8Array
+  readonly firstFile: number
+  readonly firstLsn: number
+  readonly previous?: WalEnd
+  /** Random; each file derives its own from it. */
+  readonly nonce: bigint
+  readonly fileBytes?: number
+  /**
+   * Records up to firstLsn - 1 of a log that did not end cleanly. They become the start of the new file, which appears whole or not
+   * at all and stands for the files before it: what a crashed process had written may have been in memory only.
+   */
+  readonly carry?: Iterable<WalRecord>
+}
+
+interface ActiveFile extends WalFile {
+  readonly fd: number
+  readonly nonce: bigint
+}
+
+interface Draft {
+  readonly file: number
+  readonly fd: number
+  /** Zeros on disk so far. */
+  bytes: number
+  /** It bears its final name. */
+  published: boolean
+}
+
+export class WalLog {
+  readonly #options: WalLogOptions
+  readonly #fileBytes: number
+  #older: WalFile[]
+  #active!: ActiveFile
+  /** The next file, as far as it is made. */
+  #spare: Draft | undefined
+  /** Offset of the next frame. */
+  #offset = 0
+  #lsn: number
+  #batch: number
+  #durableBatch: number
+  #chain: number
+  #lastDataBatch = 0
+  /** Highest durable batch that a frame or file header on its way to disk tells. */
+  #toldBatch = 0
+  #unsynced = false
+  #scratch = new Uint8Array(PAGE_BYTES)
+
+  /** Begins a new file, also when `previous` has room. The folder exists. */
+  static open(options: WalLogOptions): WalLog {
+    checkOptions(options)
+    const log = new WalLog(options)
+    try {
+      log.#begin()
+    } catch (cause) {
+      log.abandon()
+      throw cause
+    }
+    return log
+  }
+
+  private constructor(options: WalLogOptions) {
+    this.#options = options
+    this.#fileBytes = options.fileBytes ?? DEFAULT_FILE_BYTES
+    this.#lsn = options.firstLsn
+    this.#batch = options.previous?.batch ?? 0
+    this.#durableBatch = this.#batch
+    this.#chain = options.previous?.chain ?? 0
+    this.#older = olderFiles(options)
+  }
+
+  /** The LSN of the next record. */
+  get nextLsn(): number {
+    return this.#lsn
+  }
+
+  /** Oldest first; the last one is active. */
+  files(): WalFile[] {
+    const { file, firstLsn, bytes } = this.#active
+    return [...this.#older, { file, firstLsn, bytes }]
+  }
+
+  /** Writes one frame, in the next file when it does not fit. Not synced. Their payload is at most MAX_PAYLOAD_BYTES. */
+  append(records: readonly Uint8Array[]): void {
+    const payload = records.reduce((sum, record) => sum + storedBytes(record), 0)
+    const needed = frameBytes(payload) + PAGE_BYTES
+    if (this.#offset + needed > this.#active.bytes) this.#next(PAGE_BYTES + needed)
+    this.#write(FRAME_TYPE.data, records, payload)
+    this.#lastDataBatch = this.#batch
+  }
+
+  sync(): void {
+    if (!this.#unsynced) return
+    this.#options.fs.fdatasync(this.#active.fd)
+    this.#unsynced = false
+    this.#durableBatch = this.#batch
+  }
+
+  /** The last records are durable and nothing on disk says so yet: damage to them would look like a torn tail. */
+  get wantsMark(): boolean {
+    const told = this.#toldBatch >= this.#lastDataBatch || this.#durableBatch < this.#lastDataBatch
+    return !told && this.#offset + 2 * PAGE_BYTES <= this.#active.bytes
+  }
+
+  /** Not synced: it only has to arrive before damage does. */
+  mark(): void {
+    this.#write(FRAME_TYPE.mark)
+  }
+
+  /** Later records go to a new file; nothing happens when the active one holds none. */
+  rotate(): void {
+    if (this.#lsn > this.#active.firstLsn) this.#next(0)
+  }
+
+  /** Less than half of the active file is free and the next one is not ready. */
+  get wantsSpare(): boolean {
+    return !this.#spare?.published && this.#offset > this.#active.bytes / 2
+  }
+
+  /** One step of making the next file. When it throws the log is as good as before: the file is then made when it is needed. */
+  prepareStep(): void {
+    try {
+      const spare = this.#draft(this.#active.file + 1)
+      this.#extend(spare, Math.min(this.#fileBytes, spare.bytes + PREPARE_BYTES))
+      if (spare.bytes >= this.#fileBytes) this.#publish(spare)
+    } catch (cause) {
+      const fd = this.#spare?.fd
+      this.#spare = undefined
+      if (fd !== undefined) this.#options.fs.close(fd)
+      throw cause
+    }
+  }
+
+  /** Deletes the files that only hold records below `lsn`, never the active one. Durable whenever the folder is. */
+  removeBelow(lsn: number): void {
+    let later = this.#active.firstLsn
+    const kept: WalFile[] = []
+    const removed: WalFile[] = []
+    for (const file of [...this.#older].reverse()) {
+      if (later <= lsn) removed.unshift(file)
+      else kept.unshift(file)
+      later = Math.min(later, file.firstLsn)
+    }
+    for (const { file } of removed) {
+      this.#options.fs.remove(this.#path(walFileName(file)))
+      this.#older = this.#older.filter(other => other.file !== file)
+    }
+  }
+
+  /** Everything is durable and says so. */
+  close(): void {
+    const { fs } = this.#options
+    const spare = this.#spare
+    this.#write(FRAME_TYPE.shutdown)
+    fs.fsync(this.#active.fd)
+    this.abandon()
+    if (spare) fs.remove(this.#path(spare.published ? walFileName(spare.file) : draftName(spare.file)))
+  }
+
+  /** Frees the descriptors and leaves the files as they are. */
+  abandon(): void {
+    const { fs } = this.#options
+    const spare = this.#spare
+    this.#spare = undefined
+    if (spare) fs.close(spare.fd)
+    if (this.#active) fs.close(this.#active.fd)
+  }
+
+  #begin(): void {
+    const { fs, folder, firstFile, carry = [] } = this.#options
+    for (const name of fs.list(folder)) if (DRAFT.test(name)) fs.remove(this.#path(name))
+    const records = [...carry]
+    const groups = inGroups(records.map(record => record.bytes))
+    const carried = groups.reduce((sum, group) => sum + frameBytes(group.payload), 0)
+    const draft = this.#draft(firstFile)
+    this.#extend(draft, Math.max(this.#fileBytes, MIN_FILE_BYTES + carried))
+    this.#lsn = records[0]?.lsn ?? this.#lsn
+    this.#activate(draft)
+    for (const group of groups) this.append(group.records)
+    if (groups.length > 0) {
+      this.#durableBatch = this.#batch // Nobody sees the file before all of it is synced.
+      this.mark()
+      this.sync()
+    }
+    this.#publish(draft)
+  }
+
+  #next(bytes: number): void {
+    const { fs } = this.#options
+    const { file, firstLsn, bytes: filled, fd } = this.#active
+    this.#write(FRAME_TYPE.rotate)
+    this.sync()
+    const draft = this.#draft(file + 1)
+    this.#extend(draft, Math.max(this.#fileBytes, roundUp(bytes, PAGE_BYTES)))
+    if (!draft.published) this.#publish(draft)
+    this.#activate(draft)
+    this.#older.push({ file, firstLsn, bytes: filled })
+    fs.close(fd)
+  }
+
+  /** Writes the header and makes the file the active one. */
+  #activate(draft: Draft): void {
+    const { fs, database, nonce: seed, previous } = this.#options
+    const nonce = mix64(seed + BigInt(draft.file))
+    const header = {
+      database,
+      file: draft.file,
+      nonce,
+      fileBytes: draft.bytes,
+      firstLsn: this.#lsn,
+      firstBatch: this.#batch + 1,
+      previousFile: this.#active?.file ?? previous?.previousFile ?? 0,
+      previousBatch: this.#batch,
+      previousChain: this.#chain,
+    }
+    fs.write(draft.fd, encodeFileHeader(header), 0)
+    fs.fdatasync(draft.fd)
+    this.#active = { file: draft.file, fd: draft.fd, nonce, firstLsn: this.#lsn, bytes: draft.bytes }
+    this.#spare = undefined
+    this.#offset = PAGE_BYTES
+    this.#chain = lowNonce(nonce)
+    this.#toldBatch = this.#batch
+  }
+
+  #write(type: FrameType, records: readonly Uint8Array[] = [], payloadBytes = 0): void {
+    const { fd, file, nonce } = this.#active
+    const total = frameBytes(payloadBytes)
+    if (this.#scratch.length < total) this.#scratch = new Uint8Array(total)
+    const frame = this.#scratch.subarray(0, total)
+    encodeRecords(records, frame.subarray(FRAME_HEADER_BYTES, FRAME_HEADER_BYTES + payloadBytes))
+    frame.fill(0, FRAME_HEADER_BYTES + payloadBytes)
+    const header = {
+      type,
+      payloadBytes,
+      firstLsn: this.#lsn,
+      records: records.length,
+      lowNonce: lowNonce(nonce),
+      batch: this.#batch + 1,
+      durableBatch: this.#durableBatch,
+      chain: this.#chain,
+    }
+    const chain = encodeFrameHeader(frame, header, frameSeed(nonce, file, this.#offset))
+    this.#unsynced = true
+    this.#options.fs.write(fd, frame, this.#offset)
+    this.#offset += total
+    this.#lsn += records.length
+    this.#batch += 1
+    this.#chain = chain
+    this.#toldBatch = this.#durableBatch
+  }
+
+  /** The spare, begun when there is none. */
+  #draft(file: number): Draft {
+    if (this.#spare) return this.#spare
+    const path = this.#path(draftName(file))
+    if (this.#options.fs.stat(path)) this.#options.fs.remove(path)
+    this.#spare = { file, fd: this.#options.fs.open(path, 'create'), bytes: 0, published: false }
+    return this.#spare
+  }
+
+  /** Written zeros, not a hole: a sync of a frame then has no size and no extent to write, which halves it. */
+  #extend(draft: Draft, bytes: number): void {
+    if (draft.bytes >= bytes) return
+    const zeros = new Uint8Array(Math.min(PREPARE_BYTES, bytes - draft.bytes))
+    for (let at = draft.bytes; at < bytes; at += zeros.length)
+      this.#options.fs.write(draft.fd, zeros.subarray(0, Math.min(zeros.length, bytes - at)), at)
+    this.#options.fs.fsync(draft.fd)
+    draft.bytes = bytes
+  }
+
+  #publish(draft: Draft): void {
+    this.#options.fs.rename(this.#path(draftName(draft.file)), this.#path(walFileName(draft.file)))
+    this.#options.fs.syncFolder(this.#options.folder)
+    draft.published = true
+  }
+
+  #path(name: string): string {
+    return `${this.#options.folder}/${name}`
+  }
+}
+
+/** Records in runs of at most GROUP_BYTES, a larger record alone: what one frame takes. */
+export function inGroups(records: readonly Uint8Array[]): { records: Uint8Array[]; payload: number }[] {
+  const groups: { records: Uint8Array[]; payload: number }[] = []
+  for (const record of records) {
+    const bytes = storedBytes(record)
+    const group = groups.at(-1)
+    if (group && group.payload + bytes <= GROUP_BYTES) {
+      group.records.push(record)
+      group.payload += bytes
+    } else groups.push({ records: [record], payload: bytes })
+  }
+  return groups
+}
+
+function checkOptions({
+  database,
+  fileBytes = DEFAULT_FILE_BYTES,
+  firstFile,
+  firstLsn,
+}: WalLogOptions): void {
+  if (database.length !== 16)
+    throw new CoreError('DRIFT_WAL_ARGUMENT', `database has ${database.length} bytes, expected 16`)
+  if (!Number.isSafeInteger(fileBytes) || fileBytes < MIN_FILE_BYTES || fileBytes % PAGE_BYTES !== 0)
+    throw new CoreError(
+      'DRIFT_WAL_ARGUMENT',
+      `fileBytes is ${fileBytes}, expected a multiple of ${PAGE_BYTES} from ${MIN_FILE_BYTES} on`,
+    )
+  for (const [name, value] of Object.entries({ firstFile, firstLsn }))
+    if (!Number.isSafeInteger(value) || value < 1)
+      throw new CoreError('DRIFT_WAL_ARGUMENT', `${name} is ${value}, expected a whole number from 1 on`)
+}
+
+/** The files below firstFile that were ever activated. A file from firstFile on that holds a header is not ours to replace. */
+function olderFiles({ fs, folder, firstFile }: WalLogOptions): WalFile[] {
+  const older: WalFile[] = []
+  for (const name of fs.list(folder)) {
+    const file = walFileNumber(name)
+    if (file === undefined) continue
+    const page = new Uint8Array(PAGE_BYTES)
+    const fd = fs.open(`${folder}/${name}`, 'read')
+    fs.read(fd, page, 0)
+    fs.close(fd)
+    const header = decodeFileHeader(page)
+    if (header === undefined) continue
+    if (file >= firstFile)
+      throw new CoreError(
+        'DRIFT_WAL_EXISTS',
+        `${folder}/${name} is in use, and the log is to begin at file ${firstFile}`,
+      )
+    if (header !== 'version') older.push({ file, firstLsn: header.firstLsn, bytes: header.fileBytes })
+  }
+  return older
+}
+
+function draftName(file: number): string {
+  return `tmp-${walFileName(file)}`
+}
+
+/** The finisher of splitmix64: near seeds give far values. */
+function mix64(seed: bigint): bigint {
+  let value = BigInt.asUintN(64, seed + 0x9e3779b97f4a7c15n)
+  value = BigInt.asUintN(64, (value ^ (value >> 30n)) * 0xbf58476d1ce4e5b9n)
+  value = BigInt.asUintN(64, (value ^ (value >> 27n)) * 0x94d049bb133111ebn)
+  return value ^ (value >> 31n)
+}

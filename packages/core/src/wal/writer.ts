@@ -1,0 +1,274 @@
+/**
+ * The write-ahead log as the engine sees it: `append` gives a record its LSN at once and a promise of its durability.
+ * Rules: LSNs are consecutive in the order of the calls; acknowledgements come in that order; the first error of the log is final.
+ */
+
+import { type DriftFs, NodeFs } from '@drift/fs'
+import { CoreError } from '../errors.js'
+import { MAX_PAYLOAD_BYTES, storedBytes } from './format.js'
+import type { WalCommand, WalReply, WalSync } from './group-commit.js'
+import type { WalEnd, WalFile, WalRecord } from './log.js'
+import { openInline, openThread, type WalPort } from './port.js'
+
+/** Bytes not acknowledged above which `drained` waits. */
+export const HIGH_WATER_BYTES: number = 16 * 1024 * 1024
+/** Short enough that damage after it is rare, long enough that a busy log writes none. */
+const MARK_AFTER_MS = 20
+
+export interface WalWriterOptions {
+  readonly fs: DriftFs
+  /** Exists. */
+  readonly folder: string
+  /** 16 bytes. */
+  readonly database: Uint8Array
+  /** Of the end that readWal found; 1 and 1 for a new log. */
+  readonly firstFile: number
+  readonly firstLsn: number
+  readonly previous?: WalEnd
+  /** The records that readWal found, when it did not find a clean end; see WalLogOptions. */
+  readonly carry?: Iterable<WalRecord>
+  /** 64 random bits; called once. */
+  readonly nonce: () => bigint
+  readonly sync: WalSync
+  /** A multiple of 4096. */
+  readonly fileBytes?: number
+  /** In a thread of its own, which opens a NodeFs of its own; `fs` then has to be one. */
+  readonly thread?: boolean
+  /** Called in order, before the promises up to `lsn` resolve. */
+  readonly onDurable?: (lsn: number) => void
+  /** Idle time before a mark; Infinity for none. */
+  readonly markAfterMs?: number
+}
+
+export interface WalAppend {
+  readonly lsn: number
+  /** Resolves when the record is acknowledged as the sync mode says. May be ignored: it never counts as unhandled. */
+  readonly durable: Promise<void>
+}
+
+interface Deferred {
+  readonly promise: Promise<void>
+  readonly resolve: () => void
+  readonly reject: (error: unknown) => void
+}
+
+/** The appends of one turn of the event loop: they travel together and share a promise. */
+interface Group extends Deferred {
+  readonly records: Uint8Array[]
+  lastLsn: number
+  bytes: number
+}
+
+export class WalWriter {
+  readonly #options: WalWriterOptions
+  #port!: WalPort
+  #files: readonly WalFile[] = []
+  #nextLsn: number
+  #outbox: WalCommand[] = []
+  /** Takes the next append when it is still in the outbox. */
+  #openGroup: Group | undefined
+  /** Oldest first. */
+  #groups: Group[] = []
+  readonly #requests = new Map<number, Deferred>()
+  #requestCount = 0
+  #pendingBytes = 0
+  #drain: Deferred | undefined
+  #failed: CoreError | undefined
+  #closing: Promise<void> | undefined
+
+  static async open(options: WalWriterOptions): Promise<WalWriter> {
+    const writer = new WalWriter(options)
+    const { fs, thread = false, nonce, sync, markAfterMs = MARK_AFTER_MS } = options
+    const { folder, database, firstFile, firstLsn, previous, carry, fileBytes } = options
+    const log = {
+      folder,
+      database,
+      firstFile,
+      firstLsn,
+      nonce: nonce(),
+      ...(previous && { previous }),
+      ...(carry && { carry: [...carry] }),
+      ...(fileBytes !== undefined && { fileBytes }),
+    }
+    if (thread && !(fs instanceof NodeFs))
+      throw new CoreError('DRIFT_WAL_ARGUMENT', 'thread is true, and then fs has to be a NodeFs')
+    const commit = { sync, markAfterMs, preparesFiles: thread }
+    const onReply = (reply: WalReply): void => writer.#onReply(reply)
+    writer.#port = thread
+      ? await openThread({ log, commit }, onReply)
+      : openInline({ ...log, fs }, commit, onReply)
+    writer.#files = writer.#port.files
+    return writer
+  }
+
+  private constructor(options: WalWriterOptions) {
+    this.#options = options
+    this.#nextLsn = options.firstLsn
+  }
+
+  /** Set once the log has failed; only opening the database again helps. */
+  get failed(): CoreError | undefined {
+    return this.#failed
+  }
+
+  /** Bytes appended and not yet acknowledged. */
+  get pendingBytes(): number {
+    return this.#pendingBytes
+  }
+
+  /** Oldest first; the last one is active. */
+  files(): readonly WalFile[] {
+    return this.#files
+  }
+
+  /** Never blocks, and takes the bytes: the caller no longer reads or changes them. Throws before anything has changed. */
+  append(record: Uint8Array): WalAppend {
+    this.#checkUsable()
+    if (storedBytes(record) > MAX_PAYLOAD_BYTES)
+      throw new CoreError(
+        'DRIFT_BATCH_TOO_LARGE',
+        `a batch of ${record.length} bytes exceeds the limit of ${MAX_PAYLOAD_BYTES - 8}`,
+        { bytes: record.length, limit: MAX_PAYLOAD_BYTES - 8 },
+      )
+    this.#openGroup ??= this.#newGroup()
+    const group = this.#openGroup
+    const lsn = this.#nextLsn++
+    group.records.push(record)
+    group.lastLsn = lsn
+    group.bytes += record.length
+    this.#pendingBytes += record.length
+    return { lsn, durable: group.promise }
+  }
+
+  /** Resolves when less than HIGH_WATER_BYTES are pending: await it before appending more. */
+  async drained(): Promise<void> {
+    if (this.#failed) throw this.#failed
+    if (this.#pendingBytes < HIGH_WATER_BYTES) return
+    this.#drain ??= defer()
+    await this.#drain.promise
+  }
+
+  /** Everything appended so far is on disk, whatever the sync mode. */
+  async sync(): Promise<void> {
+    this.#checkUsable()
+    await this.#request(id => ({ kind: 'sync', id }))
+  }
+
+  /** Records appended later go to a new file. */
+  async rotate(): Promise<void> {
+    this.#checkUsable()
+    await this.#request(id => ({ kind: 'rotate', id }))
+  }
+
+  /** Deletes the files that only hold records below `lsn`, never the active one. Its failure leaves the log usable. */
+  async removeBelow(lsn: number): Promise<void> {
+    this.#checkUsable()
+    await this.#request(id => ({ kind: 'removeBelow', id, lsn }))
+  }
+
+  /** Ends the log so that the next opening knows it to be whole. Repeated calls give the same promise. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    try {
+      if (!this.#failed) await this.#request(id => ({ kind: 'close', id }))
+    } finally {
+      await this.#port.end()
+    }
+  }
+
+  #checkUsable(): void {
+    if (this.#failed) throw this.#failed
+    if (this.#closing) throw new CoreError('DRIFT_WAL_CLOSED', 'the write-ahead log is closed')
+  }
+
+  #newGroup(): Group {
+    const group = { ...defer(), records: [], lastLsn: 0, bytes: 0 }
+    this.#groups.push(group)
+    this.#post({ kind: 'append', records: group.records })
+    return group
+  }
+
+  #request(command: (id: number) => WalCommand): Promise<void> {
+    this.#openGroup = undefined // Later appends come after this command.
+    const id = ++this.#requestCount
+    const request = defer()
+    this.#requests.set(id, request)
+    this.#post(command(id))
+    return request.promise
+  }
+
+  /** Sends at the end of the current turn: what is appended together travels together, and a lone record waits for nothing. */
+  #post(command: WalCommand): void {
+    this.#outbox.push(command)
+    if (this.#outbox.length > 1) return
+    this.#port.hold(true)
+    queueMicrotask(() => {
+      const commands = this.#outbox
+      this.#outbox = []
+      this.#openGroup = undefined
+      if (!this.#failed) this.#port.post(commands)
+    })
+  }
+
+  #onReply(reply: WalReply): void {
+    if (this.#failed) return
+    if (reply.kind === 'failed') this.#fail(reply.error)
+    else if (reply.kind === 'refused') this.#settle(reply.id)?.reject(reply.error)
+    else {
+      this.#files = reply.files
+      if (reply.kind === 'done') this.#settle(reply.id)?.resolve()
+      else this.#acknowledge(reply.lsn)
+    }
+    if (this.#groups.length === 0 && this.#requests.size === 0) this.#port.hold(false)
+  }
+
+  #settle(id: number): Deferred | undefined {
+    const request = this.#requests.get(id)
+    this.#requests.delete(id)
+    return request
+  }
+
+  #acknowledge(lsn: number): void {
+    this.#options.onDurable?.(lsn)
+    while (this.#groups[0] && this.#groups[0].lastLsn <= lsn) {
+      const group = this.#groups.shift()!
+      this.#pendingBytes -= group.bytes
+      group.resolve()
+    }
+    if (this.#drain && this.#pendingBytes < HIGH_WATER_BYTES) {
+      this.#drain.resolve()
+      this.#drain = undefined
+    }
+  }
+
+  #fail(cause: unknown): void {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    this.#failed = new CoreError(
+      'DRIFT_WAL_FAILED',
+      `the write-ahead log has failed and the durability of what it had not acknowledged is unknown: ${reason}`,
+      { folder: this.#options.folder },
+      { cause },
+    )
+    const waiting = [...this.#groups, ...this.#requests.values(), ...(this.#drain ? [this.#drain] : [])]
+    this.#groups = []
+    this.#requests.clear()
+    this.#drain = undefined
+    for (const { reject } of waiting) reject(this.#failed)
+  }
+}
+
+/** Its rejection is never unhandled: `failed` tells it to everybody, also to those who did not wait. */
+function defer(): Deferred {
+  let resolve!: () => void
+  let reject!: (error: unknown) => void
+  const promise = new Promise<void>((resolveIt, rejectIt) => {
+    resolve = resolveIt
+    reject = rejectIt
+  })
+  promise.catch(() => {})
+  return { promise, resolve, reject }
+}
