@@ -60,6 +60,6 @@ process.exitCode = bad === 0 ? 0 : 1
 
 /** One in six falls into start-up and recovery; the others into writing, with a delay that is not tied to an acknowledgement. */
 function drawMoment(random: () => number): Moment {
-  if (random() < 1 / 6) return { acknowledgements: 0, delayMs: random() * 400 }
+  if (random() < 1 / 6) return { acknowledgements: 0, delayMs: random() * 1_000 }
   return { acknowledgements: 1 + Math.floor(random() * 150), delayMs: random() * 8 }
 }
