@@ -113,6 +113,7 @@ export function hnswCapacity(graph: Uint32Array): number {
 export function requireHnsw(graph: Uint32Array): void {
   const capacity = graph[HNSW_CAPACITY]!
   const M = graph[HNSW_M]!
+  const efConstruction = graph[HNSW_EF_CONSTRUCTION]!
   const words = graph[HNSW_WORDS]!
   const linked = graph[HNSW_LINKED]!
   if (
@@ -120,6 +121,8 @@ export function requireHnsw(graph: Uint32Array): void {
     graph[0] === HNSW_MAGIC &&
     M >= 2 &&
     M <= MAX_M &&
+    efConstruction >= 1 &&
+    efConstruction <= MAX_EF_CONSTRUCTION &&
     words <= graph.length &&
     HNSW_ROWS + capacity * (3 + 2 * M) <= words &&
     linked <= capacity &&

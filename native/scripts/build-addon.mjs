@@ -20,6 +20,7 @@ const mustBuild = process.env.CI === 'true' || process.env.DRIFT_REQUIRE_ADDON =
 build()
 
 function build() {
+  if (process.platform === 'win32') return withoutAddon('there is no build for Windows yet')
   if (compilerVersion() === undefined) return withoutAddon('no C++ compiler was found')
   const nodedir = findNodeDir()
   const gyp = spawnSync(
@@ -64,15 +65,17 @@ function headersVersion(folder) {
   return `v${part('MAJOR')}.${part('MINOR')}.${part('PATCH')}`
 }
 
+/** A binary of an older build would answer for sources that it was not made from: it goes. */
 function withoutAddon(reason) {
   rmSync(prebuild, { force: true })
-  console.warn(
-    [
-      `@drift/native: the addon was not built, because ${reason}.`,
-      '  Everything works with the TypeScript kernels, several times slower.',
-      `  To build it, install ${toolchain()}, then run: npm run build -w @drift/native`,
-    ].join('\n'),
-  )
+  const lines = [
+    `@drift/native: the addon was not built, because ${reason}.`,
+    '  Everything works with the TypeScript kernels, several times slower.',
+  ]
+  if (process.platform !== 'win32') {
+    lines.push(`  To build it, install ${toolchain()}, then run: npm run build -w @drift/native`)
+  }
+  console.warn(lines.join('\n'))
 }
 
 function toolchain() {

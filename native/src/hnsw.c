@@ -264,6 +264,7 @@ int64_t KERNEL(hnsw_insert)(uint32_t *graph, drift_metric metric, const float *r
                             size_t count, drift_scratch *scratch) {
   hnsw h = attach(graph, metric, rows, row_count, dim, scratch);
   size_t ef = graph[HNSW_EF_CONSTRUCTION];
+  if (ef > h.capacity) ef = h.capacity;
   int failed = prepare(&h, ef);
   if (failed) return failed;
   size_t linked = graph[HNSW_LINKED];

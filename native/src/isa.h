@@ -31,7 +31,7 @@ static inline vfloat load(const float *from) {
 }
 
 /* Halves fold onto each other: few steps, and the same order in every build of one width. */
-static inline float sum(vfloat v) {
+static inline __attribute__((always_inline)) float sum(vfloat v) {
   float lane[LANES];
   memcpy(lane, &v, sizeof lane);
   for (size_t half = LANES / 2; half > 0; half /= 2) {

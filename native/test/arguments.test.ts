@@ -124,6 +124,9 @@ describe.each(supportedVariants())('%s', variant => {
     const { below } = random(20)
     const sound = allocateHnsw({ capacity: 8, M: 4, seed: 1 })
     refuse(() => call(sound.subarray(0, sound.length - 1)), 'a cut graph')
+    const endless = sound.slice()
+    endless[3] = 0xffff_ffff
+    refuse(() => call(endless), 'a beam that no memory holds')
     // Whatever the header says, the call is refused or stays inside: it never ends the process.
     for (let round = 0; round < 500; round++) {
       const graph = sound.slice()

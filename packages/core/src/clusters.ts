@@ -5,54 +5,59 @@
 import { kernels } from '@drift/native'
 import type { Kmeans } from './kmeans.js'
 
-/** Owns `centroids` from here on and moves them in place; `rows` and `index` are only read. */
+/** Moves `centroids` and changes `assignment` in place; `rows` and `index` are only read. */
 export class Clusters {
   readonly #rows: Float32Array
   readonly #dim: number
   readonly #index: Uint32Array
   readonly #centroids: Float32Array
-  readonly #k: number
   readonly #assignment: Uint32Array
   readonly #distances: Float32Array
   readonly #sizes: Uint32Array
+  /** Per cluster the sum of the rows that `#summed` says, so that a move only adds and takes what changed. */
+  readonly #sums: Float64Array
+  readonly #summed: Uint32Array
   #inertia = 0
 
-  constructor(rows: Float32Array, dim: number, index: Uint32Array, centroids: Float32Array) {
+  /** @param assignment - per position of `index`, its centroid. Without it `assign` comes first. */
+  constructor(
+    rows: Float32Array,
+    dim: number,
+    index: Uint32Array,
+    centroids: Float32Array,
+    assignment?: Uint32Array,
+  ) {
     this.#rows = rows
     this.#dim = dim
     this.#index = index
     this.#centroids = centroids
-    this.#k = centroids.length / dim
-    this.#assignment = new Uint32Array(index.length)
+    this.#assignment = assignment ?? new Uint32Array(index.length)
     this.#distances = new Float32Array(index.length)
-    this.#sizes = new Uint32Array(this.#k)
+    this.#sizes = new Uint32Array(centroids.length / dim)
+    for (const cluster of assignment ?? []) this.#sizes[cluster]!++
+    this.#sums = new Float64Array(centroids.length)
+    this.#summed = new Uint32Array(index.length).fill(NOWHERE)
   }
 
   /** Every row to its nearest centroid. @returns the inertia. */
   assign(): number {
-    const [index, assignment] = [this.#index, this.#assignment]
-    kernels.nearest(
-      this.#rows,
-      this.#dim,
-      index,
-      index.length,
-      this.#centroids,
-      this.#k,
-      assignment,
-      this.#distances,
-    )
-    this.#sizes.fill(0)
-    this.#inertia = 0
-    for (let j = 0; j < index.length; j++) {
-      this.#sizes[assignment[j]!]!++
-      this.#inertia += this.#distances[j]!
+    const count = this.#index.length
+    const [assignment, distances, sizes] = [this.#assignment, this.#distances, this.#sizes]
+    const k = sizes.length
+    kernels.nearest(this.#rows, this.#dim, this.#index, count, this.#centroids, k, assignment, distances)
+    sizes.fill(0)
+    let inertia = 0
+    for (let j = 0; j < count; j++) {
+      sizes[assignment[j]!]!++
+      inertia += distances[j]!
     }
-    return this.#inertia
+    this.#inertia = inertia
+    return inertia
   }
 
   /** Give each empty cluster the row that fits worst where it is: the most that one row can gain. */
   rescueEmpty(): void {
-    for (let cluster = 0; cluster < this.#k; cluster++) {
+    for (let cluster = 0; cluster < this.#sizes.length; cluster++) {
       if (this.#sizes[cluster] !== 0) continue
       const worst = largest(this.#distances)
       if (!(this.#distances[worst]! > 0)) return // every row lies on its centroid: no more distinct rows
@@ -63,23 +68,30 @@ export class Clusters {
     }
   }
 
-  /** Every centroid to the mean of its rows; of unit length if spherical. Where there is no mean it stays. */
+  /** Every centroid to the mean of its rows; of unit length if spherical. One without rows, or whose rows cancel, stays. */
   move(spherical: boolean): void {
-    const dim = this.#dim
-    const sums = sumByCluster(this.#rows, dim, this.#index, this.#assignment, this.#k)
-    for (let cluster = 0; cluster < this.#k; cluster++) {
-      const sum = sums.subarray(cluster * dim, (cluster + 1) * dim)
+    const [dim, assignment, summed] = [this.#dim, this.#assignment, this.#summed]
+    for (let j = 0; j < assignment.length; j++) {
+      const cluster = assignment[j]!
+      const before = summed[j]!
+      if (cluster === before) continue
+      if (before !== NOWHERE) addRow(this.#sums, before, -1, this.#rows, this.#index[j]!, dim)
+      addRow(this.#sums, cluster, 1, this.#rows, this.#index[j]!, dim)
+      summed[j] = cluster
+    }
+    for (let cluster = 0; cluster < this.#sizes.length; cluster++) {
+      const sum = this.#sums.subarray(cluster * dim, (cluster + 1) * dim)
       const divisor = spherical ? length(sum) : this.#sizes[cluster]!
-      if (divisor === 0) continue
+      if (this.#sizes[cluster] === 0 || divisor === 0) continue
       for (let d = 0; d < dim; d++) this.#centroids[cluster * dim + d] = sum[d]! / divisor
     }
   }
 
   /** The partition as it stands, without clusters that have no row. */
   result(iterations: number): Kmeans {
-    const renamed = new Uint32Array(this.#k)
+    const renamed = new Uint32Array(this.#sizes.length)
     let kept = 0
-    for (let cluster = 0; cluster < this.#k; cluster++) {
+    for (let cluster = 0; cluster < this.#sizes.length; cluster++) {
       if (this.#sizes[cluster] === 0) continue
       const start = cluster * this.#dim
       this.#centroids.copyWithin(kept * this.#dim, start, start + this.#dim)
@@ -95,6 +107,19 @@ export class Clusters {
   }
 }
 
+/** The positions of each cluster, in order. */
+export function membersOf(assignment: Uint32Array, clusters: number): Uint32Array[] {
+  const sizes = new Uint32Array(clusters)
+  for (const cluster of assignment) sizes[cluster]!++
+  const positions = Array.from(sizes, size => new Uint32Array(size))
+  const filled = new Uint32Array(clusters)
+  for (let j = 0; j < assignment.length; j++) {
+    const cluster = assignment[j]!
+    positions[cluster]![filled[cluster]!++] = j
+  }
+  return positions
+}
+
 /** Every centroid to unit length, in place. */
 export function normaliseAll(centroids: Float32Array, dim: number): void {
   for (let start = 0; start < centroids.length; start += dim) {
@@ -104,20 +129,19 @@ export function normaliseAll(centroids: Float32Array, dim: number): void {
   }
 }
 
-function sumByCluster(
+/** In `#summed`: the row is in no sum yet. */
+const NOWHERE = 0xffffffff
+
+function addRow(
+  sums: Float64Array,
+  cluster: number,
+  sign: number,
   rows: Float32Array,
+  row: number,
   dim: number,
-  index: Uint32Array,
-  assignment: Uint32Array,
-  k: number,
-): Float64Array {
-  const sums = new Float64Array(k * dim)
-  for (let j = 0; j < index.length; j++) {
-    const from = index[j]! * dim
-    const to = assignment[j]! * dim
-    for (let d = 0; d < dim; d++) sums[to + d]! += rows[from + d]!
-  }
-  return sums
+): void {
+  const [from, to] = [row * dim, cluster * dim]
+  for (let d = 0; d < dim; d++) sums[to + d]! += sign * rows[from + d]!
 }
 
 function length(vector: Float32Array | Float64Array): number {

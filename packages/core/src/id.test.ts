@@ -129,7 +129,7 @@ describe('decoding', () => {
   it('gives back only ids that have exactly the bytes it read', () => {
     const random = seededRandom(11)
     let read = 0
-    for (let i = 0; i < 20_000; i++) {
+    for (let i = 0; i < 4000; i++) {
       const length = random() < 0.6 ? 9 : 1 + Math.floor(random() * 6)
       const bytes = Uint8Array.from({ length }, (_, at) => random() * (at === 0 ? 5 : 256))
       if (random() < 0.5) bytes.fill(random() < 0.5 ? 0 : 255, length - 2)
@@ -140,6 +140,6 @@ describe('decoding', () => {
         expect((error as CoreError).code).toBe('DRIFT_ID_BYTES')
       }
     }
-    expect(read).toBeGreaterThan(4000)
+    expect(read).toBeGreaterThan(800)
   })
 })

@@ -18,7 +18,9 @@ export type { MaintenanceOptions } from './maintenance/assign.js'
 export type { Memtable } from './memtable.js'
 export { type Metric, prepare, publicDistance, score, validateVectors } from './metric.js'
 export { IndexPool, type IndexPoolOptions } from './pool/pool.js'
-export * from './quantizer/sq8.js'
+export { decodeSq8, encodeSq8, type Sq8Quantizer, type Sq8Training, trainSq8 } from './quantizer/sq8.js'
+export { deserialiseSq8, serialiseSq8 } from './quantizer/sq8-bytes.js'
+export { sq8Distances, sq8Lut, sq8LutDistances } from './quantizer/sq8-distances.js'
 export { gaussian, seededRandom } from './random.js'
 export {
   type BatchResult,
@@ -27,3 +29,6 @@ export {
   type SearchResult,
   VectorIndex,
 } from './vector-index.js'
+export { MAX_RECORD_BYTES } from './wal/format.js'
+export { type ReadWalOptions, readWal, type WalDamage, type WalScan } from './wal/reader.js'
+export { type WalAppend, WalWriter, type WalWriterOptions } from './wal/writer.js'

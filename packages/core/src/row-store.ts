@@ -94,7 +94,13 @@ export class RowStore implements RowViews {
   }
 
   /** Copy vector `sources[i]` of `vectors` and `ids[i]` into `rows[i]`, prepared by `metric` and SQ8-encoded. Runs of rows go together. */
-  fill(rows: Uint32Array, ids: readonly Id[], vectors: Float32Array, sources: Uint32Array, metric: Metric): void {
+  fill(
+    rows: Uint32Array,
+    ids: readonly Id[],
+    vectors: Float32Array,
+    sources: Uint32Array,
+    metric: Metric,
+  ): void {
     const { dim } = this
     for (let i = 0; i < rows.length; ) {
       let end = i + 1

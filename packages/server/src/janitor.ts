@@ -46,8 +46,10 @@ export class Janitor {
     })
   }
 
-  /** Resolves after the next flush has ended, well or not. */
+  /** Resolves after the next flush has ended, well or not; one that waits to be tried again is tried now. */
   turn(): Promise<void> {
+    clearTimeout(this.#retryTimer)
+    this.#retryTimer = undefined
     this.wake()
     return new Promise(resolve => this.#waiters.push(resolve))
   }

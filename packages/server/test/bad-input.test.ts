@@ -15,7 +15,7 @@ describe('a collection that is given nonsense', () => {
   let docs: Collection
 
   beforeAll(async () => {
-    db = await Drift.open(':memory:')
+    db = await Drift.open(':memory:', { walFileBytes: 65_536 })
     docs = await db.collection('docs', { dim: 3, metric: 'cosine' })
     await docs.upsert([{ id: 'kept', vector: [1, 0, 0], payload: { n: 1 } }])
   })
@@ -153,7 +153,7 @@ describe('a database that is opened badly', () => {
   it('refuses a path that is a file', async () => {
     const path = join(temporaryFolder(), 'file')
     writeFileSync(path, 'not a folder')
-    await expect(Drift.open(path)).rejects.toMatchObject({ code: 'DRIFT_NOT_A_FOLDER' })
+    await expect(Drift.open(path, { walFileBytes: 65_536 })).rejects.toMatchObject({ code: 'DRIFT_NOT_A_FOLDER' })
     await expect(Drift.open(join(path, 'below'))).rejects.toMatchObject({ code: 'DRIFT_NOT_A_FOLDER' })
     expect(readFileSync(path, 'utf8')).toBe('not a folder')
   })
@@ -162,44 +162,44 @@ describe('a database that is opened badly', () => {
     const path = join(temporaryFolder(), 'closed')
     mkdirSync(path)
     chmodSync(path, 0o500)
-    await expect(Drift.open(path)).rejects.toMatchObject({ code: 'DRIFT_FS_EACCES' })
+    await expect(Drift.open(path, { walFileBytes: 65_536 })).rejects.toMatchObject({ code: 'DRIFT_FS_EACCES' })
   })
 
   it('refuses a second open of the same folder, and the first goes on', async () => {
     const path = temporaryFolder()
-    const db = await Drift.open(path)
+    const db = await Drift.open(path, { walFileBytes: 65_536 })
     const docs = await db.collection('docs', { dim: 1 })
-    await expect(Drift.open(path)).rejects.toMatchObject({ code: 'DRIFT_LOCKED' })
+    await expect(Drift.open(path, { walFileBytes: 65_536 })).rejects.toMatchObject({ code: 'DRIFT_LOCKED' })
     await docs.upsert([{ id: 1, vector: [1] }])
     await db.close()
-    const again = await Drift.open(path)
+    const again = await Drift.open(path, { walFileBytes: 65_536 })
     expect(await (await again.collection('docs')).count()).toBe(1)
     await again.close()
   })
 
   it('refuses a database of a newer format and leaves it untouched', async () => {
     const path = temporaryFolder()
-    await (await Drift.open(path)).close()
+    await (await Drift.open(path, { walFileBytes: 65_536 })).close()
     const { kernels } = await import('@drift/native')
     const format = readFileSync(join(path, 'FORMAT'))
     format.writeUInt16LE(2, 4)
     format.writeUInt32LE(kernels.crc32c(format.subarray(0, 60)), 60)
     writeFileSync(join(path, 'FORMAT'), format)
     const before = readdirSync(path).map(name => [name, readFileSync(join(path, name)).toString('base64')])
-    await expect(Drift.open(path)).rejects.toMatchObject({ code: 'DRIFT_FORMAT_VERSION' })
+    await expect(Drift.open(path, { walFileBytes: 65_536 })).rejects.toMatchObject({ code: 'DRIFT_FORMAT_VERSION' })
     expect(readdirSync(path).map(name => [name, readFileSync(join(path, name)).toString('base64')])).toEqual(before)
   })
 
   it('refuses a folder whose FORMAT is damaged or gone', async () => {
     const path = temporaryFolder()
-    const db = await Drift.open(path)
+    const db = await Drift.open(path, { walFileBytes: 65_536 })
     await db.collection('docs', { dim: 1 })
     await db.close()
     writeFileSync(join(path, 'FORMAT'), 'garbage')
-    await expect(Drift.open(path)).rejects.toMatchObject({ code: 'DRIFT_CORRUPT_FORMAT' })
+    await expect(Drift.open(path, { walFileBytes: 65_536 })).rejects.toMatchObject({ code: 'DRIFT_CORRUPT_FORMAT' })
     const { rmSync } = await import('node:fs')
     rmSync(join(path, 'FORMAT'))
-    await expect(Drift.open(path)).rejects.toMatchObject({ code: 'DRIFT_CORRUPT_FORMAT' })
+    await expect(Drift.open(path, { walFileBytes: 65_536 })).rejects.toMatchObject({ code: 'DRIFT_CORRUPT_FORMAT' })
   })
 
   it.each(['', 7, null, undefined])('refuses the path %j', async path => {
@@ -211,7 +211,7 @@ describe('a database that is opened badly', () => {
   })
 
   it('refuses every call after close, and closes twice without complaint', async () => {
-    const db = await Drift.open(temporaryFolder())
+    const db = await Drift.open(temporaryFolder(), { walFileBytes: 65_536 })
     const docs = await db.collection('docs', { dim: 1 })
     await docs.upsert([{ id: 1, vector: [1] }])
     await Promise.all([db.close(), db.close()])

@@ -11,12 +11,14 @@ import { type Collection, Drift } from '../src/index.js'
 import { clusteredVectors, randomNumbers, temporaryFolder } from './fixture.js'
 
 const DIM = 8
+/** Small files: a log file is filled with zeros before it is used. */
+const SMALL = { walFileBytes: 256 * 1024 } as const
 
 describe('a database on disk', () => {
   it('comes back as it was closed: rows, payloads, deletions, from log and segments', async () => {
     const path = temporaryFolder()
     const before = await fill(path)
-    await using db = await Drift.open(path)
+    await using db = await Drift.open(path, SMALL)
     expect(await everything(await db.collection('docs'))).toEqual(before)
   })
 
@@ -44,11 +46,11 @@ describe('a database on disk', () => {
     const bytes = readFileSync(join(path, newest))
     bytes[40]! ^= 1
     writeFileSync(join(path, newest), bytes)
-    const db = await Drift.open(path)
+    const db = await Drift.open(path, SMALL)
     expect(await everything(await db.collection('docs'))).toEqual(before)
     await db.close()
     expect(readdirSync(join(path, 'quarantine'))).toEqual([newest])
-    await using again = await Drift.open(path)
+    await using again = await Drift.open(path, SMALL)
     expect(await everything(await again.collection('docs'))).toEqual(before)
   })
 
@@ -62,7 +64,7 @@ describe('a database on disk', () => {
     if (bytes.length < 4096) bytes[100]! ^= 4
     writeFileSync(join(path, name), bytes)
     const files_ = snapshot(path)
-    await expect(Drift.open(path)).rejects.toMatchObject({ code: expect.stringMatching(/^DRIFT_(CORRUPT|WAL_CORRUPT)/) })
+    await expect(Drift.open(path, SMALL)).rejects.toMatchObject({ code: expect.stringMatching(/^DRIFT_(CORRUPT|WAL_CORRUPT)/) })
     expect(snapshot(path)).toEqual(files_)
   })
 
@@ -70,7 +72,7 @@ describe('a database on disk', () => {
     const path = temporaryFolder()
     await fill(path)
     rmSync(join(path, files(path, /^seg-/)[0]!))
-    await expect(Drift.open(path)).rejects.toMatchObject({ code: expect.stringMatching(/^DRIFT_/) })
+    await expect(Drift.open(path, SMALL)).rejects.toMatchObject({ code: expect.stringMatching(/^DRIFT_/) })
   })
 
   it('cuts the log when its rows are in segments, and not before', async () => {
@@ -90,13 +92,13 @@ describe('a database on disk', () => {
     const { wal } = await db.stats()
     expect(wal.bytes).toBeLessThanOrEqual(4 * 64 * 1024)
     await db.close()
-    await using again = await Drift.open(path)
+    await using again = await Drift.open(path, SMALL)
     expect(await (await again.collection('docs')).count()).toBe(12 * 512 + 2)
   })
 
   it('leaves no files behind but those that are needed', async () => {
     const path = temporaryFolder()
-    const db = await Drift.open(path)
+    const db = await Drift.open(path, SMALL)
     const docs = await db.collection('docs', { dim: DIM, memtableRows: 64 })
     for (let i = 0; i < 5; i++) {
       await docs.upsert({ ids: Array.from({ length: 64 }, (_, j) => i * 64 + j), vectors: clusteredVectors(64, DIM, i) })
@@ -113,12 +115,12 @@ describe('a database on disk', () => {
 
   it.each(['os', { intervalMs: 5 }] as const)('keeps what was synced by hand with sync %j', async sync => {
     const path = temporaryFolder()
-    const db = await Drift.open(path, { sync })
+    const db = await Drift.open(path, { ...SMALL, sync })
     const docs = await db.collection('docs', { dim: 1 })
     expect(await docs.upsert([{ id: 1, vector: [1] }])).toMatchObject({ durable: false })
     await db.sync()
     await db.close()
-    await using again = await Drift.open(path)
+    await using again = await Drift.open(path, SMALL)
     expect(await (await again.collection('docs')).count()).toBe(1)
   })
 })
@@ -130,7 +132,7 @@ describe('a process that is killed while it writes', () => {
     let acknowledged = -1
     for (let round = 0; round < 6; round++) {
       acknowledged = await writeUntilKilled(path, acknowledged + 1, 1 + Math.floor(random() * 60))
-      const db = await Drift.open(path)
+      const db = await Drift.open(path, SMALL)
       const docs = await db.collection('docs')
       const found = new Set<number>()
       for await (const { id, vector, payload } of docs.scan()) {
@@ -153,7 +155,7 @@ describe('a disk that fails', () => {
   it('ends writing when a log sync fails, says that the outcome is unknown, and goes on reading', async () => {
     const sim = new SimFs()
     const fs = new FaultFs(sim, [{ at: 12, errno: 'EIO', operation: 'fdatasync' }])
-    const db = await Drift.open('/db', { fs, threads: 0 })
+    const db = await Drift.open('/db', { ...SMALL, fs, threads: 0 })
     const docs = await db.collection('docs', { dim: 1 })
     let written = 0
     let failure: unknown
@@ -165,38 +167,40 @@ describe('a disk that fails', () => {
     expect(await docs.count()).toBe(written - 1)
     expect((await db.stats()).state).toBe('failed')
     await db.close()
-    const again = await Drift.open('/db', { fs: sim, threads: 0 })
+    const again = await Drift.open('/db', { ...SMALL, fs: sim, threads: 0 })
     expect(await (await again.collection('docs')).count()).toBeGreaterThanOrEqual(written - 1)
     await again.close()
   })
 
   it('gives a coded error and stays sound whichever operation fails', async () => {
+    const faultless = new FaultFs(new SimFs(), [])
+    await workThrough(faultless, new Set())
+    const operations = faultless.operationCount
     let met = 0
-    for (let at = 1; ; at += 3) {
+    // Every 7th operation, and each of the first and last ones.
+    for (let at = 1; at <= operations; at += at < 20 || at > operations - 20 ? 1 : 7) {
       const sim = new SimFs()
       const acknowledged = new Set<number>()
       const fs = new FaultFs(sim, [{ at, errno: at % 2 ? 'EIO' : 'ENOSPC' }])
-      const completed = await workThrough(fs, acknowledged).then(() => fs.operationCount < at, error => {
-        expect(error, `operation ${at}`).toMatchObject({ code: expect.stringMatching(/^DRIFT_/) })
+      await workThrough(fs, acknowledged).catch(error => {
+        expect(error, `operation ${at} of ${operations}`).toMatchObject({ code: expect.stringMatching(/^DRIFT_/) })
         met++
-        return false
       })
-      const db = await Drift.open('/db', { fs: sim.powerCut({ data: 'none', entries: 'none' }), threads: 0 })
+      const db = await Drift.open('/db', { fs: sim.powerCut({ data: 'none', entries: 'none' }), threads: 0, ...SMALL })
       if (acknowledged.size > 0) {
         const docs = await db.collection('docs')
         for (const id of acknowledged) expect(await docs.get(id), `row ${id}, operation ${at}`).toBeDefined()
       }
       await db.close()
-      if (completed) break
     }
-    expect(met).toBeGreaterThan(10)
+    expect(met).toBeGreaterThan(30)
   })
 
   it('makes writers wait while a flush is behind, and tells them when it cannot be done', async () => {
     const sim = new SimFs()
     // Segments are the only files under these names that are created after the log's.
     const fs = new FailingSegments(sim)
-    const db = await Drift.open('/db', { fs, threads: 0 })
+    const db = await Drift.open('/db', { ...SMALL, fs, threads: 0 })
     const docs = await db.collection('docs', { dim: 1, memtableRows: 4 })
     const writes = Array.from({ length: 40 }, (_, i) => docs.upsert([{ id: i, vector: [1] }]))
     const outcomes = await Promise.allSettled(writes)
@@ -206,7 +210,7 @@ describe('a disk that fails', () => {
     expect(await docs.count()).toBe(40 - refused.length)
     expect((await db.stats()).lastError).toContain('ENOSPC')
     await db.close()
-    const again = await Drift.open('/db', { fs: sim, threads: 0 })
+    const again = await Drift.open('/db', { ...SMALL, fs: sim, threads: 0 })
     expect(await (await again.collection('docs')).count()).toBe(40 - refused.length)
     await again.close()
   })
@@ -240,7 +244,7 @@ async function workThrough(fs: FaultFs, acknowledged: Set<number>): Promise<void
 
 /** Rows in segments and in the log, replaced and deleted ones in both. */
 async function fill(path: string): Promise<Map<unknown, unknown>> {
-  const db = await Drift.open(path)
+  const db = await Drift.open(path, SMALL)
   const docs = await db.collection('docs', { dim: DIM, metric: 'l2', memtableRows: 256 })
   const vectors = clusteredVectors(700, DIM, 1)
   for (let at = 0; at < 700; at += 100) {
@@ -270,7 +274,7 @@ async function everything(docs: Collection): Promise<Map<unknown, unknown>> {
 }
 
 async function ask(path: string, query: Float32Array): Promise<unknown> {
-  await using db = await Drift.open(path)
+  await using db = await Drift.open(path, SMALL)
   return (await db.collection('docs')).search(query, { k: 20, probes: 1000, payload: true })
 }
 

@@ -2,7 +2,7 @@
 import { Drift } from '@drift/server'
 
 const [path, from] = process.argv.slice(2)
-const db = await Drift.open(path)
+const db = await Drift.open(path, { walFileBytes: 256 * 1024 })
 const docs = await db.collection('docs', { dim: 8, metric: 'l2', memtableRows: 200 })
 for (let first = Number(from); ; first += 20) {
   const rows = Array.from({ length: 20 }, (_, i) => ({

@@ -2,21 +2,18 @@
 import { SimFs } from '@drift/fs'
 import { kernels } from '@drift/native'
 import { StorageError } from '../src/index.js'
+import { decodeFooter, footerCrc } from '../src/segment/footer.js'
 import {
-  decodeFooter,
-  decodePageIndex,
-  decodeToc,
   FOOTER_BYTES,
-  footerCrc,
   HEADER_BYTES,
   INDEX_BIT,
   PAGE_INDEX_ENTRY_BYTES,
   pageSeed,
   TOC_ENTRY_BYTES,
-  type TocEntry,
   tocSeed,
   viewOf,
 } from '../src/segment/format.js'
+import { decodePageIndex, decodeToc, type TocEntry } from '../src/segment/toc.js'
 import { uuidBytes } from '../src/uuid.js'
 import { FOLDER } from './fixture.js'
 

@@ -49,7 +49,7 @@ export function segmentInput({ rows, dim, seed = 1, payloadBytes = 40 }: Segment
     quantizer: random.bytes(24),
   }
   if (payloadBytes === 0) return input
-  return { ...input, payloads: input.ids.map((_, row) => kinds[(row + 2) % 3] ?? kinds[row % 3]) }
+  return { ...input, payloads: input.ids.map((_, row) => kinds[(row + 2) % 3]) }
 }
 
 /** Byte strings as hex and vectors by a hash of their bits, since comparing large arrays one by one is slow. */

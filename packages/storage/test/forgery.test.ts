@@ -18,7 +18,14 @@ import {
   writeTombstones,
 } from '../src/index.js'
 import { encodeManifest } from '../src/manifest/format.js'
-import { FileKind, FOOTER_BYTES, SectionKind, TOC_ENTRY_BYTES, viewOf } from '../src/segment/format.js'
+import {
+  FileKind,
+  FOOTER_BYTES,
+  INDEX_BIT,
+  SectionKind,
+  TOC_ENTRY_BYTES,
+  viewOf,
+} from '../src/segment/format.js'
 import { SectionReader } from '../src/segment/section-reader.js'
 import { SectionWriter } from '../src/segment/section-writer.js'
 import { bytesOf, diskWith, layoutOf, outcome, reseal } from './damage.js'
@@ -39,13 +46,16 @@ const partition = writeCheckpoint(disk, FOLDER, 'c', checkpoint())
 /** The file with bytes changed by `change` and every checksum made to agree, read by `read`. */
 function forged<E extends FileEntry, T>(
   entry: E,
-  change: (bytes: Uint8Array, offsetOf: (kind: number) => number) => void,
+  change: (bytes: Uint8Array, sectionAt: (kind: number) => number, entryAt: (kind: number) => number) => void,
   read: (disk: SimFs, entry: E) => T,
 ) {
   const whole = bytesOf(disk, entry.name)
   const layout = layoutOf(whole)
   const bytes = whole.slice()
-  change(bytes, kind => layout.entries.find(section => section.kind === kind)!.offset)
+  const numberOf = (kind: number) => layout.entries.findIndex(section => section.kind === kind)
+  const sectionAt = (kind: number) => layout.entries[numberOf(kind)]!.offset
+  const entryAt = (kind: number) => layout.tocOffset + numberOf(kind) * TOC_ENTRY_BYTES
+  change(bytes, sectionAt, entryAt)
   const footerCrc = reseal(bytes, whole, layout)
   return outcome(() => read(diskWith(entry.name, bytes), { ...entry, footerCrc }))
 }
@@ -110,15 +120,84 @@ describe('a forged file', () => {
     ['digest of the ids', SectionKind.stats, 24, 0],
     ['number of filter bits', SectionKind.bloom, 8, 0xffff_fff0],
   ])('is refused for its %s', (_, section, at, value) => {
-    const change = (bytes: Uint8Array, offsetOf: (kind: number) => number) =>
-      viewOf(bytes).setUint32(offsetOf(section) + at, value, true)
+    const change = (bytes: Uint8Array, sectionAt: (kind: number) => number) =>
+      viewOf(bytes).setUint32(sectionAt(section) + at, value, true)
     expect(forged(segment, change, readSegment)).toEqual({ code: 'DRIFT_CORRUPT_DECODE' })
   })
 
-  it('is refused for a home outside of the centroids', () => {
-    const change = (bytes: Uint8Array, offsetOf: (kind: number) => number) =>
-      viewOf(bytes).setUint32(offsetOf(SectionKind.homes) + 8 + 3 * 24, 5, true)
-    expect(forged(partition, change, readHomes)).toEqual({ code: 'DRIFT_CORRUPT_DECODE' })
+  const { vectors, ids, bloom, stats, homes } = SectionKind
+  const [CODE_BOUNDS, CODE_DECODE] = ['DRIFT_CORRUPT_BOUNDS', 'DRIFT_CORRUPT_DECODE']
+  it.each<[string, number, number, number, string]>([
+    ['section that starts between two multiples of 64', vectors, 8, 4097, CODE_BOUNDS],
+    ['section that starts in the header', vectors, 8, 0, CODE_BOUNDS],
+    ['section longer than the file', vectors, 16, 0xffff_ff00, CODE_BOUNDS],
+    ['section of 2^53 bytes', vectors, 20, 0x0020_0000, CODE_BOUNDS],
+    ['section that reaches into the next', ids, 16, 0x800, CODE_BOUNDS],
+    ['section that is there twice', bloom, 0, stats, CODE_BOUNDS],
+    ['section whose lengths differ', stats, 24, 47, CODE_DECODE],
+    ['row count of a section', ids, 40, 7, CODE_DECODE],
+    ['page size that splits a row', vectors, 36, 13, CODE_DECODE],
+    ['page size of 0', vectors, 36, 0, CODE_DECODE],
+  ])('is refused for a %s', (_, section, field, value, code) => {
+    const change = (bytes: Uint8Array, _sectionAt: unknown, entryAt: (kind: number) => number) =>
+      viewOf(bytes).setUint32(entryAt(section) + field, value, true)
+    expect(forged(segment, change, readSegment)).toEqual({ code })
+  })
+
+  it.each([
+    ['first page that does not come first', 0, 1],
+    ['page that starts after the section', 0, 0xffff_ffff],
+    ['page of no rows', 8, 0],
+    ['page of more rows than there are', 8, 7],
+  ])('is refused for a %s', (_, field, value) => {
+    const change = (bytes: Uint8Array, sectionAt: (kind: number) => number) =>
+      viewOf(bytes).setUint32(sectionAt(vectors | INDEX_BIT) + field, value, true)
+    expect(forged(segment, change, readSegment)).toEqual({ code: CODE_BOUNDS })
+  })
+
+  it.each([
+    ['element type', 44, 2],
+    ['metric', 45, 4],
+    ['normalised flag', 46, 2],
+    ['file kind', 47, 9],
+  ])('is refused for the %s in its header', (_, at, value) => {
+    const change = (bytes: Uint8Array) => viewOf(bytes).setUint8(at, value)
+    expect(forged(segment, change, readSegment)).toEqual({ code: CODE_DECODE })
+  })
+
+  it('is refused for a filter that misses its ids, and for payloads that were not counted', () => {
+    const empty = (bytes: Uint8Array, sectionAt: (kind: number) => number) =>
+      bytes.fill(0, sectionAt(bloom) + 32, sectionAt(bloom) + 40)
+    expect(forged(segment, empty, readSegment)).toEqual({ code: CODE_DECODE })
+    for (const field of [32, 40]) {
+      const count = (bytes: Uint8Array, sectionAt: (kind: number) => number) =>
+        viewOf(bytes).setUint32(sectionAt(stats) + field, 1, true)
+      expect(forged(segment, count, readSegment)).toEqual({ code: CODE_DECODE })
+    }
+  })
+
+  it.each([
+    ['more segments than there are', 0, 0xffff_ffff],
+    ['fewer segments than there are', 0, 2],
+    ['more rows than there are', 8 + 16, 0xffff],
+    ['fewer rows than there are', 8 + 16, 39],
+    ['a home outside of the centroids', 8 + 3 * 24, 5],
+  ])('that is a checkpoint is refused for %s', (_, at, value) => {
+    const change = (bytes: Uint8Array, sectionAt: (kind: number) => number) =>
+      viewOf(bytes).setUint32(sectionAt(homes) + at, value, true)
+    expect(forged(partition, change, readHomes)).toEqual({ code: CODE_DECODE })
+  })
+
+  it('is refused for a length that no memory holds, when metadata do not fit the first read', () => {
+    const large = segmentInput({ rows: 400, dim: 100 })
+    const entry = writeSegment(disk, FOLDER, 'large', { ...large, quantizer: new Uint8Array(100_000) })
+    for (const kind of [vectors, SectionKind.quantizer]) {
+      const change = (bytes: Uint8Array, _sectionAt: unknown, entryAt: (kind: number) => number) => {
+        viewOf(bytes).setUint32(entryAt(kind) + 20, 0x1000, true)
+        viewOf(bytes).setUint32(entryAt(kind) + 28, 0x1000, true)
+      }
+      expect(forged(entry, change, readSegment)).toEqual({ code: CODE_BOUNDS })
+    }
   })
 })
 
@@ -134,8 +213,8 @@ describe('a file of a later version', () => {
   })
 
   it('is refused for a page codec that is unknown, as no damage', () => {
-    const change = (bytes: Uint8Array, offsetOf: (kind: number) => number) =>
-      viewOf(bytes).setUint8(offsetOf(SectionKind.vectors), 1)
+    const change = (bytes: Uint8Array, sectionAt: (kind: number) => number) =>
+      viewOf(bytes).setUint8(sectionAt(SectionKind.vectors), 1)
     expect(forged(segment, change, readSegment)).toEqual({ code: 'DRIFT_FORMAT_FEATURE' })
   })
 

@@ -27,6 +27,8 @@ export const PAGE_BYTES = 4096
 export const FRAME_HEADER_BYTES = 56
 /** Bounds what a reader allocates for one frame. */
 export const MAX_PAYLOAD_BYTES: number = 64 * 1024 * 1024
+/** A frame's payload less the length in front of its only record. */
+export const MAX_RECORD_BYTES: number = MAX_PAYLOAD_BYTES - 8
 
 export const FRAME_TYPE = { data: 1, mark: 2, shutdown: 3, rotate: 4 } as const
 export type FrameType = (typeof FRAME_TYPE)[keyof typeof FRAME_TYPE]

@@ -5,7 +5,7 @@
 
 import { type DriftFs, NodeFs } from '@drift/fs'
 import { CoreError } from '../errors.js'
-import { MAX_PAYLOAD_BYTES, storedBytes } from './format.js'
+import { MAX_PAYLOAD_BYTES, MAX_RECORD_BYTES, storedBytes } from './format.js'
 import type { WalCommand, WalReply, WalSync } from './group-commit.js'
 import type { WalEnd, WalFile, WalRecord } from './log.js'
 import { openInline, openThread, type WalPort } from './port.js'
@@ -127,8 +127,8 @@ export class WalWriter {
     if (storedBytes(record) > MAX_PAYLOAD_BYTES)
       throw new CoreError(
         'DRIFT_BATCH_TOO_LARGE',
-        `a batch of ${record.length} bytes exceeds the limit of ${MAX_PAYLOAD_BYTES - 8}`,
-        { bytes: record.length, limit: MAX_PAYLOAD_BYTES - 8 },
+        `a batch of ${record.length} bytes exceeds the limit of ${MAX_RECORD_BYTES}`,
+        { bytes: record.length, limit: MAX_RECORD_BYTES },
       )
     this.#openGroup ??= this.#newGroup()
     const group = this.#openGroup

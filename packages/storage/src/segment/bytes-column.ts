@@ -11,7 +11,7 @@ import type { SectionReader } from './section-reader.js'
 import type { Page } from './section-writer.js'
 
 /** One hit's payload costs one chunk: small enough to read for it, large enough to keep the index short. */
-export const CHUNK_BYTES = 64 * 1024
+export const CHUNK_BYTES: number = 64 * 1024
 const ABSENT = 0x8000_0000
 
 /** Whole entries per chunk; an entry of over 64 KiB has a chunk of its own. */

@@ -13,7 +13,7 @@ import type { Page } from './section-writer.js'
 
 export const PAGE_HEADER_BYTES = 64
 /** Of raw floats: a rerank of 1000 rows reads 16 MB, and one header costs 0.4 %. */
-export const PAGE_TARGET_BYTES = 16 * 1024
+export const PAGE_TARGET_BYTES: number = 16 * 1024
 /** Values per block of the packing codecs; RAW only counts by it. */
 const BLOCK_VALUES = 1024
 const CODEC_RAW = 0

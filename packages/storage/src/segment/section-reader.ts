@@ -9,24 +9,11 @@ import type { DriftFs } from '@drift/fs'
 import { kernels } from '@drift/native'
 import { StorageError, type StorageErrorDetails } from '../errors.js'
 import { uuidBytes } from '../uuid.js'
-import {
-  decodeFooter,
-  decodeHeader,
-  decodePageIndex,
-  decodeToc,
-  type FileHeader,
-  type FileKind,
-  FOOTER_BYTES,
-  type Footer,
-  footerCrc,
-  HEADER_BYTES,
-  INDEX_BIT,
-  type PageIndexEntry,
-  pageSeed,
-  type TocEntry,
-  tocSeed,
-} from './format.js'
+import { decodeFooter, type Footer, footerCrc } from './footer.js'
+import { type FileKind, FOOTER_BYTES, HEADER_BYTES, INDEX_BIT, pageSeed, tocSeed } from './format.js'
+import { decodeHeader, type FileHeader } from './header.js'
 import type { FileEntry } from './section-writer.js'
+import { decodePageIndex, decodeToc, type PageIndexEntry, type TocEntry } from './toc.js'
 
 /** Usually holds all metadata of a file. */
 const TAIL_BYTES = 64 * 1024

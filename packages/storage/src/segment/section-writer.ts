@@ -6,25 +6,20 @@ import type { DriftFs } from '@drift/fs'
 import { kernels } from '@drift/native'
 import { requireArgument } from '../errors.js'
 import { uuidBytes } from '../uuid.js'
+import { encodeFooter, footerCrc } from './footer.js'
 import {
   align,
-  encodeFooter,
-  encodeHeader,
-  encodePageIndex,
-  encodeToc,
-  type FileHeader,
   FOOTER_BYTES,
-  footerCrc,
   INDEX_BIT,
   PAGE_INDEX_ENTRY_BYTES,
-  type PageIndexEntry,
   pageSeed,
   SECTION_ALIGNMENT,
   SectionKind,
-  type TocEntry,
   tocSeed,
   VECTOR_ALIGNMENT,
 } from './format.js'
+import { encodeHeader, type FileHeader } from './header.js'
+import { encodePageIndex, encodeToc, type PageIndexEntry, type TocEntry } from './toc.js'
 
 /** What names a file from outside, and by which a truncated, swapped or misdirected one is caught. */
 export interface FileEntry {

@@ -137,10 +137,10 @@ describe('a segment', () => {
       read()
       return disk.operationCount - before
     }
-    const rows = [0, 390, 0, 3, 391]
-    reader.payload(200)
-    expect(rows.map(row => operations(() => reader.payload(row)))).toEqual([1, 1, 0, 0, 0])
-    expect(operations(() => reader.payload(200))).toBe(1)
+    // Rows 0, 99 and 201 are in chunks apart, and there is room for two.
+    reader.payload(399)
+    const rows = [0, 3, 99, 0, 201, 0, 99, 201]
+    expect(rows.map(row => operations(() => reader.payload(row)))).toEqual([1, 0, 1, 0, 1, 0, 1, 1])
     const copy = reader.payload(0)!
     copy.fill(0)
     expect(reader.payload(0)).toEqual(input.payloads![0])
