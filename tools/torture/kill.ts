@@ -34,11 +34,12 @@ const options: CrashOptions = {
 }
 const random = seededRandom(seed)
 let lanes: readonly LaneProgress[] = emptyLanes(options.workload)
-let [acknowledged, rows, bad] = [0, 0, 0]
+let [done, acknowledged, rows, bad] = [0, 0, 0, 0]
 
 for (let round = 1; round <= rounds; round++) {
   const result = await crashRound(options, lanes, drawMoment(random))
   lanes = result.lanes
+  done = round
   acknowledged += result.acknowledged
   rows += result.acknowledgedRows
   const wrong = result.lost + result.strange + result.unfound
@@ -52,7 +53,7 @@ for (let round = 1; round <= rounds; round++) {
 }
 
 console.log(
-  `${rounds} SIGKILLs, seed ${seed}: ${acknowledged} operations and ${rows} rows acknowledged, ` +
+  `${done} SIGKILLs, seed ${seed}: ${acknowledged} operations and ${rows} rows acknowledged, ` +
     (bad === 0 ? '0 lost' : `FAILED; the folder is ${folder}`),
 )
 if (bad === 0 && !values.keep && !values.folder) rmSync(folder, { recursive: true })
