@@ -139,7 +139,7 @@ export function checked(kernels: Kernels): Kernels {
     hash64(bytes, seed = 0n) {
       requireBytes('bytes', bytes, 0)
       if (typeof seed !== 'bigint' || seed < 0n || seed > 0xffff_ffff_ffff_ffffn) {
-        throw wrong('seed', String(seed), 'a bigint of 64 bits')
+        throw wrong('seed', describe(seed), 'a bigint of 64 bits')
       }
       return kernels.hash64(bytes, seed)
     },
@@ -147,18 +147,18 @@ export function checked(kernels: Kernels): Kernels {
 }
 
 function requireMetric(metric: KernelMetric): void {
-  if (metric !== 'l2' && metric !== 'ip') throw wrong('metric', String(metric), "'l2' or 'ip'")
+  if (metric !== 'l2' && metric !== 'ip') throw wrong('metric', describe(metric), "'l2' or 'ip'")
 }
 
 function requireDim(dim: number): void {
   if (Number.isInteger(dim) && dim >= 1 && dim <= MAX_DIMENSION) return
-  throw wrong('dim', String(dim), `1..${MAX_DIMENSION}`)
+  throw wrong('dim', describe(dim), `1..${MAX_DIMENSION}`)
 }
 
 /** Counts, row numbers and seeds are u32: no array here is longer, and products with `dim` stay exact. */
 function requireCount(name: string, count: number): void {
   if (typeof count === 'number' && count >>> 0 === count) return
-  throw wrong(name, String(count), 'an integer of 32 bits')
+  throw wrong(name, describe(count), 'an integer of 32 bits')
 }
 
 function requireIndex(index: Uint32Array, count: number, rowCount: number): void {
@@ -176,43 +176,42 @@ function requireRows(name: string, rows: Uint32Array, start: number, end: number
 }
 
 function requireFloats(name: string, view: Float32Array, length: number): void {
-  requireView(name, view, 'Float32Array', length, view instanceof Float32Array)
+  requireView(name, view, 'Float32Array', length)
 }
 
 function requireWords(name: string, view: Uint32Array, length: number): void {
-  requireView(name, view, 'Uint32Array', length, view instanceof Uint32Array)
+  requireView(name, view, 'Uint32Array', length)
 }
 
 function requireCodes(name: string, view: Int8Array, length: number): void {
-  requireView(name, view, 'Int8Array', length, view instanceof Int8Array)
+  requireView(name, view, 'Int8Array', length)
 }
 
 function requireBytes(name: string, view: Uint8Array, length: number): void {
-  requireView(name, view, 'Uint8Array', length, view instanceof Uint8Array)
+  requireView(name, view, 'Uint8Array', length)
 }
 
-/** `isInstance` is the fast answer; a view of another realm (vm, jsdom) still says its kind by tag. */
-function requireView(
-  name: string,
-  view: { readonly length: number },
-  kind: string,
-  length: number,
-  isInstance: boolean,
-): void {
-  if (!isInstance && kindOf(view) !== kind) throw wrong(name, describe(view), `a ${kind}`)
+/** By tag, not by instanceof: a prototype can be borrowed, and a view of another realm (vm, jsdom) is as good. */
+function requireView(name: string, view: { readonly length: number }, kind: string, length: number): void {
+  if (kindOf(view) !== kind) throw wrong(name, describe(view), `a ${kind}`)
   if (view.length < length) {
     throw wrong(name, `a ${kind} of ${view.length} values`, `at least ${length} values`)
   }
 }
 
-const kindOf: (value: unknown) => string | undefined = (() => {
-  const typedArray = Object.getPrototypeOf(Uint8Array.prototype)
-  const tag = Object.getOwnPropertyDescriptor(typedArray, Symbol.toStringTag)!.get!
-  return value => tag.call(value)
-})()
+const typedArrayTag: () => string | undefined = Object.getOwnPropertyDescriptor(
+  Object.getPrototypeOf(Uint8Array.prototype),
+  Symbol.toStringTag,
+)!.get!
+
+/** 'Float32Array' and so on for a typed array, undefined for anything else. */
+function kindOf(value: unknown): string | undefined {
+  return typedArrayTag.call(value)
+}
 
 function describe(value: unknown): string {
-  return kindOf(value) ?? (value === null ? 'null' : `a ${typeof value}`)
+  if (typeof value === 'object' && value !== null) return kindOf(value) ?? 'an object'
+  return typeof value === 'function' ? 'a function' : String(value)
 }
 
 function wrong(argument: string, value: string, expected: string): NativeError {

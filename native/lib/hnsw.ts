@@ -20,7 +20,7 @@
  * block names the node, `entry` last. A reader therefore meets only ids below `linked`.
  */
 import { NativeError } from './error.js'
-import { MAX_SLAB_BYTES } from './slab.js'
+import { adviseHugePages, MAX_SLAB_BYTES } from './slab.js'
 
 export interface HnswOptions {
   /** Nodes the graph can hold. */
@@ -72,7 +72,9 @@ export function allocateHnsw(options: HnswOptions): Uint32Array {
     )
   }
 
-  const graph = new Uint32Array(new SharedArrayBuffer(words * 4))
+  const memory = new SharedArrayBuffer(words * 4)
+  adviseHugePages(memory)
+  const graph = new Uint32Array(memory)
   graph[HNSW_CAPACITY] = capacity
   graph[HNSW_M] = M
   graph[HNSW_EF_CONSTRUCTION] = efConstruction
@@ -111,6 +113,7 @@ export function hnswCapacity(graph: Uint32Array): number {
 export function requireHnsw(graph: Uint32Array): void {
   const capacity = graph[HNSW_CAPACITY]!
   const M = graph[HNSW_M]!
+  const efConstruction = graph[HNSW_EF_CONSTRUCTION]!
   const words = graph[HNSW_WORDS]!
   const linked = graph[HNSW_LINKED]!
   if (
@@ -118,6 +121,8 @@ export function requireHnsw(graph: Uint32Array): void {
     graph[0] === HNSW_MAGIC &&
     M >= 2 &&
     M <= MAX_M &&
+    efConstruction >= 1 &&
+    efConstruction <= MAX_EF_CONSTRUCTION &&
     words <= graph.length &&
     HNSW_ROWS + capacity * (3 + 2 * M) <= words &&
     linked <= capacity &&

@@ -1,14 +1,17 @@
 /**
- * SIMD kernels for vector search over memory that the caller owns. `kernels` is the fastest set this machine runs.
+ * SIMD kernels for vector search over memory that the caller owns. `kernels` is the fastest set that this machine
+ * runs; the environment variable DRIFT_KERNELS (reference, c, avx2, avx512, neon) names another, read once here.
  */
-import { checked } from './checked.js'
 import type { Kernels } from './kernels.js'
-import { reference } from './reference.js'
+import { chosenKernels } from './variant.js'
 
+export { hasAddon } from './addon.js'
 export { MAX_DIMENSION } from './checked.js'
 export { NativeError, type NativeErrorCode } from './error.js'
+export { type FlockResult, flock } from './file-lock.js'
 export { allocateHnsw, type HnswOptions, hnswCapacity, hnswLinked, hnswRows } from './hnsw.js'
 export type { KernelMetric, Kernels, KernelVariant } from './kernels.js'
 export { allocateSlab, growSlab, MAX_SLAB_BYTES } from './slab.js'
+export { kernelsOf, supportedVariants } from './variant.js'
 
-export const kernels: Kernels = checked(reference)
+export const kernels: Kernels = chosenKernels(process.env['DRIFT_KERNELS'])

@@ -4,6 +4,7 @@
  * Make fixed-length views over a slab: a view with a length costs nothing, one that tracks the growing length makes
  * every access about ten times slower in JavaScript.
  */
+import { addon } from './addon.js'
 import { NativeError } from './error.js'
 
 /** V8 allows no growable SharedArrayBuffer above 4 GiB; the last page is left out so that byte offsets fit in a u32. */
@@ -18,7 +19,9 @@ export function allocateSlab(bytes: number, maxBytes: number = bytes): SharedArr
       { bytes, maxBytes },
     )
   }
-  return reserve(bytes, maxBytes)
+  const slab = reserve(bytes, maxBytes)
+  adviseHugePages(slab)
+  return slab
 }
 
 /** Grow in place to `bytes`; a slab that is as large already stays. Doubling is the caller's business. */
@@ -36,6 +39,12 @@ export function growSlab(slab: SharedArrayBuffer, bytes: number): void {
   } catch (cause) {
     throw outOfMemory(bytes, cause)
   }
+  adviseHugePages(slab)
+}
+
+/** Random reads of rows miss the TLB: pages of 2 MiB cut them by about 18 %. Nothing happens without the addon. */
+export function adviseHugePages(memory: SharedArrayBuffer): void {
+  addon?.adviseHugePages(new Uint8Array(memory))
 }
 
 function reserve(bytes: number, maxBytes: number): SharedArrayBuffer {

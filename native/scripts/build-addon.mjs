@@ -20,6 +20,7 @@ const mustBuild = process.env.CI === 'true' || process.env.DRIFT_REQUIRE_ADDON =
 build()
 
 function build() {
+  if (process.platform === 'win32') return withoutAddon('there is no build for Windows yet')
   if (compilerVersion() === undefined) return withoutAddon('no C++ compiler was found')
   const nodedir = findNodeDir()
   const gyp = spawnSync(
@@ -27,14 +28,16 @@ function build() {
     [
       createRequire(import.meta.url).resolve('node-gyp/bin/node-gyp.js'),
       'rebuild',
-      '--silent',
+
       ...(nodedir ? [`--nodedir=${nodedir}`] : []),
     ],
     { cwd: root, encoding: 'utf8', maxBuffer: 64 * 1024 * 1024 },
   )
   if (gyp.status !== 0) {
     process.stderr.write(`${gyp.stdout ?? ''}${gyp.stderr ?? ''}`)
-    withoutAddon(gyp.error ? `node-gyp did not run: ${gyp.error.message}` : 'the compiler reported errors (above)')
+    withoutAddon(
+      gyp.error ? `node-gyp did not run: ${gyp.error.message}` : 'the compiler reported errors (above)',
+    )
     if (mustBuild) process.exitCode = 1
     return
   }
@@ -62,19 +65,22 @@ function headersVersion(folder) {
   return `v${part('MAJOR')}.${part('MINOR')}.${part('PATCH')}`
 }
 
+/** A binary of an older build would answer for sources that it was not made from: it goes. */
 function withoutAddon(reason) {
   rmSync(prebuild, { force: true })
-  console.warn(
-    [
-      `@drift/native: the addon was not built, because ${reason}.`,
-      '  Everything works with the TypeScript kernels, several times slower.',
-      `  To build it, install ${toolchain()}, then run: npm run build -w @drift/native`,
-    ].join('\n'),
-  )
+  const lines = [
+    `@drift/native: the addon was not built, because ${reason}.`,
+    '  Everything works with the TypeScript kernels, several times slower.',
+  ]
+  if (process.platform !== 'win32') {
+    lines.push(`  To build it, install ${toolchain()}, then run: npm run build -w @drift/native`)
+  }
+  console.warn(lines.join('\n'))
 }
 
 function toolchain() {
   if (process.platform === 'darwin') return "Apple's command line tools (xcode-select --install) and Python 3"
-  if (process.platform === 'win32') return 'Visual Studio Build Tools with "Desktop development with C++" and Python 3'
+  if (process.platform === 'win32')
+    return 'Visual Studio Build Tools with "Desktop development with C++" and Python 3'
   return 'g++, make and Python 3 (Debian, Ubuntu: apt-get install g++ make python3; Fedora: dnf install gcc-c++ make python3; Alpine: apk add g++ make python3)'
 }

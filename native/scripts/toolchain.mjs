@@ -6,8 +6,6 @@ import { pathToFileURL } from 'node:url'
 /** First line of the compiler's version, or undefined when there is none. */
 export function compilerVersion() {
   if (process.env.CXX) return versionOf(process.env.CXX)
-  // Visual Studio keeps its compiler off the PATH; node-gyp finds it by itself, or says that it did not.
-  if (process.platform === 'win32') return 'Visual Studio, found by node-gyp'
   return versionOf('c++') ?? versionOf('g++')
 }
 

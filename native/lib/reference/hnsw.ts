@@ -77,7 +77,6 @@ let visited = new Uint32Array(0)
 let visit = 0
 const candidates = makeHeap()
 const results = makeHeap()
-const kept: number[] = []
 
 function attach(graph: Uint32Array, metric: KernelMetric, rows: Float32Array, dim: number): Hnsw {
   const capacity = graph[HNSW_CAPACITY]!
@@ -104,7 +103,7 @@ function link(hnsw: Hnsw, node: number): void {
     const found = searchLayer(hnsw, target, at, graph[HNSW_EF_CONSTRUCTION]!, layer)
     const nearestFirst = drain(found)
     at = nearestFirst[0]!.node
-    writeBlock(hnsw, blockOf(hnsw, node, layer), spread(hnsw, nearestFirst, M))
+    writeBlock(hnsw, blockOf(hnsw, node, layer), spread(hnsw, target, nearestFirst, M, node * M))
   }
   Atomics.store(graph, HNSW_LINKED, node + 1)
   for (let layer = Math.min(level, top); layer >= 0; layer--) {
@@ -114,7 +113,10 @@ function link(hnsw: Hnsw, node: number): void {
   if (level > top) Atomics.store(graph, HNSW_ENTRY, node)
 }
 
-/** Add `node` to the neighbours of `neighbour`; when there is no room, the heuristic decides who stays. */
+/**
+ * Add `node` to the neighbours of `neighbour`; when there is no room, the heuristic decides who stays. Among copies the
+ * last loses, so the list is read from a place that moves: not always the oldest copy is forgotten.
+ */
 function linkBack(hnsw: Hnsw, neighbour: number, node: number, layer: number): void {
   const { graph, M } = hnsw
   const block = blockOf(hnsw, neighbour, layer)
@@ -128,11 +130,11 @@ function linkBack(hnsw: Hnsw, neighbour: number, node: number, layer: number): v
   const target = targetOf(hnsw, neighbour)
   const nearestFirst = [{ node, distance: distanceTo(hnsw, target, node) }]
   for (let j = 1; j <= count; j++) {
-    const other = neighbourAt(hnsw, block + j)
+    const other = neighbourAt(hnsw, block + 1 + ((j + node) % count))
     nearestFirst.push({ node: other, distance: distanceTo(hnsw, target, other) })
   }
   nearestFirst.sort((a, b) => a.distance - b.distance)
-  writeBlock(hnsw, block, spread(hnsw, nearestFirst, room))
+  writeBlock(hnsw, block, spread(hnsw, target, nearestFirst, room, 0))
 }
 
 interface Found {
@@ -140,14 +142,32 @@ interface Found {
   readonly distance: number
 }
 
-/** Algorithm 4: a candidate stays when it is nearer to the target than to every one that stays already. */
-function spread(hnsw: Hnsw, nearestFirst: readonly Found[], room: number): readonly number[] {
-  kept.length = 0
+/**
+ * Algorithm 4: a candidate stays when it is nearer to the target than to every one that stays already. Copies of the
+ * target only fill the room that is left, from a place that `turn` moves. Were they to stay like others, a crowd of
+ * equal rows would fill its lists with itself and be cut off from the rest of the graph; were they taken from one end,
+ * all would name the same few.
+ */
+function spread(
+  hnsw: Hnsw,
+  target: Target,
+  nearestFirst: readonly Found[],
+  room: number,
+  turn: number,
+): readonly number[] {
+  const kept: number[] = []
+  const copies: number[] = []
+  const self = hnsw.distance(target.values, target.at, target.values, target.at, hnsw.dim)
   for (const { node, distance } of nearestFirst) {
     if (kept.length === room) break
-    const target = targetOf(hnsw, node)
-    if (kept.every(other => distanceTo(hnsw, target, other) >= distance)) kept.push(node)
+    if (distance === self) {
+      copies.push(node)
+      continue
+    }
+    const candidate = targetOf(hnsw, node)
+    if (kept.every(other => distanceTo(hnsw, candidate, other) >= distance)) kept.push(node)
   }
+  for (let j = 0; j < copies.length && kept.length < room; j++) kept.push(copies[(turn + j) % copies.length]!)
   return kept
 }
 

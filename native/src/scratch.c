@@ -1,0 +1,10 @@
+/* The end of a thread's scratch; hnsw.c grows it. */
+#include <stdlib.h>
+
+#include "kernels.h"
+
+void drift_scratch_free(drift_scratch *scratch) {
+  free(scratch->stamps);
+  free(scratch->candidates);
+  free(scratch->best);
+}

@@ -1,0 +1,42 @@
+// Slabs grow in place: views and other threads keep seeing the same memory.
+import { describe, expect, it } from 'vitest'
+import { allocateSlab, growSlab, MAX_SLAB_BYTES, NativeError } from '../lib/index.js'
+
+const MIB = 2 ** 20
+
+describe('a slab', () => {
+  it('grows in place, keeps what it holds, and its new bytes are zero', () => {
+    const slab = allocateSlab(MIB, 64 * MIB)
+    const before = new Float32Array(slab, 0, 16)
+    before.fill(7)
+    growSlab(slab, 33 * MIB)
+    const after = new Float32Array(slab, 0, (33 * MIB) / 4)
+    expect(slab.byteLength).toBe(33 * MIB)
+    expect(after.indexOf(0)).toBe(16)
+    expect(after.subarray(16).every(value => value === 0)).toBe(true)
+    after[3] = 9
+    expect(before[3]).toBe(9)
+    expect(before.length).toBe(16)
+  })
+
+  it('never shrinks and never passes its maximum', () => {
+    const slab = allocateSlab(MIB, 2 * MIB)
+    growSlab(slab, 10)
+    expect(slab.byteLength).toBe(MIB)
+    growSlab(slab, 2 * MIB)
+    expect(() => growSlab(slab, 2 * MIB + 1)).toThrow(NativeError)
+    expect(() => growSlab(allocateSlab(8), 16)).toThrow(NativeError)
+  })
+
+  it('may be empty, and may reserve all that V8 allows', () => {
+    expect(allocateSlab(0).byteLength).toBe(0)
+    const slab = allocateSlab(4096, MAX_SLAB_BYTES)
+    expect([slab.byteLength, slab.maxByteLength]).toEqual([4096, MAX_SLAB_BYTES])
+  })
+
+  it('refuses sizes that memory cannot have', () => {
+    for (const [bytes, maxBytes] of [[-1], [0.5], [Number.NaN], [2, 1], [0, MAX_SLAB_BYTES + 1]] as const) {
+      expect(() => allocateSlab(bytes, maxBytes), `${bytes}, ${maxBytes}`).toThrow(NativeError)
+    }
+  })
+})
