@@ -351,9 +351,9 @@ test('the end of the thread is a failure like any other', async () => {
   const place = real()
   const wal = await open(place)
   await wal.append(recordOf(1)).durable
-  const ended = thread?.terminate()
-  await expect(wal.append(recordOf(2)).durable).rejects.toMatchObject({ code: 'DRIFT_WAL_FAILED' })
-  await ended
+  await thread?.terminate()
+  const late = async (): Promise<void> => wal.append(recordOf(2)).durable
+  await expect(late()).rejects.toMatchObject({ code: 'DRIFT_WAL_FAILED' })
   expect(() => wal.append(recordOf(3))).toThrow(wal.failed)
   await wal.close()
   expect(lsns(read(place).records)[0]).toBe(1)
