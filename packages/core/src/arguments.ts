@@ -42,6 +42,9 @@ const MAX_RESULTS = 2 ** 27
 /** A quarter of the largest float32: the squared distance of two such vectors is still finite. */
 const MAX_SQUARED_LENGTH = 3.4028234663852886e38 / 4
 
+/** Rounding to float32 moves the squared length of 4096 values by less than 1e-6. */
+const UNIT_TOLERANCE = 1e-4
+
 const DEFAULT_MEMTABLE_BYTES = 24 * 1024 * 1024
 
 export function requireShape(options: VectorIndexOptions): IndexShape {
@@ -100,6 +103,21 @@ export function requireVectors(shape: IndexShape, vectors: Float32Array, count: 
   for (let row = 0; row < count; row++) requireRow(vectors, dim, row)
 }
 
+/** Vectors that passed `requireVectors` and come from an index: under cosine of unit length, or distances would be wrong unseen. */
+export function requirePrepared(shape: IndexShape, vectors: Float32Array): void {
+  const { dim, metric } = shape
+  if (metric !== 'cosine') return
+  for (let row = 0; row < vectors.length / dim; row++) {
+    const squares = squaredLength(vectors, dim, row)
+    if (Math.abs(squares - 1) <= UNIT_TOLERANCE) continue
+    throw new CoreError(
+      'DRIFT_VECTOR_VALUE',
+      `vector ${row} has the length ${Math.sqrt(squares)}, expected 1: load takes vectors as vectorAt gives them`,
+      { row },
+    )
+  }
+}
+
 /** @returns how many queries `queries` holds, at least 1. */
 export function requireQueries(shape: IndexShape, queries: Float32Array): number {
   const count = Math.ceil(queries.length / shape.dim)
@@ -138,14 +156,19 @@ function requireDirection(vectors: Float32Array, dim: number, row: number): void
 }
 
 function requireLength(vectors: Float32Array, dim: number, row: number): void {
-  let squares = 0
-  for (let i = row * dim; i < (row + 1) * dim; i++) squares += vectors[i]! * vectors[i]!
+  const squares = squaredLength(vectors, dim, row)
   if (squares <= MAX_SQUARED_LENGTH) return
   throw new CoreError(
     'DRIFT_VECTOR_VALUE',
     `vector ${row} has the length ${Math.sqrt(squares)}, expected at most ${Math.sqrt(MAX_SQUARED_LENGTH)}`,
     { row },
   )
+}
+
+function squaredLength(vectors: Float32Array, dim: number, row: number): number {
+  let squares = 0
+  for (let i = row * dim; i < (row + 1) * dim; i++) squares += vectors[i]! * vectors[i]!
+  return squares
 }
 
 function distinct(ids: readonly Id[]): Batch {

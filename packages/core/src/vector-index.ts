@@ -6,6 +6,7 @@
 import {
   requireBatch,
   requireInteger,
+  requirePrepared,
   requireQueries,
   requireShape,
   requireVectors,
@@ -226,6 +227,7 @@ export class VectorIndex {
   load(ids: readonly Id[], vectors: Float32Array): Uint32Array {
     const state = this.#open()
     const batch = requireBatch(state.shape, state.store.ids, ids, vectors)
+    requirePrepared(state.shape, vectors)
     return state.load(batch.ids, vectors, batch.sources)
   }
 

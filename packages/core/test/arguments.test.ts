@@ -127,6 +127,17 @@ it('a zero vector has no direction for cosine alone', () => {
   expect(l2.searchSync(new Float32Array(DIM), { k: 2 }).ids).toEqual(['b', 'a'])
 })
 
+it('load takes vectors as vectorAt gives them: under cosine others are refused', () => {
+  const cosine = new VectorIndex({ dim: DIM, metric: 'cosine' })
+  expect(codeOf(() => cosine.load(['a', 'b'], Float32Array.of(1, 0, 0, 1, 1, 0)))).toBe('DRIFT_VECTOR_VALUE')
+  expect(cosine.count).toBe(0)
+  cosine.upsert(['a'], ok)
+  const unit = cosine.vectorAt(0)
+  const other = new VectorIndex({ dim: DIM, metric: 'cosine' })
+  const [row] = other.load(['a'], unit)
+  expect(other.vectorAt(row!)).toEqual(unit)
+})
+
 it('vectors whose distances would overflow float32 are refused, except under cosine, which takes their direction', () => {
   const huge = Float32Array.of(1e19, 1e19, 0)
   for (const metric of ['l2', 'ip'] as const) {

@@ -48,8 +48,8 @@ describe.each<[Metric, number]>([
       } else if (command < 55) {
         index.abandon(index.append(ids, vectors))
       } else if (command < 60) {
+        remember(ids, vectors) // prepares them in place, as load wants them
         index.load(ids, vectors)
-        remember(ids, vectors)
       } else if (command < 80) {
         expect(index.delete(ids)).toBe(ids.filter(id => model.delete(id)).length)
       } else if (command < 90) {

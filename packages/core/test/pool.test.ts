@@ -5,7 +5,7 @@
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { afterAll, describe, expect, it } from 'vitest'
-import { IndexPool, NONE, VectorIndex } from '../src/index.js'
+import { IndexPool, NONE, prepare, VectorIndex } from '../src/index.js'
 import { clustered, expectExactly, nearby, numbers, rowOf } from './data.js'
 
 const DIM = 16
@@ -32,7 +32,9 @@ async function mixed(options: { pool?: IndexPool } = {}): Promise<VectorIndex> {
   let clock = 0
   while (index.link(1, () => clock++));
   index.upsert(numbers(1000, 4000), part(4000, 5000))
-  index.load(numbers(1000, 5000), part(5000, 6000))
+  const loaded = part(5000, 6000).slice()
+  prepare('cosine', loaded, DIM, 0, 1000)
+  index.load(numbers(1000, 5000), loaded)
   index.delete(numbers(100, 50))
   return index
 }
@@ -112,6 +114,8 @@ describe('one wide query', () => {
       expect(one).toEqual(inline)
       expect(two).toEqual(inline)
     }
+    there.delete(numbers(70_000))
+    expect(there.stats().deadRows).toBe(0) // no pin was left open
   })
 })
 
