@@ -12,6 +12,8 @@ export interface Addon {
   flock(fd: number, exclusive: boolean, wait: boolean): number
   /** A hint that cannot fail. */
   adviseHugePages(bytes: Uint8Array): void
+  /** A full collection, now. */
+  collectGarbage(): void
 }
 
 /** Kernels as C exports them: the metric is a number, every argument is given, and nothing is checked. */

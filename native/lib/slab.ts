@@ -10,6 +10,13 @@ import { NativeError } from './error.js'
 /** V8 allows no growable SharedArrayBuffer above 4 GiB; the last page is left out so that byte offsets fit in a u32. */
 export const MAX_SLAB_BYTES: number = 4 * 1024 ** 3 - 65_536
 
+/**
+ * A slab takes two or three of the mappings that a process may have (65 530 on Linux), and V8 does not feel the pressure of
+ * dropped ones: a process that opened and closed some thousand indexes would end although it holds next to nothing.
+ */
+const COLLECT_EVERY = 2048
+let slabsSinceCollection = 0
+
 /** Address space for `maxBytes` is reserved at once, memory is used as it is touched. New bytes are zero. */
 export function allocateSlab(bytes: number, maxBytes: number = bytes): SharedArrayBuffer {
   if (!isSize(bytes) || !isSize(maxBytes) || bytes > maxBytes) {
@@ -48,6 +55,10 @@ export function adviseHugePages(memory: SharedArrayBuffer): void {
 }
 
 function reserve(bytes: number, maxBytes: number): SharedArrayBuffer {
+  if (++slabsSinceCollection === COLLECT_EVERY) {
+    addon?.collectGarbage()
+    slabsSinceCollection = 0
+  }
   try {
     return new SharedArrayBuffer(bytes, { maxByteLength: maxBytes })
   } catch (cause) {

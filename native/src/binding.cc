@@ -107,15 +107,19 @@ NAN_METHOD(lockFile) {
 
 NAN_METHOD(adviseHugePages) { drift_advise_huge_pages(view<char>(info, 0), length(info, 0)); }
 
+/* Memory of dropped slabs is address space that the collector does not feel: it has to be told that it has run out. */
+NAN_METHOD(collectGarbage) { info.GetIsolate()->LowMemoryNotification(); }
+
 void add(v8::Local<v8::Object> to, const char *name, Nan::FunctionCallback function, int variant = 0) {
   v8::Local<v8::FunctionTemplate> made = Nan::New<v8::FunctionTemplate>(function, Nan::New(variant));
   Nan::Set(to, Nan::New(name).ToLocalChecked(), Nan::GetFunction(made).ToLocalChecked());
 }
 
-/* exports = { flock, adviseHugePages, variants: { name: { kernels } } }, slowest first. */
+/* exports = { flock, adviseHugePages, collectGarbage, variants: { name: { kernels } } }, slowest first. */
 NAN_MODULE_INIT(init) {
   add(target, "flock", lockFile);
   add(target, "adviseHugePages", adviseHugePages);
+  add(target, "collectGarbage", collectGarbage);
   v8::Local<v8::Object> variants = Nan::New<v8::Object>();
   for (int i = 0; i < DRIFT_VARIANTS; i++) {
     if (!drift_variant(i)) continue;

@@ -1,6 +1,6 @@
 // Slabs grow in place: views and other threads keep seeing the same memory.
 import { describe, expect, it } from 'vitest'
-import { allocateSlab, growSlab, MAX_SLAB_BYTES, NativeError } from '../lib/index.js'
+import { allocateSlab, growSlab, hasAddon, MAX_SLAB_BYTES, NativeError } from '../lib/index.js'
 
 const MIB = 2 ** 20
 
@@ -38,5 +38,12 @@ describe('a slab', () => {
     for (const [bytes, maxBytes] of [[-1], [0.5], [Number.NaN], [2, 1], [0, MAX_SLAB_BYTES + 1]] as const) {
       expect(() => allocateSlab(bytes, maxBytes), `${bytes}, ${maxBytes}`).toThrow(NativeError)
     }
+  })
+
+  it.runIf(hasAddon)('gives dropped slabs back before the process runs out of mappings', () => {
+    // 60 000 live ones would take more mappings than a process has.
+    for (let i = 0; i < 60_000; i++) growSlab(allocateSlab(0, MAX_SLAB_BYTES), 4096)
+    const slab = allocateSlab(4096, MAX_SLAB_BYTES)
+    expect(slab.byteLength).toBe(4096)
   })
 })

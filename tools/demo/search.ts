@@ -16,7 +16,7 @@ const PASSES = 5
 const RECALL_FLOOR = 0.95
 
 /** Probes shown beside the default; doubled from the last one until the floor is reached. */
-const PROBES = [16, 64]
+const PROBES = [32, 128]
 const MOST_PROBES = 1 << 20
 
 /** hnswlib's search widths, from its low to its high recall. */

@@ -43,8 +43,8 @@ export interface CrashRound extends CrashVerdict {
   readonly unfound: number
 }
 
-/** Rows that are searched for after each crash: recovery has to bring back the index too. */
-const SEARCHED_ROWS = 20
+/** Rows that are searched for after each crash: recovery has to put every row back into the bucket of its vector. */
+const SEARCHED_ROWS = 200
 
 /** No acknowledgement for this long: the child hangs. */
 const HANG_MS = 60_000

@@ -34,11 +34,12 @@ const options: CrashOptions = {
 }
 const random = seededRandom(seed)
 let lanes: readonly LaneProgress[] = emptyLanes(options.workload)
-let [acknowledged, rows, bad] = [0, 0, 0]
+let [done, acknowledged, rows, bad] = [0, 0, 0, 0]
 
 for (let round = 1; round <= rounds; round++) {
   const result = await crashRound(options, lanes, drawMoment(random))
   lanes = result.lanes
+  done = round
   acknowledged += result.acknowledged
   rows += result.acknowledgedRows
   const wrong = result.lost + result.strange + result.unfound
@@ -52,7 +53,7 @@ for (let round = 1; round <= rounds; round++) {
 }
 
 console.log(
-  `${rounds} SIGKILLs, seed ${seed}: ${acknowledged} operations and ${rows} rows acknowledged, ` +
+  `${done} SIGKILLs, seed ${seed}: ${acknowledged} operations and ${rows} rows acknowledged, ` +
     (bad === 0 ? '0 lost' : `FAILED; the folder is ${folder}`),
 )
 if (bad === 0 && !values.keep && !values.folder) rmSync(folder, { recursive: true })
@@ -60,6 +61,6 @@ process.exitCode = bad === 0 ? 0 : 1
 
 /** One in six falls into start-up and recovery; the others into writing, with a delay that is not tied to an acknowledgement. */
 function drawMoment(random: () => number): Moment {
-  if (random() < 1 / 6) return { acknowledgements: 0, delayMs: random() * 400 }
+  if (random() < 1 / 6) return { acknowledgements: 0, delayMs: random() * 1_000 }
   return { acknowledgements: 1 + Math.floor(random() * 150), delayMs: random() * 8 }
 }

@@ -14,7 +14,15 @@ import {
   type SearchOptions,
   type WriteOptions,
 } from './options.js'
-import { type Columns, decodePayload, type Payload, parseBatch, parseIds, parseQuery, type Row } from './rows.js'
+import {
+  type Columns,
+  decodePayload,
+  type Payload,
+  parseBatch,
+  parseIds,
+  parseQuery,
+  type Row,
+} from './rows.js'
 import type { Store } from './store.js'
 
 export interface UpsertResult {
@@ -247,8 +255,8 @@ export class Collection {
     this.#assertOpen()
     const { config, index, payloads, segments, frozen, active } = this.#store
     const stats = index.stats()
-    let unflushedRows = index.liveRows(active.memtable).length
-    for (const { memtable } of frozen) unflushedRows += index.liveRows(memtable).length
+    let unflushedRows = 0
+    for (const generation of [...frozen, active]) unflushedRows += this.#store.rowsOf(generation).length
     return {
       name: config.name,
       dim: config.dim,
@@ -270,7 +278,11 @@ export class Collection {
   #rowAt(row: number): StoredRow {
     const { index, payloads } = this.#store
     const payload = payloads.read(row)
-    return { id: index.idAt(row), vector: index.vectorAt(row), ...(payload ? { payload: decodePayload(payload) } : {}) }
+    return {
+      id: index.idAt(row),
+      vector: index.vectorAt(row),
+      ...(payload ? { payload: decodePayload(payload) } : {}),
+    }
   }
 
   #hit(id: Id, distance: number, row: number | undefined): Hit {
@@ -290,7 +302,8 @@ export class Collection {
   }
 
   #assertPresent(): void {
-    if (this.#store.dropped) throw new DriftError('DRIFT_DROPPED', `collection '${this.name}' has been dropped`, { name: this.name })
+    if (this.#store.dropped)
+      throw new DriftError('DRIFT_DROPPED', `collection '${this.name}' has been dropped`, { name: this.name })
   }
 }
 

@@ -12,7 +12,14 @@ import { Collection, type CollectionStats } from './collection.js'
 import { assertOpen, assertWritable, catalog, type Engine, floorLsn } from './engine.js'
 import { DriftError } from './errors.js'
 import { type CollectionConfig, encodeCreate, encodeDrop } from './operation.js'
-import { type CollectionOptions, type OpenOptions, parseCollectionOptions, parseName, parseOpenOptions, show } from './options.js'
+import {
+  type CollectionOptions,
+  type OpenOptions,
+  parseCollectionOptions,
+  parseName,
+  parseOpenOptions,
+  show,
+} from './options.js'
 import { inlineExecutor, threadExecutor } from './persistence/executor.js'
 import { recover } from './recovery.js'
 import { Store } from './store.js'
@@ -28,7 +35,12 @@ export interface DriftStats {
   /** Why the last flush failed, while it is being retried. */
   readonly lastError: string | undefined
   readonly collections: readonly CollectionStats[]
-  readonly wal: { readonly files: number; readonly bytes: number; readonly pendingBytes: number; readonly durableLsn: number }
+  readonly wal: {
+    readonly files: number
+    readonly bytes: number
+    readonly pendingBytes: number
+    readonly durableLsn: number
+  }
   readonly manifest: number
 }
 
@@ -53,14 +65,18 @@ export class Drift {
   static async open(path: string, options?: OpenOptions): Promise<Drift> {
     const parsed = parseOpenOptions(options)
     if (typeof path !== 'string' || path.length === 0) {
-      throw new DriftError('DRIFT_PATH', `path is ${show(path)}, expected the name of a folder or '${IN_MEMORY}'`)
+      throw new DriftError(
+        'DRIFT_PATH',
+        `path is ${show(path)}, expected the name of a folder or '${IN_MEMORY}'`,
+      )
     }
     parsed.signal?.throwIfAborted()
     const inMemory = path === IN_MEMORY
     const real = !inMemory && parsed.fs === undefined
     const fs = parsed.fs ?? (inMemory ? new SimFs() : new NodeFs(realLocks()))
     const folder = inMemory ? '/drift' : parsed.fs ? path : resolve(path)
-    const threads = parsed.threads ?? (real || inMemory ? Math.min(availableParallelism() - 1, MAX_DEFAULT_THREADS) : 0)
+    const threads =
+      parsed.threads ?? (real || inMemory ? Math.min(availableParallelism() - 1, MAX_DEFAULT_THREADS) : 0)
     const executor = real ? threadExecutor() : inlineExecutor(fs)
     const pool = threads > 0 ? new IndexPool({ threads }) : undefined
     try {
@@ -201,14 +217,26 @@ export class Drift {
     }
   }
 
-  async #create(name: string, { dim, metric = 'cosine', memtableRows }: CollectionOptions): Promise<Collection> {
+  async #create(
+    name: string,
+    { dim, metric = 'cosine', memtableRows }: CollectionOptions,
+  ): Promise<Collection> {
     assertWritable(this.#engine)
     if (dim === undefined) {
-      throw new DriftError('DRIFT_NO_COLLECTION', `there is no collection '${name}'; give { dim } to create it`, { name })
+      throw new DriftError(
+        'DRIFT_NO_COLLECTION',
+        `there is no collection '${name}'; give { dim } to create it`,
+        { name },
+      )
     }
     const engine = this.#engine
     const number = engine.nextCollection++
-    const config: CollectionConfig = { name, dim, metric, ...(memtableRows === undefined ? {} : { memtableRows }) }
+    const config: CollectionConfig = {
+      name,
+      dim,
+      metric,
+      ...(memtableRows === undefined ? {} : { memtableRows }),
+    }
     const store = new Store(number, config, engine.pool)
     const { done } = engine.journal.log(encodeCreate(number, config), {
       apply: () => engine.stores.set(number, store),

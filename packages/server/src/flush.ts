@@ -11,7 +11,7 @@ import type { Generation, LiveSegment, Store } from './store.js'
 
 export async function flushGeneration(engine: Engine, store: Store, generation: Generation): Promise<void> {
   if (!generation.committed) await commitGeneration(engine, store, generation)
-  await store.index.flush(generation.memtable)
+  if (generation.memtable) await store.index.flush(generation.memtable)
   store.frozen.splice(store.frozen.indexOf(generation), 1)
   await writeCheckpointIfDue(engine, store)
   // A log file that cannot be removed now is removed after the next flush.
@@ -49,9 +49,13 @@ async function commitGeneration(engine: Engine, store: Store, generation: Genera
   }
 }
 
-async function writeRows(engine: Engine, store: Store, generation: Generation): Promise<LiveSegment | undefined> {
+async function writeRows(
+  engine: Engine,
+  store: Store,
+  generation: Generation,
+): Promise<LiveSegment | undefined> {
   const { index, config, payloads } = store
-  const rows = index.liveRows(generation.memtable)
+  const rows = store.rowsOf(generation)
   if (rows.length === 0) return undefined
   const entry = await engine.persistence.writeSegment({
     createdMs: Date.now(),
@@ -68,7 +72,11 @@ async function writeRows(engine: Engine, store: Store, generation: Generation): 
   return { entry, reader: SegmentReader.open(engine.fs, engine.folder, entry), rows }
 }
 
-async function writeDeleted(engine: Engine, store: Store, generation: Generation): Promise<TombstoneEntry | undefined> {
+async function writeDeleted(
+  engine: Engine,
+  store: Store,
+  generation: Generation,
+): Promise<TombstoneEntry | undefined> {
   // Older generations were flushed before this one, so without a segment nothing on disk can hold a deleted id.
   if (generation.deleted.size === 0 || store.segments.length === 0) return undefined
   return engine.persistence.writeTombstones({

@@ -25,7 +25,7 @@ const OFFSET = { magic: 0, major: 4, minor: 6, database: 8, crc: 60 } as const
 
 const OWNED = /^(seg-\d{16}\.drs|del-\d{16}\.drt|idx-\d{16}\.drg)$/
 const UNFINISHED = /^(tmp-|(manifest|wal|seg|del|idx)-\d+\.\w+\.tmp$)/
-const TRUTH = /^(seg-|del-|wal-|manifest-)/
+const TRUTH = /^(seg-\d{16}\.drs|del-\d{16}\.drt|wal-\d{16}\.drw|manifest-\d{20}\.drm)$/
 
 export function segmentName(file: number): string {
   return `seg-${digits(file)}.drs`
@@ -74,7 +74,8 @@ export function quarantine(fs: DriftFs, folder: string, name: string): void {
 export function makeFolders(fs: DriftFs, folder: string): void {
   const stat = fs.stat(folder)
   if (stat?.kind === 'folder') return
-  if (stat) throw new DriftError('DRIFT_NOT_A_FOLDER', `${folder} is a file, expected a folder`, { path: folder })
+  if (stat)
+    throw new DriftError('DRIFT_NOT_A_FOLDER', `${folder} is a file, expected a folder`, { path: folder })
   const parent = join(folder, '..')
   if (parent !== folder) makeFolders(fs, parent)
   fs.makeFolder(folder)
@@ -108,7 +109,8 @@ export function readFormat(fs: DriftFs, folder: string): Uint8Array | undefined 
     length === FORMAT_BYTES &&
     view.getUint32(OFFSET.magic, true) === MAGIC &&
     view.getUint32(OFFSET.crc, true) === kernels.crc32c(bytes.subarray(0, OFFSET.crc))
-  if (!sound) throw new DriftError('DRIFT_CORRUPT_FORMAT', `${path} is damaged or not a Drift database`, { path })
+  if (!sound)
+    throw new DriftError('DRIFT_CORRUPT_FORMAT', `${path} is damaged or not a Drift database`, { path })
   const major = view.getUint16(OFFSET.major, true)
   if (major > FORMAT_MAJOR) {
     throw new DriftError(

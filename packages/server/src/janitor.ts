@@ -24,7 +24,7 @@ export class Janitor {
   #error: Error | undefined
   #retryMs = FIRST_RETRY_MS
   #retryTimer: NodeJS.Timeout | undefined
-  #linking = false
+  #linking: NodeJS.Immediate | undefined
   readonly #waiters: (() => void)[] = []
 
   start(engine: Engine): void {
@@ -65,6 +65,7 @@ export class Janitor {
     this.#stopped = true
     clearTimeout(this.#retryTimer)
     await this.#running
+    if (this.#linking) clearImmediate(this.#linking)
     this.#changed()
   }
 
@@ -99,9 +100,8 @@ export class Janitor {
   /** Link rows while the log is idle: under a flood the memtable is flushed before its graph would pay. */
   #linkSoon(): void {
     if (this.#linking || this.#stopped) return
-    this.#linking = true
-    setImmediate(() => {
-      this.#linking = false
+    this.#linking = setImmediate(() => {
+      this.#linking = undefined
       const engine = this.#engine!
       if (this.#stopped || this.#running || engine.journal.writer.pendingBytes > 0) return
       for (const { index } of engine.stores.values()) {
@@ -109,7 +109,8 @@ export class Janitor {
         this.#linkSoon()
         return
       }
-    }).unref()
+    })
+    this.#linking.unref()
   }
 }
 
@@ -132,13 +133,18 @@ function oldest(engine: Engine): { store: Store; generation: Generation } | unde
 
 /** Whether the collection may take another batch now: to be asked in the tick in which it is appended. */
 export function hasRoom(engine: Engine, store: Store): boolean {
-  const full = store.frozen.length >= MAX_FROZEN && store.active.memtable.isFull
+  const full = store.frozen.length >= MAX_FROZEN && store.isFull
   return !full && engine.journal.writer.pendingBytes < HIGH_WATER_BYTES
 }
 
 /** Wait for a change that may make room. @throws what keeps the janitor from making any. */
-export async function waitForRoom(engine: Engine, store: Store, signal: AbortSignal | undefined): Promise<void> {
-  if (engine.journal.writer.pendingBytes >= HIGH_WATER_BYTES) return orAborted(engine.journal.writer.drained(), signal)
+export async function waitForRoom(
+  engine: Engine,
+  store: Store,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  if (engine.journal.writer.pendingBytes >= HIGH_WATER_BYTES)
+    return orAborted(engine.journal.writer.drained(), signal)
   const { error } = engine.janitor
   if (error) {
     throw new DriftError(

@@ -143,7 +143,12 @@ function putIds(record: Uint8Array, view: DataView, start: number, ids: readonly
   return at
 }
 
-function takeIds(record: Uint8Array, view: DataView, start: number, count: number): { ids: Id[]; at: number } {
+function takeIds(
+  record: Uint8Array,
+  view: DataView,
+  start: number,
+  count: number,
+): { ids: Id[]; at: number } {
   let at = start + 2 * count
   if (at > record.length) throw malformed('shorter than its ids')
   const ids: Id[] = []
@@ -156,7 +161,12 @@ function takeIds(record: Uint8Array, view: DataView, start: number, count: numbe
   return { ids, at }
 }
 
-function takePayloads(record: Uint8Array, view: DataView, start: number, count: number): (Uint8Array | undefined)[] {
+function takePayloads(
+  record: Uint8Array,
+  view: DataView,
+  start: number,
+  count: number,
+): (Uint8Array | undefined)[] {
   let at = start + 4 * count
   if (at > record.length) throw malformed('shorter than its payloads')
   const payloads: (Uint8Array | undefined)[] = []

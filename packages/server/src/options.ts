@@ -99,10 +99,14 @@ export function parseCollectionOptions(options: unknown): CollectionOptions {
   const given = knownKeys(options, COLLECTION_KEYS, 'collection') as CollectionOptions
   const { dim, metric, memtableRows } = given
   if (dim !== undefined && !(Number.isInteger(dim) && dim >= 1 && dim <= MAX_DIM)) {
-    throw new DriftError('DRIFT_DIMENSION', `dim is ${show(dim)}, expected an integer from 1 to ${MAX_DIM}`, { dim })
+    throw new DriftError('DRIFT_DIMENSION', `dim is ${show(dim)}, expected an integer from 1 to ${MAX_DIM}`, {
+      dim,
+    })
   }
   if (metric !== undefined && !METRICS.includes(metric)) {
-    throw new DriftError('DRIFT_METRIC', `metric is ${show(metric)}, expected one of ${METRICS.join(', ')}`, { metric })
+    throw new DriftError('DRIFT_METRIC', `metric is ${show(metric)}, expected one of ${METRICS.join(', ')}`, {
+      metric,
+    })
   }
   integerOption('memtableRows', memtableRows, 1, MAX_MEMTABLE_ROWS)
   return given
@@ -117,7 +121,9 @@ export function parseSearchOptions(options: unknown): SearchOptions & { readonly
   integerOption('probes', given.probes, 1, Number.MAX_SAFE_INTEGER)
   integerOption('ef', given.ef, 1, 65_536)
   if (given.payload !== undefined && typeof given.payload !== 'boolean') {
-    throw new DriftError('DRIFT_OPTION', `payload is ${show(given.payload)}, expected true or false`, { option: 'payload' })
+    throw new DriftError('DRIFT_OPTION', `payload is ${show(given.payload)}, expected true or false`, {
+      option: 'payload',
+    })
   }
   callbacks(given)
   return { ...given, k }
@@ -160,16 +166,24 @@ function knownKeys(options: unknown, known: readonly string[], where: string): o
 function integerOption(option: string, value: unknown, low: number, high: number): void {
   if (value === undefined) return
   if (!Number.isInteger(value) || (value as number) < low || (value as number) > high) {
-    throw new DriftError('DRIFT_OPTION', `${option} is ${show(value)}, expected an integer from ${low} to ${high}`, { option })
+    throw new DriftError(
+      'DRIFT_OPTION',
+      `${option} is ${show(value)}, expected an integer from ${low} to ${high}`,
+      { option },
+    )
   }
 }
 
 function callbacks(given: { onProgress?: unknown; signal?: unknown }): void {
   if (given.onProgress !== undefined && typeof given.onProgress !== 'function') {
-    throw new DriftError('DRIFT_OPTION', `onProgress is ${show(given.onProgress)}, expected a function`, { option: 'onProgress' })
+    throw new DriftError('DRIFT_OPTION', `onProgress is ${show(given.onProgress)}, expected a function`, {
+      option: 'onProgress',
+    })
   }
   if (given.signal !== undefined && !(given.signal instanceof AbortSignal)) {
-    throw new DriftError('DRIFT_OPTION', `signal is ${show(given.signal)}, expected an AbortSignal`, { option: 'signal' })
+    throw new DriftError('DRIFT_OPTION', `signal is ${show(given.signal)}, expected an AbortSignal`, {
+      option: 'signal',
+    })
   }
 }
 

@@ -49,7 +49,7 @@ export class PayloadStore {
     }
   }
 
-  /** For each place in the segment: the row that is still there, or undefined when the row number has moved on. */
+  /** Whether the row number still stands for the segment's row `ordinal`; after a reuse it stands for another. */
   rowIsAt(row: number, reader: SegmentReader, ordinal: number): boolean {
     return this.#segments[this.#segment[row] ?? IN_MEMORY] === reader && this.#ordinal[row] === ordinal
   }

@@ -3,7 +3,7 @@
  * to an existing database until everything that will be trusted has been checked.
  */
 import { join } from 'node:path'
-import { type Id, type IndexPool, decodeId, readWal, WalWriter } from '@drift/core'
+import { decodeId, type Id, type IndexPool, readWal, WalWriter } from '@drift/core'
 import { type DriftFs, type FileLock, FsError } from '@drift/fs'
 import {
   type CollectionEntry,
@@ -15,9 +15,17 @@ import {
   type TombstoneEntry,
 } from '@drift/storage'
 import { readPartition } from './checkpoint.js'
-import { DriftError } from './errors.js'
 import type { Engine } from './engine.js'
-import { isTruth, makeFolders, ownedFiles, quarantine, readFormat, unfinishedFiles, writeFormat } from './folder.js'
+import { DriftError } from './errors.js'
+import {
+  isTruth,
+  makeFolders,
+  ownedFiles,
+  quarantine,
+  readFormat,
+  unfinishedFiles,
+  writeFormat,
+} from './folder.js'
 import { Janitor } from './janitor.js'
 import { Journal } from './journal.js'
 import { type CollectionConfig, decodeOperation, type Operation } from './operation.js'
@@ -65,7 +73,9 @@ async function recoverLocked(
   if (known && !loaded) assertNothingLost(fs, folder)
   const { manifest } = loaded ?? firstManifest(database)
   if (manifest.database !== hex(database)) {
-    throw new DriftError('DRIFT_CORRUPT_FORMAT', `the manifest in ${folder} belongs to another database`, { path: folder })
+    throw new DriftError('DRIFT_CORRUPT_FORMAT', `the manifest in ${folder} belongs to another database`, {
+      path: folder,
+    })
   }
 
   for (const entry of manifest.collections) {
@@ -88,7 +98,12 @@ async function recoverLocked(
   if (!known) writeFormat(fs, folder, database)
   if (loaded?.damaged) quarantine(fs, folder, loaded.damaged.name)
   for (const name of unfinishedFiles(fs, folder)) fs.remove(join(folder, name))
-  const persistence = new PersistenceManager(folder, around.executor, loaded ?? firstManifest(database), ownedFiles(fs, folder))
+  const persistence = new PersistenceManager(
+    folder,
+    around.executor,
+    loaded ?? firstManifest(database),
+    ownedFiles(fs, folder),
+  )
   if (!loaded) {
     await persistence.commit(() => ({ floorLsn: manifest.floorLsn, durableLsn: 0, collections: [] }))
   }
@@ -141,7 +156,14 @@ function lockFolder(fs: DriftFs, folder: string): FileLock {
 }
 
 function firstManifest(database: Uint8Array): Loaded {
-  const manifest = { database: hex(database), floorLsn: 1, durableLsn: 0, nextCollection: 1, nextFile: 1, collections: [] }
+  const manifest = {
+    database: hex(database),
+    floorLsn: 1,
+    durableLsn: 0,
+    nextCollection: 1,
+    nextFile: 1,
+    collections: [],
+  }
   return { manifest: { number: 0, ...manifest }, crc: 0, nextNumber: 1 }
 }
 
@@ -159,10 +181,16 @@ function configOf(entry: CollectionEntry): CollectionConfig {
 }
 
 /** Segments and tombstones in the order of the log: a tombstone kills the id in older segments only. */
-async function loadFiles(around: Surroundings, store: Store, entry: CollectionEntry, options: OpenOptions): Promise<void> {
+async function loadFiles(
+  around: Surroundings,
+  store: Store,
+  entry: CollectionEntry,
+  options: OpenOptions,
+): Promise<void> {
   const { fs, folder } = around
   const total = entry.segments.reduce((rows, segment) => rows + segment.rows, 0)
-  const report = (done: number): void => options.onProgress?.({ stage: `open ${entry.name}`, done, total } satisfies Progress)
+  const report = (done: number): void =>
+    options.onProgress?.({ stage: `open ${entry.name}`, done, total } satisfies Progress)
   const files: (SegmentEntry | TombstoneEntry)[] = [...entry.tombstones, ...entry.segments]
   files.sort((a, b) => a.lsnLow - b.lsnLow)
   let done = 0
@@ -210,6 +238,8 @@ async function placeRows(
   for (const segment of store.segments) {
     const known = partition?.homes.get(segment.entry.uuid)
     for (let i = 0; i < segment.rows.length; i++) {
+      // A newer segment may have replaced the row, and its number may have gone to another since.
+      if (!store.payloads.rowIsAt(segment.rows[i]!, segment.reader, i)) continue
       const home = known?.[i] ?? NO_HOME
       if (home === NO_HOME) unplaced.push(segment.rows[i]!)
       else {
@@ -232,10 +262,19 @@ async function placeRows(
 
 /** The last record that this collection's files hold. */
 function lastFlushed(entry: CollectionEntry): number {
-  return Math.max(0, ...entry.segments.map(file => file.lsnHigh), ...entry.tombstones.map(file => file.lsnHigh))
+  return Math.max(
+    0,
+    ...entry.segments.map(file => file.lsnHigh),
+    ...entry.tombstones.map(file => file.lsnHigh),
+  )
 }
 
-function replay(stores: Map<number, Store>, operation: Operation, lsn: number, pool: IndexPool | undefined): void {
+function replay(
+  stores: Map<number, Store>,
+  operation: Operation,
+  lsn: number,
+  pool: IndexPool | undefined,
+): void {
   const store = stores.get(operation.collection)
   if (operation.kind === 'create') {
     if (!store) stores.set(operation.collection, new Store(operation.collection, operation.config, pool))

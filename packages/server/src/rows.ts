@@ -37,11 +37,15 @@ const text = new TextDecoder()
 export function parseBatch(input: unknown, dim: number): Batch {
   if (Array.isArray(input)) return parseRows(input, dim)
   if (typeof input === 'object' && input !== null) return parseColumns(input as Record<string, unknown>, dim)
-  throw new DriftError('DRIFT_BATCH', `upsert got ${show(input)}, expected an array of rows or { ids, vectors }`)
+  throw new DriftError(
+    'DRIFT_BATCH',
+    `upsert got ${show(input)}, expected an array of rows or { ids, vectors }`,
+  )
 }
 
 export function parseIds(input: unknown): readonly Id[] {
-  if (!Array.isArray(input)) throw new DriftError('DRIFT_BATCH', `delete got ${show(input)}, expected an array of ids`)
+  if (!Array.isArray(input))
+    throw new DriftError('DRIFT_BATCH', `delete got ${show(input)}, expected an array of ids`)
   if (input.length === 0) throw emptyBatch()
   return input as Id[]
 }
@@ -60,7 +64,9 @@ export function parseQuery(query: unknown, dim: number, many = false): Float32Ar
   }
   if (many ? query.length === 0 || query.length % dim !== 0 : query.length !== dim) {
     const expected = many ? `a multiple of ${dim}` : `${dim}`
-    throw new DriftError('DRIFT_DIMENSION', `${what} has ${query.length} values, expected ${expected}`, { dim })
+    throw new DriftError('DRIFT_DIMENSION', `${what} has ${query.length} values, expected ${expected}`, {
+      dim,
+    })
   }
   return query
 }
@@ -69,15 +75,23 @@ export function parseQuery(query: unknown, dim: number, many = false): Float32Ar
 export function encodePayload(payload: unknown, position: number): Uint8Array | undefined {
   if (payload === undefined) return undefined
   const where = `payload of row ${position}`
-  const prototype = typeof payload === 'object' && payload !== null ? Object.getPrototypeOf(payload) : undefined
+  const prototype =
+    typeof payload === 'object' && payload !== null ? Object.getPrototypeOf(payload) : undefined
   if (prototype !== Object.prototype && (prototype !== null || typeof payload !== 'object')) {
-    throw new DriftError('DRIFT_PAYLOAD', `${where} is ${show(payload)}, expected a plain object`, { position })
+    throw new DriftError('DRIFT_PAYLOAD', `${where} is ${show(payload)}, expected a plain object`, {
+      position,
+    })
   }
   let json: string
   try {
     json = JSON.stringify(payload)
   } catch (cause) {
-    throw new DriftError('DRIFT_PAYLOAD', `${where} is not JSON: ${(cause as Error).message}`, { position }, { cause })
+    throw new DriftError(
+      'DRIFT_PAYLOAD',
+      `${where} is not JSON: ${(cause as Error).message}`,
+      { position },
+      { cause },
+    )
   }
   const bytes = utf8.encode(json)
   if (bytes.length > MAX_PAYLOAD_BYTES) {
@@ -102,11 +116,17 @@ function parseRows(rows: readonly unknown[], dim: number): Batch {
   for (let i = 0; i < rows.length; i++) {
     const row = rows[i] as Record<string, unknown> | null | undefined
     if (typeof row !== 'object' || row === null) {
-      throw new DriftError('DRIFT_BATCH', `row ${i} is ${show(row)}, expected { id, vector, payload? }`, { position: i })
+      throw new DriftError('DRIFT_BATCH', `row ${i} is ${show(row)}, expected { id, vector, payload? }`, {
+        position: i,
+      })
     }
     for (const key of Object.keys(row)) {
       if (key !== 'id' && key !== 'vector' && key !== 'payload') {
-        throw new DriftError('DRIFT_UNKNOWN_OPTION', `row ${i} has '${key}', expected id, vector and payload`, { position: i })
+        throw new DriftError(
+          'DRIFT_UNKNOWN_OPTION',
+          `row ${i} has '${key}', expected id, vector and payload`,
+          { position: i },
+        )
       }
     }
     copyVector(row['vector'], vectors, i, dim)
@@ -121,7 +141,10 @@ function parseRows(rows: readonly unknown[], dim: number): Batch {
 function parseColumns(columns: Record<string, unknown>, dim: number): Batch {
   for (const key of Object.keys(columns)) {
     if (key !== 'ids' && key !== 'vectors' && key !== 'payloads') {
-      throw new DriftError('DRIFT_UNKNOWN_OPTION', `upsert got a column '${key}', expected ids, vectors and payloads`)
+      throw new DriftError(
+        'DRIFT_UNKNOWN_OPTION',
+        `upsert got a column '${key}', expected ids, vectors and payloads`,
+      )
     }
   }
   const { ids, vectors, payloads } = columns
@@ -159,12 +182,22 @@ function copyVector(vector: unknown, into: Float32Array, position: number, dim: 
   }
 }
 
-function copyNumbers(values: readonly unknown[], into: Float32Array, offset: number, dim: number, what: string): void {
+function copyNumbers(
+  values: readonly unknown[],
+  into: Float32Array,
+  offset: number,
+  dim: number,
+  what: string,
+): void {
   if (values.length !== dim) throw wrongLength(what, values.length, dim)
   for (let i = 0; i < dim; i++) {
     const value = values[i]
     if (typeof value !== 'number') {
-      throw new DriftError('DRIFT_VECTOR_VALUE', `${what} holds ${show(value)} at position ${i}, expected a number`, { index: i })
+      throw new DriftError(
+        'DRIFT_VECTOR_VALUE',
+        `${what} holds ${show(value)} at position ${i}, expected a number`,
+        { index: i },
+      )
     }
     into[offset + i] = value
   }

@@ -9,7 +9,8 @@ import { PayloadStore } from './payload-store.js'
 import type { Batch } from './rows.js'
 
 export interface Generation {
-  readonly memtable: Memtable
+  /** Undefined when it was frozen with deletions only. */
+  memtable: Memtable | undefined
   /** First and last record; lsnLow is 0 while there is none. */
   lsnLow: number
   lsnHigh: number
@@ -34,7 +35,7 @@ export class Store {
   readonly number: number
   readonly config: CollectionConfig
   readonly index: VectorIndex
-  readonly payloads = new PayloadStore()
+  readonly payloads: PayloadStore = new PayloadStore()
   readonly segments: LiveSegment[] = []
   #active: Generation
   readonly frozen: Generation[] = []
@@ -59,6 +60,16 @@ export class Store {
     return this.#active
   }
 
+  /** The next batch goes to a new generation. */
+  get isFull(): boolean {
+    return this.index.activeMemtable.isFull
+  }
+
+  /** Live rows of a generation, in the order of the log. */
+  rowsOf({ memtable }: Generation): Uint32Array {
+    return memtable ? this.index.liveRows(memtable) : new Uint32Array()
+  }
+
   /** Records at or above this are only in the log; undefined when every record is in files. `except` is about to be committed. */
   unflushedFrom(except?: Generation): number | undefined {
     for (const generation of [...this.frozen, this.#active]) {
@@ -69,7 +80,7 @@ export class Store {
 
   /** Put a batch into the memtable, not yet visible; freezes a full one first. */
   append(batch: Batch): { appended: Appended; generation: Generation } {
-    if (this.#active.memtable.isFull) this.freeze()
+    if (this.isFull) this.freeze()
     const appended = this.index.append(batch.ids, batch.vectors)
     return { appended, generation: this.#active }
   }
@@ -96,8 +107,8 @@ export class Store {
   /** Start a new generation; the old one waits to be flushed. @returns false when there is nothing to flush. */
   freeze(): boolean {
     if (this.#active.lsnLow === 0) return false
+    this.#active.memtable = this.index.rotate()
     this.frozen.push(this.#active)
-    this.index.rotate()
     this.#active = this.#newGeneration()
     return true
   }
@@ -113,6 +124,12 @@ export class Store {
   }
 
   #newGeneration(): Generation {
-    return { memtable: this.index.activeMemtable, lsnLow: 0, lsnHigh: 0, deleted: new Set(), committed: false }
+    return {
+      memtable: this.index.activeMemtable,
+      lsnLow: 0,
+      lsnHigh: 0,
+      deleted: new Set(),
+      committed: false,
+    }
   }
 }

@@ -6,7 +6,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Collection, Drift } from '../src/index.js'
 import { temporaryFolder } from './fixture.js'
 
-const hole = [1, , 3] as number[] // biome-ignore lint/suspicious/noSparseArray: the input under test
+// biome-ignore lint/suspicious/noSparseArray: the input under test.
+const hole = [1, , 3] as number[]
 const circular: Record<string, unknown> = {}
 circular['self'] = circular
 
@@ -31,7 +32,11 @@ describe('a collection that is given nonsense', () => {
     ['NaN', row([1, Number.NaN, 3]), 'DRIFT_VECTOR_VALUE'],
     ['Infinity', row([1, Number.POSITIVE_INFINITY, 3]), 'DRIFT_VECTOR_VALUE'],
     ['a value beyond float32', row([1, 1e39, 3]), 'DRIFT_VECTOR_VALUE'],
-    ['NaN in a Float32Array', { ids: ['x'], vectors: new Float32Array([1, Number.NaN, 3]) }, 'DRIFT_VECTOR_VALUE'],
+    [
+      'NaN in a Float32Array',
+      { ids: ['x'], vectors: new Float32Array([1, Number.NaN, 3]) },
+      'DRIFT_VECTOR_VALUE',
+    ],
     ['a zero vector under cosine', row([0, 0, 0]), 'DRIFT_ZERO_VECTOR'],
     ['an array with a hole', row(hole), 'DRIFT_VECTOR_VALUE'],
     ['an array with a string', row([1, '2', 3]), 'DRIFT_VECTOR_VALUE'],
@@ -39,8 +44,16 @@ describe('a collection that is given nonsense', () => {
     ['a Float64Array', row(new Float64Array(3)), 'DRIFT_VECTOR_TYPE'],
     ['a columnar Float64Array', { ids: ['x'], vectors: new Float64Array(3) }, 'DRIFT_VECTOR_TYPE'],
     ['columns of different lengths', { ids: ['x', 'y'], vectors: new Float32Array(3) }, 'DRIFT_DIMENSION'],
-    ['payloads of another length', { ids: ['x'], vectors: new Float32Array([1, 2, 3]), payloads: [] }, 'DRIFT_BATCH'],
-    ['an unknown column', { ids: ['x'], vectors: new Float32Array([1, 2, 3]), metadata: [] }, 'DRIFT_UNKNOWN_OPTION'],
+    [
+      'payloads of another length',
+      { ids: ['x'], vectors: new Float32Array([1, 2, 3]), payloads: [] },
+      'DRIFT_BATCH',
+    ],
+    [
+      'an unknown column',
+      { ids: ['x'], vectors: new Float32Array([1, 2, 3]), metadata: [] },
+      'DRIFT_UNKNOWN_OPTION',
+    ],
     ['a misspelt field of a row', [{ id: 'x', vector: [1, 2, 3], payloads: {} }], 'DRIFT_UNKNOWN_OPTION'],
     ['no vector', [{ id: 'x' }], 'DRIFT_VECTOR_TYPE'],
     ['a row that is null', [null], 'DRIFT_BATCH'],
@@ -59,7 +72,14 @@ describe('a collection that is given nonsense', () => {
     ['a payload with a cycle', row([1, 2, 3], 'x', circular), 'DRIFT_PAYLOAD'],
     ['a payload with a bigint', row([1, 2, 3], 'x', { n: 1n }), 'DRIFT_PAYLOAD'],
     ['a payload over 64 KiB', row([1, 2, 3], 'x', { text: 'x'.repeat(65_536) }), 'DRIFT_PAYLOAD_TOO_LARGE'],
-    ['one bad row after a good one', [{ id: 'x', vector: [1, 2, 3] }, { id: 'y', vector: [1, 2] }], 'DRIFT_DIMENSION'],
+    [
+      'one bad row after a good one',
+      [
+        { id: 'x', vector: [1, 2, 3] },
+        { id: 'y', vector: [1, 2] },
+      ],
+      'DRIFT_DIMENSION',
+    ],
   ]
 
   it.each(upserts)('refuses to upsert %s', async (_, batch, code) => {
@@ -69,7 +89,9 @@ describe('a collection that is given nonsense', () => {
 
   it.each([0, -1, 1.5, Number.NaN, '10', null])('refuses k = %s', async k => {
     await expect(docs.search([1, 0, 0], { k: k as number })).rejects.toMatchObject({ code: 'DRIFT_K' })
-    await expect(docs.searchBatch(new Float32Array(3), { k: k as number })).rejects.toMatchObject({ code: 'DRIFT_K' })
+    await expect(docs.searchBatch(new Float32Array(3), { k: k as number })).rejects.toMatchObject({
+      code: 'DRIFT_K',
+    })
   })
 
   it('returns every row when k is larger than the collection', async () => {
@@ -94,7 +116,10 @@ describe('a collection that is given nonsense', () => {
 
   it('names an unknown option and the nearest known one', async () => {
     const misspelt = docs.search([1, 0, 0], { prob: 3 } as never)
-    await expect(misspelt).rejects.toMatchObject({ code: 'DRIFT_UNKNOWN_OPTION', message: expect.stringContaining("'probes'") })
+    await expect(misspelt).rejects.toMatchObject({
+      code: 'DRIFT_UNKNOWN_OPTION',
+      message: expect.stringContaining("'probes'"),
+    })
     await expect(Drift.open(':memory:', { snyc: 'os' } as never)).rejects.toThrow("'sync'")
     await expect(db.collection('other', { dims: 3 } as never)).rejects.toThrow("'dim'")
   })
@@ -116,22 +141,33 @@ describe('a collection that is given nonsense', () => {
   })
 
   it.each([0, -1, 4097, 1.5, Number.NaN, '3'])('refuses a collection of dim %s', async dim => {
-    await expect(db.collection('other', { dim: dim as number })).rejects.toMatchObject({ code: 'DRIFT_DIMENSION' })
+    await expect(db.collection('other', { dim: dim as number })).rejects.toMatchObject({
+      code: 'DRIFT_DIMENSION',
+    })
   })
 
-  it.each(['', '../up', 'a/b', '.hidden', 'x'.repeat(65), 'naïve', 7])('refuses a collection named %j', async name => {
-    await expect(db.collection(name as string, { dim: 3 })).rejects.toMatchObject({ code: 'DRIFT_NAME' })
-  })
+  it.each(['', '../up', 'a/b', '.hidden', 'x'.repeat(65), 'naïve', 7])(
+    'refuses a collection named %j',
+    async name => {
+      await expect(db.collection(name as string, { dim: 3 })).rejects.toMatchObject({ code: 'DRIFT_NAME' })
+    },
+  )
 
   it('refuses an unknown metric, and a collection that is not there without dim', async () => {
-    await expect(db.collection('other', { dim: 3, metric: 'dot' as 'ip' })).rejects.toMatchObject({ code: 'DRIFT_METRIC' })
+    await expect(db.collection('other', { dim: 3, metric: 'dot' as 'ip' })).rejects.toMatchObject({
+      code: 'DRIFT_METRIC',
+    })
     await expect(db.collection('other')).rejects.toMatchObject({ code: 'DRIFT_NO_COLLECTION' })
     expect(db.collections()).toEqual(['docs'])
   })
 
   it('refuses to reopen a collection with another dim or metric', async () => {
-    await expect(db.collection('docs', { dim: 4 })).rejects.toMatchObject({ code: 'DRIFT_COLLECTION_MISMATCH' })
-    await expect(db.collection('docs', { metric: 'l2' })).rejects.toMatchObject({ code: 'DRIFT_COLLECTION_MISMATCH' })
+    await expect(db.collection('docs', { dim: 4 })).rejects.toMatchObject({
+      code: 'DRIFT_COLLECTION_MISMATCH',
+    })
+    await expect(db.collection('docs', { metric: 'l2' })).rejects.toMatchObject({
+      code: 'DRIFT_COLLECTION_MISMATCH',
+    })
     expect((await db.collection('docs', { dim: 3, metric: 'cosine' })).name).toBe('docs')
   })
 
@@ -153,7 +189,9 @@ describe('a database that is opened badly', () => {
   it('refuses a path that is a file', async () => {
     const path = join(temporaryFolder(), 'file')
     writeFileSync(path, 'not a folder')
-    await expect(Drift.open(path, { walFileBytes: 65_536 })).rejects.toMatchObject({ code: 'DRIFT_NOT_A_FOLDER' })
+    await expect(Drift.open(path, { walFileBytes: 65_536 })).rejects.toMatchObject({
+      code: 'DRIFT_NOT_A_FOLDER',
+    })
     await expect(Drift.open(join(path, 'below'))).rejects.toMatchObject({ code: 'DRIFT_NOT_A_FOLDER' })
     expect(readFileSync(path, 'utf8')).toBe('not a folder')
   })
@@ -162,7 +200,9 @@ describe('a database that is opened badly', () => {
     const path = join(temporaryFolder(), 'closed')
     mkdirSync(path)
     chmodSync(path, 0o500)
-    await expect(Drift.open(path, { walFileBytes: 65_536 })).rejects.toMatchObject({ code: 'DRIFT_FS_EACCES' })
+    await expect(Drift.open(path, { walFileBytes: 65_536 })).rejects.toMatchObject({
+      code: 'DRIFT_FS_EACCES',
+    })
   })
 
   it('refuses a second open of the same folder, and the first goes on', async () => {
@@ -186,8 +226,12 @@ describe('a database that is opened badly', () => {
     format.writeUInt32LE(kernels.crc32c(format.subarray(0, 60)), 60)
     writeFileSync(join(path, 'FORMAT'), format)
     const before = readdirSync(path).map(name => [name, readFileSync(join(path, name)).toString('base64')])
-    await expect(Drift.open(path, { walFileBytes: 65_536 })).rejects.toMatchObject({ code: 'DRIFT_FORMAT_VERSION' })
-    expect(readdirSync(path).map(name => [name, readFileSync(join(path, name)).toString('base64')])).toEqual(before)
+    await expect(Drift.open(path, { walFileBytes: 65_536 })).rejects.toMatchObject({
+      code: 'DRIFT_FORMAT_VERSION',
+    })
+    expect(readdirSync(path).map(name => [name, readFileSync(join(path, name)).toString('base64')])).toEqual(
+      before,
+    )
   })
 
   it('refuses a folder whose FORMAT is damaged or gone', async () => {
@@ -196,10 +240,14 @@ describe('a database that is opened badly', () => {
     await db.collection('docs', { dim: 1 })
     await db.close()
     writeFileSync(join(path, 'FORMAT'), 'garbage')
-    await expect(Drift.open(path, { walFileBytes: 65_536 })).rejects.toMatchObject({ code: 'DRIFT_CORRUPT_FORMAT' })
+    await expect(Drift.open(path, { walFileBytes: 65_536 })).rejects.toMatchObject({
+      code: 'DRIFT_CORRUPT_FORMAT',
+    })
     const { rmSync } = await import('node:fs')
     rmSync(join(path, 'FORMAT'))
-    await expect(Drift.open(path, { walFileBytes: 65_536 })).rejects.toMatchObject({ code: 'DRIFT_CORRUPT_FORMAT' })
+    await expect(Drift.open(path, { walFileBytes: 65_536 })).rejects.toMatchObject({
+      code: 'DRIFT_CORRUPT_FORMAT',
+    })
   })
 
   it.each(['', 7, null, undefined])('refuses the path %j', async path => {
@@ -207,7 +255,9 @@ describe('a database that is opened badly', () => {
   })
 
   it.each(['sometimes', { intervalMs: 0 }, { intervalMs: 'x' }, null])('refuses sync: %j', async sync => {
-    await expect(Drift.open(':memory:', { sync: sync as never })).rejects.toMatchObject({ code: 'DRIFT_OPTION' })
+    await expect(Drift.open(':memory:', { sync: sync as never })).rejects.toMatchObject({
+      code: 'DRIFT_OPTION',
+    })
   })
 
   it('refuses every call after close, and closes twice without complaint', async () => {

@@ -4,7 +4,7 @@ import { Drift } from '../src/index.js'
 import { clusteredVectors, nearestByHand, temporaryFolder } from './fixture.js'
 
 describe.each(['memory', 'folder'])('a collection in %s', where => {
-  const open = (): Promise<Drift> => 
+  const open = (): Promise<Drift> =>
     Drift.open(where === 'memory' ? ':memory:' : temporaryFolder(), { walFileBytes: 1024 * 1024 })
 
   it('returns the rows that were written, with their payloads', async () => {
@@ -68,9 +68,18 @@ describe.each(['memory', 'folder'])('a collection in %s', where => {
     await docs.upsert({ ids: ['x', 'y'], vectors: new Float32Array([3, 4, 0, 2]) })
     const hits = await docs.search([1, 0])
     const expected = {
-      l2: [{ id: 'y', distance: 5, score: -5 }, { id: 'x', distance: 20, score: -20 }],
-      cosine: [{ id: 'x', distance: 0.4, score: 0.6 }, { id: 'y', distance: 1, score: 0 }],
-      ip: [{ id: 'x', distance: -3, score: 3 }, { id: 'y', distance: 0, score: 0 }],
+      l2: [
+        { id: 'y', distance: 5, score: -5 },
+        { id: 'x', distance: 20, score: -20 },
+      ],
+      cosine: [
+        { id: 'x', distance: 0.4, score: 0.6 },
+        { id: 'y', distance: 1, score: 0 },
+      ],
+      ip: [
+        { id: 'x', distance: -3, score: 3 },
+        { id: 'y', distance: 0, score: 0 },
+      ],
     }[metric]
     expect(hits.map(hit => hit.id)).toEqual(expected.map(hit => hit.id))
     for (const [i, hit] of hits.entries()) {
@@ -98,8 +107,11 @@ describe.each(['memory', 'folder'])('a collection in %s', where => {
     await docs.flush()
     const all = await docs.search(vectors.subarray(0, dim), { k: 3000, probes: 10_000 })
     expect(new Set(all.map(hit => hit.id)).size).toBe(3000)
-    expect(all.slice(0, 20).map(hit => hit.id)).toEqual(nearestByHand(vectors.subarray(0, dim), vectors, dim, 20))
-    for (const [i, hit] of all.entries()) expect(hit.distance).toBeGreaterThanOrEqual(all[Math.max(0, i - 1)]!.distance)
+    expect(all.slice(0, 20).map(hit => hit.id)).toEqual(
+      nearestByHand(vectors.subarray(0, dim), vectors, dim, 20),
+    )
+    for (const [i, hit] of all.entries())
+      expect(hit.distance).toBeGreaterThanOrEqual(all[Math.max(0, i - 1)]!.distance)
   })
 
   it('answers a batch as it answers its queries one by one', async () => {
@@ -142,7 +154,10 @@ describe.each(['memory', 'folder'])('a collection in %s', where => {
       seen.set(row.id, [row.vector[0], row.payload])
       if (seen.size === 5) {
         await docs.delete([39])
-        await docs.upsert([{ id: 38, vector: [-1] }, { id: 100, vector: [0] }])
+        await docs.upsert([
+          { id: 38, vector: [-1] },
+          { id: 100, vector: [0] },
+        ])
         await docs.flush()
       }
     }
@@ -188,7 +203,14 @@ describe.each(['memory', 'folder'])('a collection in %s', where => {
     await using db = await open()
     const docs = await db.collection('docs', { dim: 8 })
     await docs.upsert({ ids: Array.from({ length: 500 }, (_, i) => i), vectors: clusteredVectors(500, 8, 1) })
-    expect(await docs.stats()).toMatchObject({ name: 'docs', dim: 8, metric: 'cosine', rows: 500, segments: 0, unflushedRows: 500 })
+    expect(await docs.stats()).toMatchObject({
+      name: 'docs',
+      dim: 8,
+      metric: 'cosine',
+      rows: 500,
+      segments: 0,
+      unflushedRows: 500,
+    })
     await docs.flush()
     const stats = await docs.stats()
     expect(stats).toMatchObject({ rows: 500, segments: 1, unflushedRows: 0 })

@@ -29,36 +29,44 @@ interface Image {
 }
 
 describe('a power cut before any operation on the disk', () => {
-  it.each([1, 2, 3, 4])('leaves every acknowledged batch and no half of another (workload %i)', async seed => {
-    const steps = workload(seed)
-    const states = modelStates(steps)
-    let acknowledged = 0
-    let begun = 0
-    let images: Image[] = []
-    let checked = 0
-    const disk: SimFs = new SimFs({
-      before(_operation, _path, count) {
-        for (const cut of cutsAt(count, seed)) {
-          images.push({ disk: disk.powerCut(cut), cut: JSON.stringify({ at: count, ...cut }), acknowledged, begun })
-        }
-      },
-    })
-    let db = await Drift.open(FOLDER, { ...OPTIONS, fs: disk })
-    for (const step of steps) {
-      begun++
-      if (step.title === 'reopen') {
-        await db.close()
-        db = await Drift.open(FOLDER, { ...OPTIONS, fs: disk })
-      } else await step.run(db)
-      acknowledged++
-      for (const image of images) await check(image, states, seed)
-      checked += images.length
-      images = []
-    }
-    await db.close()
-    expect(await contentsOf(disk.powerCut({ data: 'none', entries: 'none' }))).toEqual(states.at(-1))
-    expect(checked).toBeGreaterThan(500)
-  })
+  it.each([1, 2, 3, 4])(
+    'leaves every acknowledged batch and no half of another (workload %i)',
+    async seed => {
+      const steps = workload(seed)
+      const states = modelStates(steps)
+      let acknowledged = 0
+      let begun = 0
+      let images: Image[] = []
+      let checked = 0
+      const disk: SimFs = new SimFs({
+        before(_operation, _path, count) {
+          for (const cut of cutsAt(count, seed)) {
+            images.push({
+              disk: disk.powerCut(cut),
+              cut: JSON.stringify({ at: count, ...cut }),
+              acknowledged,
+              begun,
+            })
+          }
+        },
+      })
+      let db = await Drift.open(FOLDER, { ...OPTIONS, fs: disk })
+      for (const step of steps) {
+        begun++
+        if (step.title === 'reopen') {
+          await db.close()
+          db = await Drift.open(FOLDER, { ...OPTIONS, fs: disk })
+        } else await step.run(db)
+        acknowledged++
+        for (const image of images) await check(image, states, seed)
+        checked += images.length
+        images = []
+      }
+      await db.close()
+      expect(await contentsOf(disk.powerCut({ data: 'none', entries: 'none' }))).toEqual(states.at(-1))
+      expect(checked).toBeGreaterThan(500)
+    },
+  )
 
   it('loses nothing when recovery itself is cut, again and again', async () => {
     const steps = workload(7)
@@ -69,11 +77,14 @@ describe('a power cut before any operation on the disk', () => {
     let disk = first.powerCut({ data: 'none', entries: 'none' })
     for (let at = 1; at < 60; at++) {
       let image: SimFs | undefined
-      const recovering: SimFs = disk.powerCut({ data: 'all', entries: 'all' }, {
-        before(_operation, _path, count) {
-          if (count === at) image = recovering.powerCut({ seed: at })
+      const recovering: SimFs = disk.powerCut(
+        { data: 'all', entries: 'all' },
+        {
+          before(_operation, _path, count) {
+            if (count === at) image = recovering.powerCut({ seed: at })
+          },
         },
-      })
+      )
       const recovered = await Drift.open(FOLDER, { ...OPTIONS, fs: recovering })
       expect(await contents(recovered)).toEqual(states.at(-1))
       await recovered.close()
@@ -85,7 +96,10 @@ describe('a power cut before any operation on the disk', () => {
 })
 
 /** A killed process keeps what it wrote; a power cut keeps some of what it did not sync. */
-function cutsAt(count: number, seed: number): { data: 'none' | 'all' | 'random'; entries: 'none' | 'all' | 'random'; seed?: number }[] {
+function cutsAt(
+  count: number,
+  seed: number,
+): { data: 'none' | 'all' | 'random'; entries: 'none' | 'all' | 'random'; seed?: number }[] {
   return [
     { data: 'none', entries: 'none' },
     { data: 'all', entries: 'all' },
@@ -183,7 +197,11 @@ function remove(name: string, random: () => number): Step {
 }
 
 function flush(name: string): Step {
-  return { title: `flush ${name}`, run: async db => (await db.collection(name)).flush(), model: () => undefined }
+  return {
+    title: `flush ${name}`,
+    run: async db => (await db.collection(name)).flush(),
+    model: () => undefined,
+  }
 }
 
 function reopen(): Step {

@@ -54,19 +54,24 @@ describe('a database on disk', () => {
     expect(await everything(await again.collection('docs'))).toEqual(before)
   })
 
-  it.each([/^seg-/, /^del-/, /^wal-/])('refuses to open, and changes nothing, when a byte of %s is wrong', async pattern => {
-    const path = temporaryFolder()
-    await fill(path)
-    const name = files(path, pattern)[0]!
-    const bytes = readFileSync(join(path, name))
-    // Inside the first page of content, behind the headers.
-    bytes[4096 + 100]! ^= 4
-    if (bytes.length < 4096) bytes[100]! ^= 4
-    writeFileSync(join(path, name), bytes)
-    const files_ = snapshot(path)
-    await expect(Drift.open(path, SMALL)).rejects.toMatchObject({ code: expect.stringMatching(/^DRIFT_(CORRUPT|WAL_CORRUPT)/) })
-    expect(snapshot(path)).toEqual(files_)
-  })
+  it.each([/^seg-/, /^del-/, /^wal-/])(
+    'refuses to open, and changes nothing, when a byte of %s is wrong',
+    async pattern => {
+      const path = temporaryFolder()
+      await fill(path)
+      const name = files(path, pattern)[0]!
+      const bytes = readFileSync(join(path, name))
+      // Inside the first page of content, behind the headers.
+      bytes[4096 + 100]! ^= 4
+      if (bytes.length < 4096) bytes[100]! ^= 4
+      writeFileSync(join(path, name), bytes)
+      const files_ = snapshot(path)
+      await expect(Drift.open(path, SMALL)).rejects.toMatchObject({
+        code: expect.stringMatching(/^DRIFT_(CORRUPT|WAL_CORRUPT)/),
+      })
+      expect(snapshot(path)).toEqual(files_)
+    },
+  )
 
   it('refuses to open when a file that the manifest names is gone', async () => {
     const path = temporaryFolder()
@@ -101,7 +106,10 @@ describe('a database on disk', () => {
     const db = await Drift.open(path, SMALL)
     const docs = await db.collection('docs', { dim: DIM, memtableRows: 64 })
     for (let i = 0; i < 5; i++) {
-      await docs.upsert({ ids: Array.from({ length: 64 }, (_, j) => i * 64 + j), vectors: clusteredVectors(64, DIM, i) })
+      await docs.upsert({
+        ids: Array.from({ length: 64 }, (_, j) => i * 64 + j),
+        vectors: clusteredVectors(64, DIM, i),
+      })
       await docs.flush()
     }
     await db.drop('docs')
@@ -140,7 +148,8 @@ describe('a process that is killed while it writes', () => {
         expect(payload).toEqual({ n: id })
         found.add(id as number)
       }
-      for (let id = 0; id <= acknowledged; id++) if (!found.has(id)) throw new Error(`row ${id} of ${acknowledged} is lost`)
+      for (let id = 0; id <= acknowledged; id++)
+        if (!found.has(id)) throw new Error(`row ${id} of ${acknowledged} is lost`)
       // The batch in flight may be there, whole: 20 rows, in order.
       expect(found.size % 20).toBe(0)
       expect(Math.max(...found)).toBe(found.size - 1)
@@ -160,10 +169,15 @@ describe('a disk that fails', () => {
     let written = 0
     let failure: unknown
     for (; written < 50 && !failure; written++) {
-      failure = await docs.upsert([{ id: written, vector: [1] }]).then(() => undefined, error => error)
+      failure = await docs.upsert([{ id: written, vector: [1] }]).then(
+        () => undefined,
+        error => error,
+      )
     }
     expect(failure).toMatchObject({ code: 'DRIFT_WAL_FAILED' })
-    await expect(docs.upsert([{ id: 'more', vector: [1] }])).rejects.toMatchObject({ code: 'DRIFT_WAL_FAILED' })
+    await expect(docs.upsert([{ id: 'more', vector: [1] }])).rejects.toMatchObject({
+      code: 'DRIFT_WAL_FAILED',
+    })
     expect(await docs.count()).toBe(written - 1)
     expect((await db.stats()).state).toBe('failed')
     await db.close()
@@ -183,10 +197,16 @@ describe('a disk that fails', () => {
       const acknowledged = new Set<number>()
       const fs = new FaultFs(sim, [{ at, errno: at % 2 ? 'EIO' : 'ENOSPC' }])
       await workThrough(fs, acknowledged).catch(error => {
-        expect(error, `operation ${at} of ${operations}`).toMatchObject({ code: expect.stringMatching(/^DRIFT_/) })
+        expect(error, `operation ${at} of ${operations}`).toMatchObject({
+          code: expect.stringMatching(/^DRIFT_/),
+        })
         met++
       })
-      const db = await Drift.open('/db', { fs: sim.powerCut({ data: 'none', entries: 'none' }), threads: 0, ...SMALL })
+      const db = await Drift.open('/db', {
+        fs: sim.powerCut({ data: 'none', entries: 'none' }),
+        threads: 0,
+        ...SMALL,
+      })
       if (acknowledged.size > 0) {
         const docs = await db.collection('docs')
         for (const id of acknowledged) expect(await docs.get(id), `row ${id}, operation ${at}`).toBeDefined()
@@ -223,7 +243,8 @@ class FailingSegments extends FaultFs {
   }
 
   override open(path: string, mode: 'read' | 'write' | 'create'): number {
-    if (mode === 'create' && path.includes('seg-')) return new FaultFs(new SimFs(), [{ at: 1, errno: 'ENOSPC' }]).open(path, mode)
+    if (mode === 'create' && path.includes('seg-'))
+      return new FaultFs(new SimFs(), [{ at: 1, errno: 'ENOSPC' }]).open(path, mode)
     return super.open(path, mode)
   }
 }
@@ -279,7 +300,9 @@ async function ask(path: string, query: Float32Array): Promise<unknown> {
 }
 
 function files(path: string, pattern: RegExp): string[] {
-  return readdirSync(path).filter(name => pattern.test(name)).sort()
+  return readdirSync(path)
+    .filter(name => pattern.test(name))
+    .sort()
 }
 
 function snapshot(path: string): unknown {
@@ -290,9 +313,13 @@ function snapshot(path: string): unknown {
 
 /** Runs a writer of batches of 20 rows in a process of its own; kills it after some acknowledgements. @returns the last row acknowledged. */
 function writeUntilKilled(path: string, from: number, acknowledgements: number): Promise<number> {
-  const child = spawn(process.execPath, [fileURLToPath(new URL('./kill-writer.mjs', import.meta.url)), path, String(from)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
+  const child = spawn(
+    process.execPath,
+    [fileURLToPath(new URL('./kill-writer.mjs', import.meta.url)), path, String(from)],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  )
   return new Promise((resolve, reject) => {
     let last = from - 1
     let seen = 0

@@ -41,7 +41,12 @@ export function clusteredVectors(rows: number, dim: number, seed: number): Float
 }
 
 /** The k nearest rows by squared Euclidean distance, computed one by one in double precision. */
-export function nearestByHand(query: ArrayLike<number>, vectors: Float32Array, dim: number, k: number): number[] {
+export function nearestByHand(
+  query: ArrayLike<number>,
+  vectors: Float32Array,
+  dim: number,
+  k: number,
+): number[] {
   const rows = vectors.length / dim
   const distance = (row: number): number => {
     let sum = 0

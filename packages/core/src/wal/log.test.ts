@@ -310,6 +310,21 @@ test('a lost mark with a torn batch after it is a torn tail, and a lost batch be
   expect(kindOf(() => read(disk))).toBe('lost')
 })
 
+test('damage before the end of a file that another follows is reported where it is', () => {
+  const fs = newDisk()
+  const log = openLog(fs)
+  commit(log, 2)
+  log.rotate()
+  log.close()
+  // Both frames of the first file: what is left of it knows nothing.
+  patch(fs, 1, PAGE_BYTES, new Uint8Array(2 * PAGE_BYTES))
+  expect(() => read(fs)).toThrow(
+    expect.objectContaining({
+      details: { file: `${FOLDER}/${walFileName(1)}`, offset: PAGE_BYTES, kind: 'lost' },
+    }),
+  )
+})
+
 test('records that the caller knows to be durable may not be missing', () => {
   const fs = newDisk()
   const log = openLog(fs)
@@ -341,14 +356,50 @@ test('a carried log stands for the files before it, and a lower floor still read
   commit(log, 4)
   log.rotate()
   commit(log, 4)
+  log.rotate()
+  commit(log, 1)
   const disk = fs.processKill()
   const next = openLog(disk, read(disk, { floorLsn: 6 }))
-  expect(next.files().map(({ firstLsn }) => firstLsn)).toEqual([1, 5, 6])
+  expect(next.files().map(({ firstLsn }) => firstLsn)).toEqual([1, 5, 9, 6])
   commit(next, 2)
-  expectRecords(read(disk, { floorLsn: 6 }), 10, 6)
-  expectRecords(read(disk, { floorLsn: 3 }), 10, 3)
+  expectRecords(read(disk, { floorLsn: 6 }), 11, 6)
+  expectRecords(read(disk, { floorLsn: 3 }), 11, 3)
   next.removeBelow(6)
   next.close()
-  expect(disk.list(FOLDER)).toEqual([walFileName(3)])
-  expectRecords(read(disk, { floorLsn: 6 }), 10, 6)
+  expect(disk.list(FOLDER)).toEqual([walFileName(4)])
+  expectRecords(read(disk, { floorLsn: 6 }), 11, 6)
+})
+
+test('damage to the last carried batch is found, although nothing was written after it', () => {
+  const fs = newDisk()
+  commit(openLog(fs), 3)
+  const disk = fs.processKill()
+  openLog(disk, read(disk))
+  const after = disk.powerCut({ data: 'none', entries: 'none' })
+  expectRecords(read(after), 3)
+  patch(after, 2, PAGE_BYTES, new Uint8Array(PAGE_BYTES))
+  expect(kindOf(() => read(after))).toBe('lost')
+})
+
+test('a clean end makes durable what was only written', () => {
+  const fs = newDisk()
+  const log = openLog(fs)
+  log.append([recordOf(1)])
+  log.close()
+  const scan = read(fs.powerCut({ data: 'none', entries: 'none' }))
+  expectRecords(scan, 1)
+  expect(scan.clean).toBe(true)
+})
+
+test('a valid frame of another history of the same file breaks the chain', () => {
+  const [ours, other] = [3, 4].map(count => {
+    const fs = newDisk()
+    const log = openLog(fs)
+    log.append([recordOf(1, count)])
+    log.append([recordOf(2)])
+    log.close()
+    return fs
+  }) as [SimFs, SimFs]
+  patch(ours, 1, 2 * PAGE_BYTES, content(other, 1).subarray(2 * PAGE_BYTES, 3 * PAGE_BYTES))
+  expect(kindOf(() => read(ours))).toBe('chain')
 })

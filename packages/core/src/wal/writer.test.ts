@@ -6,6 +6,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Worker } from 'node:worker_threads'
 import { type DriftFs, type Fault, FaultFs, NodeFs, SimFs } from '@drift/fs'
 import { afterEach, describe, expect, test } from 'vitest'
 import { DATABASE, FOLDER, lsns, newDisk, random, recordOf, SMALL_FILE, upTo } from '../../test/wal-sample.js'
@@ -340,6 +341,22 @@ test('appends that arrive during a sync form the next frame, so a thread commits
 
 test('a thread needs a real disk', async () => {
   await expect(open({ ...simulated(), thread: true })).rejects.toMatchObject({ code: 'DRIFT_WAL_ARGUMENT' })
+})
+
+test('the end of the thread is a failure like any other', async () => {
+  let thread: Worker | undefined
+  process.once('worker', worker => {
+    thread = worker
+  })
+  const place = real()
+  const wal = await open(place)
+  await wal.append(recordOf(1)).durable
+  await thread?.terminate()
+  const late = async (): Promise<void> => wal.append(recordOf(2)).durable
+  await expect(late()).rejects.toMatchObject({ code: 'DRIFT_WAL_FAILED' })
+  expect(() => wal.append(recordOf(3))).toThrow(wal.failed)
+  await wal.close()
+  expect(lsns(read(place).records)[0]).toBe(1)
 })
 
 test('a thread prepares the next file while it commits', async () => {

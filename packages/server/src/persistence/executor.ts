@@ -15,7 +15,11 @@ export interface Executor {
 /** What crosses back from the thread. An error goes as its parts: structured clone keeps the message but not the code. */
 export interface TaskOutcome<R> {
   readonly result?: R
-  readonly failure?: { readonly code: string; readonly message: string; readonly details: Readonly<Record<string, unknown>> }
+  readonly failure?: {
+    readonly code: string
+    readonly message: string
+    readonly details: Readonly<Record<string, unknown>>
+  }
 }
 
 /** Idle for this long, the thread ends; the next flush starts another. */

@@ -29,5 +29,7 @@ export function pack(strings: readonly (Uint8Array | undefined)[]): Packed {
 
 /** Views of the packed bytes. */
 export function unpack({ bytes, ends, absent }: Packed): (Uint8Array | undefined)[] {
-  return Array.from(ends, (end, i) => (absent[i] ? undefined : bytes.subarray(i === 0 ? 0 : ends[i - 1]!, end)))
+  return Array.from(ends, (end, i) =>
+    absent[i] ? undefined : bytes.subarray(i === 0 ? 0 : ends[i - 1]!, end),
+  )
 }

@@ -129,7 +129,9 @@ export class PersistenceManager {
     this.#nextNumber = next.number + 1
     // What cannot be removed now is removed when the database is opened next.
     if (garbage.length > 0) {
-      await this.#executor.run({ kind: 'remove', paths: pathsIn(this.#folder, garbage) }).catch(() => undefined)
+      await this.#executor
+        .run({ kind: 'remove', paths: pathsIn(this.#folder, garbage) })
+        .catch(() => undefined)
     }
   }
 
@@ -169,5 +171,13 @@ function applyEdit(manifest: Manifest, edit: Edit, number: number, nextFile: num
 
 function emptyEntry(number: number, config: CollectionConfig): CollectionEntry {
   const { name, dim, metric, memtableRows } = config
-  return { number, name, dim, metric, options: memtableRows === undefined ? {} : { memtableRows }, segments: [], tombstones: [] }
+  return {
+    number,
+    name,
+    dim,
+    metric,
+    options: memtableRows === undefined ? {} : { memtableRows },
+    segments: [],
+    tombstones: [],
+  }
 }
