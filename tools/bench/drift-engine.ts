@@ -28,6 +28,7 @@ export async function buildDrift(
   const collection = await db.collection('rows', { dim, metric: 'cosine' })
   await fill(collection, rows, dim, BATCH_ROWS)
   await collection.flush()
+  await collection.maintain()
   const buildMs = performance.now() - start
   return { engine: { ...overCollection(collection), close: () => db.close() }, collection, buildMs }
 }

@@ -22,12 +22,13 @@ export async function writeRows(screen: Screen, collection: Collection, input: D
   }
   const writtenMs = performance.now() - start
   await collection.flush()
+  await collection.maintain()
   const flushMs = performance.now() - start - writtenMs
   bar.stop()
   screen.line(
     `${whole(total)} rows in batches of ${BATCH_ROWS}, each on disk before the next: ${whole((total / writtenMs) * 1000)} rows/s`,
   )
-  screen.line(`flushed to a segment and into buckets in ${duration(flushMs * 1000)}`)
+  screen.line(`flushed to a segment and into refined buckets in ${duration(flushMs * 1000)}`)
   screen.claim(
     `${whole(total)} rows are there, every batch was durable`,
     durable && (await collection.count()) === total,

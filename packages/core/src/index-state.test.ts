@@ -2,6 +2,7 @@
 import { hnswRows } from '@drift/native'
 import { expect, it } from 'vitest'
 import { requireShape } from './arguments.js'
+import { NONE } from './bucket/extent.js'
 import { IndexState } from './index-state.js'
 import { gaussian, seededRandom } from './random.js'
 
@@ -47,7 +48,7 @@ it('a snapshot keeps its live rows and heads, and quiet snapshots share their co
     live: [...first.snapshot.live],
     heads: [...first.snapshot.heads],
   })
-  for (let row = 0; row < 50; row++) state.place(row, 0)
+  for (let row = 0; row < 50; row++) state.place(row, 0, NONE)
   for (let id = 0; id < 60; id++) state.delete(id)
   expect([...first.snapshot.live]).toEqual(live)
   expect([...first.snapshot.heads]).toEqual(heads)

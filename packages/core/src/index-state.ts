@@ -7,8 +7,9 @@ import { Directory } from './bucket/directory.js'
 import { NONE } from './bucket/extent.js'
 import { CoreError } from './errors.js'
 import type { Id } from './id.js'
+import type { Refinement } from './maintenance/refine.js'
 import { type GraphOptions, Memtable } from './memtable.js'
-import { kernelMetric, type Metric } from './metric.js'
+import { kernelMetric, type Metric, routingMetric } from './metric.js'
 import { Router } from './router/router.js'
 import { RowStore } from './row-store.js'
 import { Pins } from './search/pins.js'
@@ -44,6 +45,11 @@ export class IndexState {
   active: Memtable
   frozen: readonly Memtable[] = []
   unassigned: RowList = new RowList()
+  /** The refinement under way, and the rows in buckets when the last one ended. */
+  refinement: Refinement | undefined
+  refinedRows = 0
+  /** Refinements that have ended. */
+  refinements = 0
   /** The active memtable, then the frozen ones. */
   memtables: readonly Memtable[]
   /** What a search in this thread reads. */
@@ -124,10 +130,31 @@ export class IndexState {
     return list.rows.subarray(0, list.count).filter(row => store.isLive(row) && store.home[row] === NONE)
   }
 
-  /** Give the row its home, unless it died or has one. @returns whether it got it. */
-  place(row: number, bucket: number): boolean {
+  /** Give the row its home and its second bucket (or NONE), unless it died or has a home. @returns whether it got them. */
+  place(row: number, home: number, second: number): boolean {
     if (!this.store.isLive(row) || this.store.home[row] !== NONE) return false
-    this.directory.append(bucket, row)
+    this.directory.append(home, row)
+    if (second !== NONE && second !== home) this.directory.appendSecond(second, row)
+    return true
+  }
+
+  /** Give a live row that has a home other buckets. @returns whether anything changed. */
+  move(row: number, home: number, second: number): boolean {
+    const { store, directory } = this
+    if (!store.isAtHome(row)) return false
+    const oldHome = store.home[row]!
+    const oldSecond = store.second[row]!
+    if (oldHome === home && oldSecond === second) return false
+    if (oldSecond !== second) {
+      store.second[row] = NONE
+      if (oldSecond !== NONE) directory.lostSecond(oldSecond)
+    }
+    if (oldHome !== home) {
+      store.home[row] = NONE
+      directory.lost(oldHome)
+      directory.append(home, row)
+    }
+    if (oldSecond !== second && second !== NONE) directory.appendSecond(second, row)
     return true
   }
 
@@ -222,11 +249,12 @@ export class IndexState {
   #kill(row: number): void {
     const { store } = this
     const home = store.home[row]!
+    const second = store.second[row]!
     const free = store.kill(row)
-    if (home !== NONE) {
-      store.home[row] = NONE
-      this.directory.lost(home)
-    }
+    store.home[row] = NONE
+    store.second[row] = NONE
+    if (home !== NONE) this.directory.lost(home)
+    if (second !== NONE) this.directory.lostSecond(second)
     if (free) this.#retire(Uint32Array.of(row))
   }
 
@@ -249,6 +277,7 @@ function liveView(state: IndexState): SearchView {
   return {
     dim: shape.dim,
     metric: kernelMetric(shape.metric),
+    routing: routingMetric(shape.metric),
     bucketRows: shape.bucketRows,
     rows: store,
     router,
@@ -259,8 +288,8 @@ function liveView(state: IndexState): SearchView {
     get liveRows() {
       return store.liveRows
     },
-    get home() {
-      return store.home
+    get homes() {
+      return store
     },
     get heads() {
       return directory.heads

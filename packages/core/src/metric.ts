@@ -12,6 +12,14 @@ export function kernelMetric(metric: Metric): KernelMetric {
 }
 
 /**
+ * By which a query's buckets are ranked. Centroids are means of rows, so under cosine they lie inside the unit sphere, the looser
+ * the bucket the deeper; squared L2 takes that into account, an inner product would favour tight buckets.
+ */
+export function routingMetric(metric: Metric): KernelMetric {
+  return metric === 'ip' ? 'ip' : 'l2'
+}
+
+/**
  * Refuse what float32 kernels cannot rank: NaN, infinities, values beyond float32 (1e39 would be stored as infinity),
  * and, in plain arrays, anything that is not a number (null would be stored as 0).
  *

@@ -1,5 +1,5 @@
 /**
- * The truth in memory, by row number: exact vectors, their SQ8 codes, one live bit, the home bucket, and the id.
+ * The truth in memory, by row number: exact vectors, their SQ8 codes, one live bit, the two buckets, and the id.
  * Rule: a row never moves. Vectors and codes live in growable shared slabs, so a worker reads them in place.
  * A row is taken (dead, held), becomes live, dies, and returns to the free list when no memtable lists it and no
  * pin is older. The index decides when; this file keeps the books.
@@ -46,8 +46,9 @@ export class RowStore implements RowViews {
   codes: Uint8Array
   factors: Float32Array
   live: Uint32Array
-  /** The bucket whose entry of the row counts, or NONE. */
+  /** The two buckets whose entries of the row count, or NONE: the nearest, and one that is near in another direction. */
   home: Uint32Array
+  second: Uint32Array
   /** Rows ever taken: every row number is below. */
   rows = 0
   liveRows = 0
@@ -72,6 +73,7 @@ export class RowStore implements RowViews {
     this.factors = new Float32Array(0)
     this.live = new Uint32Array(0)
     this.home = new Uint32Array(0)
+    this.second = new Uint32Array(0)
     this.#state = new Uint8Array(0)
   }
 
@@ -88,6 +90,7 @@ export class RowStore implements RowViews {
     taken.sort()
     for (const row of taken) {
       this.home[row] = NONE
+      this.second[row] = NONE
       this.#state[row] = HELD | PENDING
     }
     return taken
@@ -118,6 +121,11 @@ export class RowStore implements RowViews {
 
   isLive(row: number): boolean {
     return ((this.live[row >>> 5]! >>> (row & 31)) & 1) === 1
+  }
+
+  /** Live, and in a bucket. */
+  isAtHome(row: number): boolean {
+    return this.isLive(row) && this.home[row] !== NONE
   }
 
   /** The pending row becomes live. */
@@ -151,6 +159,7 @@ export class RowStore implements RowViews {
   /** The dead row may be taken again. Its id is forgotten; stale entries do not count because its home is NONE until assigned. */
   free(row: number): void {
     this.home[row] = NONE
+    this.second[row] = NONE
     this.ids.release(row)
     this.#free.push(row)
   }
@@ -187,6 +196,7 @@ export class RowStore implements RowViews {
       growSlab(this.slabs.factors, capacity * 8)
       this.live = grown(this.live, new Uint32Array(capacity / 32))
       this.home = grown(this.home, new Uint32Array(capacity))
+      this.second = grown(this.second, new Uint32Array(capacity))
       this.#state = grown(this.#state, new Uint8Array(capacity))
     } catch (cause) {
       throw new CoreError(

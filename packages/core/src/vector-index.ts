@@ -19,9 +19,11 @@ import { CoreError } from './errors.js'
 import type { Id } from './id.js'
 import { type Appended, IndexState } from './index-state.js'
 import { assignRows, type Job, type MaintenanceOptions } from './maintenance/assign.js'
+import { refineChunk } from './maintenance/refine.js'
 import type { Memtable } from './memtable.js'
 import { type Metric, prepare, publicDistance } from './metric.js'
 import type { IndexPool } from './pool/pool.js'
+import type { Homes } from './router/assign.js'
 import { searchMany, searchOne } from './search/fan-out.js'
 import { Scratch } from './search/scratch.js'
 import { searchView } from './search/search.js'
@@ -172,9 +174,10 @@ export class VectorIndex {
     return this.#requireRow(row).vectorAt(row)
   }
 
-  /** The bucket of a row, or NONE. */
-  homeOf(row: number): number {
-    return this.#requireRow(row).home[row]!
+  /** The two buckets of a row, home first; NONE where it has none. */
+  bucketsOf(row: number): readonly [number, number] {
+    const { home, second } = this.#requireRow(row)
+    return [home[row]!, second[row]!]
   }
 
   /** Freeze the active memtable and start another. @returns undefined when it is empty. */
@@ -231,14 +234,42 @@ export class VectorIndex {
     return state.load(batch.ids, vectors, batch.sources)
   }
 
-  /** Move loaded rows into buckets: into `homes[i]`, or by routing. Makes the buckets when there are none. */
-  assign(rows: Uint32Array, homes?: Uint32Array, options: MaintenanceOptions = {}): Promise<void> {
+  /** Move loaded rows into buckets: into those of `homes`, or by routing. Makes the buckets when there are none. */
+  assign(rows: Uint32Array, homes?: Homes, options: MaintenanceOptions = {}): Promise<void> {
     return this.#maintain(options, async (state, job) => {
       for (const row of rows) this.#requireRow(row)
-      if (homes !== undefined) requireHomes(homes, rows.length, state.directory.count)
+      if (homes !== undefined) {
+        requireHomes(homes.homes, rows.length, state.directory.count)
+        requireHomes(
+          homes.seconds.map(second => (second === NONE ? 0 : second)),
+          rows.length,
+          state.directory.count,
+        )
+      }
       await assignRows(state, rows, homes, job)
       state.tidyUnassigned()
+      // A partition that was stored is as good as it was then.
+      if (homes !== undefined) state.refinedRows = state.directory.rowsAtHome
     })
+  }
+
+  /**
+   * A piece of refining, some hundred milliseconds of work in the pool: after the rows in buckets have grown by half, centroids and
+   * rows are brought together again. Searches and writes go on. For whenever nothing more urgent is to do.
+   *
+   * @returns whether there is more; false at once when nothing is due.
+   */
+  async refine(options: MaintenanceOptions = {}): Promise<boolean> {
+    let more = false
+    await this.#maintain(options, async (state, job) => {
+      more = await refineChunk(state, job)
+    })
+    return more
+  }
+
+  /** Refinements that have ended: with each, `centroids` and `bucketsOf` are worth storing again. */
+  get refinements(): number {
+    return this.#state.refinements
   }
 
   /** One empty bucket per centroid, for an index that has none. */
@@ -333,7 +364,12 @@ export class VectorIndex {
         codes: store.slabs.codes.byteLength + store.slabs.factors.byteLength,
         ids: store.ids.bytes,
         graph: sum(memtable => memtable.bytes),
-        buckets: directory.bytes + store.home.byteLength + store.live.byteLength + unassigned.rows.byteLength,
+        buckets:
+          directory.bytes +
+          store.home.byteLength +
+          store.second.byteLength +
+          store.live.byteLength +
+          unassigned.rows.byteLength,
         router: router.bytes,
       },
     }

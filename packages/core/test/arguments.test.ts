@@ -105,7 +105,7 @@ describe.each<Metric>(['l2', 'cosine', 'ip'])('under %s', metric => {
 
   it('a row that does not exist is DRIFT_ROW', () => {
     expect(codeOf(() => index.vectorAt(3))).toBe('DRIFT_ROW')
-    expect(codeOf(() => index.homeOf(-1))).toBe('DRIFT_ROW')
+    expect(codeOf(() => index.bucketsOf(-1))).toBe('DRIFT_ROW')
     expect(codeOf(() => index.idAt(99))).toBe('DRIFT_ROW')
   })
 

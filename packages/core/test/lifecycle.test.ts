@@ -169,7 +169,7 @@ describe('during a flush', () => {
     await expect(flush).rejects.toThrow('enough')
     expect(memtable.dropped).toBe(false)
     expectExactly(index, numbers(3000))
-    const homes = index.liveRows(memtable).filter(row => index.homeOf(row) !== NONE).length
+    const homes = index.liveRows(memtable).filter(row => index.bucketsOf(row)[0] !== NONE).length
     expect(homes).toBeGreaterThan(700)
     expect(homes).toBeLessThan(2000)
     await index.flush(memtable)
@@ -191,7 +191,10 @@ describe('loading', () => {
     const first = empty()
     first.load(numbers(1000), part(0, 1000))
     await first.assign(Uint32Array.from(numbers(1000)))
-    const homes = Uint32Array.from(numbers(1000), row => first.homeOf(row))
+    const homes = {
+      homes: Uint32Array.from(numbers(1000), row => first.bucketsOf(row)[0]),
+      seconds: Uint32Array.from(numbers(1000), row => first.bucketsOf(row)[1]),
+    }
 
     const second = empty()
     second.restoreCentroids(first.centroids())
@@ -201,7 +204,8 @@ describe('loading', () => {
     expect(second.stats().unassigned).toBe(1000)
     await second.assign(rows, homes)
     expect(second.stats()).toMatchObject({ unassigned: 0, buckets: first.stats().buckets })
-    expect(Uint32Array.from(rows, row => second.homeOf(row))).toEqual(homes)
+    expect(Uint32Array.from(rows, row => second.bucketsOf(row)[0])).toEqual(homes.homes)
+    expect(Uint32Array.from(rows, row => second.bucketsOf(row)[1])).toEqual(homes.seconds)
     for (let i = 0; i < 20; i++) {
       const query = rowOf(vectors, DIM, 2000 + i)
       expect(second.searchSync(query, { k: 5, probes: 4 })).toEqual(
@@ -209,12 +213,11 @@ describe('loading', () => {
       )
     }
     expect(() => second.restoreCentroids(first.centroids())).toThrow(/buckets already/)
-    await expect(second.assign(rows, homes.subarray(1))).rejects.toMatchObject({ code: 'DRIFT_HOME' })
+    await expect(second.assign(rows, { ...homes, homes: homes.homes.subarray(1) })).rejects.toMatchObject({
+      code: 'DRIFT_HOME',
+    })
     await expect(
-      second.assign(
-        rows,
-        homes.map(() => 1e6),
-      ),
+      second.assign(rows, { ...homes, seconds: homes.seconds.map(() => 1e6) }),
     ).rejects.toMatchObject({ code: 'DRIFT_HOME' })
     await expect(second.assign(Uint32Array.of(5000))).rejects.toMatchObject({ code: 'DRIFT_ROW' })
   })

@@ -59,6 +59,7 @@ describe.each<[Metric, number]>([
         index.rotate()
       } else {
         for (const memtable of index.frozen) await index.flush(memtable)
+        while (await index.refine());
       }
       expectExactly(index, model.keys())
       expectNearest(index, model, anyVectors(1), metric)

@@ -1,5 +1,5 @@
 /**
- * The partition on disk: centroids, and for each segment the bucket of every row. Derived from the rows and only there
+ * The partition on disk: centroids, and for each segment the two buckets of every row. Derived from the rows and only there
  * to open faster: a missing, damaged or outdated one costs time, never an answer.
  */
 import { type CheckpointEntry, NO_HOME, readCheckpoint } from '@drift/storage'
@@ -34,7 +34,7 @@ export async function writePartition(engine: Engine, store: Store): Promise<bool
   return true
 }
 
-/** The bucket of each row of each segment, by segment uuid; undefined when there is nothing that can be trusted. */
+/** The two buckets of each row of each segment, by segment uuid; undefined when there is nothing that can be trusted. */
 export function readPartition(
   engine: Pick<Engine, 'fs' | 'folder'>,
   entry: CheckpointEntry,
@@ -48,11 +48,12 @@ export function readPartition(
   }
 }
 
+/** Two for each row of the segment: home, second; NO_HOME where there is none or the row is gone. */
 function homesOf(store: Store, { rows, reader }: LiveSegment): Uint32Array {
-  const homes = new Uint32Array(rows.length)
+  const homes = new Uint32Array(2 * rows.length).fill(NO_HOME)
   for (let i = 0; i < rows.length; i++) {
     const row = rows[i]!
-    homes[i] = store.payloads.rowIsAt(row, reader, i) ? store.index.homeOf(row) : NO_HOME
+    if (store.payloads.rowIsAt(row, reader, i)) homes.set(store.index.bucketsOf(row), 2 * i)
   }
   return homes
 }

@@ -5,10 +5,11 @@
 import { type Id, MAX_RECORD_BYTES, type Metric, score } from '@drift/core'
 import { assertOpen, assertWritable, type Engine } from './engine.js'
 import { DriftError } from './errors.js'
-import { hasRoom, orAborted, waitForRoom } from './janitor.js'
+import { hasRoom, orAborted, refineStore, waitForRoom } from './janitor.js'
 import { encodeDelete, encodeUpsert } from './operation.js'
 import {
   type FlushOptions,
+  type MaintainOptions,
   parseSearchOptions,
   parseWriteOptions,
   type SearchOptions,
@@ -248,6 +249,21 @@ export class Collection {
       if (this.#engine.janitor.error) throw this.#engine.janitor.error
       this.#assertWritable()
       onProgress?.({ stage: 'flush', done: Math.max(0, total - this.#store.frozen.length), total })
+    }
+  }
+
+  /**
+   * Do now what is done in the background when nothing else is to do: bring rows and buckets together after the collection has grown.
+   * Searches are faster and find more afterwards.
+   */
+  async maintain(options?: MaintainOptions): Promise<void> {
+    const { signal, onProgress } = parseWriteOptions(options, 'maintain')
+    this.#assertWritable()
+    for (let more = true, done = 0; more; ) {
+      signal?.throwIfAborted()
+      this.#assertWritable()
+      more = await refineStore(this.#engine, this.#store)
+      onProgress?.({ stage: 'refine', done: ++done, total: more ? done + 1 : done })
     }
   }
 

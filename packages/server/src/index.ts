@@ -14,6 +14,7 @@ export { DriftError } from './errors.js'
 export type {
   CollectionOptions,
   FlushOptions,
+  MaintainOptions,
   OpenOptions,
   Progress,
   SearchOptions,

@@ -1,8 +1,9 @@
 /**
- * Background work: frozen generations become segments, the log is cut, waiting rows are linked into their graphs when
- * nothing else is to do. One thing at a time, in slices that yield to the caller's event loop.
+ * Background work: frozen generations become segments and the log is cut; when nothing of that is to do, buckets are refined and
+ * waiting rows linked into their graphs. One thing at a time, in slices that yield to the caller's event loop.
  */
 import { HIGH_WATER_BYTES } from '@drift/core'
+import { writePartition } from './checkpoint.js'
 import type { Engine } from './engine.js'
 import { DriftError } from './errors.js'
 import { flushGeneration } from './flush.js'
@@ -24,7 +25,7 @@ export class Janitor {
   #error: Error | undefined
   #retryMs = FIRST_RETRY_MS
   #retryTimer: NodeJS.Timeout | undefined
-  #linking: NodeJS.Immediate | undefined
+  #idleWork: NodeJS.Immediate | undefined
   readonly #waiters: (() => void)[] = []
 
   start(engine: Engine): void {
@@ -40,11 +41,7 @@ export class Janitor {
   /** There may be something to do. */
   wake(): void {
     if (this.#stopped || this.#running || this.#retryTimer || !this.#engine) return
-    this.#running = this.#flushAll().finally(() => {
-      this.#running = undefined
-      this.#changed()
-      this.#linkSoon()
-    })
+    this.#start(this.#flushAll())
   }
 
   /** Resolves after the next flush has ended, well or not; one that waits to be tried again is tried now. */
@@ -65,11 +62,11 @@ export class Janitor {
     this.#stopped = true
     clearTimeout(this.#retryTimer)
     await this.#running
-    if (this.#linking) clearImmediate(this.#linking)
+    if (this.#idleWork) clearImmediate(this.#idleWork)
     this.#changed()
   }
 
-  async #flushAll(): Promise<void> {
+  async #flushAll(): Promise<boolean> {
     const engine = this.#engine!
     try {
       for (let next = oldest(engine); next && !this.#stopped; next = oldest(engine)) {
@@ -82,6 +79,7 @@ export class Janitor {
       this.#error = error as Error
       this.#retryLater()
     }
+    return true
   }
 
   #retryLater(): void {
@@ -97,31 +95,68 @@ export class Janitor {
     for (const resolve of this.#waiters.splice(0)) resolve()
   }
 
-  /** Link rows while the log is idle: under a flood the memtable is flushed before its graph would pay. */
-  #linkSoon(): void {
-    if (this.#linking || this.#stopped) return
-    this.#linking = setImmediate(() => {
-      this.#linking = undefined
-      const engine = this.#engine!
-      if (this.#stopped || this.#running || engine.journal.writer.pendingBytes > 0) return
-      for (const { index } of engine.stores.values()) {
-        if (!index.link(LINK_SLICE_MS, () => performance.now())) continue
-        this.#linkSoon()
-        return
-      }
+  /** The next slice of what can wait, once the event loop has turned. */
+  #idleSoon(): void {
+    if (this.#idleWork || this.#stopped) return
+    this.#idleWork = setImmediate(() => {
+      this.#idleWork = undefined
+      // Under a flood neither pays: the memtable is flushed before its graph would be used, and the buckets change again.
+      if (this.#stopped || this.#running || this.#engine!.journal.writer.pendingBytes > 0) return
+      if (this.#link()) this.#idleSoon()
+      else this.#start(this.#refineOnce())
     })
-    this.#linking.unref()
+    this.#idleWork.unref()
+  }
+
+  /** @param work - resolves to whether idle work may be left, and never rejects. */
+  #start(work: Promise<boolean>): void {
+    this.#running = work.then(more => {
+      this.#running = undefined
+      this.#changed()
+      if (frozenFirst(this.#engine!) && !this.#error) this.wake()
+      else if (more) this.#idleSoon()
+    })
+  }
+
+  /** @returns whether rows still wait to be linked. */
+  #link(): boolean {
+    for (const { index } of this.#engine!.stores.values()) {
+      if (index.link(LINK_SLICE_MS, () => performance.now())) return true
+    }
+    return false
+  }
+
+  async #refineOnce(): Promise<boolean> {
+    const engine = this.#engine!
+    for (const store of engine.stores.values()) {
+      try {
+        if (await refineStore(engine, store)) return true
+      } catch (error) {
+        // Only speed is lost, and the next wake tries again; a dropped collection has nothing to refine.
+        if (!store.dropped) this.#error = error as Error
+      }
+    }
+    return false
   }
 }
 
-/** The frozen generation to flush next; freezes an active one when it alone holds back a log over its budget. */
-function oldest(engine: Engine): { store: Store; generation: Generation } | undefined {
-  let best: { store: Store; generation: Generation } | undefined
-  for (const store of engine.stores.values()) {
-    const generation = store.frozen[0]
-    if (generation && (!best || generation.lsnLow < best.generation.lsnLow)) best = { store, generation }
-  }
-  if (best) return best
+/** One piece of refining; a finished one is kept on disk. @returns whether there is more. */
+export async function refineStore(engine: Engine, store: Store): Promise<boolean> {
+  const before = store.index.refinements
+  const more = await store.index.refine()
+  if (store.index.refinements > before) await writePartition(engine, store)
+  return more
+}
+
+interface Due {
+  readonly store: Store
+  readonly generation: Generation
+}
+
+/** The generation to flush next; freezes an active one when it alone holds back a log over its budget. */
+function oldest(engine: Engine): Due | undefined {
+  const first = frozenFirst(engine)
+  if (first) return first
   const logBytes = engine.journal.writer.files().reduce((bytes, file) => bytes + file.bytes, 0)
   if (logBytes <= WAL_BUDGET_BYTES) return undefined
   const [store] = [...engine.stores.values()]
@@ -129,6 +164,15 @@ function oldest(engine: Engine): { store: Store; generation: Generation } | unde
     .sort((a, b) => a.active.lsnLow - b.active.lsnLow)
   if (!store?.freeze()) return undefined
   return { store, generation: store.frozen[0]! }
+}
+
+function frozenFirst(engine: Engine): Due | undefined {
+  let best: Due | undefined
+  for (const store of engine.stores.values()) {
+    const generation = store.frozen[0]
+    if (generation && (!best || generation.lsnLow < best.generation.lsnLow)) best = { store, generation }
+  }
+  return best
 }
 
 /** Whether the collection may take another batch now: to be asked in the tick in which it is appended. */

@@ -234,21 +234,28 @@ async function placeRows(
   if (partition) store.index.restoreCentroids(partition.centroids)
   const placed: number[] = []
   const homes: number[] = []
+  const seconds: number[] = []
   const unplaced: number[] = []
   for (const segment of store.segments) {
     const known = partition?.homes.get(segment.entry.uuid)
     for (let i = 0; i < segment.rows.length; i++) {
       // A newer segment may have replaced the row, and its number may have gone to another since.
       if (!store.payloads.rowIsAt(segment.rows[i]!, segment.reader, i)) continue
-      const home = known?.[i] ?? NO_HOME
+      const home = known?.[2 * i] ?? NO_HOME
       if (home === NO_HOME) unplaced.push(segment.rows[i]!)
       else {
         placed.push(segment.rows[i]!)
         homes.push(home)
+        seconds.push(known![2 * i + 1]!)
       }
     }
   }
-  if (placed.length > 0) await store.index.assign(Uint32Array.from(placed), Uint32Array.from(homes))
+  if (placed.length > 0) {
+    await store.index.assign(Uint32Array.from(placed), {
+      homes: Uint32Array.from(homes),
+      seconds: Uint32Array.from(seconds),
+    })
+  }
   if (partition) store.checkpointRows = store.index.count
   if (unplaced.length > 0) {
     const options = { ...(signal ? { signal } : {}), ...(onProgress ? { onProgress: place } : {}) }

@@ -6,7 +6,7 @@ import { beforeEach, expect, it } from 'vitest'
 import { seededRandom } from '../random.js'
 import { RowStore } from '../row-store.js'
 import { Scratch } from '../search/scratch.js'
-import { rowsOfChain } from './bucket.js'
+import { type EntryFilter, rowsOfChain } from './bucket.js'
 import { Directory } from './directory.js'
 import { BLOCK_ENTRIES, NONE } from './extent.js'
 
@@ -28,46 +28,89 @@ function liveRows(count: number): Uint32Array {
 
 function kill(row: number): void {
   const home = rows.home[row]!
+  const second = rows.second[row]!
   rows.kill(row)
   rows.home[row] = NONE
+  rows.second[row] = NONE
   if (home !== NONE) directory.lost(home)
+  if (second !== NONE) directory.lostSecond(second)
 }
 
-function walk(head: number, live: Uint32Array, bucket: number, home?: Uint32Array): number[] {
+function walk(head: number, live: Uint32Array, bucket: number, filter?: EntryFilter): number[] {
   const room = new Scratch(1)
-  const end = rowsOfChain(directory.extents, head, live, home, bucket, rows.rows, room, 0)
+  const end = rowsOfChain(directory.extents, head, live, filter, bucket, rows.rows, room, 0)
   return [...room.rows.subarray(0, end)].sort((a, b) => a - b)
 }
 
 it('buckets agree with sets over random placing, dying and moving', () => {
   const random = seededRandom(5)
-  const model = Array.from({ length: 6 }, () => new Set<number>())
+  const homes = Array.from({ length: 6 }, () => new Set<number>())
+  const guests = Array.from({ length: 6 }, () => new Set<number>())
   for (let bucket = 0; bucket < 6; bucket++) expect(directory.add()).toBe(bucket)
   for (let step = 0; step < 4000; step++) {
     const bucket = Math.floor(random() * 6)
-    const members = model[bucket]!
+    const other = (bucket + 1 + Math.floor(random() * 5)) % 6
+    const members = homes[bucket]!
     if (random() < 0.55 || members.size === 0) {
       const [row] = liveRows(1)
       directory.append(bucket, row!)
       members.add(row!)
+      if (random() < 0.8) {
+        directory.appendSecond(other, row!)
+        guests[other]!.add(row!)
+      }
     } else if (random() < 0.97) {
       const row = [...members][Math.floor(random() * members.size)]!
       kill(row)
       members.delete(row)
+      for (const set of guests) set.delete(row)
     } else {
-      const half = [...members].filter(() => random() < 0.5)
-      const other = model[(bucket + 1) % 6]!
-      for (const row of half) {
+      for (const row of members) {
+        if (random() < 0.5 || guests[other]!.has(row)) continue
         members.delete(row)
-        other.add(row)
+        homes[other]!.add(row)
+        rows.home[row] = other
       }
-      directory.rewrite((bucket + 1) % 6, Uint32Array.from(other))
-      directory.rewrite(bucket, Uint32Array.from(members))
+      for (const half of [other, bucket]) directory.rewrite(half, all(half))
     }
     for (const free of limbo.splice(0)) if (random() < 0.8) free()
-    expect(directory.liveIn(bucket)).toBe(members.size)
-    expect([...directory.rowsOf(bucket)]).toEqual([...members].sort((a, b) => a - b))
+    expect(directory.homesIn(bucket)).toBe(members.size)
+    expect(directory.rowsOf(bucket)).toEqual(all(bucket))
   }
+
+  function all(bucket: number): Uint32Array {
+    return Uint32Array.from([...homes[bucket]!, ...guests[bucket]!]).sort()
+  }
+})
+
+it('a row met in its second bucket is left out when its home is scanned too', () => {
+  directory.add()
+  directory.add()
+  const both = liveRows(10)
+  for (const row of both) {
+    directory.append(0, row)
+    directory.appendSecond(1, row)
+  }
+  const filter = { home: rows.home, second: rows.second, marks: Uint32Array.of(7, 7), mark: 7 }
+  expect(walk(directory.heads[0]!, rows.live, 0, filter)).toEqual([...both])
+  expect(walk(directory.heads[1]!, rows.live, 1, filter)).toEqual([])
+  expect(walk(directory.heads[1]!, rows.live, 1, { ...filter, marks: Uint32Array.of(0, 7) })).toEqual([
+    ...both,
+  ])
+})
+
+it("a bucket that is nobody's home is given away, and its guests keep their home", () => {
+  directory.add()
+  directory.add()
+  const [guest, owner] = liveRows(2)
+  directory.append(0, guest!)
+  directory.appendSecond(1, guest!)
+  directory.append(1, owner!)
+  kill(owner!)
+  expect(directory.takeEmpty()).toBe(1)
+  expect(rows.second[guest!]).toBe(NONE)
+  expect([...directory.rowsOf(1)]).toEqual([])
+  expect([...directory.rowsOf(0)]).toEqual([guest])
 })
 
 it('dead entries never reach a third of a bucket and a block', () => {
@@ -77,7 +120,7 @@ it('dead entries never reach a third of a bucket and a block', () => {
   for (const row of all) {
     kill(row)
     const blocks = chainBlocks(directory.heads[0]!)
-    const live = directory.liveIn(0)
+    const live = directory.homesIn(0)
     expect(blocks * BLOCK_ENTRIES).toBeLessThanOrEqual(live / 0.7 + 2 * BLOCK_ENTRIES)
   }
   expect(directory.takeEmpty()).toBe(0)
@@ -103,7 +146,14 @@ it('a replaced chain keeps its rows for readers of the older head until it is fr
   expect(directory.heads[0]).not.toBe(head)
   for (const row of liveRows(200)) directory.append(0, row)
   expect(walk(head, live, 0)).toEqual([...all])
-  expect(walk(directory.heads[0]!, rows.live, 0, rows.home)).toHaveLength(230)
+  expect(
+    walk(directory.heads[0]!, rows.live, 0, {
+      home: rows.home,
+      second: rows.second,
+      marks: undefined,
+      mark: 0,
+    }),
+  ).toHaveLength(230)
 
   const before = directory.bytes
   for (const free of limbo) free()

@@ -6,7 +6,7 @@
 import type { IndexState } from '../index-state.js'
 import type { IndexPool } from '../pool/pool.js'
 import type { RouteTask } from '../pool/tasks.js'
-import { nearestBuckets } from '../router/assign.js'
+import { type Homes, nearestBuckets } from '../router/assign.js'
 import { Scratch } from '../search/scratch.js'
 import type { Snapshot } from '../search/snapshot.js'
 import { partitionRows } from './partition.js'
@@ -35,11 +35,11 @@ const PLACE_WORK = 2000
 /** Rows of a pool task: a few milliseconds, so that a batch of queries behind it does not wait long. */
 const TASK_ROWS = 256
 
-/** @param homes - the bucket of each row; undefined: found here. */
+/** @param homes - the buckets of each row; undefined: found here. */
 export async function assignRows(
   state: IndexState,
   rows: Uint32Array,
-  homes: Uint32Array | undefined,
+  homes: Homes | undefined,
   job: Job,
 ): Promise<void> {
   const { snapshot, release } = state.pin()
@@ -49,25 +49,44 @@ export async function assignRows(
       homes ?? (state.router.count === 0 ? await partitionRows(state, snapshot, rows, job) : undefined)
     const touched = new Set<number>()
     if (known !== undefined) await placeRows(state, rows, known, touched, slices, job)
-    else if (job.pool !== undefined) await routeInPool(state, rows, touched, job.pool, job)
-    else await routeHere(state, rows, touched, slices, job)
-    await splitBuckets(state, touched, slices)
+    else {
+      await placeByRouting(state, rows, touched, slices, job, (row, home, second) =>
+        state.place(row, home, second),
+      )
+    }
+    await splitLarge(state, touched, slices)
   } finally {
     release()
   }
 }
 
+/** Gives one row its buckets. @returns whether anything changed. */
+export type PlaceRow = (row: number, home: number, second: number) => boolean
+
+/** Find the nearest buckets of the rows, in the pool when there is one, and give them by `placeRow`. */
+export async function placeByRouting(
+  state: IndexState,
+  rows: Uint32Array,
+  touched: Set<number>,
+  slices: Slices,
+  job: Job,
+  placeRow: PlaceRow,
+): Promise<void> {
+  if (job.pool !== undefined) await routeInPool(state, rows, touched, job.pool, job, placeRow)
+  else await routeHere(state, rows, touched, slices, job, placeRow)
+}
+
 async function placeRows(
   state: IndexState,
   rows: Uint32Array,
-  homes: Uint32Array,
+  homes: Homes,
   touched: Set<number>,
   slices: Slices,
   job: Job,
 ): Promise<void> {
   for (let first = 0; first < rows.length; first += PLACE_ROWS) {
     const end = Math.min(rows.length, first + PLACE_ROWS)
-    place(state, rows, homes, first, end, touched)
+    place(state, rows, homes, first, end, touched, (row, home, second) => state.place(row, home, second))
     job.onProgress(end, rows.length)
     await slices.spend((end - first) * PLACE_WORK)
   }
@@ -79,15 +98,16 @@ async function routeHere(
   touched: Set<number>,
   slices: Slices,
   job: Job,
+  placeRow: PlaceRow,
 ): Promise<void> {
   const { router, store, shape } = state
   const scratch = new Scratch(shape.dim)
-  const homes = new Uint32Array(rows.length)
+  const homes = { homes: new Uint32Array(rows.length), seconds: new Uint32Array(rows.length) }
   const work = router.count * shape.dim
   for (let first = 0; first < rows.length; ) {
     const count = Math.min(rows.length - first, slices.fit(work), PLACE_ROWS)
     nearestBuckets(router, store.vectors, shape.dim, rows, first, count, homes, scratch)
-    place(state, rows, homes, first, first + count, touched)
+    place(state, rows, homes, first, first + count, touched, placeRow)
     first += count
     job.onProgress(first, rows.length)
     await slices.spend(count * work)
@@ -100,6 +120,7 @@ async function routeInPool(
   touched: Set<number>,
   pool: IndexPool,
   job: Job,
+  placeRow: PlaceRow,
 ): Promise<void> {
   // A snapshot of now: the partition may be younger than the pin, which only keeps row numbers from being reused.
   const { snapshot, release } = state.pin()
@@ -111,7 +132,15 @@ async function routeInPool(
       job.check()
       for (let i = 0; i < homes.length; i++) {
         const at = i * TASK_ROWS
-        place(state, part.subarray(at, at + TASK_ROWS), homes[i]!, 0, homes[i]!.length, touched)
+        place(
+          state,
+          part.subarray(at, at + TASK_ROWS),
+          homes[i]!,
+          0,
+          homes[i]!.homes.length,
+          touched,
+          placeRow,
+        )
       }
       job.onProgress(first + part.length, rows.length)
     }
@@ -133,23 +162,25 @@ function routeTasks(snapshot: Snapshot, rows: Uint32Array): RouteTask[] {
 function place(
   state: IndexState,
   rows: Uint32Array,
-  homes: Uint32Array,
+  { homes, seconds }: Homes,
   first: number,
   end: number,
   touched: Set<number>,
+  placeRow: PlaceRow,
 ): void {
   for (let i = first; i < end; i++) {
     const bucket = homes[i]!
-    if (state.place(rows[i]!, bucket) && isTooLarge(state, bucket)) touched.add(bucket)
+    if (placeRow(rows[i]!, bucket, seconds[i]!) && isTooLarge(state, bucket)) touched.add(bucket)
   }
 }
 
-async function splitBuckets(state: IndexState, touched: Set<number>, slices: Slices): Promise<void> {
+/** Split the touched buckets that are too large, and what comes of them. */
+export async function splitLarge(state: IndexState, touched: Set<number>, slices: Slices): Promise<void> {
   // A Set is walked in order of insertion, also over what is added on the way.
   for (const bucket of touched) {
     touched.delete(bucket)
     if (!isTooLarge(state, bucket)) continue
-    const rows = state.directory.liveIn(bucket)
+    const rows = state.directory.homesIn(bucket)
     const added = splitBucket(state, bucket)
     if (added !== undefined) touched.add(bucket).add(added)
     await slices.spend(splitWork(rows, state.shape.dim))
@@ -157,5 +188,5 @@ async function splitBuckets(state: IndexState, touched: Set<number>, slices: Sli
 }
 
 function isTooLarge(state: IndexState, bucket: number): boolean {
-  return state.directory.liveIn(bucket) > 2 * state.shape.bucketRows
+  return state.directory.homesIn(bucket) > 2 * state.shape.bucketRows
 }

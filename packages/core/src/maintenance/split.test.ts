@@ -1,6 +1,7 @@
 /** Proves that a split keeps every row, tells two clumps apart, and gives up on rows that are all the same point. */
 import { expect, it } from 'vitest'
 import { requireShape } from '../arguments.js'
+import { NONE } from '../bucket/extent.js'
 import { IndexState } from '../index-state.js'
 import { gaussian, seededRandom } from '../random.js'
 import { splitBucket } from './split.js'
@@ -11,7 +12,7 @@ function bucketOf(vectors: Float32Array, dim: number): IndexState {
   const ids = Array.from({ length: count }, (_, i) => i)
   const rows = state.load(ids, vectors, Uint32Array.from(ids))
   state.addBuckets(new Float32Array(dim))
-  for (const row of rows) state.place(row, 0)
+  for (const row of rows) state.place(row, 0, NONE)
   return state
 }
 
@@ -48,9 +49,31 @@ it('a bucket that lost its rows takes the new half', () => {
   )
   state.addBuckets(new Float32Array(4).fill(100))
   const [row] = state.load(['gone'], new Float32Array(4).fill(100), Uint32Array.of(0))
-  state.place(row!, 1)
+  state.place(row!, 1, NONE)
   state.delete('gone')
   expect(splitBucket(state, 0)).toBe(1)
   expect(state.directory.count).toBe(2)
-  expect(state.directory.liveIn(0) + state.directory.liveIn(1)).toBe(60)
+  expect(state.directory.homesIn(0) + state.directory.homesIn(1)).toBe(60)
+})
+
+it('second entries follow the nearer half', () => {
+  const random = seededRandom(6)
+  const vectors = Float32Array.from({ length: 80 * 4 }, (_, i) => (i % 8 < 4 ? 10 : -10) + gaussian(random))
+  const state = bucketOf(vectors.slice(0, 60 * 4), 4)
+  state.addBuckets(new Float32Array(4).fill(50))
+  const ids = Array.from({ length: 20 }, (_, i) => `guest ${i}`)
+  const guests = state.load(
+    ids,
+    vectors.slice(60 * 4),
+    Uint32Array.from(ids, (_, i) => i),
+  )
+  for (const row of guests) state.place(row, 1, 0)
+  expect(splitBucket(state, 0)).toBe(2)
+  for (const row of guests) {
+    const second = state.store.second[row]!
+    const side = Math.sign(state.store.vectors[row * 4]!)
+    expect(Math.sign(state.router.centroids[second * 4]!)).toBe(side)
+    expect([...state.directory.rowsOf(second)]).toContain(row)
+    expect(state.store.home[row]).toBe(1)
+  }
 })

@@ -1,8 +1,10 @@
 /**
  * Split a bucket that grew over twice its target into the two halves that 2-means finds.
  * Rule: one synchronous step; the bucket keeps its number and half of its rows, another gets the others, both in new chains.
+ * Second entries go to the nearer half.
  * Rows of neighbours that are now nearer to a new centroid stay where they are: they are found from where they are.
  */
+import { kernels } from '@drift/native'
 import type { IndexState } from '../index-state.js'
 import { kmeans } from '../kmeans.js'
 
@@ -13,22 +15,34 @@ const ITERATIONS = 8
 export function splitBucket(state: IndexState, bucket: number): number | undefined {
   const { store, router, directory, shape } = state
   const { dim } = shape
-  const index = directory.rowsOf(bucket)
-  const { centroids, assignment } = kmeans(store.vectors, dim, {
+  const { home, second, vectors } = store
+  const all = directory.rowsOf(bucket)
+  const index = all.filter(row => home[row] === bucket)
+  const { centroids, assignment } = kmeans(vectors, dim, {
     k: 2,
     seed: (shape.seed ^ Math.imul(bucket, 0x9e3779b1)) >>> 0,
     iterations: ITERATIONS,
     index,
-    spherical: shape.metric === 'cosine',
   })
   if (centroids.length < 2 * dim) return undefined
-  const stay = index.filter((_, i) => assignment[i] === 0)
-  const leave = index.filter((_, i) => assignment[i] === 1)
-  if (stay.length === 0 || leave.length === 0) return undefined
+  const leaving = assignment.reduce((sum, half) => sum + half, 0)
+  if (leaving === 0 || leaving === index.length) return undefined
   const added = state.bucketFor(centroids.slice(dim))
   router.set(bucket, centroids.slice(0, dim))
-  directory.rewrite(added, leave)
-  directory.rewrite(bucket, stay)
+  for (let i = 0; i < index.length; i++) if (assignment[i] === 1) home[index[i]!] = added
+  const guests = all.filter(row => second[row] === bucket)
+  const halves = new Uint32Array(guests.length)
+  kernels.nearest(vectors, dim, guests, guests.length, centroids, 2, halves, new Float32Array(guests.length))
+  for (let i = 0; i < guests.length; i++) if (halves[i] === 1) second[guests[i]!] = added
+  const isIn = (row: number, half: number): boolean => home[row] === half || second[row] === half
+  directory.rewrite(
+    added,
+    all.filter(row => isIn(row, added)),
+  )
+  directory.rewrite(
+    bucket,
+    all.filter(row => isIn(row, bucket)),
+  )
   return added
 }
 

@@ -3,7 +3,7 @@
  * Rule: a task looks at the cancel flag between units of about a millisecond. What a cancelled task returns is not used.
  */
 import { hierarchicalKmeans } from '../kmeans.js'
-import { nearestBuckets } from '../router/assign.js'
+import { type Homes, nearestBuckets, secondBuckets } from '../router/assign.js'
 import {
   emptySlice,
   type FoundSlice,
@@ -35,11 +35,19 @@ export interface ScanTask {
   readonly k: number
 }
 
-/** The nearest bucket of every row. */
+/** The two buckets of every row. */
 export interface RouteTask {
   readonly kind: 'route'
   readonly snapshot: Snapshot
   readonly rows: Uint32Array
+}
+
+/** The second bucket of rows whose home is known. */
+export interface SecondTask {
+  readonly kind: 'second'
+  readonly snapshot: Snapshot
+  readonly rows: Uint32Array
+  readonly homes: Uint32Array
 }
 
 /** Partition rows by k-means. */
@@ -49,7 +57,6 @@ export interface PartitionTask {
   readonly rows: Uint32Array
   readonly targetRows: number
   readonly seed: number
-  readonly spherical: boolean
 }
 
 export interface Partition {
@@ -58,14 +65,14 @@ export interface Partition {
   readonly assignment: Uint32Array
 }
 
-export type Task = SearchTask | ScanTask | RouteTask | PartitionTask
+export type Task = SearchTask | ScanTask | RouteTask | SecondTask | PartitionTask
 
 export type TaskResult<T extends Task> = T extends SearchTask
   ? FoundSlice
   : T extends ScanTask
     ? Share
-    : T extends RouteTask
-      ? Uint32Array
+    : T extends RouteTask | SecondTask
+      ? Homes
       : Partition
 
 /** `cancel`: one word of shared memory, not 0 once the result is not wanted any more. */
@@ -74,7 +81,7 @@ export interface TaskMessage {
   readonly cancel: Int32Array
 }
 
-export function runTask({ task, cancel }: TaskMessage): FoundSlice | Share | Uint32Array | Partition {
+export function runTask({ task, cancel }: TaskMessage): FoundSlice | Share | Homes | Partition {
   switch (task.kind) {
     case 'search':
       return searchTask(task, cancel)
@@ -82,6 +89,8 @@ export function runTask({ task, cancel }: TaskMessage): FoundSlice | Share | Uin
       return scanShare(attach(task.snapshot), task.query, task.rows, task.k, scratchFor(task.snapshot.dim))
     case 'route':
       return routeTask(task, cancel)
+    case 'second':
+      return secondTask(task)
     case 'partition':
       return partitionTask(task, cancel)
   }
@@ -113,9 +122,9 @@ function searchTask(task: SearchTask, cancel: Int32Array): FoundSlice {
   return found
 }
 
-function routeTask({ snapshot, rows }: RouteTask, cancel: Int32Array): Uint32Array {
+function routeTask({ snapshot, rows }: RouteTask, cancel: Int32Array): Homes {
   const { dim, router, rows: store } = attach(snapshot)
-  const homes = new Uint32Array(rows.length)
+  const homes = { homes: new Uint32Array(rows.length), seconds: new Uint32Array(rows.length) }
   for (let first = 0; first < rows.length && Atomics.load(cancel, 0) === 0; first += SLICE_ROWS) {
     const count = Math.min(SLICE_ROWS, rows.length - first)
     nearestBuckets(router, store.vectors, dim, rows, first, count, homes, scratchFor(dim))
@@ -123,15 +132,20 @@ function routeTask({ snapshot, rows }: RouteTask, cancel: Int32Array): Uint32Arr
   return homes
 }
 
+function secondTask({ snapshot, rows, homes }: SecondTask): Homes {
+  const { dim, router, rows: store } = attach(snapshot)
+  return secondBuckets(router, store.vectors, dim, rows, homes, scratchFor(dim))
+}
+
 function partitionTask(task: PartitionTask, cancel: Int32Array): Partition {
-  const { rows, targetRows, seed, spherical } = task
+  const { rows, targetRows, seed } = task
   const { dim, rows: store } = attach(task.snapshot)
   const signal = {
     throwIfAborted() {
       if (Atomics.load(cancel, 0) !== 0) throw new Error('the partition was cancelled')
     },
   }
-  const options = { targetRows, seed, spherical, index: rows, signal }
+  const options = { targetRows, seed, index: rows, signal }
   const { centroids, assignment } = hierarchicalKmeans(store.vectors, dim, options)
   return { centroids, assignment }
 }

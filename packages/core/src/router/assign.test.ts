@@ -1,4 +1,4 @@
-/** Proves that a row's home is its nearest centroid, whether few or many are there. */
+/** Proves that a row's home is its nearest centroid, whether few or many are there, and its second the one of least SOAR loss. */
 import { expect, it } from 'vitest'
 import { gaussian, seededRandom } from '../random.js'
 import { Scratch } from '../search/scratch.js'
@@ -14,7 +14,8 @@ it.each([1, 3, 1024, 1500])('among %i centroids', count => {
   const vectors = Float32Array.from({ length: 200 * dim }, () => gaussian(random))
   const rows = Uint32Array.from({ length: 100 }, (_, i) => 199 - i)
   const homes = new Uint32Array(100).fill(9999)
-  nearestBuckets(router, vectors, dim, rows, 10, 80, homes, new Scratch(dim))
+  const seconds = new Uint32Array(100).fill(9999)
+  nearestBuckets(router, vectors, dim, rows, 10, 80, { homes, seconds }, new Scratch(dim))
   for (let i = 0; i < 100; i++) {
     if (i < 10 || i >= 90) expect(homes[i]).toBe(9999)
     else expect(homes[i]).toBe(nearest(router.centroids, vectors, rows[i]!, dim, count))

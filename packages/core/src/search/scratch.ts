@@ -14,6 +14,11 @@ export class Scratch implements RowRoom {
   centroidDistances: Float32Array = new Float32Array(0)
   routes: Uint32Array = new Uint32Array(0)
   routeDistances: Float32Array = new Float32Array(0)
+  /** Assigning: distances of the candidates from the home. */
+  fromHome: Float32Array = new Float32Array(0)
+  /** Buckets that this search scans are marked with its number. */
+  marks: Uint32Array = new Uint32Array(0)
+  mark = 0
 
   /** Rows to scan, how many, and their estimated distances. */
   rowCount = 0
@@ -75,6 +80,18 @@ export class Scratch implements RowRoom {
     const room = roomFor(routes)
     this.routes = new Uint32Array(room)
     this.routeDistances = new Float32Array(room)
+    this.fromHome = new Float32Array(room)
+  }
+
+  /** Mark the buckets as scanned by the search that now begins. */
+  markBuckets(buckets: Uint32Array, count: number, total: number): void {
+    if (total > this.marks.length) this.marks = new Uint32Array(roomFor(total))
+    this.mark = (this.mark + 1) >>> 0
+    if (this.mark === 0) {
+      this.marks.fill(0)
+      this.mark = 1
+    }
+    for (let i = 0; i < count; i++) this.marks[buckets[i]!] = this.mark
   }
 }
 

@@ -7,7 +7,7 @@
 import type { KernelMetric } from '@drift/native'
 import type { Directory } from '../bucket/directory.js'
 import type { Memtable } from '../memtable.js'
-import { kernelMetric } from '../metric.js'
+import { kernelMetric, routingMetric } from '../metric.js'
 import type { Router, RouterSlabs } from '../router/router.js'
 import type { RowSlabs, RowStore } from '../row-store.js'
 import type { RowList } from './row-list.js'
@@ -17,6 +17,7 @@ import type { SearchView } from './view.js'
 export interface Snapshot {
   readonly dim: number
   readonly metric: KernelMetric
+  readonly routing: KernelMetric
   readonly bucketRows: number
   readonly rowSlabs: RowSlabs
   /** Rows that the slabs had room for. */
@@ -68,6 +69,7 @@ export class SnapshotCopies {
     return {
       dim: store.dim,
       metric: kernelMetric(store.metric),
+      routing: routingMetric(store.metric),
       bucketRows: source.bucketRows,
       rowSlabs: store.slabs,
       capacity: store.capacity,
@@ -92,6 +94,7 @@ export function attach(snapshot: Snapshot): SearchView {
   return {
     dim,
     metric: snapshot.metric,
+    routing: snapshot.routing,
     bucketRows: snapshot.bucketRows,
     rows: {
       vectors: new Float32Array(rowSlabs.vectors, 0, capacity * dim),
@@ -101,7 +104,7 @@ export function attach(snapshot: Snapshot): SearchView {
     },
     rowLimit: snapshot.rowLimit,
     liveRows: snapshot.liveRows,
-    home: undefined,
+    homes: undefined,
     router: {
       centroids: new Float32Array(routerSlabs.centroids, 0, buckets * dim),
       codes: new Uint8Array(routerSlabs.codes, 0, buckets * dim),

@@ -12,14 +12,16 @@ import type { RowViews } from '../row-store.js'
 export interface SearchView {
   readonly dim: number
   readonly metric: KernelMetric
+  /** How near a centroid is: see `routingMetric`. */
+  readonly routing: KernelMetric
   /** Entries of these rows per bucket, the target. */
   readonly bucketRows: number
   readonly rows: RowViews
   /** Row numbers from here on are newer than the view. */
   readonly rowLimit: number
   readonly liveRows: number
-  /** Undefined in a pinned view: see `rowsOfChain`. */
-  readonly home: Uint32Array | undefined
+  /** The two buckets of every row. Undefined in a pinned view: see `rowsOfChain`. */
+  readonly homes: { readonly home: Uint32Array; readonly second: Uint32Array } | undefined
   readonly router: RouterViews
   readonly chains: Chains
   readonly heads: Uint32Array

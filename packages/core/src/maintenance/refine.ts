@@ -1,0 +1,83 @@
+/**
+ * Refining: Lloyd passes over an index that grew, in place. Each bucket's centroid moves to the mean of its rows, then each row
+ * moves to the buckets that are now nearest. Rule: one chunk at a time, between which anything else may happen; a row is moved in
+ * one synchronous step, so every search finds it. Due when the rows in buckets have grown by half since the last time, so the
+ * work stays a constant share of all writing.
+ */
+import type { IndexState } from '../index-state.js'
+import { type Job, placeByRouting, splitLarge } from './assign.js'
+import { Slices } from './slices.js'
+
+/** Measured on 100 000 commit embeddings that came in time order, recall@10 at 24 probes: 0.937 after 2 passes, 0.947 after 5. */
+const PASSES = 3
+const GROWTH = 1.5
+/** Rows of a chunk: some hundred milliseconds of one thread at 4 000 buckets. */
+const CHUNK_ROWS = 8192
+
+/** Where a refinement is. */
+export interface Refinement {
+  passes: number
+  nextRow: number
+}
+
+/** @returns whether more is to be done now. */
+export async function refineChunk(state: IndexState, job: Job): Promise<boolean> {
+  state.refinement ??= begin(state)
+  const { refinement } = state
+  if (refinement === undefined) return false
+  const slices = new Slices(job.check)
+  if (refinement.nextRow === 0) await recentre(state, slices)
+  const { snapshot, release } = state.pin()
+  try {
+    const rows = rowsInBuckets(state, refinement.nextRow)
+    const touched = new Set<number>()
+    await placeByRouting(state, rows, touched, slices, job, (row, home, second) =>
+      state.move(row, home, second),
+    )
+    await splitLarge(state, touched, slices)
+    refinement.nextRow += CHUNK_ROWS
+    job.onProgress(Math.min(refinement.nextRow, snapshot.rowLimit), snapshot.rowLimit)
+  } finally {
+    release()
+  }
+  if (refinement.nextRow < state.store.rows) return true
+  refinement.nextRow = 0
+  if (--refinement.passes > 0) return true
+  state.refinement = undefined
+  state.refinedRows = state.directory.rowsAtHome
+  state.refinements++
+  return false
+}
+
+function begin(state: IndexState): Refinement | undefined {
+  const due = state.router.count > 1 && state.directory.rowsAtHome >= GROWTH * state.refinedRows
+  return due ? { passes: PASSES, nextRow: 0 } : undefined
+}
+
+/** The rows of the chunk that have a home. */
+function rowsInBuckets({ store }: IndexState, first: number): Uint32Array {
+  const end = Math.min(store.rows, first + CHUNK_ROWS)
+  const rows = Uint32Array.from({ length: Math.max(0, end - first) }, (_, i) => first + i)
+  return rows.filter(row => store.isAtHome(row))
+}
+
+/** Every centroid becomes the mean of the rows that call its bucket home. */
+async function recentre({ store, directory, router, shape }: IndexState, slices: Slices): Promise<void> {
+  const { dim } = shape
+  const mean = new Float64Array(dim)
+  for (let bucket = 0; bucket < directory.count; bucket++) {
+    const rows = directory.rowsOf(bucket).filter(row => store.home[row] === bucket)
+    if (rows.length > 0) {
+      mean.fill(0)
+      for (const row of rows) {
+        const start = row * dim
+        for (let i = 0; i < dim; i++) mean[i]! += store.vectors[start + i]!
+      }
+      router.set(
+        bucket,
+        Float32Array.from(mean, sum => sum / rows.length),
+      )
+    }
+    await slices.spend(rows.length * dim * 4)
+  }
+}
