@@ -2,6 +2,7 @@
 // a check that the collection is as it was.
 import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { FaultFs, SimFs } from '@drift/fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Collection, Drift } from '../src/index.js'
 import { temporaryFolder } from './fixture.js'
@@ -203,6 +204,11 @@ describe('a database that is opened badly', () => {
     await expect(Drift.open(path, { walFileBytes: 65_536 })).rejects.toMatchObject({
       code: 'DRIFT_FS_EACCES',
     })
+  })
+
+  it('says that a folder may not be written', async () => {
+    const fs = new FaultFs(new SimFs(), [{ at: 1, errno: 'EACCES', operation: 'lock', forever: true }])
+    await expect(Drift.open('/db', { fs })).rejects.toMatchObject({ code: 'DRIFT_FS_EACCES' })
   })
 
   it('refuses a second open of the same folder, and the first goes on', async () => {

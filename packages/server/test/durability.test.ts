@@ -234,6 +234,25 @@ describe('a disk that fails', () => {
     expect(await (await again.collection('docs')).count()).toBe(40 - refused.length)
     await again.close()
   })
+
+  it('lets go of writes that wait for room when their signal is aborted, and only of those', async () => {
+    const db = await Drift.open('/db', { ...SMALL, fs: new SimFs(), threads: 0 })
+    const docs = await db.collection('docs', { dim: 1, metric: 'l2', memtableRows: 4 })
+    const controller = new AbortController()
+    const { signal } = controller
+    const writes = Array.from({ length: 40 }, (_, i) => docs.upsert([{ id: i, vector: [i] }], { signal }))
+    controller.abort(new Error('changed my mind'))
+    const outcomes = await Promise.allSettled(writes)
+    const refused = outcomes.filter(outcome => outcome.status === 'rejected')
+    expect(refused.length).toBeGreaterThan(0)
+    expect(refused.length).toBeLessThan(40)
+    for (const { reason } of refused) expect(reason).toMatchObject({ message: 'changed my mind' })
+    for (const [i, { status }] of outcomes.entries())
+      expect((await docs.get(i)) !== undefined).toBe(status === 'fulfilled')
+    await docs.upsert([{ id: 'more', vector: [1] }])
+    expect(await docs.count()).toBe(41 - refused.length)
+    await db.close()
+  })
 })
 
 /** No segment can be created. */

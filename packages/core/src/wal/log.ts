@@ -25,6 +25,8 @@ import {
 } from './format.js'
 
 export const DEFAULT_FILE_BYTES: number = 64 * 1024 * 1024
+/** Opening waits for the zeros of the first file, so it is small; the next ones are made while records are written. */
+const FIRST_FILE_BYTES = 4 * 1024 * 1024
 /** Records that are waiting are written together up to this size, so that one frame stays cheap to hold in memory. */
 export const GROUP_BYTES: number = 16 * 1024 * 1024
 /** Zeros written per step of a preparation: a step takes a few milliseconds, and commits go between steps. */
@@ -233,7 +235,7 @@ export class WalLog {
     const groups = inGroups(records.map(record => record.bytes))
     const carried = groups.reduce((sum, group) => sum + frameBytes(group.payload), 0)
     const draft = this.#draft(firstFile)
-    this.#extend(draft, Math.max(this.#fileBytes, MIN_FILE_BYTES + carried))
+    this.#extend(draft, Math.max(Math.min(this.#fileBytes, FIRST_FILE_BYTES), MIN_FILE_BYTES + carried))
     this.#lsn = records[0]?.lsn ?? this.#lsn
     this.#activate(draft)
     for (const group of groups) this.append(group.records)
