@@ -7,4 +7,5 @@ export default defineConfig({
   bundle: false,
   sourcemap: true,
   clean: true,
+  silent: true,
 })

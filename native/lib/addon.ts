@@ -1,8 +1,9 @@
 /**
  * The only file that knows where the binary is: prebuilds/<platform>-<arch>/drift-<abi>.node beside lib and dist.
- * Without one for this Node the package works with the TypeScript kernels and warns once.
+ * Without one for this Node the package works with the TypeScript kernels and warns once, in the main thread.
  */
 import { createRequire } from 'node:module'
+import { isMainThread } from 'node:worker_threads'
 import type { Kernels, KernelVariant } from './kernels.js'
 
 export interface Addon {
@@ -44,12 +45,12 @@ function load(): Addon | undefined {
 }
 
 function warn(reason: string): void {
-  // Asking for the reference says that its speed is known.
-  if (process.env['DRIFT_KERNELS'] === 'reference') return
+  // Threads only repeat what the main thread said; asking for the reference says that its speed is known.
+  if (!isMainThread || process.env['DRIFT_KERNELS'] === 'reference') return
   process.emitWarning(`@drift/native runs its TypeScript kernels, several times slower, because ${reason}.`, {
     code: 'DRIFT_NO_ADDON',
     detail:
-      'To build the addon, install a C++ compiler, make and Python 3, then run scripts/build-addon.mjs of the package.',
+      'To build the addon, install a C++ compiler, make and Python 3 (Debian, Ubuntu: apt-get install g++ make python3), then run scripts/build-addon.mjs of the package.',
   })
 }
 

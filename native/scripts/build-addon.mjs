@@ -1,12 +1,12 @@
 // Builds the addon for the Node that runs this script into prebuilds/<platform>-<arch>/drift-<abi>.node.
 // Without a compiler it warns once and succeeds: the TypeScript kernels then do the work. Where a binary is a must
-// (CI=true or DRIFT_REQUIRE_ADDON=1), a compile error fails the build. Needs no network when Node's headers are found.
+// (DRIFT_REQUIRE_ADDON=1, or CI=true on a machine with a compiler) it fails. Needs no network when Node's headers are found.
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { compilerVersion } from './toolchain.mjs'
+import { compilerVersion, toolchain } from './toolchain.mjs'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const prebuild = join(
@@ -15,31 +15,31 @@ const prebuild = join(
   `${process.platform}-${process.arch}`,
   `drift-${process.versions.modules}.node`,
 )
-const mustBuild = process.env.CI === 'true' || process.env.DRIFT_REQUIRE_ADDON === '1'
+const mustBuild =
+  process.env.DRIFT_REQUIRE_ADDON === '1' || (process.env.CI === 'true' && compilerVersion() !== undefined)
 
 build()
 
 function build() {
   if (process.platform === 'win32') return withoutAddon('there is no build for Windows yet')
-  if (compilerVersion() === undefined) return withoutAddon('no C++ compiler was found')
+  const tools = toolchain()
+  const missing = Object.keys(tools).filter(name => tools[name] === undefined)
+  if (missing.length > 0) return withoutAddon(`no ${missing.join(' and no ')} was found`)
   const nodedir = findNodeDir()
   const gyp = spawnSync(
     process.execPath,
     [
       createRequire(import.meta.url).resolve('node-gyp/bin/node-gyp.js'),
       'rebuild',
-
       ...(nodedir ? [`--nodedir=${nodedir}`] : []),
     ],
     { cwd: root, encoding: 'utf8', maxBuffer: 64 * 1024 * 1024 },
   )
   if (gyp.status !== 0) {
     process.stderr.write(`${gyp.stdout ?? ''}${gyp.stderr ?? ''}`)
-    withoutAddon(
+    return withoutAddon(
       gyp.error ? `node-gyp did not run: ${gyp.error.message}` : 'the compiler reported errors (above)',
     )
-    if (mustBuild) process.exitCode = 1
-    return
   }
   // Rename, not overwrite: a process that has the old binary mapped keeps it.
   mkdirSync(dirname(prebuild), { recursive: true })
@@ -73,14 +73,13 @@ function withoutAddon(reason) {
     '  Everything works with the TypeScript kernels, several times slower.',
   ]
   if (process.platform !== 'win32') {
-    lines.push(`  To build it, install ${toolchain()}, then run: npm run build -w @drift/native`)
+    lines.push(`  To build it, install ${advice()}, then run: npm run build -w @drift/native`)
   }
   console.warn(lines.join('\n'))
+  if (mustBuild) process.exitCode = 1
 }
 
-function toolchain() {
+function advice() {
   if (process.platform === 'darwin') return "Apple's command line tools (xcode-select --install) and Python 3"
-  if (process.platform === 'win32')
-    return 'Visual Studio Build Tools with "Desktop development with C++" and Python 3'
   return 'g++, make and Python 3 (Debian, Ubuntu: apt-get install g++ make python3; Fedora: dnf install gcc-c++ make python3; Alpine: apk add g++ make python3)'
 }

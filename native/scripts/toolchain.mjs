@@ -1,12 +1,22 @@
-// Which C++ compiler is on the PATH. Run as a script it prints the compiler, or "none": an input of the build's cache
-// key, because a compiler that appears later must lead to a new build.
+// What a build takes and where it is found: a C++ compiler, make and Python 3. Run as a script it prints them: an input of
+// the caches' keys, because a compiler that appears later must lead to a new build and to new tests.
 import { spawnSync } from 'node:child_process'
 import { pathToFileURL } from 'node:url'
 
 /** First line of the compiler's version, or undefined when there is none. */
 export function compilerVersion() {
-  if (process.env.CXX) return versionOf(process.env.CXX)
-  return versionOf('c++') ?? versionOf('g++')
+  return process.env.CXX ? versionOf(process.env.CXX) : (versionOf('c++') ?? versionOf('g++'))
+}
+
+/** Name to version; undefined when it is not found. The commands are those that node-gyp would start. */
+export function toolchain() {
+  const { MAKE, PYTHON, npm_config_python } = process.env
+  const pythons = [npm_config_python, PYTHON, 'python3', 'python'].filter(command => command)
+  return {
+    'C++ compiler': compilerVersion(),
+    make: versionOf(MAKE || 'make'),
+    'Python 3': pythons.map(versionOf).find(version => version?.startsWith('Python 3')),
+  }
 }
 
 function versionOf(command) {
@@ -15,4 +25,6 @@ function versionOf(command) {
   return status === 0 ? stdout.split('\n')[0] : undefined
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) console.log(compilerVersion() ?? 'none')
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  for (const [name, version] of Object.entries(toolchain())) console.log(`${name}: ${version ?? 'none'}`)
+}

@@ -63,7 +63,7 @@ describe.each(supportedVariants())('%s', variant => {
 })
 
 describe('without the binary', () => {
-  it('works, and warns once how to get it', () => {
+  it('works, and warns once for all threads how to get it', () => {
     const { status, stdout, stderr } = runCopy({})
     expect(status, stderr).toBe(0)
     expect(stdout).toBe('reference false unsupported e3069283')
@@ -89,7 +89,7 @@ describe('without the binary', () => {
     expect(stderr).toContain('did not load')
   })
 
-  /** Imports a copy of dist that has no prebuilds beside it, twice over two modules. */
+  /** Imports a copy of dist that has no prebuilds beside it, in the main thread and in a worker. */
   function runCopy(
     env: NodeJS.ProcessEnv,
     prepare: (folder: string) => void = () => {},
@@ -99,8 +99,14 @@ describe('without the binary', () => {
     cpSync(join(root, 'dist'), join(folder, 'dist'), { recursive: true })
     writeFileSync(join(folder, 'package.json'), '{ "type": "module" }')
     prepare(folder)
+    const entry = JSON.stringify(pathToFileURL(join(folder, 'dist', 'index.js')).href)
     const script = `
-      const { kernels, hasAddon, flock } = await import(${JSON.stringify(pathToFileURL(join(folder, 'dist', 'index.js')).href)})
+      const { kernels, hasAddon, flock } = await import(${entry})
+      const { Worker } = await import('node:worker_threads')
+      const { once } = await import('node:events')
+      const worker = new Worker('import(' + ${JSON.stringify(entry)} + ')', { eval: true })
+      const [code] = await once(worker, 'exit')
+      if (code !== 0) throw new Error('the worker ended with ' + code)
       const crc = kernels.crc32c(new TextEncoder().encode('123456789')).toString(16)
       process.stdout.write([kernels.variant, hasAddon, flock(0), crc].join(' '))`
     const { DRIFT_KERNELS: _, NODE_OPTIONS: __, ...clean } = process.env

@@ -1,5 +1,5 @@
-// Exact distances and assignment: every variant within f32 rounding of the reference, for every length, at any
-// alignment, and with the values that are not ordinary numbers.
+// Exact distances and assignment: the reference within f32 rounding of the formula, every variant within f32 rounding of
+// the reference, for every length, at any alignment, and with the values that are not ordinary numbers.
 import { describe, expect, it } from 'vitest'
 import { type KernelMetric, kernelsOf } from '../lib/index.js'
 import { floats, LENGTHS, random } from './random.js'
@@ -10,6 +10,26 @@ const reference = kernelsOf('reference')
 
 /** Half an ulp per step of the longest chain of additions, with room: relative to the sum of the terms' magnitudes. */
 const TOLERANCE = 2e-6
+
+describe('the reference', () => {
+  it.each(METRICS)('computes the %s that the formula gives in double precision', metric => {
+    const { normal } = random(8)
+    for (const dim of LENGTHS) {
+      const query = floats(dim, 1, normal)
+      const rows = floats(2 * dim, 1, normal)
+      const got = new Float32Array(2)
+      reference.distances(metric, query, rows, dim, 0, 2, got)
+      for (const row of [0, 1]) {
+        let want = 0
+        for (let i = 0; i < dim; i++) {
+          const x = rows[row * dim + i]!
+          want += metric === 'l2' ? (query[i]! - x) ** 2 : -query[i]! * x
+        }
+        near(got[row]!, want, magnitude(metric, query, rows, dim, row))
+      }
+    }
+  })
+})
 
 describe.each(compiled)('%s', variant => {
   const tested = kernelsOf(variant)

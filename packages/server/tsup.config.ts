@@ -8,4 +8,5 @@ export default defineConfig({
   bundle: false,
   sourcemap: true,
   clean: true,
+  silent: true,
 })
