@@ -98,6 +98,34 @@ export function checked(kernels: Kernels): Kernels {
       return kernels.topK(distances, count, Math.min(k, count), outPosition, outDistance)
     },
 
+    collectRows(entries, next, heads, buckets, count, home, second, marks, mark, rowLimit, out) {
+      requireCount('count', count)
+      requireCount('mark', mark)
+      requireCount('rowLimit', rowLimit)
+      requireWords('next', next, 0)
+      requireWords('entries', entries, 32 * next.length)
+      requireWords('heads', heads, 0)
+      requireWords('buckets', buckets, count)
+      requireRows('buckets', buckets, 0, count, heads.length)
+      requireWords('home', home, rowLimit)
+      requireWords('second', second, rowLimit)
+      requireWords('marks', marks, 0)
+      requireWords('out', out, 0)
+      return kernels.collectRows(
+        entries,
+        next,
+        heads,
+        buckets,
+        count,
+        home,
+        second,
+        marks,
+        mark,
+        rowLimit,
+        out,
+      )
+    },
+
     hnswInsert(graph, metric, rows, dim, count) {
       requireMetric(metric)
       requireDim(dim)

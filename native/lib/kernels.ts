@@ -116,6 +116,27 @@ export interface Kernels {
   ): number
 
   /**
+   * Rows that count in the given buckets, in order of buckets and entries, into `out`. A bucket is a chain of blocks of 32 entries,
+   * each a row number: heads[bucket] is its first block, next[block] the following one; a block that `next` does not have ends the
+   * chain, and so does the entry 0xffffffff. An entry counts when row < rowLimit and home[row] is the bucket, or second[row] is
+   * and marks[home[row]] is not `mark` (the row is met at home then).
+   * @returns how many count; of more than out.length only the first are there: call again with more room.
+   */
+  collectRows(
+    entries: Uint32Array,
+    next: Uint32Array,
+    heads: Uint32Array,
+    buckets: Uint32Array,
+    count: number,
+    home: Uint32Array,
+    second: Uint32Array,
+    marks: Uint32Array,
+    mark: number,
+    rowLimit: number,
+    out: Uint32Array,
+  ): number
+
+  /**
    * Link the next `count` nodes of an HNSW graph (Malkov & Yashunin 2016, algorithm 1 with the heuristic of
    * algorithm 4). `graph` is the memory made by `allocateHnsw`; node n stands for row `graph rows[n]` of `rows`, which must be
    * filled before. One writer at a time; concurrent hnswSearch calls in other threads see a valid graph.

@@ -32,6 +32,7 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
     sq8Encode: raw.sq8Encode as Kernels['sq8Encode'],
     sq8Query: raw.sq8Query as Kernels['sq8Query'],
     topK: raw.topK as Kernels['topK'],
+    collectRows: raw.collectRows as Kernels['collectRows'],
     crc32c: raw.crc32c as Kernels['crc32c'],
     hash64: raw.hash64 as Kernels['hash64'],
 

@@ -5,6 +5,7 @@
 import type { Kernels } from './kernels.js'
 import { crc32c } from './reference/crc32c.js'
 import { distances, distancesGather } from './reference/distance.js'
+import { collectRows } from './reference/entries.js'
 import { hash64 } from './reference/hash64.js'
 import { hnswInsert, hnswSearch } from './reference/hnsw.js'
 import { nearest } from './reference/nearest.js'
@@ -23,6 +24,7 @@ export const reference: Kernels = {
   topK,
   hnswInsert,
   hnswSearch,
+  collectRows,
   crc32c,
   hash64,
 }

@@ -91,6 +91,14 @@ NAN_METHOD(hnswSearch) {
                    view<uint32_t>(info, 7), view<float>(info, 8), length(info, 7), &scratch)));
 }
 
+NAN_METHOD(collectRows) {
+  number(info, static_cast<double>(drift_collect_rows(
+                   view<uint32_t>(info, 0), view<uint32_t>(info, 1), length(info, 1), view<uint32_t>(info, 2),
+                   view<uint32_t>(info, 3), size(info, 4), view<uint32_t>(info, 5), view<uint32_t>(info, 6),
+                   view<uint32_t>(info, 7), length(info, 7), static_cast<uint32_t>(size(info, 8)),
+                   static_cast<uint32_t>(size(info, 9)), view<uint32_t>(info, 10), length(info, 10))));
+}
+
 NAN_METHOD(crc32c) {
   number(info, drift_crc32c(view<uint8_t>(info, 0), length(info, 0), static_cast<uint32_t>(size(info, 1))));
 }
@@ -134,6 +142,7 @@ NAN_MODULE_INIT(init) {
     add(set, "topK", topK, i);
     add(set, "hnswInsert", hnswInsert, i);
     add(set, "hnswSearch", hnswSearch, i);
+    add(set, "collectRows", collectRows);
     add(set, "crc32c", crc32c);
     add(set, "hash64", hash64);
     Nan::Set(variants, Nan::New(drift_variant_name(i)).ToLocalChecked(), set);

@@ -78,7 +78,17 @@ typedef struct {
                          float *out_distance, size_t room, drift_scratch *scratch);
 } drift_kernels;
 
-/* One build for all variants. crc: of the bytes before, 0 at the start. */
+/* One build for all variants. */
+
+/* Rows that count in buckets[0 .. count), the first `room` of them into out. entries: blocks * 32 row numbers; heads and next:
+ * first and following block, one >= blocks ends the chain, and so does the entry UINT32_MAX. An entry counts in a bucket when
+ * row < row_limit and home[row] is the bucket, or second[row] is and marks[home[row]] is not `mark`. Returns how many count. */
+size_t drift_collect_rows(const uint32_t *entries, const uint32_t *next, size_t blocks, const uint32_t *heads,
+                          const uint32_t *buckets, size_t count, const uint32_t *home, const uint32_t *second,
+                          const uint32_t *marks, size_t mark_count, uint32_t mark, uint32_t row_limit, uint32_t *out,
+                          size_t room);
+
+/* crc: of the bytes before, 0 at the start. */
 uint32_t drift_crc32c(const uint8_t *bytes, size_t length, uint32_t crc);
 uint64_t drift_hash64(const uint8_t *bytes, size_t length, uint64_t seed);
 

@@ -209,12 +209,18 @@ export class Drift {
         await this.#commit()
       }
     } finally {
-      await engine.journal.writer.close()
-      await engine.persistence.close()
-      await engine.pool?.close()
-      for (const store of engine.stores.values()) store.close()
-      engine.lock.release()
+      await this.#release()
     }
+  }
+
+  /** Every part is let go, also when another one fails to end. @throws what the first one to fail threw. */
+  async #release(): Promise<void> {
+    const { journal, persistence, pool, stores, lock } = this.#engine
+    const ended = [journal.writer.close(), persistence.close(), pool?.close()]
+    const outcomes = await Promise.allSettled(ended)
+    for (const store of stores.values()) store.close()
+    lock.release()
+    for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
   }
 
   async #create(

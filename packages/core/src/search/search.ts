@@ -165,11 +165,36 @@ function rowsOfBuckets(view: SearchView, probes: number, scratch: Scratch, at: n
   }
   scratch.markBuckets(scratch.routes, chosen, router.count)
   const { routes, marks, mark } = scratch
-  const filter = homes && { home: homes.home, second: homes.second, marks, mark }
   let count = at
-  for (let i = 0; i < chosen; i++) {
-    const bucket = routes[i]!
-    count = rowsOfChain(chains, heads[bucket]!, live, filter, bucket, rowLimit, scratch, count)
+  if (homes !== undefined) {
+    const { entries, next } = chains
+    for (;;) {
+      const out = scratch.rows.subarray(count)
+      const { home, second } = homes
+      const met = kernels.collectRows(
+        entries,
+        next,
+        heads,
+        routes,
+        chosen,
+        home,
+        second,
+        marks,
+        mark,
+        rowLimit,
+        out,
+      )
+      scratch.reserveRows(count + met)
+      if (met <= out.length) {
+        count += met
+        break
+      }
+    }
+  } else {
+    for (let i = 0; i < chosen; i++) {
+      const bucket = routes[i]!
+      count = rowsOfChain(chains, heads[bucket]!, live, undefined, bucket, rowLimit, scratch, count)
+    }
   }
   scratch.scannedBuckets += chosen
   return count

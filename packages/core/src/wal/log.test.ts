@@ -233,10 +233,6 @@ test('every flipped bit is refused or leaves every record as it was', { timeout:
         frame === 0 ? PAGE_BYTES : FRAME_HEADER_BYTES + view.getUint32(frame * PAGE_BYTES + 8, true)
       return frame <= 3 && byte % PAGE_BYTES < used
     }
-    const bitsOf = (byte: number): number => {
-      if (byte < PAGE_BYTES) return byte < 128 || byte % 64 === 0 || byte >= PAGE_BYTES - 4 ? 1 : 0
-      return meaningful(byte) || byte % PAGE_BYTES < FRAME_HEADER_BYTES ? 8 : byte % 32 === 0 ? 1 : 0
-    }
     const fd = fs.open(`${FOLDER}/${walFileName(1)}`, 'write')
     const one = new Uint8Array(1)
     for (let byte = 0; byte < whole.length; byte++) {
