@@ -28,7 +28,7 @@ export interface VectorIndexOptions {
 export interface SearchOptions {
   /** Results wanted; fewer come back only when the index has fewer. */
   readonly k: number
-  /** Buckets to scan. Default: 20 + sqrt(buckets) / 5, for recall@10 of about 0.95. Infinity compares every live row exactly. */
+  /** Buckets to scan. Default: chosen for each query, for recall@10 of about 0.95. Infinity compares every live row exactly. */
   readonly probes?: number
   /** Beam width in the memtables' graphs. Default: max(64, 2 * k). */
   readonly ef?: number

@@ -49,6 +49,31 @@ export function route(router: RouterViews, metric: KernelMetric, probes: number,
   return kernels.topK(centroidDistances, count, wanted, routes, routeDistances)
 }
 
+/** Weights of rank and of the ratio of squared distances: fitted alike on sentence embeddings and on SIFT. */
+const RANK_WEIGHT = -1.1
+const RATIO_WEIGHT = -3.5
+
+/**
+ * How many of the `near` routed buckets (see `route`, under l2) hold the given share of the hits that all of them are expected to
+ * hold: the j-th nearest holds (1 + j)^-1.1 (d_j / d_0)^-3.5 of them, d squared distances. A query in the middle of a bucket needs
+ * few, one between many needs more, so fewer rows are scanned for the same mean recall than with one number for all.
+ */
+export function bucketsForShare(routeDistances: Float32Array, near: number, share: number): number {
+  const nearest = routeDistances[0]!
+  // On a centroid, or as near as its code tells: nothing to compare with.
+  if (!(nearest > 0)) return near
+  let total = 0
+  for (let j = 0; j < near; j++) total += expectedHits(j, routeDistances[j]! / nearest)
+  let sum = 0
+  let count = 0
+  while (count < near && sum < share * total) sum += expectedHits(count, routeDistances[count++]! / nearest)
+  return count
+}
+
+function expectedHits(rank: number, ratio: number): number {
+  return Math.exp(RANK_WEIGHT * Math.log(1 + rank) + RATIO_WEIGHT * Math.log(ratio))
+}
+
 export class Router implements RouterViews {
   readonly dim: number
   readonly slabs: RouterSlabs
