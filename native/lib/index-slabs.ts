@@ -52,7 +52,7 @@ export interface IndexQuery {
   readonly k: number
   /** Buckets to scan; 0: by share. */
   readonly probes: number
-  /** Of the hits that all buckets are expected to hold; what the probes are chosen by when they are 0. */
+  /** Of the hits that all buckets are expected to hold; what the probes are chosen by when they are 0; both 0: no bucket is scanned. */
   readonly share: number
   /** Rows beyond k whose exact distance may be computed. */
   readonly rerank: number

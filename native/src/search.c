@@ -220,9 +220,11 @@ int64_t KERNEL(index_search)(const drift_index *index, const drift_query *ask, c
   float *rotated = arena_take(&memory, 4 * padded);
   KERNEL(rotate)(query, index->dim, padded, 0, 1, index->flips, index->rounds, rotated);
   prepared_query prepared = prepare_rotated(rotated, padded, &memory);
-  router routes = route_open(index, index->routing, &prepared, &memory);
+  int is_routed = index->bucket_count > 0 && (ask->probes > 0 || ask->share > 0);
+  router routes = {.list = NULL};
+  if (is_routed) routes = route_open(index, index->routing, &prepared, &memory);
   size_t near = 0;
-  for (size_t wanted = ask->probes ? ask->probes : FIRST_BUCKETS; near == 0 && index->bucket_count > 0; wanted *= 2) {
+  for (size_t wanted = ask->probes ? ask->probes : FIRST_BUCKETS; near == 0 && is_routed; wanted *= 2) {
     if (wanted > index->bucket_count) wanted = index->bucket_count;
     /* More are routed than taken, because the 1-bit order is rough. */
     route_more(&routes, 2 * wanted + 16);

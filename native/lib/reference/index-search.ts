@@ -54,7 +54,7 @@ export function indexSearch(
 
 function probeList(index: IndexSlabs, ask: IndexQuery, query: PreparedQuery): Routed[] {
   const { bucketCount, routing } = index
-  if (bucketCount === 0) return []
+  if (bucketCount === 0 || (ask.probes === 0 && ask.share === 0)) return []
   for (let wanted = ask.probes || FIRST_BUCKETS; ; wanted *= 2) {
     const list = route(index, routing, query, 2 * Math.min(wanted, bucketCount) + 16).slice(0, wanted)
     if (ask.probes > 0 || routing === 'ip') return list

@@ -30,8 +30,15 @@ export interface SearchOptions {
   readonly k: number
   /** Buckets to scan. Default: chosen for each query, for recall@10 of about 0.95. Infinity compares every live row exactly. */
   readonly probes?: number
+  /**
+   * Instead of `probes`, share of the expected hits to look for, above 0 and below 1: each query gets as many buckets as it needs.
+   * More finds more and costs more; not a recall, but it rises with it.
+   */
+  readonly share?: number
   /** Beam width in the memtables' graphs. Default: max(64, 2 * k). */
   readonly ef?: number
+  /** Only these rows count: bit r & 31 of word r >>> 5 for row r. Rows beyond the bits do not. */
+  readonly allow?: Uint32Array
 }
 
 export const MAX_DIM = 4096
@@ -126,13 +133,28 @@ export function requireQueries(shape: IndexShape, queries: Float32Array): number
   return count
 }
 
-export function requireWidth({ k, probes, ef }: SearchOptions, queries = 1): SearchWidth {
+export function requireWidth(options: SearchOptions, queries = 1): SearchWidth {
+  const { k, probes, share, ef, allow } = options
   requireInteger('DRIFT_K', 'k', k, 1, Math.floor(MAX_RESULTS / queries))
   if (probes !== undefined && probes !== Number.POSITIVE_INFINITY) {
     requireInteger('DRIFT_PROBES', 'probes', probes, 1, 0xffff_ffff)
   }
+  if (share !== undefined && !(share > 0 && share < 1)) {
+    throw new CoreError('DRIFT_SHARE', `share is ${String(share)}, expected a number above 0 and below 1`, {
+      share,
+    })
+  }
+  if (share !== undefined && probes !== undefined) {
+    throw new CoreError('DRIFT_SHARE', 'probes and share are two ways to say how much to scan: give one', {
+      share,
+      probes,
+    })
+  }
   if (ef !== undefined) requireInteger('DRIFT_EF', 'ef', ef, 1, 2 ** 20)
-  return { k, probes, ef }
+  if (allow !== undefined && !(allow instanceof Uint32Array)) {
+    throw new CoreError('DRIFT_ALLOW', 'allow is no Uint32Array of one bit a row', {})
+  }
+  return { k, probes, share, ef, allow }
 }
 
 export function requireInteger(

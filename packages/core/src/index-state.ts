@@ -3,6 +3,7 @@
  * per id. Searches in this thread run between steps; readers in other threads have a snapshot.
  * A live row is in a memtable, in the unassigned list, or has a home; during a flush in two of them.
  */
+import { type IndexSlabs, kernels } from '@drift/native'
 import { Directory } from './bucket/directory.js'
 import { NONE } from './bucket/extent.js'
 import { CoreError } from './errors.js'
@@ -54,6 +55,7 @@ export class IndexState {
   memtables: readonly Memtable[]
   /** What a search in this thread reads. */
   readonly view: SearchView
+  #slabs: IndexSlabs | undefined
   readonly #copies = new SnapshotCopies()
   readonly #pending = new WeakSet<Appended>()
   /** Rows from here on are not linked: readers hold views that end before them. See `#guardLinks`. */
@@ -63,8 +65,14 @@ export class IndexState {
   constructor(shape: IndexShape) {
     this.shape = shape
     this.store = new RowStore(shape.dim, shape.metric)
-    this.router = new Router(shape.dim)
-    this.directory = new Directory(this.store, free => this.pins.retire(free))
+    this.router = new Router(this.store.rotation.padded, (first, count) => {
+      kernels.indexRouteEntries(this.slabs, first, count)
+    })
+    this.directory = new Directory(
+      this.store,
+      free => this.pins.retire(free),
+      (rows, buckets, slots, count) => kernels.indexAppend(this.slabs, rows, buckets, slots, count),
+    )
     this.active = new Memtable(shape.memtableRows, shape)
     this.memtables = [this.active]
     this.view = liveView(this)
@@ -92,9 +100,9 @@ export class IndexState {
     this.#retire(appended.rows.filter(row => this.store.abandon(row)))
   }
 
-  /** Bring prepared rows in, visible and unassigned. */
-  load(ids: readonly Id[], vectors: Float32Array, sources: Uint32Array): Uint32Array {
-    const rows = this.#take(ids, vectors, sources, kernelMetric(this.shape.metric))
+  /** Bring rows in, visible and unassigned, prepared by `metric`. */
+  load(ids: readonly Id[], vectors: Float32Array, sources: Uint32Array, metric: Metric): Uint32Array {
+    const rows = this.#take(ids, vectors, sources, metric)
     for (const row of rows) this.store.letGo(row)
     this.#enliven(rows, ids)
     this.unassigned.push(rows)
@@ -133,8 +141,7 @@ export class IndexState {
   /** Give the row its home and its second bucket (or NONE), unless it died or has a home. @returns whether it got them. */
   place(row: number, home: number, second: number): boolean {
     if (!this.store.isLive(row) || this.store.home[row] !== NONE) return false
-    this.directory.append(home, row)
-    if (second !== NONE && second !== home) this.directory.appendSecond(second, row)
+    this.directory.append(home, second === home ? NONE : second, row)
     return true
   }
 
@@ -152,16 +159,18 @@ export class IndexState {
     if (oldHome !== home) {
       store.home[row] = NONE
       directory.lost(oldHome)
-      directory.append(home, row)
+      directory.append(home, NONE, row)
     }
     if (oldSecond !== second && second !== NONE) directory.appendSecond(second, row)
     return true
   }
 
-  /** An empty bucket for each centroid. */
+  /** An empty bucket for each centroid of dim values. */
   addBuckets(centroids: Float32Array): void {
-    this.router.add(centroids)
-    while (this.directory.count < this.router.count) this.directory.add()
+    const { rotation } = this.store
+    const count = centroids.length / rotation.dim
+    for (let i = 0; i < count; i++) this.directory.add()
+    this.router.add(rotation.apply(centroids, 0, count, new Float32Array(count * rotation.padded)))
   }
 
   /** An empty bucket with this centroid: one that lost its rows, or a new one. */
@@ -171,8 +180,67 @@ export class IndexState {
       this.addBuckets(centroid)
       return this.directory.count - 1
     }
-    this.router.set(empty, centroid)
+    this.setCentroid(empty, centroid)
     return empty
+  }
+
+  /** The entries of the bucket are of the old centroid until it is rewritten, which is to follow in the same step. */
+  setCentroid(bucket: number, centroid: Float32Array): void {
+    const { rotation } = this.store
+    this.router.set(bucket, rotation.apply(centroid, 0, 1, new Float32Array(rotation.padded)))
+  }
+
+  /** Centroids of dim values for all buckets, which are empty. */
+  setCentroids(centroids: Float32Array): void {
+    const { rotation } = this.store
+    const { count } = this.router
+    this.router.replace(rotation.apply(centroids, 0, count, new Float32Array(count * rotation.padded)))
+  }
+
+  /** The centroid of dim values. */
+  centroidOf(bucket: number): Float32Array {
+    const { padded, centroids } = this.router
+    return this.store.rotation.invert(centroids.subarray(bucket * padded, (bucket + 1) * padded))
+  }
+
+  /** The partition as the kernels see it now; to be used at once, as any change may replace it. */
+  get slabs(): IndexSlabs {
+    const { store, router, directory, shape } = this
+    let slabs = this.#slabs
+    if (
+      slabs === undefined ||
+      slabs.codes !== store.codes ||
+      slabs.centroids !== router.centroids ||
+      slabs.heads !== directory.heads ||
+      slabs.next !== directory.extents.next
+    ) {
+      slabs = {
+        metric: kernelMetric(shape.metric),
+        routing: routingMetric(shape.metric),
+        dim: shape.dim,
+        padded: store.rotation.padded,
+        flips: store.rotation.flips,
+        vectors: store.vectors,
+        codes: store.codes,
+        factors: store.factors,
+        live: store.live,
+        centroids: router.centroids,
+        centroidCodes: router.codes,
+        centroidFactors: router.factors,
+        router: router.blocks,
+        center: router.center,
+        heads: directory.heads,
+        sizes: directory.sizes,
+        next: directory.extents.next,
+        blocks: directory.extents.blocks,
+        rowLimit: 0,
+        bucketCount: 0,
+      }
+      this.#slabs = slabs
+    }
+    slabs.rowLimit = store.rows
+    slabs.bucketCount = router.count
+    return slabs
   }
 
   /** Forget unassigned rows that have a home or died. */
@@ -273,26 +341,17 @@ export class IndexState {
 
 /** The index as it is at each moment, for synchronous searches. */
 function liveView(state: IndexState): SearchView {
-  const { shape, store, router, directory } = state
+  const { shape, store } = state
   return {
-    dim: shape.dim,
-    metric: kernelMetric(shape.metric),
-    routing: routingMetric(shape.metric),
     bucketRows: shape.bucketRows,
-    rows: store,
-    router,
-    chains: directory.extents,
-    get rowLimit() {
-      return store.rows
+    get slabs() {
+      return state.slabs
     },
     get liveRows() {
       return store.liveRows
     },
-    get homes() {
-      return store
-    },
-    get heads() {
-      return directory.heads
+    get home() {
+      return store.home
     },
     get memtables() {
       return state.memtables

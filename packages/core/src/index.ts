@@ -22,7 +22,7 @@ export { decodeSq8, encodeSq8, type Sq8Quantizer, type Sq8Training, trainSq8 } f
 export { deserialiseSq8, serialiseSq8 } from './quantizer/sq8-bytes.js'
 export { sq8Distances, sq8Lut, sq8LutDistances } from './quantizer/sq8-distances.js'
 export { gaussian, seededRandom } from './random.js'
-export type { Homes } from './router/assign.js'
+export type { Homes } from './router/homes.js'
 export {
   type BatchResult,
   type IndexStats,

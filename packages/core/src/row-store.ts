@@ -10,6 +10,7 @@ import { CoreError } from './errors.js'
 import type { Id } from './id.js'
 import { IdTable } from './id-table.js'
 import { type Metric, prepare } from './metric.js'
+import { Rotation } from './rotation.js'
 
 /** Rows of the first slab: small enough for a test's index, doubled from there. */
 const FIRST_ROWS = 1024
@@ -19,32 +20,29 @@ const HELD = 1
 /** Appended, neither published nor abandoned. */
 const PENDING = 2
 
-/** What a search reads of the rows; a worker builds the same from the slabs. */
-export interface RowViews {
-  /** capacity * dim, as `prepare` left them. */
-  readonly vectors: Float32Array
-  readonly codes: Uint8Array
-  /** Two per row: scale, squared norm. */
-  readonly factors: Float32Array
-  /** One bit per row: word r >>> 5, bit r & 31. */
-  readonly live: Uint32Array
-}
+/** Rows rotated at once: 1 MiB at 4096 dimensions. */
+const ROTATE_ROWS = 64
 
 export interface RowSlabs {
   readonly vectors: SharedArrayBuffer
   readonly codes: SharedArrayBuffer
   readonly factors: SharedArrayBuffer
+  readonly live: SharedArrayBuffer
 }
 
-export class RowStore implements RowViews {
+export class RowStore {
   readonly dim: number
+  readonly rotation: Rotation
   readonly metric: Metric
   readonly ids: IdTable = new IdTable()
   readonly slabs: RowSlabs
-  /** Fixed-length views, replaced when the slabs grow. */
+  /** Fixed-length views, replaced when the slabs grow. capacity * dim values, as `prepare` left them. */
   vectors: Float32Array
+  /** SQ8 of the rotated rows, `rotation.padded` a row. */
   codes: Uint8Array
+  /** Two per row: scale, squared norm. */
   factors: Float32Array
+  /** One bit per row: word r >>> 5, bit r & 31. */
   live: Uint32Array
   /** The two buckets whose entries of the row count, or NONE: the nearest, and one that is near in another direction. */
   home: Uint32Array
@@ -56,22 +54,27 @@ export class RowStore implements RowViews {
   version = 0
   capacity = 0
   readonly #maxRows: number
+  readonly #rotated: Float32Array
   #state: Uint8Array
   #free: number[] = []
 
   constructor(dim: number, metric: Metric) {
     this.dim = dim
     this.metric = metric
-    this.#maxRows = Math.floor(MAX_SLAB_BYTES / (Math.max(4 * dim, 8) * 32)) * 32
+    this.rotation = new Rotation(dim)
+    const { padded } = this.rotation
+    this.#rotated = new Float32Array(ROTATE_ROWS * padded)
+    this.#maxRows = Math.floor(MAX_SLAB_BYTES / (Math.max(4 * dim, padded) * 32)) * 32
     this.slabs = {
       vectors: allocateSlab(0, this.#maxRows * dim * 4),
-      codes: allocateSlab(0, this.#maxRows * dim),
+      codes: allocateSlab(0, this.#maxRows * padded),
       factors: allocateSlab(0, this.#maxRows * 8),
+      live: allocateSlab(0, this.#maxRows / 8),
     }
-    this.vectors = new Float32Array(0)
-    this.codes = new Uint8Array(0)
-    this.factors = new Float32Array(0)
-    this.live = new Uint32Array(0)
+    this.vectors = new Float32Array(this.slabs.vectors, 0, 0)
+    this.codes = new Uint8Array(this.slabs.codes, 0, 0)
+    this.factors = new Float32Array(this.slabs.factors, 0, 0)
+    this.live = new Uint32Array(this.slabs.live, 0, 0)
     this.home = new Uint32Array(0)
     this.second = new Uint32Array(0)
     this.#state = new Uint8Array(0)
@@ -114,7 +117,7 @@ export class RowStore implements RowViews {
         this.ids.recordId(rows[j]!, ids[j]!)
       }
       prepare(metric, this.vectors, dim, rows[i]!, end - i)
-      kernels.sq8Encode(this.vectors, dim, rows[i]!, end - i, this.codes, this.factors)
+      this.#encode(rows[i]!, end - i)
       i = end
     }
   }
@@ -172,9 +175,14 @@ export class RowStore implements RowViews {
     return this.vectors.slice(row * this.dim, (row + 1) * this.dim)
   }
 
-  /** Live row numbers, ascending, into `out` (at least liveRows long). @returns how many. */
-  liveInto(out: Uint32Array): number {
-    return liveRowsOf(this.live, this.rows, out)
+  #encode(first: number, count: number): void {
+    const { padded } = this.rotation
+    for (let row = first; row < first + count; row += ROTATE_ROWS) {
+      const some = Math.min(ROTATE_ROWS, first + count - row)
+      this.rotation.apply(this.vectors, row, some, this.#rotated)
+      const codes = this.codes.subarray(row * padded)
+      kernels.sq8Encode(this.#rotated, padded, 0, some, codes, this.factors.subarray(2 * row))
+    }
   }
 
   #reserve(rows: number): void {
@@ -192,9 +200,9 @@ export class RowStore implements RowViews {
     const capacity = Math.min(this.#maxRows, Math.max(FIRST_ROWS, ceil32(rows), 2 * this.capacity))
     try {
       growSlab(this.slabs.vectors, capacity * this.dim * 4)
-      growSlab(this.slabs.codes, capacity * this.dim)
+      growSlab(this.slabs.codes, capacity * this.rotation.padded)
       growSlab(this.slabs.factors, capacity * 8)
-      this.live = grown(this.live, new Uint32Array(capacity / 32))
+      growSlab(this.slabs.live, capacity / 8)
       this.home = grown(this.home, new Uint32Array(capacity))
       this.second = grown(this.second, new Uint32Array(capacity))
       this.#state = grown(this.#state, new Uint8Array(capacity))
@@ -207,8 +215,9 @@ export class RowStore implements RowViews {
       )
     }
     this.vectors = new Float32Array(this.slabs.vectors, 0, capacity * this.dim)
-    this.codes = new Uint8Array(this.slabs.codes, 0, capacity * this.dim)
+    this.codes = new Uint8Array(this.slabs.codes, 0, capacity * this.rotation.padded)
     this.factors = new Float32Array(this.slabs.factors, 0, capacity * 2)
+    this.live = new Uint32Array(this.slabs.live, 0, capacity / 32)
     this.capacity = capacity
   }
 }

@@ -21,9 +21,9 @@ import { type Appended, IndexState } from './index-state.js'
 import { assignRows, type Job, type MaintenanceOptions } from './maintenance/assign.js'
 import { refineChunk } from './maintenance/refine.js'
 import type { Memtable } from './memtable.js'
-import { type Metric, prepare, publicDistance } from './metric.js'
+import { kernelMetric, type Metric, prepare, publicDistance } from './metric.js'
 import type { IndexPool } from './pool/pool.js'
-import type { Homes } from './router/assign.js'
+import type { Homes } from './router/homes.js'
 import { searchMany, searchOne } from './search/fan-out.js'
 import { Scratch } from './search/scratch.js'
 import { searchView } from './search/search.js'
@@ -59,6 +59,10 @@ export interface Pin {
   /** Every row number is below. */
   readonly rows: number
   release(): void
+}
+
+export interface BuildOptions extends MaintenanceOptions {
+  readonly ids?: readonly Id[]
 }
 
 export interface IndexStats {
@@ -100,6 +104,28 @@ export class VectorIndex {
     this.#state = new IndexState(shape)
     this.#scratch = new Scratch(shape.dim)
     this.#pool = options.pool !== undefined && options.pool.threads > 0 ? options.pool : undefined
+  }
+
+  /**
+   * An index over vectors that are all there: partitioned at once, in the pool, which is faster than by and by and finds better buckets.
+   *
+   * @param vectors - ids.length * dim values.
+   * @param ids - of the vectors, in order. Default: 0, 1, 2, ...
+   * @throws CoreError as the constructor and `append`.
+   */
+  static async build(
+    options: VectorIndexOptions & { readonly pool?: IndexPool },
+    vectors: Float32Array,
+    { ids, ...job }: BuildOptions = {},
+  ): Promise<VectorIndex> {
+    const index = new VectorIndex(options)
+    const state = index.#open()
+    const count = requireQueries(state.shape, vectors)
+    const named = ids ?? Array.from({ length: count }, (_, i) => i)
+    const batch = requireBatch(state.shape, state.store.ids, named, vectors)
+    const rows = state.load(batch.ids, vectors, batch.sources, state.shape.metric)
+    await index.assign(rows, undefined, job)
+    return index
   }
 
   /** Live ids. */
@@ -231,7 +257,7 @@ export class VectorIndex {
     const state = this.#open()
     const batch = requireBatch(state.shape, state.store.ids, ids, vectors)
     requirePrepared(state.shape, vectors)
-    return state.load(batch.ids, vectors, batch.sources)
+    return state.load(batch.ids, vectors, batch.sources, kernelMetric(state.shape.metric))
   }
 
   /** Move loaded rows into buckets: into those of `homes`, or by routing. Makes the buckets when there are none. */
@@ -285,8 +311,11 @@ export class VectorIndex {
 
   /** A copy: dim values per bucket. */
   centroids(): Float32Array {
-    const { router } = this.#open()
-    return router.centroids.slice(0, router.count * this.dim)
+    const state = this.#open()
+    const { count } = state.router
+    const centroids = new Float32Array(count * this.dim)
+    for (let bucket = 0; bucket < count; bucket++) centroids.set(state.centroidOf(bucket), bucket * this.dim)
+    return centroids
   }
 
   /** @throws CoreError DRIFT_DIMENSION, DRIFT_VECTOR_VALUE, DRIFT_ZERO_VECTOR, DRIFT_K, DRIFT_PROBES, DRIFT_EF. */

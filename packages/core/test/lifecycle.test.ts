@@ -198,7 +198,9 @@ describe('loading', () => {
 
     const second = empty()
     second.restoreCentroids(first.centroids())
-    expect(second.centroids()).toEqual(first.centroids())
+    const restored = second.centroids()
+    for (const [i, value] of first.centroids().entries())
+      expect(Math.abs(value - restored[i]!)).toBeLessThan(1e-3)
     const rows = second.load(numbers(1000), part(0, 1000))
     expectExactly(second, numbers(1000))
     expect(second.stats().unassigned).toBe(1000)

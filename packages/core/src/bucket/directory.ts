@@ -1,21 +1,36 @@
 /**
  * All buckets: where each chain starts and ends, how many entries it has, how many of them count, and how many rows call it home.
  * Rule: `entries - live` is the price of lazy deletes, and stays below DEAD_SHARE plus one block in every bucket.
- * Rewriting replaces the chain as a whole; `retire` decides when the old blocks are free.
+ * Rewriting replaces the chain as a whole; `retire` decides when the old blocks are free. An entry counts only while its row is live
+ * and calls the bucket its home or its second, so a delete or a move never searches for entries.
  */
+import { allocateSlab, BLOCK_ENTRIES, growSlab } from '@drift/native'
 import type { RowStore } from '../row-store.js'
-import { type RowRoom, rowsOfChain } from './bucket.js'
-import { BLOCK_ENTRIES, Extents, NONE } from './extent.js'
+import { Extents, NONE } from './extent.js'
 
 /** A bucket with this share of dead entries is rewritten: rewriting n entries then costs each of 0.3 n deaths about 3 entries. */
 const DEAD_SHARE = 0.3
 
 const FIRST_BUCKETS = 256
 
+/** Buckets of 25 rows for 400 million rows. */
+const MAX_BUCKETS = 2 ** 24
+
+/** Codes rows[i] as the entry slots[i] of buckets[i], i < count. */
+export type WriteEntries = (
+  rows: Uint32Array,
+  buckets: Uint32Array,
+  slots: Uint32Array,
+  count: number,
+) => void
+
 export class Directory {
-  readonly extents: Extents = new Extents()
-  /** First block of every bucket. A pin copies it, so it needs no shared memory. */
+  readonly extents: Extents
+  readonly slabs: { readonly heads: SharedArrayBuffer; readonly sizes: SharedArrayBuffer }
+  /** First block of every bucket. */
   heads: Uint32Array
+  /** Entries that count, of every bucket. */
+  sizes: Uint32Array
   count = 0
   /** Live rows that have a home. */
   rowsAtHome = 0
@@ -25,19 +40,24 @@ export class Directory {
   readonly #retire: (free: () => void) => void
   /** Buckets that became empty, some of them filled again since. */
   readonly #emptied: number[] = []
-  readonly #room: RowRoom = growingRoom()
+  readonly #write: WriteEntries
+  /** Entries that have a place and no code yet: never between two steps. */
+  #pending: { rows: Uint32Array; buckets: Uint32Array; slots: Uint32Array } = pendingOf(64)
+  #pendingCount = 0
   #tails: Uint32Array
   #entries: Uint32Array
-  #live: Uint32Array
   #homes: Uint32Array
 
-  constructor(rows: RowStore, retire: (free: () => void) => void) {
+  constructor(rows: RowStore, retire: (free: () => void) => void, write: WriteEntries) {
     this.#rows = rows
     this.#retire = retire
-    this.heads = new Uint32Array(0)
+    this.#write = write
+    this.extents = new Extents(rows.rotation.padded)
+    this.slabs = { heads: allocateSlab(0, 4 * MAX_BUCKETS), sizes: allocateSlab(0, 4 * MAX_BUCKETS) }
+    this.heads = new Uint32Array(this.slabs.heads, 0, 0)
+    this.sizes = new Uint32Array(this.slabs.sizes, 0, 0)
     this.#tails = new Uint32Array(0)
     this.#entries = new Uint32Array(0)
-    this.#live = new Uint32Array(0)
     this.#homes = new Uint32Array(0)
   }
 
@@ -48,19 +68,21 @@ export class Directory {
     this.heads[bucket] = NONE
     this.#tails[bucket] = NONE
     this.#entries[bucket] = 0
-    this.#live[bucket] = 0
+    this.sizes[bucket] = 0
     this.#homes[bucket] = 0
     this.version++
     return bucket
   }
 
-  /** The live row gets its home and an entry there. */
-  append(bucket: number, row: number): void {
-    this.#tidy(bucket)
-    this.#rows.home[row] = bucket
-    this.#homes[bucket]!++
+  /** The live row gets its home and an entry there, and one in its second bucket (or NONE). */
+  append(home: number, second: number, row: number): void {
+    this.#tidy(home)
+    this.#rows.home[row] = home
+    this.#homes[home]!++
     this.rowsAtHome++
-    this.#push(bucket, row)
+    this.#push(home, row)
+    if (second === NONE) this.#settle()
+    else this.appendSecond(second, row)
   }
 
   /** The live row, which has a home, gets an entry in another bucket. */
@@ -68,6 +90,7 @@ export class Directory {
     this.#tidy(bucket)
     this.#rows.second[row] = bucket
     this.#push(bucket, row)
+    this.#settle()
   }
 
   /** A row died whose home was this bucket, or has got another. */
@@ -79,8 +102,8 @@ export class Directory {
 
   /** A row died that had its second entry here, or has it elsewhere now. */
   lostSecond(bucket: number): void {
-    this.#live[bucket]!--
-    if (this.#entries[bucket]! - this.#live[bucket]! >= BLOCK_ENTRIES && this.#isStale(bucket))
+    this.sizes[bucket]!--
+    if (this.#entries[bucket]! - this.sizes[bucket]! >= BLOCK_ENTRIES && this.#isStale(bucket))
       this.compact(bucket)
   }
 
@@ -107,15 +130,11 @@ export class Directory {
 
   /** Rows with an entry that counts, ascending, each once. A copy. */
   rowsOf(bucket: number): Uint32Array {
-    const rows = this.#rows
-    const room = this.#room
-    const head = this.heads[bucket]!
-    const filter = { home: rows.home, second: rows.second, marks: undefined, mark: 0 }
-    const found = rowsOfChain(this.extents, head, rows.live, filter, bucket, rows.rows, room, 0)
-    const sorted = room.rows.slice(0, found).sort()
-    let count = 0
-    for (let i = 0; i < found; i++) if (i === 0 || sorted[i] !== sorted[i - 1]) sorted[count++] = sorted[i]!
-    return sorted.subarray(0, count)
+    const { home, second } = this.#rows
+    const rows = this.extents
+      .rowsOf(this.heads[bucket]!)
+      .filter(row => home[row] === bucket || second[row] === bucket)
+    return Uint32Array.from(new Set(rows)).sort()
   }
 
   /** The bucket holds exactly `rows`, live and each once, in a new chain. Each has it as its home or second already. */
@@ -124,12 +143,13 @@ export class Directory {
     this.heads[bucket] = NONE
     this.#tails[bucket] = NONE
     this.#entries[bucket] = 0
-    this.#live[bucket] = 0
+    this.sizes[bucket] = 0
     this.#homes[bucket] = 0
     for (const row of rows) {
       if (this.#rows.home[row] === bucket) this.#homes[bucket]!++
       this.#push(bucket, row)
     }
+    this.#settle()
     this.version++
     if (old !== NONE) this.#retire(() => this.extents.free(old))
   }
@@ -140,7 +160,7 @@ export class Directory {
   }
 
   get bytes(): number {
-    return this.extents.bytes + 5 * this.heads.byteLength
+    return this.extents.bytes + 5 * this.heads.byteLength // heads, sizes, tails, entries, homes
   }
 
   /** Before a new block is taken, dead entries make room. */
@@ -160,36 +180,50 @@ export class Directory {
       } else this.extents.next[this.#tails[bucket]!] = block
       this.#tails[bucket] = block
     }
-    this.extents.entries[this.#tails[bucket]! * BLOCK_ENTRIES + slot] = row
+    this.#queue(row, bucket, this.#tails[bucket]! * BLOCK_ENTRIES + slot)
     this.#entries[bucket] = entries + 1
-    this.#live[bucket]!++
+    this.sizes[bucket]!++
+  }
+
+  #queue(row: number, bucket: number, slot: number): void {
+    if (this.#pendingCount === this.#pending.rows.length) {
+      const { rows, buckets, slots } = this.#pending
+      this.#pending = pendingOf(2 * rows.length)
+      this.#pending.rows.set(rows)
+      this.#pending.buckets.set(buckets)
+      this.#pending.slots.set(slots)
+    }
+    this.#pending.rows[this.#pendingCount] = row
+    this.#pending.buckets[this.#pendingCount] = bucket
+    this.#pending.slots[this.#pendingCount++] = slot
+  }
+
+  /** Ends a step: every entry that has a place gets its code. */
+  #settle(): void {
+    const { rows, buckets, slots } = this.#pending
+    const count = this.#pendingCount
+    this.#pendingCount = 0
+    if (count > 0) this.#write(rows, buckets, slots, count)
   }
 
   #isStale(bucket: number): boolean {
-    return this.#entries[bucket]! - this.#live[bucket]! >= DEAD_SHARE * this.#entries[bucket]!
+    return this.#entries[bucket]! - this.sizes[bucket]! >= DEAD_SHARE * this.#entries[bucket]!
   }
 
   #grow(): void {
     const capacity = Math.max(FIRST_BUCKETS, 2 * this.heads.length)
-    this.heads = grown(this.heads, capacity)
+    growSlab(this.slabs.heads, 4 * capacity)
+    growSlab(this.slabs.sizes, 4 * capacity)
+    this.heads = new Uint32Array(this.slabs.heads, 0, capacity)
+    this.sizes = new Uint32Array(this.slabs.sizes, 0, capacity)
     this.#tails = grown(this.#tails, capacity)
     this.#entries = grown(this.#entries, capacity)
-    this.#live = grown(this.#live, capacity)
     this.#homes = grown(this.#homes, capacity)
   }
 }
 
-function growingRoom(): RowRoom {
-  let rows: Uint32Array = new Uint32Array(4 * BLOCK_ENTRIES)
-  return {
-    get rows() {
-      return rows
-    },
-    reserveRows(count) {
-      if (count > rows.length) rows = grown(rows, 2 * count)
-      return rows
-    },
-  }
+function pendingOf(count: number): { rows: Uint32Array; buckets: Uint32Array; slots: Uint32Array } {
+  return { rows: new Uint32Array(count), buckets: new Uint32Array(count), slots: new Uint32Array(count) }
 }
 
 function grown(values: Uint32Array, capacity: number): Uint32Array {

@@ -1,46 +1,50 @@
 /**
- * Blocks of 32 entries in one growable slab, linked into chains; an entry is a row number.
+ * Blocks of 32 entries in one growable slab, linked into chains; an entry is a row number and its 1-bit code (`IndexSlabs`).
  * Rule: a chain is only ever appended to. A bucket that is rewritten gets new blocks, and the old ones return to the free
  * list when no pin is older, so a reader in another thread walks a chain without a lock.
  *
- *   entries  [ block 0: 32 x u32 | block 1 | ... ]   filled from the front, NONE behind; a block is two cache lines
- *   next     [ u32 per block ]                       the following block, or NONE
+ *   blocks   [ block 0 | block 1 | ... ]   filled from the front; an entry that is not there has row NONE
+ *   next     [ u32 per block ]             the following block, or NONE
  */
-import { allocateSlab, growSlab } from '@drift/native'
+import {
+  allocateSlab,
+  BLOCK_ENTRIES,
+  blockBytes,
+  blockRowsAt,
+  clearBlock,
+  growSlab,
+  MAX_SLAB_BYTES,
+} from '@drift/native'
 import { CoreError } from '../errors.js'
 
 /** No row, no block, no bucket. */
 export const NONE = 0xffff_ffff
 
-export const BLOCK_ENTRIES = 32
+const FIRST_BLOCKS = 64
 
-const BLOCK_BYTES = BLOCK_ENTRIES * 4
-
-/** 2 GiB of entries: 512 million, beyond what row numbers of any dimension reach. */
-const MAX_BLOCKS = 2 ** 24
-
-const FIRST_BLOCKS = 256
-
-/** What a reader needs of the blocks. */
-export interface Chains {
-  readonly entries: Uint32Array
-  readonly next: Uint32Array
-}
-
-export class Extents implements Chains {
-  readonly slabs: { readonly entries: SharedArrayBuffer; readonly next: SharedArrayBuffer }
-  entries: Uint32Array
+export class Extents {
+  readonly slabs: { readonly blocks: SharedArrayBuffer; readonly next: SharedArrayBuffer }
+  blocks: Uint8Array
   next: Uint32Array
+  readonly #padded: number
+  readonly #wordsPerBlock: number
+  readonly #max: number
+  #words: Uint32Array
   #blocks = 0
   #free = NONE
 
-  constructor() {
+  /** @param padded - dimensions of a code. */
+  constructor(padded: number) {
+    this.#padded = padded
+    this.#wordsPerBlock = blockBytes(padded) / 4
+    this.#max = Math.floor(MAX_SLAB_BYTES / blockBytes(padded))
     this.slabs = {
-      entries: allocateSlab(0, MAX_BLOCKS * BLOCK_BYTES),
-      next: allocateSlab(0, MAX_BLOCKS * 4),
+      blocks: allocateSlab(0, this.#max * blockBytes(padded)),
+      next: allocateSlab(0, this.#max * 4),
     }
-    this.entries = new Uint32Array(0)
-    this.next = new Uint32Array(0)
+    this.blocks = new Uint8Array(this.slabs.blocks, 0, 0)
+    this.next = new Uint32Array(this.slabs.next, 0, 0)
+    this.#words = new Uint32Array(this.slabs.blocks, 0, 0)
   }
 
   /** An empty block, the end of its chain. */
@@ -52,7 +56,7 @@ export class Extents implements Chains {
       if (this.#blocks === this.next.length) this.#grow()
       block = this.#blocks++
     }
-    this.entries.fill(NONE, block * BLOCK_ENTRIES, (block + 1) * BLOCK_ENTRIES)
+    clearBlock(this.#wordsOf(block), this.#padded)
     this.next[block] = NONE
     return block
   }
@@ -67,18 +71,37 @@ export class Extents implements Chains {
     }
   }
 
+  /** Row numbers of the chain's entries, in order. */
+  rowsOf(head: number): number[] {
+    const rows: number[] = []
+    for (let block = head; block !== NONE; block = this.next[block]!) {
+      const at = block * this.#wordsPerBlock + blockRowsAt(this.#padded)
+      for (let i = at; i < at + BLOCK_ENTRIES; i++) {
+        const row = this.#words[i]!
+        if (row === NONE) return rows
+        rows.push(row)
+      }
+    }
+    return rows
+  }
+
   get bytes(): number {
-    return this.slabs.entries.byteLength + this.slabs.next.byteLength
+    return this.slabs.blocks.byteLength + this.slabs.next.byteLength
+  }
+
+  #wordsOf(block: number): Uint32Array {
+    return this.#words.subarray(block * this.#wordsPerBlock, (block + 1) * this.#wordsPerBlock)
   }
 
   #grow(): void {
-    const blocks = Math.max(FIRST_BLOCKS, 2 * this.next.length)
-    if (blocks > MAX_BLOCKS) {
-      throw new CoreError('DRIFT_FULL', `buckets hold ${MAX_BLOCKS} blocks at most`, { limit: MAX_BLOCKS })
+    const blocks = Math.min(this.#max, Math.max(FIRST_BLOCKS, Math.ceil(1.5 * this.next.length)))
+    if (blocks === this.next.length) {
+      throw new CoreError('DRIFT_FULL', `buckets hold ${this.#max} blocks at most`, { limit: this.#max })
     }
-    growSlab(this.slabs.entries, blocks * BLOCK_BYTES)
+    growSlab(this.slabs.blocks, blocks * 4 * this.#wordsPerBlock)
     growSlab(this.slabs.next, blocks * 4)
-    this.entries = new Uint32Array(this.slabs.entries, 0, blocks * BLOCK_ENTRIES)
+    this.blocks = new Uint8Array(this.slabs.blocks, 0, blocks * 4 * this.#wordsPerBlock)
+    this.#words = new Uint32Array(this.slabs.blocks, 0, blocks * this.#wordsPerBlock)
     this.next = new Uint32Array(this.slabs.next, 0, blocks)
   }
 }

@@ -3,11 +3,11 @@
  * Rule: between slices the event loop turns and every row stays findable; a row that died meanwhile is passed over. One such
  * job runs at a time, so the router stands still while rows are routed; buckets are split at the end.
  */
+import { kernels } from '@drift/native'
 import type { IndexState } from '../index-state.js'
 import type { IndexPool } from '../pool/pool.js'
 import type { RouteTask } from '../pool/tasks.js'
-import { type Homes, nearestBuckets } from '../router/assign.js'
-import { Scratch } from '../search/scratch.js'
+import type { Homes } from '../router/homes.js'
 import type { Snapshot } from '../search/snapshot.js'
 import { partitionRows } from './partition.js'
 import { Slices } from './slices.js'
@@ -30,10 +30,16 @@ export interface Job {
 
 /** Rows placed between two looks at the clock of `Slices`; placing one touches a few cache lines. */
 const PLACE_ROWS = 256
-const PLACE_WORK = 2000
+const PLACE_WORK = 20_000
+
+/** Routing by 1-bit codes costs this part of comparing with every centroid. */
+const ROUTE_SHARE = 0.1
 
 /** Rows of a pool task: a few milliseconds, so that a batch of queries behind it does not wait long. */
 const TASK_ROWS = 256
+
+/** Tasks a thread gets before the results are taken: fewer turns, while a batch of queries waits for some ten milliseconds at most. */
+const TASKS_PER_WAVE = 4
 
 /** @param homes - the buckets of each row; undefined: found here. */
 export async function assignRows(
@@ -45,10 +51,9 @@ export async function assignRows(
   const { snapshot, release } = state.pin()
   try {
     const slices = new Slices(job.check)
-    const known =
-      homes ?? (state.router.count === 0 ? await partitionRows(state, snapshot, rows, job) : undefined)
+    if (state.router.count === 0) await partitionRows(state, rows, job)
     const touched = new Set<number>()
-    if (known !== undefined) await placeRows(state, rows, known, touched, slices, job)
+    if (homes !== undefined) await placeRows(state, rows, homes, touched, slices, job)
     else {
       await placeByRouting(state, rows, touched, slices, job, (row, home, second) =>
         state.place(row, home, second),
@@ -63,7 +68,7 @@ export async function assignRows(
 /** Gives one row its buckets. @returns whether anything changed. */
 export type PlaceRow = (row: number, home: number, second: number) => boolean
 
-/** Find the nearest buckets of the rows, in the pool when there is one, and give them by `placeRow`. */
+/** Find the nearest buckets of the rows and give them by `placeRow`. Buckets that are then too large go to `touched`. */
 export async function placeByRouting(
   state: IndexState,
   rows: Uint32Array,
@@ -72,8 +77,29 @@ export async function placeByRouting(
   job: Job,
   placeRow: PlaceRow,
 ): Promise<void> {
-  if (job.pool !== undefined) await routeInPool(state, rows, touched, job.pool, job, placeRow)
-  else await routeHere(state, rows, touched, slices, job, placeRow)
+  await routeRows(state, rows, slices, job, async (part, homes, done) => {
+    for (let first = 0; first < part.length; first += PLACE_ROWS) {
+      const end = Math.min(part.length, first + PLACE_ROWS)
+      place(state, part, homes, first, end, touched, placeRow)
+      await slices.spend((end - first) * PLACE_WORK)
+    }
+    job.onProgress(done, rows.length)
+  })
+}
+
+/**
+ * The two buckets of all rows, in the pool when there is one, part by part: `each` gets a part, its buckets and how many rows are
+ * done with it.
+ */
+export async function routeRows(
+  state: IndexState,
+  rows: Uint32Array,
+  slices: Slices,
+  job: Job,
+  each: (part: Uint32Array, homes: Homes, done: number) => Promise<void>,
+): Promise<void> {
+  if (job.pool !== undefined) await routeInPool(state, rows, job.pool, job, each)
+  else await routeHere(state, rows, slices, each)
 }
 
 async function placeRows(
@@ -95,21 +121,18 @@ async function placeRows(
 async function routeHere(
   state: IndexState,
   rows: Uint32Array,
-  touched: Set<number>,
   slices: Slices,
-  job: Job,
-  placeRow: PlaceRow,
+  each: (part: Uint32Array, homes: Homes, done: number) => Promise<void>,
 ): Promise<void> {
-  const { router, store, shape } = state
-  const scratch = new Scratch(shape.dim)
-  const homes = { homes: new Uint32Array(rows.length), seconds: new Uint32Array(rows.length) }
-  const work = router.count * shape.dim
+  const { router, shape } = state
+  const work = router.count * shape.dim * ROUTE_SHARE
   for (let first = 0; first < rows.length; ) {
     const count = Math.min(rows.length - first, slices.fit(work), PLACE_ROWS)
-    nearestBuckets(router, store.vectors, shape.dim, rows, first, count, homes, scratch)
-    place(state, rows, homes, first, first + count, touched, placeRow)
+    const part = rows.subarray(first, first + count)
+    const homes = { homes: new Uint32Array(count), seconds: new Uint32Array(count) }
+    kernels.indexAssign(state.slabs, part, 0, count, homes.homes, homes.seconds)
     first += count
-    job.onProgress(first, rows.length)
+    await each(part, homes, first)
     await slices.spend(count * work)
   }
 }
@@ -117,32 +140,23 @@ async function routeHere(
 async function routeInPool(
   state: IndexState,
   rows: Uint32Array,
-  touched: Set<number>,
   pool: IndexPool,
   job: Job,
-  placeRow: PlaceRow,
+  each: (part: Uint32Array, homes: Homes, done: number) => Promise<void>,
 ): Promise<void> {
   // A snapshot of now: the partition may be younger than the pin, which only keeps row numbers from being reused.
   const { snapshot, release } = state.pin()
   try {
-    const wave = Math.max(1, pool.threads - 1) * TASK_ROWS
+    const wave = pool.threads * TASKS_PER_WAVE * TASK_ROWS
     for (let first = 0; first < rows.length; first += wave) {
       const part = rows.subarray(first, first + wave)
       const homes = await pool.runAll(routeTasks(snapshot, part), job.signal)
       job.check()
       for (let i = 0; i < homes.length; i++) {
         const at = i * TASK_ROWS
-        place(
-          state,
-          part.subarray(at, at + TASK_ROWS),
-          homes[i]!,
-          0,
-          homes[i]!.homes.length,
-          touched,
-          placeRow,
-        )
+        const some = part.subarray(at, at + TASK_ROWS)
+        await each(some, homes[i]!, first + at + some.length)
       }
-      job.onProgress(first + part.length, rows.length)
     }
   } finally {
     release()

@@ -62,22 +62,26 @@ function rowsInBuckets({ store }: IndexState, first: number): Uint32Array {
 }
 
 /** Every centroid becomes the mean of the rows that call its bucket home. */
-async function recentre({ store, directory, router, shape }: IndexState, slices: Slices): Promise<void> {
+async function recentre(state: IndexState, slices: Slices): Promise<void> {
+  const { store, directory, router, shape } = state
   const { dim } = shape
   const mean = new Float64Array(dim)
   for (let bucket = 0; bucket < directory.count; bucket++) {
-    const rows = directory.rowsOf(bucket).filter(row => store.home[row] === bucket)
+    const all = directory.rowsOf(bucket)
+    const rows = all.filter(row => store.home[row] === bucket)
     if (rows.length > 0) {
       mean.fill(0)
       for (const row of rows) {
         const start = row * dim
         for (let i = 0; i < dim; i++) mean[i]! += store.vectors[start + i]!
       }
-      router.set(
+      state.setCentroid(
         bucket,
         Float32Array.from(mean, sum => sum / rows.length),
       )
+      directory.rewrite(bucket, all)
     }
-    await slices.spend(rows.length * dim * 4)
+    await slices.spend(all.length * dim * 40)
   }
+  router.recenter()
 }

@@ -10,7 +10,7 @@ function bucketOf(vectors: Float32Array, dim: number): IndexState {
   const state = new IndexState(requireShape({ dim, metric: 'l2' }))
   const count = vectors.length / dim
   const ids = Array.from({ length: count }, (_, i) => i)
-  const rows = state.load(ids, vectors, Uint32Array.from(ids))
+  const rows = state.load(ids, vectors, Uint32Array.from(ids), 'l2')
   state.addBuckets(new Float32Array(dim))
   for (const row of rows) state.place(row, 0, NONE)
   return state
@@ -30,7 +30,7 @@ it('two clumps become two buckets with a centroid in each', () => {
       expect(Math.sign(vectors[row * 4]!)).toBe(side)
       expect(state.store.home[row]).toBe(bucket)
     }
-    for (let i = 0; i < 4; i++) expect(state.router.centroids[bucket * 4 + i]! * side).toBeGreaterThan(9)
+    for (let i = 0; i < 4; i++) expect(state.centroidOf(bucket)[i]! * side).toBeGreaterThan(9)
   }
 })
 
@@ -48,7 +48,7 @@ it('a bucket that lost its rows takes the new half', () => {
     4,
   )
   state.addBuckets(new Float32Array(4).fill(100))
-  const [row] = state.load(['gone'], new Float32Array(4).fill(100), Uint32Array.of(0))
+  const [row] = state.load(['gone'], new Float32Array(4).fill(100), Uint32Array.of(0), 'l2')
   state.place(row!, 1, NONE)
   state.delete('gone')
   expect(splitBucket(state, 0)).toBe(1)
@@ -66,13 +66,14 @@ it('second entries follow the nearer half', () => {
     ids,
     vectors.slice(60 * 4),
     Uint32Array.from(ids, (_, i) => i),
+    'l2',
   )
   for (const row of guests) state.place(row, 1, 0)
   expect(splitBucket(state, 0)).toBe(2)
   for (const row of guests) {
     const second = state.store.second[row]!
     const side = Math.sign(state.store.vectors[row * 4]!)
-    expect(Math.sign(state.router.centroids[second * 4]!)).toBe(side)
+    expect(Math.sign(state.centroidOf(second)[0]!)).toBe(side)
     expect([...state.directory.rowsOf(second)]).toContain(row)
     expect(state.store.home[row]).toBe(1)
   }

@@ -13,7 +13,7 @@ const ITERATIONS = 8
 
 /** @returns the other bucket, or undefined when all rows of the bucket are the same point. */
 export function splitBucket(state: IndexState, bucket: number): number | undefined {
-  const { store, router, directory, shape } = state
+  const { store, directory, shape } = state
   const { dim } = shape
   const { home, second, vectors } = store
   const all = directory.rowsOf(bucket)
@@ -28,7 +28,7 @@ export function splitBucket(state: IndexState, bucket: number): number | undefin
   const leaving = assignment.reduce((sum, half) => sum + half, 0)
   if (leaving === 0 || leaving === index.length) return undefined
   const added = state.bucketFor(centroids.slice(dim))
-  router.set(bucket, centroids.slice(0, dim))
+  state.setCentroid(bucket, centroids.slice(0, dim))
   for (let i = 0; i < index.length; i++) if (assignment[i] === 1) home[index[i]!] = added
   const guests = all.filter(row => second[row] === bucket)
   const halves = new Uint32Array(guests.length)

@@ -1,12 +1,10 @@
 /**
  * Many queries, or one wide query, as units of work that any thread can do over a view.
- * Rule: the result of a slice does not depend on how the batch was cut, and the shares of one scan add up to the whole.
+ * Rule: the result of a slice does not depend on how the batch was cut, and the parts of one query add up to the whole.
  */
-import { kernels } from '@drift/native'
 import { NONE } from '../bucket/extent.js'
-import { chooseFinalists, finalistsOf } from './finalists.js'
 import type { Scratch } from './scratch.js'
-import { estimate, searchView } from './search.js'
+import { searchView } from './search.js'
 import type { SearchView, SearchWidth } from './view.js'
 
 export interface FoundSlice {
@@ -19,7 +17,7 @@ export interface FoundSlice {
 }
 
 /** Queries between two looks at the cancel flag, and between two turns of the event loop: one or two milliseconds. */
-export const SLICE_QUERIES = 16
+export const SLICE_QUERIES = 32
 
 export function emptySlice(queries: number, k: number): FoundSlice {
   return {
@@ -39,44 +37,49 @@ export function searchSlice(
   scratch: Scratch,
   found: FoundSlice,
 ): void {
-  const { dim } = view
+  const { dim } = view.slabs
   for (let i = first; i < first + count; i++) {
     scratch.query.set(queries.subarray(i * dim, (i + 1) * dim))
     found.counts[i] = searchView(view, width, scratch, found.rows, found.distances, i * width.k)
   }
 }
 
-/** The finalists of a share of the candidate rows, nearest first, each once. */
-export interface Share {
+/** What one part of a query found, nearest first. */
+export interface Part {
   readonly rows: Uint32Array
-  readonly estimates: Float32Array
+  readonly distances: Float32Array
+  readonly scannedRows: number
+  readonly scannedBuckets: number
 }
 
-/** The finalists among `rows` for the prepared query. */
-export function scanShare(
+export function searchPart(
   view: SearchView,
   query: Float32Array,
-  rows: Uint32Array,
-  k: number,
+  width: SearchWidth,
+  part: number,
+  parts: number,
   scratch: Scratch,
-): Share {
+): Part {
   scratch.query.set(query)
-  scratch.reserveRows(rows.length).set(rows)
-  kernels.sq8Query(scratch.query, scratch.codes, scratch.codeFactors)
-  estimate(view, rows.length, scratch)
-  const near = chooseFinalists(scratch, rows.length, finalistsOf(k), 0)
-  return { rows: scratch.finalists.slice(0, near), estimates: scratch.ordered.slice(0, near) }
+  const rows = new Uint32Array(width.k)
+  const distances = new Float32Array(width.k)
+  const found = searchView(view, width, scratch, rows, distances, 0, part, parts)
+  const { scannedRows, scannedBuckets } = scratch
+  return { rows: rows.slice(0, found), distances: distances.slice(0, found), scannedRows, scannedBuckets }
 }
 
-/** The finalists of the whole, into scratch.finalists from `at` on. @returns how many. */
-export function mergeShares(shares: readonly Share[], k: number, scratch: Scratch, at: number): number {
-  const count = shares.reduce((sum, share) => sum + share.rows.length, 0)
-  scratch.reserveRows(count)
-  let end = 0
-  for (const share of shares) {
-    scratch.rows.set(share.rows, end)
-    scratch.estimates.set(share.estimates, end)
-    end += share.rows.length
+/** The nearest of all parts, each row once. @returns how many were written: at most outRows.length. */
+export function mergeParts(parts: readonly Part[], outRows: Uint32Array, outDistances: Float32Array): number {
+  const all = parts.flatMap(({ rows, distances }) =>
+    Array.from(rows, (row, i) => ({ row, distance: distances[i]! })),
+  )
+  all.sort((a, b) => a.distance - b.distance || a.row - b.row)
+  let written = 0
+  for (const { row, distance } of all) {
+    // A row met by two parts has the same distance in both, so it follows itself.
+    if (written === outRows.length || (written > 0 && outRows[written - 1] === row)) continue
+    outRows[written] = row
+    outDistances[written++] = distance
   }
-  return chooseFinalists(scratch, count, finalistsOf(k), at)
+  return written
 }

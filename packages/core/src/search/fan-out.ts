@@ -6,15 +6,16 @@
 import { setImmediate } from 'node:timers/promises'
 import type { IndexState } from '../index-state.js'
 import type { IndexPool } from '../pool/pool.js'
-import type { ScanTask, SearchTask } from '../pool/tasks.js'
-import { emptySlice, type FoundSlice, mergeShares, SLICE_QUERIES, searchSlice } from './batch.js'
+import type { PartTask, SearchTask } from '../pool/tasks.js'
+import { emptySlice, type FoundSlice, mergeParts, SLICE_QUERIES, searchSlice } from './batch.js'
 import type { Scratch } from './scratch.js'
-import { exactOrder, gatherRows, rankRows, searchView } from './search.js'
+import { searchView } from './search.js'
 import { attach, type Snapshot } from './snapshot.js'
-import type { SearchWidth } from './view.js'
+import type { SearchView, SearchWidth } from './view.js'
 
-/** A scan of this many rows takes milliseconds (384 dimensions), against 0.1 ms for the hop. */
-const SPLIT_ROWS = 65_536
+/** A scan of this many entries, or of the codes of this many rows, takes about a millisecond (384 dimensions), against 0.1 ms for the hop. */
+const SPLIT_ENTRIES = 131_072
+const SPLIT_ROWS = 32_768
 
 /** Tasks per thread and batch: enough to even out threads that are late, few enough to keep the queue short. */
 const TASKS_PER_THREAD = 4
@@ -64,35 +65,34 @@ export async function searchOne(
   signal: AbortSignal | undefined,
 ): Promise<number> {
   const { view } = state
-  if (pool === undefined || pool.threads < 2 || width.probes === Number.POSITIVE_INFINITY) {
+  if (pool === undefined || pool.threads < 2 || !isWide(view, width)) {
     return searchView(view, width, scratch, outRows, outDistances)
   }
-  const k = Math.min(width.k, view.liveRows)
-  gatherRows(view, width, scratch)
-  if (scratch.rowCount <= SPLIT_ROWS) {
-    const written = rankRows(view, k, scratch, outRows, outDistances, 0)
-    return written === k || width.probes !== undefined
-      ? written
-      : searchView(view, width, scratch, outRows, outDistances)
-  }
-  // Copies: other searches use the scratch while the workers scan.
   const query = scratch.query.slice()
-  const graphRows = scratch.finalists.slice(0, scratch.graphCount)
-  const { scannedRows, scannedBuckets } = scratch
   const { snapshot, release } = state.pin()
   try {
-    const shares = await pool.runAll(shareTasks(snapshot, query, scratch, k, pool.threads), signal)
+    const tasks = Array.from(
+      { length: pool.threads },
+      (_, part): PartTask => ({ kind: 'part', snapshot, query, part, parts: pool.threads, ...width }),
+    )
+    const parts = await pool.runAll(tasks, signal)
     check()
-    scratch.query.set(query)
-    scratch.reserveFinalists(graphRows.length)
-    scratch.finalists.set(graphRows)
-    const near = mergeShares(shares, k, scratch, graphRows.length)
-    scratch.scannedRows = scannedRows
-    scratch.scannedBuckets = scannedBuckets
-    return exactOrder(view, k, graphRows.length + near, scratch, outRows, outDistances, 0)
+    scratch.scannedRows = parts.reduce((sum, part) => sum + part.scannedRows, 0)
+    scratch.scannedBuckets = parts.reduce((sum, part) => sum + part.scannedBuckets, 0)
+    return mergeParts(parts, outRows, outDistances)
   } finally {
     release()
   }
+}
+
+/** Is the scan worth the hop to other threads? */
+function isWide(
+  { slabs, bucketRows, memtables, unassigned }: SearchView,
+  { probes, allow }: SearchWidth,
+): boolean {
+  if (probes === undefined || allow !== undefined || probes === Number.POSITIVE_INFINITY) return false
+  const tails = memtables.reduce((sum, { count, linked }) => sum + count - linked, unassigned.count)
+  return 2 * bucketRows * Math.min(probes, slabs.bucketCount) > SPLIT_ENTRIES || tails > SPLIT_ROWS
 }
 
 async function searchHere(
@@ -113,25 +113,4 @@ async function searchHere(
     searchSlice(view, queries, first, Math.min(SLICE_QUERIES, count - first), width, scratch, found)
   }
   return found
-}
-
-function shareTasks(
-  snapshot: Snapshot,
-  query: Float32Array,
-  { rows, rowCount }: Scratch,
-  k: number,
-  threads: number,
-): ScanTask[] {
-  const perTask = Math.ceil(rowCount / threads)
-  const tasks: ScanTask[] = []
-  for (let first = 0; first < rowCount; first += perTask) {
-    tasks.push({
-      kind: 'scan',
-      snapshot,
-      query,
-      rows: rows.slice(first, Math.min(rowCount, first + perTask)),
-      k,
-    })
-  }
-  return tasks
 }

@@ -4,7 +4,7 @@
  * Rule: while its pin is open, nothing that it reaches is reused. Rows appended later are not live in it; chains that are
  * replaced later stay walkable; a row that moves to another bucket later is still met through its old chain.
  */
-import type { KernelMetric } from '@drift/native'
+import { blockBytes, type IndexSlabs, type KernelMetric } from '@drift/native'
 import type { Directory } from '../bucket/directory.js'
 import type { Memtable } from '../memtable.js'
 import { kernelMetric, routingMetric } from '../metric.js'
@@ -16,6 +16,8 @@ import type { SearchView } from './view.js'
 /** Can be posted to a worker: shared memory is shared, the rest is small. */
 export interface Snapshot {
   readonly dim: number
+  readonly padded: number
+  readonly flips: Uint32Array
   readonly metric: KernelMetric
   readonly routing: KernelMetric
   readonly bucketRows: number
@@ -28,7 +30,8 @@ export interface Snapshot {
   readonly heads: Uint32Array
   readonly routerSlabs: RouterSlabs
   readonly buckets: number
-  readonly entrySlab: SharedArrayBuffer
+  readonly sizeSlab: SharedArrayBuffer
+  readonly blockSlab: SharedArrayBuffer
   readonly nextSlab: SharedArrayBuffer
   readonly memtables: readonly {
     readonly rows: Uint32Array
@@ -68,6 +71,8 @@ export class SnapshotCopies {
     }
     return {
       dim: store.dim,
+      padded: store.rotation.padded,
+      flips: store.rotation.flips,
       metric: kernelMetric(store.metric),
       routing: routingMetric(store.metric),
       bucketRows: source.bucketRows,
@@ -79,7 +84,8 @@ export class SnapshotCopies {
       heads: this.#heads,
       routerSlabs: router.slabs,
       buckets: directory.count,
-      entrySlab: directory.extents.slabs.entries,
+      sizeSlab: directory.slabs.sizes,
+      blockSlab: directory.extents.slabs.blocks,
       nextSlab: directory.extents.slabs.next,
       memtables: source.memtables.map(({ rows, count, graph, linked }) => ({ rows, count, graph, linked })),
       unassigned: { rows: source.unassigned.rows, count: source.unassigned.count },
@@ -89,35 +95,36 @@ export class SnapshotCopies {
 
 /** The view that a snapshot describes, in any thread. */
 export function attach(snapshot: Snapshot): SearchView {
-  const { dim, capacity, rowSlabs, routerSlabs, buckets, entrySlab, nextSlab } = snapshot
-  const blocks = nextSlab.byteLength / 4
+  const { bucketRows, liveRows, memtables, unassigned } = snapshot
+  return { slabs: slabsOf(snapshot), bucketRows, liveRows, memtables, unassigned, home: undefined }
+}
+
+function slabsOf(snapshot: Snapshot): IndexSlabs {
+  const { dim, padded, capacity, rowSlabs, routerSlabs, buckets, sizeSlab, blockSlab, nextSlab } = snapshot
+  // The writer may be growing them: whatever both have room for.
+  const blocks = Math.min(nextSlab.byteLength / 4, Math.floor(blockSlab.byteLength / blockBytes(padded)))
+  const routerBlocks = Math.ceil(buckets / 32)
   return {
-    dim,
     metric: snapshot.metric,
     routing: snapshot.routing,
-    bucketRows: snapshot.bucketRows,
-    rows: {
-      vectors: new Float32Array(rowSlabs.vectors, 0, capacity * dim),
-      codes: new Uint8Array(rowSlabs.codes, 0, capacity * dim),
-      factors: new Float32Array(rowSlabs.factors, 0, capacity * 2),
-      live: snapshot.live,
-    },
-    rowLimit: snapshot.rowLimit,
-    liveRows: snapshot.liveRows,
-    homes: undefined,
-    router: {
-      centroids: new Float32Array(routerSlabs.centroids, 0, buckets * dim),
-      codes: new Uint8Array(routerSlabs.codes, 0, buckets * dim),
-      factors: new Float32Array(routerSlabs.factors, 0, buckets * 2),
-      count: buckets,
-    },
-    chains: {
-      entries: new Uint32Array(entrySlab, 0, blocks * 32),
-      next: new Uint32Array(nextSlab, 0, blocks),
-    },
+    dim,
+    padded,
+    flips: snapshot.flips,
+    vectors: new Float32Array(rowSlabs.vectors, 0, capacity * dim),
+    codes: new Uint8Array(rowSlabs.codes, 0, capacity * padded),
+    factors: new Float32Array(rowSlabs.factors, 0, capacity * 2),
+    live: snapshot.live,
+    centroids: new Float32Array(routerSlabs.centroids, 0, buckets * padded),
+    centroidCodes: new Uint8Array(routerSlabs.codes, 0, buckets * padded),
+    centroidFactors: new Float32Array(routerSlabs.factors, 0, buckets * 2),
+    router: new Uint8Array(routerSlabs.blocks, 0, routerBlocks * blockBytes(padded)),
+    center: new Float32Array(routerSlabs.center),
     heads: snapshot.heads,
-    memtables: snapshot.memtables,
-    unassigned: snapshot.unassigned,
+    sizes: new Uint32Array(sizeSlab, 0, buckets),
+    next: new Uint32Array(nextSlab, 0, blocks),
+    blocks: new Uint8Array(blockSlab, 0, blocks * blockBytes(padded)),
+    rowLimit: snapshot.rowLimit,
+    bucketCount: buckets,
   }
 }
 
