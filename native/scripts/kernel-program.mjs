@@ -45,7 +45,9 @@ export async function kernelProgram({ folder, compiler, arch, flags = [] }) {
     ),
   ]
   const headers = [...headersOf('src'), ...headersOf(folder)]
-  const objects = await inParallel(units, unit => compile(compiler, headers, [...unit.flags, ...flags], unit.source))
+  const objects = await inParallel(units, unit =>
+    compile(compiler, headers, [...unit.flags, ...flags], unit.source),
+  )
   const program = join(output, `${folder.replaceAll('/', '-')}-${digest([compiler, ...flags, ...objects])}`)
   if (!existsSync(program)) {
     await run(compiler, [...flags, '-o', `${program}.new`, ...objects, '-lm'])
@@ -58,7 +60,8 @@ export async function kernelProgram({ folder, compiler, arch, flags = [] }) {
 function gypSources(arch) {
   const text = readFileSync(join(root, 'binding.gyp'), 'utf8').replace(/^\s*#.*$/gm, '')
   const gyp = Function(`return ${text}`)()
-  const chosen = list => Object.assign({}, ...list.filter(([test]) => test.includes(`'${arch}'`)).map(([, then]) => then))
+  const chosen = list =>
+    Object.assign({}, ...list.filter(([test]) => test.includes(`'${arch}'`)).map(([, then]) => then))
   const addon = gyp.targets[0]
   const targets = chosen(gyp.conditions).targets ?? []
   if (targets.length === 0) throw new Error(`binding.gyp has no kernels for ${arch}`)

@@ -21,8 +21,20 @@ const MODES = {
 const RUN_CALLS = 1e6
 
 /** The harness, built for this machine in one of the modes. */
-export function harness(mode, compiler = cCompiler()) {
-  return kernelProgram({ folder: 'test/c', compiler, arch: process.arch, flags: MODES[mode] })
+export function harness(mode) {
+  return kernelProgram({ folder: 'test/c', compiler: cCompiler(), arch: process.arch, flags: MODES[mode] })
+}
+
+/** Why the harness cannot be built in a mode, or undefined: a compiler may come without the libraries of its sanitizers. */
+export function obstacle(mode) {
+  const compiler = cCompiler()
+  if (!compiler) return 'no C compiler (Debian: apt-get install gcc)'
+  const args = ['-x', 'c', '-', '-o', '/dev/null', ...MODES[mode]]
+  const { status } = spawnSync(compiler, args, {
+    input: 'int main(void) { return 0; }',
+    stdio: ['pipe', 'ignore', 'ignore'],
+  })
+  return status === 0 ? undefined : `${compiler} does not link ${MODES[mode].join(' ')}`
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) await main()
@@ -35,12 +47,13 @@ async function main() {
       mode: { type: 'string' },
     },
   })
-  if (!cCompiler()) {
-    console.error('no C compiler was found: install one (Debian: apt-get install gcc)')
-    process.exitCode = 1
-    return
-  }
   for (const mode of values.mode ? [values.mode] : Object.keys(MODES)) {
+    const reason = obstacle(mode)
+    if (reason) {
+      console.error(`${mode}: ${reason}`)
+      process.exitCode = 1
+      return
+    }
     const program = await harness(mode)
     console.log(`${mode}: ${program}`)
     for (let done = 0, seed = Number(values.seed); done < Number(values.calls); done += RUN_CALLS, seed++) {

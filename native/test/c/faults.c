@@ -4,9 +4,8 @@
 static volatile float sink;
 
 static void over_read(void) {
-  float *rows = floats(1 + below(40), 1);
   size_t count = 1 + below(40);
-  rows = floats(count, 1);
+  float *rows = floats(count, 1);
   inputs_end();
   single_build();
   sink = rows[count];
@@ -46,8 +45,15 @@ static void rounded_twice(void) {
   check_sum("sum", 0, 1 + 0x1p-10f, 1, 1, 128);
 }
 
+/* Noticed by the sanitizers alone. */
+static void overflow(void) {
+  volatile int32_t largest = INT32_MAX;
+  single_build();
+  sink = (float)(largest + 1);
+}
+
 const family FAULTS[] = {
     {"over_read", over_read},     {"under_read", under_read},           {"over_write", over_write},
     {"input_write", input_write}, {"nothing_written", nothing_written}, {"rounded_twice", rounded_twice},
-    {NULL, NULL},
+    {"overflow", overflow},       {NULL, NULL},
 };

@@ -25,8 +25,10 @@ static void say_where(void) {
   if (write(2, text, (size_t)length) != length) _exit(2);
 }
 
-/* Sanitizers call it before they end the program. */
+/* The address sanitizer calls back before it ends the program; the other one raises SIGABRT when it is told to. */
 void __sanitizer_set_death_callback(void (*)(void)) __attribute__((weak));
+const char *__ubsan_default_options(void);
+const char *__ubsan_default_options(void) { return "abort_on_error=1"; }
 
 static void on_fault(int number) {
   say_where();
@@ -124,10 +126,11 @@ int main(int count, char **arguments) {
   size_t families = 0;
   while (FAMILIES[families].name) families++;
   if (families > MOST_FAMILIES) fail("room for %d families", MOST_FAMILIES);
+  signal(SIGABRT, on_fault);
   if (__sanitizer_set_death_callback) {
     __sanitizer_set_death_callback(say_where);
   } else {
-    for (const int *s = (const int[]){SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, 0}; *s; s++) signal(*s, on_fault);
+    for (const int *s = (const int[]){SIGSEGV, SIGBUS, SIGFPE, SIGILL, 0}; *s; s++) signal(*s, on_fault);
   }
   int is_fault = only && !by_name(FAMILIES, only->name);
   for (; calls < wanted; case_number++) {
