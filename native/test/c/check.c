@@ -19,3 +19,15 @@ void check_bits(const char *what, size_t at, float got, float want) {
 void check_equal(const char *what, size_t at, uint64_t got, uint64_t want) {
   if (got != want) fail("%s[%zu] is %llu, expected %llu", what, at, (unsigned long long)got, (unsigned long long)want);
 }
+
+double plain_distance(drift_metric metric, const float *a, const float *b, size_t dim, double *magnitude) {
+  double total = 0, size = 0;
+  for (size_t i = 0; i < dim; i++) {
+    double difference = (double)a[i] - b[i];
+    double term = metric == DRIFT_L2 ? difference * difference : -(double)a[i] * b[i];
+    total += term;
+    size += fabs(term);
+  }
+  *magnitude = size;
+  return total;
+}

@@ -1,19 +1,6 @@
 /* distances, distances_gather, nearest. */
 #include "harness.h"
 
-/* In double precision; *magnitude: the sum of the terms' sizes. */
-static double plain_distance(drift_metric metric, const float *a, const float *b, size_t dim, double *magnitude) {
-  double total = 0, size = 0;
-  for (size_t i = 0; i < dim; i++) {
-    double difference = (double)a[i] - b[i];
-    double term = metric == DRIFT_L2 ? difference * difference : -(double)a[i] * b[i];
-    total += term;
-    size += fabs(term);
-  }
-  *magnitude = size;
-  return total;
-}
-
 void run_distances(void) {
   size_t dim = some_dim(), first = below(4), count = below(30), row_count = first + count;
   drift_metric metric = below(2) ? DRIFT_L2 : DRIFT_IP;

@@ -55,6 +55,8 @@ _Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)
  * bound is that of the longest chain any variant has (a quarter of the terms, in lanes of four) in steps of half an ulp,
  * and a step of the smallest subnormal for each term. Says nothing where the size overflows; NaN stays NaN. */
 void check_sum(const char *what, size_t at, float got, double want, double magnitude, size_t terms);
+/* l2 or negative inner product in double precision; *magnitude: the sum of the terms' sizes. */
+double plain_distance(drift_metric metric, const float *a, const float *b, size_t dim, double *magnitude);
 void check_bits(const char *what, size_t at, float got, float want);
 void check_equal(const char *what, size_t at, uint64_t got, uint64_t want);
 
