@@ -1,5 +1,5 @@
 // Links a plain C program with the kernels: every source and flag of the addon, read from binding.gyp, without Node.
-// Objects are kept in build/programs under a hash of what they were made from, so only what changed is compiled.
+// Objects are kept in node_modules/.cache under a hash of what they were made from, so only what changed is compiled.
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs'
@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
-const output = join(root, 'build', 'programs')
+const output = join(root, 'node_modules', '.cache', 'kernel-programs')
 
 /** The C compiler of this machine, or undefined. */
 export function cCompiler() {
