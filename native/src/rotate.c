@@ -43,14 +43,14 @@ static void hadamard(float *values, size_t width, float scale) {
   }
 }
 
-void KERNEL(rotate)(const float *rows, size_t dim, size_t padded, size_t count, const uint32_t *flips, size_t rounds,
-                    float *out) {
+void KERNEL(rotate)(const float *rows, size_t dim, size_t padded, size_t first, size_t count, const uint32_t *flips,
+                    size_t rounds, float *out) {
   size_t width = 64;
   while (2 * width <= padded) width *= 2;
   float scale = (float)(1 / sqrt((double)width)), half_scale = (float)sqrt(0.5);
   for (size_t j = 0; j < count; j++) {
     float *row = out + j * padded;
-    memcpy(row, rows + j * dim, dim * sizeof *row);
+    memcpy(row, rows + (first + j) * dim, dim * sizeof *row);
     memset(row + dim, 0, (padded - dim) * sizeof *row);
     for (size_t round = 0; round < rounds; round++) {
       flip(row, padded, flips + round * padded);

@@ -32,18 +32,20 @@ static inline sign_query sign_table(const float *query, size_t padded, uint8_t *
   float step = 2 * widest / 127;
   float inverse = step > 0 ? 1 / step : 0;
   if (!(inverse <= 3e38f)) inverse = step = 0; /* all values next to nothing */
+  /* Bit b adds 2 |q| over its absence when q > 0, and takes as much away when q < 0. */
+  static const float bit[4][16] = {{0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1},
+                                   {0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1},
+                                   {0, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1},
+                                   {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1}};
   for (size_t i = 0; i < padded; i += 4) {
-    /* Bit b adds |q| twice over its absence when q > 0, and takes it away when q < 0. */
-    float a[4], base = 0.5f;
+    float a[4], base = 0.5f; /* sums lie within 0.5 .. 127.5, and are cut */
     for (size_t b = 0; b < 4; b++) {
       a[b] = 2 * query[i + b] * inverse;
       base += a[b] < 0 ? -a[b] : 0;
     }
-    uint8_t *out = lut + 4 * i;
+    uint8_t *restrict out = lut + 4 * i;
     for (size_t m = 0; m < 16; m++) {
-      float sum = base + ((m & 1 ? a[0] : 0) + (m & 2 ? a[1] : 0)) + ((m & 4 ? a[2] : 0) + (m & 8 ? a[3] : 0));
-      int32_t rounded = (int32_t)sum;
-      out[m] = (uint8_t)(rounded < 0 ? 0 : rounded > 127 ? 127 : rounded);
+      out[m] = (uint8_t)(int32_t)(base + ((bit[0][m] * a[0] + bit[1][m] * a[1]) + (bit[2][m] * a[2] + bit[3][m] * a[3])));
     }
   }
   return (sign_query){lut, step, l1};
