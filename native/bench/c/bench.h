@@ -18,6 +18,7 @@ typedef enum {
   ARITHMETIC_DOT,    /* product, sum of floats */
   ARITHMETIC_BYTES,  /* products of bytes, summed in 32 bits */
   ARITHMETIC_DIVIDE, /* quotients of floats */
+  ARITHMETIC_LOOK_UP, /* both nibbles of bytes looked up in a register */
   ARITHMETIC_KINDS
 } arithmetic;
 
@@ -33,6 +34,8 @@ typedef struct {
   /* sq8_distances written as the plain loop, l2: what a hand-written one has to beat. */
   void (*plain_sq8)(const int8_t *query, const float *query_factors, const uint8_t *codes, const float *factors,
                     size_t dim, size_t count, float *out);
+  /* The 1-bit entries of `count` blocks, out[32 * count]: an inline function of the search, so it is no kernel of the table. */
+  void (*scan_signs)(const uint8_t *lut, const uint8_t *blocks, size_t padded, size_t count, float *out);
 } roofline;
 
 /* The roofline of the variant of that name. */
@@ -49,6 +52,7 @@ typedef struct {
   const float *factors;
   const uint32_t *index;
   const float *centroids;
+  const uint32_t *flips; /* 4 rounds of dim */
   float *out;
   uint32_t *out_words;
   uint8_t *out_bytes;

@@ -95,7 +95,7 @@ static void run_case(const bench_case *c, workload *w, const char *place) {
   double rows = (double)w->count, bytes = (double)c->row_bytes(w->dim);
   for (int v = 0; v < DRIFT_VARIANTS; v++) {
     if (!present[v]) continue;
-    double lanes = (double)roofline_of(drift_variant_name(v))->vector_bytes / (c->kind == ARITHMETIC_BYTES ? 1 : 4);
+    double lanes = (double)roofline_of(drift_variant_name(v))->vector_bytes / (c->kind == ARITHMETIC_BYTES || c->kind == ARITHMETIC_LOOK_UP ? 1 : 4);
     double arithmetic_ns = c->kind ? (double)c->values(w->dim) / lanes * steps[v] / ARITHMETIC_STEPS : 0;
     printf("%s\t%s\t%zu\t%s\t%.4g\t%.4g\t%.4g\t%.4g\t%.4g\n", c->name, c->one_build ? "-" : drift_variant_name(v),
            c->one_dim ? 0 : w->dim, place, kernel[v] / rows, bytes * rows / kernel[v], read[v] / rows, arithmetic_ns,
@@ -124,11 +124,12 @@ static void *slab(size_t bytes) {
 int main(int argument_count, char **arguments) {
   const char *only = argument_count == 3 && strcmp(arguments[1], "--only") == 0 ? arguments[2] : "";
   size_t most_rows = MEMORY_BYTES / sizeof(float);
-  float *rows = slab(MEMORY_BYTES), *factors = slab(MEMORY_BYTES / 128 * 8), *out = slab(MEMORY_BYTES / 16);
+  float *rows = slab(MEMORY_BYTES), *factors = slab(MEMORY_BYTES / 128 * 8), *out = slab(MEMORY_BYTES / 4);
   uint32_t *index = slab(MEMORY_BYTES / 32);
   uint8_t *out_bytes = slab(MEMORY_BYTES / 4);
   static uint32_t out_words[2048];
   static float query[MOST_DIM], centroids[CENTROIDS * MOST_DIM];
+  static uint32_t flips[4 * MOST_DIM];
   static int8_t query_codes[MOST_DIM];
   uint64_t state = 1;
   for (size_t i = 0; i < most_rows; i++) rows[i] = (float)(int32_t)next_random(&state) * 0x1p-31f;
@@ -138,6 +139,7 @@ int main(int argument_count, char **arguments) {
     query_codes[i] = (int8_t)(next_random(&state) % 255 - 127);
   }
   memcpy(centroids, rows, sizeof centroids);
+  for (size_t i = 0; i < 4 * MOST_DIM; i++) flips[i] = next_random(&state) & 0x80000000u;
 
   for (const bench_case *c = CASES; c->name; c++) {
     if (!strstr(c->name, only)) continue;
@@ -152,7 +154,7 @@ int main(int argument_count, char **arguments) {
         }
         const float query_factors[3] = {1, 1, 0};
         workload w = {DIMS[d], places, query, rows, (const uint8_t *)rows, query_codes, query_factors, factors, index,
-                      centroids, out, out_words, out_bytes, NULL};
+                      centroids, flips, out, out_words, out_bytes, NULL};
         run_case(c, &w, in_memory ? "memory" : "cache");
       }
     }

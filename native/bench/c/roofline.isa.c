@@ -2,6 +2,7 @@
  * ports. KEEP makes the compiler believe that a register changed, at no instruction. */
 #include "bench.h"
 #include "isa.h"
+#include "signs.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -89,6 +90,21 @@ static inline vbytes step_bytes(vbytes s, vbytes x, vbytes q) {
 }
 #endif
 
+typedef uint8_t vlook __attribute__((vector_size(VECTOR_BYTES)));
+typedef uint16_t vhalf __attribute__((vector_size(VECTOR_BYTES)));
+
+static inline vlook look_up(vlook table, vlook index) {
+#if VECTOR_BYTES == 64
+  return (vlook)_mm512_shuffle_epi8((__m512i)table, (__m512i)index);
+#elif VECTOR_BYTES == 32
+  return (vlook)_mm256_shuffle_epi8((__m256i)table, (__m256i)index);
+#elif defined(__x86_64__)
+  return (vlook)_mm_shuffle_epi8((__m128i)table, (__m128i)index);
+#else
+  return (vlook)vqtbl1q_u8((uint8x16_t)table, (uint8x16_t)index);
+#endif
+}
+
 static void byte_steps(size_t steps) {
   vbytes s[CHAINS], x, q;
   memset(s, 0, sizeof s);
@@ -104,11 +120,40 @@ static void byte_steps(size_t steps) {
   for (size_t i = 0; i < CHAINS; i++) KEEP(s[i]);
 }
 
+/* A step takes the codes of one register: two masks, a shift, two shuffles, and two sums of bytes. */
+static void look_up_steps(size_t steps) {
+  vlook low[CHAINS / 2], high[CHAINS / 2], codes, table;
+  memset(low, 0, sizeof low);
+  memset(high, 0, sizeof high);
+  memset(&codes, 1, sizeof codes);
+  memset(&table, 1, sizeof table);
+  for (size_t step = 0; step < steps; step += CHAINS / 2) {
+#pragma GCC unroll 4
+    for (size_t i = 0; i < CHAINS / 2; i++) {
+      KEEP(codes);
+      low[i] += look_up(table, codes & 15);
+      high[i] += look_up(table, (vlook)((vhalf)codes >> 4) & 15);
+    }
+  }
+  for (size_t i = 0; i < CHAINS / 2; i++) {
+    KEEP(low[i]);
+    KEEP(high[i]);
+  }
+}
+
+static void scan_signs(const uint8_t *lut, const uint8_t *blocks, size_t padded, size_t count, float *out) {
+  sign_query query = {lut, 0.01f, 1};
+  for (size_t j = 0; j < count; j++) {
+    sign_scan(&query, blocks + j * block_bytes(padded), padded, 1, 0, out + j * BLOCK_ENTRIES);
+  }
+}
+
 static void steps_of(arithmetic kind, size_t steps) {
   switch (kind) {
     case ARITHMETIC_L2: float_steps(ARITHMETIC_L2, steps); break;
     case ARITHMETIC_DOT: float_steps(ARITHMETIC_DOT, steps); break;
     case ARITHMETIC_DIVIDE: float_steps(ARITHMETIC_DIVIDE, steps); break;
+    case ARITHMETIC_LOOK_UP: look_up_steps(steps); break;
     case ARITHMETIC_BYTES: byte_steps(steps); break;
     default: break;
   }
@@ -125,4 +170,4 @@ static void plain_sq8(const int8_t *query, const float *query_factors, const uin
 
 #define TEXT_(name) #name
 #define TEXT(name) TEXT_(name)
-const roofline KERNEL(roofline) = {TEXT(DRIFT_ISA), read_rows, steps_of, VECTOR_BYTES, plain_sq8};
+const roofline KERNEL(roofline) = {TEXT(DRIFT_ISA), read_rows, steps_of, VECTOR_BYTES, plain_sq8, scan_signs};
