@@ -1,89 +1,87 @@
-// Nanoseconds per row and GB/s of every kernel and variant: node bench/kernels.mjs [seconds per case, default 0.1].
-// Rows are in the cache of the CPU's second and third level, as the buckets of a busy index are.
-import { kernelsOf, supportedVariants } from '../dist/index.js'
+// The kernels against the roofline of this machine: node bench/kernels.mjs [--only TEXT] [--json FILE]
+// A plain C program (bench/c) with the addon's sources and flags does the timing; this prints its figures. It needs a C compiler.
+import { spawnSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { cpus } from 'node:os'
+import { parseArgs } from 'node:util'
+import { cCompiler, kernelProgram } from '../scripts/kernel-program.mjs'
 
-const SECONDS = Number(process.argv[2] ?? 0.1)
-const ROWS = 4096
-const position256 = new Uint32Array(256)
+/** What a hand-written variant has to gain over the plain loop that the compiler vectorises for the same CPU. */
+const WORTH_WRITING = 1.5
 
-print('variant    kernel                  dim     ns/row      GB/s')
-for (const dim of [128, 384, 768]) {
-  for (const variant of supportedVariants()) {
-    for (const { name, rows, bytesPerRow, run } of casesOf(kernelsOf(variant), dim)) {
-      const nsPerRow = (secondsPerCall(run) * 1e9) / rows
-      const columns = [
-        variant.padEnd(10),
-        name.padEnd(20),
-        String(dim).padStart(6),
-        nsPerRow.toFixed(1).padStart(10),
-        (bytesPerRow / nsPerRow).toFixed(2).padStart(9),
-      ]
-      print(columns.join(' '))
-    }
+const { values: options } = parseArgs({
+  allowPositionals: true,
+  options: { only: { type: 'string', default: '' }, json: { type: 'string' } },
+})
+const compiler = cCompiler()
+if (compiler) await main()
+else {
+  print('The kernels are timed by a C program, and no C compiler was found (Debian: apt-get install gcc).')
+  process.exitCode = 1
+}
+
+async function main() {
+  const program = await kernelProgram({ folder: 'bench/c', compiler, arch: process.arch })
+  const { status, stdout, stderr } = spawnSync(program, ['--only', options.only], { encoding: 'utf8' })
+  if (status !== 0) throw new Error(`${program}: status ${status}\n${stderr}`)
+  const figures = stdout.trim().split('\n').filter(Boolean).map(parse)
+  print(`${cpus()[0]?.model.trim()}, one thread, ${compiler}\n`)
+  printFigures(figures)
+  printRule(figures)
+  if (options.json)
+    writeFileSync(options.json, `${JSON.stringify({ cpu: cpus()[0]?.model.trim(), figures }, null, 2)}\n`)
+}
+
+function parse(line) {
+  const [kernel, variant, ...numbers] = line.split('\t')
+  const place = numbers.splice(1, 1)[0]
+  const [dim, nsPerRow, gbPerSecond, readNs, arithmeticNs, plainNs] = numbers.map(Number)
+  const bound = readNs > arithmeticNs ? 'reading' : 'arithmetic'
+  const share = Math.max(readNs, arithmeticNs) / nsPerRow
+  return { kernel, variant, dim, place, nsPerRow, gbPerSecond, readNs, arithmeticNs, plainNs, bound, share }
+}
+
+function printFigures(figures) {
+  print(
+    'Row: one vector; for top_k one distance; for crc32c and hash64 512 bytes. Roof: the slower of reading the same',
+  )
+  print(
+    'bytes in the same order and of the least arithmetic, both at the width of the variant and in the same run.\n',
+  )
+  print('kernel                dim  place   variant    ns/row     GB/s  roof of      share  x plain C')
+  for (const f of figures) {
+    const plainC = figures.find(
+      g => g.kernel === f.kernel && g.dim === f.dim && g.place === f.place && g.variant === 'c',
+    )
+    const columns = [
+      f.kernel.padEnd(20),
+      String(f.dim || '-').padStart(4),
+      ` ${f.place.padEnd(7)}`,
+      f.variant.padEnd(7),
+      f.nsPerRow.toFixed(f.nsPerRow < 10 ? 2 : 1).padStart(9),
+      f.gbPerSecond.toFixed(1).padStart(8),
+      ` ${f.bound.padEnd(10)}`,
+      f.share.toFixed(2).padStart(6),
+      plainC ? (plainC.nsPerRow / f.nsPerRow).toFixed(2).padStart(10) : '',
+    ]
+    print(columns.join(' ').trimEnd())
+  }
+}
+
+/** Where code is written per instruction set: its gain over the plain loop at the same flags, geometric mean in cache. */
+function printRule(figures) {
+  const written = figures.filter(f => f.plainNs > 0 && f.place === 'cache')
+  if (written.length === 0) return
+  print(
+    `\nWritten per instruction set; worth it from ${WORTH_WRITING}x over the plain loop with the same flags (data in cache):`,
+  )
+  for (const key of new Set(written.map(f => `${f.kernel}, ${f.variant}`))) {
+    const gains = written.filter(f => `${f.kernel}, ${f.variant}` === key).map(f => f.plainNs / f.nsPerRow)
+    const mean = Math.exp(gains.reduce((sum, gain) => sum + Math.log(gain), 0) / gains.length)
+    print(`  ${key.padEnd(30)} ${mean.toFixed(2)}x  ${mean >= WORTH_WRITING ? 'kept' : 'not worth it'}`)
   }
 }
 
 function print(line) {
   process.stdout.write(`${line}\n`)
-}
-
-function casesOf(kernels, dim) {
-  const rows = Float32Array.from({ length: ROWS * dim }, (_, i) => Math.sin(i * 0.7))
-  const query = rows.slice(0, dim)
-  const index = Uint32Array.from({ length: ROWS }, (_, i) => (i * 2_654_435_761) % ROWS)
-  const out = new Float32Array(ROWS)
-  const codes = new Uint8Array(ROWS * dim)
-  const factors = new Float32Array(2 * ROWS)
-  const queryCodes = new Int8Array(dim)
-  const queryFactors = new Float32Array(3)
-  kernels.sq8Encode(rows, dim, 0, ROWS, codes, factors)
-  kernels.sq8Query(query, queryCodes, queryFactors)
-  const centroids = rows.slice(0, 64 * dim)
-  const position = new Uint32Array(10)
-  const nearest = new Float32Array(10)
-  const f32 = 4 * dim
-  const bytes = new Uint8Array(rows.buffer)
-  return [
-    ['distances l2', f32, () => kernels.distances('l2', query, rows, dim, 0, ROWS, out)],
-    ['distances ip', f32, () => kernels.distances('ip', query, rows, dim, 0, ROWS, out)],
-    ['distancesGather l2', f32, () => kernels.distancesGather('l2', query, rows, dim, index, ROWS, out)],
-    [
-      'nearest of 64',
-      f32,
-      () => kernels.nearest(rows, dim, index, 256, centroids, 64, position256, out),
-      256,
-    ],
-    ['sq8Encode', f32, () => kernels.sq8Encode(rows, dim, 0, ROWS, codes, factors)],
-    [
-      'sq8Distances',
-      dim,
-      () => kernels.sq8Distances('l2', queryCodes, queryFactors, codes, factors, dim, 0, ROWS, out),
-    ],
-    [
-      'sq8DistancesGather',
-      dim,
-      () => kernels.sq8DistancesGather('l2', queryCodes, queryFactors, codes, factors, dim, index, ROWS, out),
-    ],
-    ['topK of 10', 4, () => kernels.topK(rows, ROWS, 10, position, nearest)],
-    ['crc32c', f32, () => kernels.crc32c(bytes)],
-    ['hash64', f32, () => kernels.hash64(bytes.subarray(0, 256 * f32)), 256],
-  ].map(([name, bytesPerRow, run, count = ROWS]) => ({ name, bytesPerRow, run, rows: count }))
-}
-
-/** The best of five spells: what the machine does when nothing else runs on it. */
-function secondsPerCall(run) {
-  run()
-  let best = Number.POSITIVE_INFINITY
-  for (let spell = 0; spell < 5; spell++) {
-    const start = performance.now()
-    let calls = 0
-    let seconds = 0
-    do {
-      run()
-      calls++
-      seconds = (performance.now() - start) / 1000
-    } while (seconds < SECONDS / 5)
-    best = Math.min(best, seconds / calls)
-  }
-  return best
 }

@@ -39,11 +39,12 @@ static inline int is_node(const hnsw *h, size_t node) {
   return node < h->capacity && row_of(h, node) < h->row_count;
 }
 
-/* A node's level, or a negative code. */
+/* A node's level, or a negative code. An upper part begins behind all fixed ones: no list that is written through a damaged
+ * word can change a row number, which nobody looks at twice. */
 static inline int64_t level_of(const hnsw *h, size_t node) {
   size_t part = h->words[HNSW_ROWS + h->capacity + node];
   if (part == 0) return 0;
-  if (part >= h->word_count) return DRIFT_DAMAGED_GRAPH;
+  if (part < HNSW_ROWS + h->capacity * (3 + 2 * h->M) || part >= h->word_count) return DRIFT_DAMAGED_GRAPH;
   size_t level = h->words[part];
   return level * (1 + h->M) < h->word_count - part ? (int64_t)level : DRIFT_DAMAGED_GRAPH;
 }
@@ -228,12 +229,17 @@ static int64_t link_node(const hnsw *h, uint32_t node, size_t ef) {
     drift_found *best = h->scratch->best;
     heap_sort(best, (size_t)size);
     at = best[0].node;
-    spread(h, target, best, (size_t)size, h->M, node * h->M, block_of(h, node, (size_t)layer));
+    uint32_t *block = block_of(h, node, (size_t)layer);
+    if (!block) return DRIFT_DAMAGED_GRAPH;
+    spread(h, target, best, (size_t)size, h->M, node * h->M, block);
   }
   put(h->words + HNSW_LINKED, node + 1);
   for (int64_t layer = joint; layer >= 0; layer--) {
     const uint32_t *block = block_of(h, node, (size_t)layer);
+    if (!block) return DRIFT_DAMAGED_GRAPH;
     for (size_t j = 1; j <= *block; j++) {
+      /* Where upper parts overlap, linking back rewrites the list that is being read. */
+      if (j > h->M || !is_node(h, block[j])) return DRIFT_DAMAGED_GRAPH;
       int failed = link_back(h, block[j], node, (size_t)layer);
       if (failed) return failed;
     }

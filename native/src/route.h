@@ -3,6 +3,7 @@
 #ifndef DRIFT_ROUTE_H
 #define DRIFT_ROUTE_H
 
+#include <float.h>
 #include <math.h>
 
 #include "arena.h"
@@ -144,6 +145,8 @@ static inline router route_open(const drift_index *index, drift_metric metric, c
     float *restrict of = r.estimates + b * BLOCK_ENTRIES, *restrict least = r.least + b * BLOCK_GROUPS;
     sign_scan(&query->signs, index->router + b * bytes, index->padded, 0, 0, of);
     if (metric == DRIFT_IP) subtract_norms(index, b * BLOCK_ENTRIES, of);
+    /* Squares that overflow make NaN, which no limit lists or passes over: such a bucket counts as near. */
+    for (size_t j = 0; j < BLOCK_ENTRIES; j++) of[j] = of[j] > -FLT_MAX ? of[j] : -FLT_MAX;
     for (size_t g = 0; g < BLOCK_GROUPS; g++) {
       float x = of[g] < of[g + 8] ? of[g] : of[g + 8], y = of[g + 16] < of[g + 24] ? of[g + 16] : of[g + 24];
       least[g] = x < y ? x : y;
@@ -171,8 +174,9 @@ static inline void route_more(router *r, size_t wanted) {
   }
   for (size_t i = before; i < r->count; i++) {
     size_t bucket = r->list[i].bucket;
-    r->list[i].distance = sq8_distance(r->metric, r->query->codes, r->query->factors,
-                                       index->centroid_codes + bucket * padded, index->centroid_factors + 2 * bucket, padded);
+    float distance = sq8_distance(r->metric, r->query->codes, r->query->factors, index->centroid_codes + bucket * padded,
+                                  index->centroid_factors + 2 * bucket, padded);
+    r->list[i].distance = distance == distance ? distance : INFINITY; /* a NaN has no place in an order */
   }
   r->limit = limit;
   sort_routed(r->list, r->count, r->room, r->bins);

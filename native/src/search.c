@@ -210,6 +210,10 @@ static void order(drift_found *list, size_t count) {
 
 int64_t KERNEL(index_search)(const drift_index *index, const drift_query *ask, const float *query, drift_scratch *scratch,
                              uint32_t *out_row, float *out_distance, drift_effort *effort) {
+  if (ask->k == 0) {
+    *effort = (drift_effort){0, 0, 0};
+    return 0;
+  }
   size_t padded = index->padded, room = ask->k + ask->rerank;
   size_t fixed = arena_size(4 * padded) + prepared_bytes(padded) + route_bytes(index) +
                  arena_size(4 * index->bucket_count) + arena_size(index->block_count * sizeof(probe)) +

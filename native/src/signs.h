@@ -29,6 +29,11 @@ static inline sign_query sign_table(const float *query, size_t padded, uint8_t *
     l1 += span;
     widest = span > widest ? span : widest;
   }
+  /* Values whose sums overflow say nothing: every entry is as near as its add. */
+  if (!(l1 < 1e38f)) {
+    memset(lut, 0, 4 * padded);
+    return (sign_query){lut, 0, 0};
+  }
   float step = 2 * widest / 127;
   float inverse = step > 0 ? 1 / step : 0;
   if (!(inverse <= 3e38f)) inverse = step = 0; /* all values next to nothing */

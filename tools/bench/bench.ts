@@ -1,4 +1,4 @@
-// The door of the benches: npm run bench -- smoke [--data FOLDER] [--rows N] [--seed N]   |   npm run bench -- peers
+// The door of the benches: npm run bench -- smoke [--data FOLDER] [--rows N] [--seed N]   |   peers   |   kernels
 import { parseArgs } from 'node:util'
 import { ToolError } from '../data/tool-error.js'
 import { installPeers } from './peers.js'
@@ -6,10 +6,15 @@ import { smoke } from './smoke.js'
 
 const USAGE = `usage: npm run bench -- smoke [--data FOLDER] [--rows N] [--seed N]
        npm run bench -- peers
+       npm run bench -- kernels
 
 smoke   prints this machine's figures and keeps them in tools/bench/out/. FOLDER (or DRIFT_DATA) holds
         base.*.npy and query.*.npy; without it the demo's bundled vectors are used.
-peers   installs hnswlib-node in tools/bench/peers, so that smoke and the demo can compare with it.`
+peers   installs hnswlib-node in tools/bench/peers, so that smoke and the demo can compare with it.
+kernels prints the speed of every kernel and the share of what this machine can do; it needs a C compiler.`
+
+/** From tools/dist/bench. */
+const KERNEL_BENCH = '../../../native/bench/kernels.mjs'
 
 try {
   const { positionals, values } = parseArgs({
@@ -23,6 +28,7 @@ try {
   const [rows, seed] = [wholeNumber('rows', values.rows), wholeNumber('seed', values.seed)]
   if (positionals[0] === 'smoke') await smoke(values.data ?? process.env['DRIFT_DATA'], rows, seed)
   else if (positionals[0] === 'peers') installPeers()
+  else if (positionals[0] === 'kernels') await import(new URL(KERNEL_BENCH, import.meta.url).href)
   else usage(`unknown bench: ${positionals[0] ?? '(none)'}`)
 } catch (error) {
   if (error instanceof ToolError) console.error(`${error.code}: ${error.message}`)

@@ -1,0 +1,27 @@
+/* Every family. What is not here is not tested at its edges; the report of main.c counts the calls of each. */
+#include "harness.h"
+
+void run_distances(void);
+void run_nearest(void);
+void run_sq8_encode(void);
+void run_sq8_distances(void);
+void run_top_k(void);
+void run_rotate(void);
+void run_index(void);
+void run_hnsw(void);
+void run_collect_rows(void);
+void run_checksums(void);
+
+const family FAMILIES[] = {
+    {"distances", run_distances},
+    {"nearest", run_nearest},
+    {"sq8_encode", run_sq8_encode},
+    {"sq8_distances", run_sq8_distances},
+    {"top_k", run_top_k},
+    {"rotate", run_rotate},
+    {"index", run_index},
+    {"hnsw", run_hnsw},
+    {"collect_rows", run_collect_rows},
+    {"checksums", run_checksums},
+    {NULL, NULL},
+};

@@ -1,0 +1,238 @@
+/* index_assign, index_route_entries, index_append and index_search over one small index: each row's buckets and entries
+ * against their formulas; each result live, allowed, met once, in order and at its distance; and all rows found when all may
+ * be. With values whose squares overflow nothing is said of the results but that the calls end within their arguments. */
+#include "index.h"
+
+#include "harness.h"
+
+uint32_t *sign_flips(size_t padded, size_t rounds);
+
+enum { MOST_ROWS = 60, MOST_BUCKETS = 80, SPARE_BLOCKS = 4, SURE_BUCKETS = 16 };
+
+/* What one variant has written and the next writes again. */
+typedef struct {
+  drift_index index;
+  uint32_t *heads, *sizes, *next;
+  uint32_t *home, *second;
+  size_t row_count;
+  int finite;
+} world;
+
+static void draw_world(world *w) {
+  size_t dim = below(32) ? 1 + below(below(8) ? 130 : 700) : 2049 + below(64), padded = (dim + 63) / 64 * 64;
+  w->row_count = 1 + below(dim > 1000 ? 8 : MOST_ROWS);
+  size_t buckets = 1 + below(dim > 500 ? 8 : MOST_BUCKETS), rounds = 2 + below(2);
+  float scale = below(4) ? 1 : powf(10, (float)below(80) - 41);
+  w->finite = scale < 1e15f && scale > 1e-15f;
+  uint32_t *flips = sign_flips(padded, rounds);
+  float *vectors = floats(w->row_count * dim, scale), *centroids = memory(buckets * padded * sizeof(float));
+  float *center = floats(padded, below(2) ? 0 : 0.1f * scale);
+  for (size_t r = 1; r < w->row_count && below(4) == 0; r++) memcpy(vectors + r * dim, vectors, dim * sizeof(float));
+  const drift_kernels *plain = drift_variant(0);
+  static float rotated[MOST_ROWS * 2112];
+  plain->rotate(vectors, dim, padded, 0, w->row_count, flips, rounds, rotated);
+  for (size_t b = 0; b < buckets; b++) {
+    const float *near = rotated + below(w->row_count) * padded;
+    for (size_t i = 0; i < padded; i++) centroids[b * padded + i] = near[i] * unit();
+  }
+  uint8_t *codes = memory(w->row_count * padded), *centroid_codes = memory(buckets * padded);
+  float *factors = outputs(2 * w->row_count), *centroid_factors = outputs(2 * buckets);
+  plain->sq8_encode(rotated, padded, 0, w->row_count, codes, factors);
+  plain->sq8_encode(centroids, padded, 0, buckets, centroid_codes, centroid_factors);
+  uint32_t *live = memory((w->row_count + 31) / 32 * 4);
+  for (size_t i = 0; i < (w->row_count + 31) / 32; i++) live[i] = below(2) ? UINT32_MAX : draw();
+  w->index = (drift_index){.metric = below(2) ? DRIFT_L2 : DRIFT_IP,
+                           .routing = below(2) ? DRIFT_L2 : DRIFT_IP,
+                           .dim = dim,
+                           .padded = padded,
+                           .flips = flips,
+                           .rounds = rounds,
+                           .vectors = below(4) ? vectors : NULL,
+                           .codes = codes,
+                           .factors = factors,
+                           .live = live,
+                           .row_limit = below(4) ? w->row_count : below(w->row_count + 1),
+                           .centroids = centroids,
+                           .centroid_codes = centroid_codes,
+                           .centroid_factors = centroid_factors,
+                           .center = center,
+                           .bucket_count = buckets,
+                           .block_count = buckets + SPARE_BLOCKS};
+}
+
+static void make_outputs(world *w) {
+  drift_index *index = &w->index;
+  size_t bytes = block_bytes(index->padded);
+  index->router = memory((index->bucket_count + 31) / 32 * bytes);
+  index->blocks = memory(index->block_count * bytes);
+  index->heads = w->heads = memory(index->bucket_count * 4);
+  index->sizes = w->sizes = memory(index->bucket_count * 4);
+  index->next = w->next = memory(index->block_count * 4);
+  w->home = memory(w->row_count * 4);
+  w->second = memory(w->row_count * 4);
+}
+
+static void clear_blocks(uint8_t *blocks, size_t count, size_t padded) {
+  for (size_t b = 0; b < count; b++) {
+    uint8_t *block = blocks + b * block_bytes(padded);
+    memset(block, 0, block_bytes(padded));
+    for (size_t j = 0; j < BLOCK_ENTRIES; j++) {
+      block_add(block, padded)[j] = INFINITY;
+      block_rows(block, padded)[j] = NO_ROW;
+    }
+  }
+}
+
+static void decoded(const drift_index *index, size_t row, float *out) {
+  for (size_t i = 0; i < index->padded; i++) {
+    out[i] = index->factors[2 * row] * (float)(index->codes[row * index->padded + i] - 128);
+  }
+}
+
+/* The entry against the formulas of index.h. */
+static void check_entry(drift_metric metric, const float *x, const float *centroid, size_t padded, uint8_t *block,
+                        size_t slot, uint32_t row) {
+  double squares = 0, l1 = 0, sc = 0, rc = 0, size_sc = 0, size_rc = 0;
+  for (size_t i = 0; i < padded; i++) {
+    float r = x[i] - centroid[i];
+    int nibble = block[i / 4 * 16 + slot % 16] >> (slot < 16 ? 0 : 4);
+    check_equal("sign", i, (uint64_t)(nibble >> i % 4 & 1), r >= 0);
+    squares += (double)r * r;
+    l1 += fabs((double)r);
+    sc += r >= 0 ? (double)centroid[i] : -(double)centroid[i];
+    rc += (double)r * centroid[i];
+    size_sc += fabs((double)centroid[i]);
+    size_rc += fabs((double)r * centroid[i]);
+  }
+  double h = l1 > 0 ? squares / l1 : 0;
+  check_equal("row of the entry", slot, block_rows(block, padded)[slot], row);
+  /* Sums in one chain, so with the bound of four times as many terms. */
+  check_sum("scale", slot, block_scale(block, padded)[slot], metric == DRIFT_L2 ? 2 * h : h, 4 * h, 8 * padded);
+  check_sum("add", slot, block_add(block, padded)[slot], metric == DRIFT_L2 ? squares + 2 * h * sc : h * sc - rc,
+            squares + 4 * h * size_sc + size_rc, 8 * padded);
+}
+
+static void check_assignment(const world *w, size_t row) {
+  const drift_index *index = &w->index;
+  uint32_t home = w->home[row], second = w->second[row];
+  if (home >= index->bucket_count) fail("home of %zu is %u", row, home);
+  if (second == home || (second >= index->bucket_count && second != NO_ROW)) fail("second of %zu is %u", row, second);
+  if (!w->finite || index->bucket_count > SURE_BUCKETS) return;
+  static float x[2112];
+  decoded(index, row, x);
+  double own, least = INFINITY, magnitude, own_magnitude;
+  own = plain_distance(DRIFT_L2, x, index->centroids + home * index->padded, index->padded, &own_magnitude);
+  for (size_t b = 0; b < index->bucket_count; b++) {
+    double d = plain_distance(DRIFT_L2, x, index->centroids + b * index->padded, index->padded, &magnitude);
+    least = d < least ? d : least;
+  }
+  if (own > least * (1 + 1e-5)) fail("home of %zu is %g away, another bucket %g", row, own, least);
+}
+
+/* Entries for both buckets of each row, in chains over blocks that are taken in order. Returns the blocks that are used. */
+static void fill(world *w, const drift_kernels *k, drift_scratch *scratch) {
+  drift_index *index = &w->index;
+  for (size_t b = 0; b < index->bucket_count; b++) w->heads[b] = UINT32_MAX, w->sizes[b] = 0;
+  for (size_t b = 0; b < index->block_count; b++) w->next[b] = UINT32_MAX;
+  size_t used = 0;
+  static float x[2112];
+  for (uint32_t row = 0; row < w->row_count; row++) {
+    for (int copy = 0; copy < 2; copy++) {
+      uint32_t bucket = copy ? w->second[row] : w->home[row];
+      if (bucket == NO_ROW) continue;
+      size_t place = w->sizes[bucket] % BLOCK_ENTRIES;
+      if (place == 0) {
+        if (used == index->block_count) fail("%zu blocks are not enough", used);
+        w->next[used] = w->heads[bucket];
+        w->heads[bucket] = (uint32_t)used++;
+      }
+      w->sizes[bucket]++;
+      uint32_t slot = w->heads[bucket] * BLOCK_ENTRIES + (uint32_t)place;
+      check_equal("append", row, (uint64_t)k->index_append(index, &row, &bucket, &slot, 1, scratch), 0);
+      if (!w->finite) continue;
+      decoded(index, row, x);
+      check_entry(index->metric, x, index->centroids + bucket * index->padded, index->padded,
+                  index->blocks + slot / BLOCK_ENTRIES * block_bytes(index->padded), place, row);
+    }
+  }
+}
+
+/* Chains that meet, circles, rows that are not there. */
+static void damage(world *w, uint32_t draws) {
+  drift_index *index = &w->index;
+  for (size_t i = 0; i < 1 + draws % 4; i++) {
+    draws = draws * 1664525 + 1013904223;
+    size_t block = (draws >> 8) % index->block_count;
+    uint32_t value = (draws >> 4) % (uint32_t)(index->block_count + 2);
+    if (draws >> 31) w->next[block] = value;
+    else if (draws >> 30) w->heads[block % index->bucket_count] = value;
+    else block_rows(index->blocks + block * block_bytes(index->padded), index->padded)[draws % 32] = draws >> 16;
+  }
+}
+
+static int bit(const uint32_t *bits, size_t row) { return bits[row / 32] >> row % 32 & 1; }
+
+void run_index(void) {
+  world w;
+  draw_world(&w);
+  drift_index *index = &w.index;
+  float query_scale = w.finite ? some_scale() : powf(10, (float)below(78) - 39);
+  w.finite = w.finite && query_scale < 1e15f;
+  float *query = floats(index->dim, query_scale);
+  uint32_t *every_row = memory(w.row_count * 4);
+  for (size_t r = 0; r < w.row_count; r++) every_row[r] = (uint32_t)r;
+  size_t allow_words = below((w.row_count + 31) / 32 + 1);
+  uint32_t *allow = memory(allow_words * 4);
+  for (size_t i = 0; i < allow_words; i++) allow[i] = draw();
+  drift_query ask = {.k = below(w.row_count + 3), .share = unit(), .rerank = below(2) ? below(10) : w.row_count, .parts = 1};
+  ask.probes = below(4) == 0 ? 0 : below(2) ? index->bucket_count + below(3) : 1 + below(index->bucket_count);
+  if (below(4) == 0) ask.parts = 1 + below(3), ask.part = below(ask.parts);
+  if (below(3) == 0) ask.allow = allow, ask.allow_words = allow_words;
+  ask.extra_count = below(3) ? 0 : below(20);
+  uint32_t *extra = words(ask.extra_count, w.row_count + 2);
+  ask.extra = extra;
+  uint32_t damaged = below(4) ? 0 : draw();
+  inputs_end();
+  make_outputs(&w);
+  uint32_t *row = memory(ask.k * 4);
+  float *distance = outputs(ask.k);
+  static float rotated[2112];
+  for (const drift_kernels *k; (k = next_variant());) {
+    drift_scratch scratch = {0};
+    clear_blocks(index->router, (index->bucket_count + 31) / 32, index->padded);
+    clear_blocks(index->blocks, index->block_count, index->padded);
+    k->index_route_entries(index, 0, index->bucket_count);
+    for (size_t b = 0; w.finite && b < index->bucket_count; b++) {
+      check_entry(DRIFT_L2, index->centroids + b * index->padded, index->center, index->padded,
+                  index->router + b / 32 * block_bytes(index->padded), b % 32, (uint32_t)b);
+    }
+    int64_t done = k->index_assign(index, every_row, w.row_count, w.home, w.second, &scratch);
+    check_equal("assign", 0, (uint64_t)done, 0);
+    for (size_t r = 0; r < w.row_count; r++) check_assignment(&w, r);
+    fill(&w, k, &scratch);
+    if (damaged) damage(&w, damaged);
+    drift_effort effort;
+    int64_t found = k->index_search(index, &ask, query, &scratch, row, distance, &effort);
+    drift_scratch_free(&scratch);
+    if (found < 0 || found > (int64_t)ask.k) fail("%lld results for k %zu", (long long)found, ask.k);
+    k->rotate(query, index->dim, index->padded, 0, 1, index->flips, index->rounds, rotated);
+    uint64_t seen = 0;
+    for (size_t j = 0; j < (size_t)found; j++) {
+      size_t r = row[j];
+      if (r >= index->row_limit || !bit(index->live, r)) fail("result %zu is dead row %zu", j, r);
+      if (ask.allow && (r / 32 >= allow_words || !bit(allow, r))) fail("result %zu, row %zu, is not allowed", j, r);
+      if (seen >> r & 1) fail("row %zu is found twice", r);
+      seen |= (uint64_t)1 << r;
+      if (w.finite && j > 0 && distance[j] < distance[j - 1]) fail("result %zu is nearer than the one before", j);
+      if (!w.finite || !index->vectors) continue;
+      double magnitude, want = plain_distance(index->metric, query, index->vectors + r * index->dim, index->dim, &magnitude);
+      check_sum("distance of a result", j, distance[j], want, magnitude, index->dim);
+    }
+    if (!w.finite || damaged || ask.parts > 1 || ask.probes < index->bucket_count) continue;
+    size_t there = 0;
+    for (size_t r = 0; r < index->row_limit; r++) {
+      there += bit(index->live, r) && (!ask.allow || (r / 32 < allow_words && bit(allow, r)));
+    }
+    if (there <= ask.k + ask.rerank) check_equal("rows found", 0, (uint64_t)found, there < ask.k ? there : ask.k);
+  }
+}
