@@ -39,6 +39,8 @@ function casesOf(kernels, dim) {
   kernels.sq8Encode(rows, dim, 0, ROWS, codes, factors)
   kernels.sq8Query(query, queryCodes, queryFactors)
   const centroids = rows.slice(0, 64 * dim)
+  const lut = rows.subarray(0, 64 * dim) // 256 entries for each of the dim / 4 codes of a row
+  const sums = new Uint16Array(ROWS)
   const position = new Uint32Array(10)
   const nearest = new Float32Array(10)
   const f32 = 4 * dim
@@ -64,6 +66,9 @@ function casesOf(kernels, dim) {
       dim,
       () => kernels.sq8DistancesGather('l2', queryCodes, queryFactors, codes, factors, dim, index, ROWS, out),
     ],
+    ['lutDistances', dim / 4, () => kernels.lutDistances(lut, dim / 4, codes, 0, ROWS, out)],
+    ['fastScan', dim / 4, () => kernels.fastScan(codes, dim / 2, codes, 8 * dim, ROWS / 32, sums)],
+    ['affineDistances', dim, () => kernels.affineDistances('l2', query, query, codes, dim, 0, ROWS, out)],
     ['topK of 10', 4, () => kernels.topK(rows, ROWS, 10, position, nearest)],
     ['crc32c', f32, () => kernels.crc32c(bytes)],
     ['hash64', f32, () => kernels.hash64(bytes.subarray(0, 256 * f32)), 256],

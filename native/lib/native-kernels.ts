@@ -26,6 +26,7 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
   const sq8DistancesGather = raw.sq8DistancesGather as C<'sq8DistancesGather'>
   const hnswInsert = raw.hnswInsert as C<'hnswInsert'>
   const hnswSearch = raw.hnswSearch as C<'hnswSearch'>
+  const affineDistances = raw.affineDistances as C<'affineDistances'>
   return {
     variant,
     nearest: raw.nearest as Kernels['nearest'],
@@ -33,6 +34,8 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
     sq8Query: raw.sq8Query as Kernels['sq8Query'],
     topK: raw.topK as Kernels['topK'],
     collectRows: raw.collectRows as Kernels['collectRows'],
+    lutDistances: raw.lutDistances as Kernels['lutDistances'],
+    fastScan: raw.fastScan as Kernels['fastScan'],
     crc32c: raw.crc32c as Kernels['crc32c'],
     hash64: raw.hash64 as Kernels['hash64'],
 
@@ -47,6 +50,9 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
     },
     sq8DistancesGather(metric, query, queryFactors, codes, factors, dim, index, count, out) {
       sq8DistancesGather(metricOf(metric), query, queryFactors, codes, factors, dim, index, count, out)
+    },
+    affineDistances(metric, offset, step, codes, dim, first, count, out) {
+      affineDistances(metricOf(metric), offset, step, codes, dim, first, count, out)
     },
     hnswInsert(graph, metric, rows, dim, count) {
       return countOf(hnswInsert(graph, metricOf(metric), rows, dim, count))

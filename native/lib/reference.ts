@@ -3,12 +3,14 @@
  * addon. No argument is checked here (lib/checked.ts does that).
  */
 import type { Kernels } from './kernels.js'
+import { affineDistances } from './reference/affine.js'
 import { crc32c } from './reference/crc32c.js'
 import { distances, distancesGather } from './reference/distance.js'
 import { collectRows } from './reference/entries.js'
 import { hash64 } from './reference/hash64.js'
 import { hnswInsert, hnswSearch } from './reference/hnsw.js'
 import { nearest } from './reference/nearest.js'
+import { fastScan, lutDistances } from './reference/pq.js'
 import { sq8Distances, sq8DistancesGather, sq8Encode, sq8Query } from './reference/sq8.js'
 import { topK } from './reference/topk.js'
 
@@ -25,6 +27,9 @@ export const reference: Kernels = {
   hnswInsert,
   hnswSearch,
   collectRows,
+  lutDistances,
+  fastScan,
+  affineDistances,
   crc32c,
   hash64,
 }
