@@ -9,8 +9,11 @@ import { distances, distancesGather } from './reference/distance.js'
 import { collectRows } from './reference/entries.js'
 import { hash64 } from './reference/hash64.js'
 import { hnswInsert, hnswSearch } from './reference/hnsw.js'
+import { indexAppend, indexAssign, indexRouteEntries } from './reference/index-assign.js'
+import { indexSearch } from './reference/index-search.js'
 import { nearest } from './reference/nearest.js'
 import { fastScan, lutDistances } from './reference/pq.js'
+import { rotate } from './reference/rotate.js'
 import { sq8Distances, sq8DistancesGather, sq8Encode, sq8Query } from './reference/sq8.js'
 import { topK } from './reference/topk.js'
 
@@ -30,6 +33,11 @@ export const reference: Kernels = {
   lutDistances,
   fastScan,
   affineDistances,
+  rotate,
+  indexSearch,
+  indexAppend,
+  indexRouteEntries,
+  indexAssign,
   crc32c,
   hash64,
 }

@@ -18,6 +18,13 @@ void KERNEL(lut_distances)(const float *, size_t, const uint8_t *, size_t, size_
 void KERNEL(fast_scan)(const uint8_t *, size_t, const uint8_t *, size_t, size_t, uint16_t *);
 void KERNEL(affine_distances)(drift_metric, const float *, const float *, const uint8_t *, size_t, size_t, size_t,
                               float *);
+void KERNEL(rotate)(const float *, size_t, size_t, size_t, size_t, const uint32_t *, size_t, float *);
+int64_t KERNEL(index_search)(const drift_index *, const drift_query *, const float *, drift_scratch *, uint32_t *, float *,
+                             drift_effort *);
+int64_t KERNEL(index_append)(const drift_index *, const uint32_t *, const uint32_t *, const uint32_t *, size_t,
+                             drift_scratch *);
+void KERNEL(index_route_entries)(const drift_index *, size_t, size_t);
+int64_t KERNEL(index_assign)(const drift_index *, const uint32_t *, size_t, uint32_t *, uint32_t *, drift_scratch *);
 
 const drift_kernels KERNEL(kernels) = {
     .distances = KERNEL(distances),
@@ -33,4 +40,9 @@ const drift_kernels KERNEL(kernels) = {
     .lut_distances = KERNEL(lut_distances),
     .fast_scan = KERNEL(fast_scan),
     .affine_distances = KERNEL(affine_distances),
+    .rotate = KERNEL(rotate),
+    .index_search = KERNEL(index_search),
+    .index_append = KERNEL(index_append),
+    .index_route_entries = KERNEL(index_route_entries),
+    .index_assign = KERNEL(index_assign),
 };

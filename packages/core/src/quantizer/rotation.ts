@@ -1,10 +1,9 @@
 /**
- * One fixed random rotation of R^P, P the dimension padded with zeros to a multiple of 64, and its inverse. It spreads what a
- * row holds over all values, so that codes of single values or of few of them lose about the same everywhere.
- * Randomised Hadamard transforms (Ailon and Chazelle 2009): rounds of random sign flips and a Walsh-Hadamard transform of the
- * widest power of two that fits, first over the leading, then over the trailing values; where it does not cover P, the halves
- * are mixed too. Each of the three steps is its own inverse.
+ * A random rotation of rows for codes, by seed, and its inverse. It spreads what a row holds over all values, so that codes of
+ * single values or of few of them lose about the same everywhere. A rotated row has `padded` values, a multiple of 64.
+ * Source: see `Kernels.rotate`; each of its steps is its own inverse.
  */
+import { kernels, paddedDim } from '@drift/native'
 import { seededRandom } from '../random.js'
 
 export interface Rotation {
@@ -18,31 +17,22 @@ export interface Rotation {
 
 /** @param seed - any integer; the same seed gives the same rotation everywhere. */
 export function rotationOf(dim: number, seed: number): Rotation {
-  const padded = Math.ceil(dim / PADDING) * PADDING
+  const padded = paddedDim(dim)
   const width = 2 ** Math.floor(Math.log2(padded))
   const random = seededRandom(seed)
-  const flips = Int8Array.from({ length: ROUNDS * padded }, () => (random() < 0.5 ? -1 : 1))
-  const windowOf = (round: number): number => (round % 2 === 0 ? 0 : padded - width)
+  const flips = Uint32Array.from({ length: ROUNDS * padded }, () => (random() < 0.5 ? 0 : SIGN_BIT))
 
   return {
     padded,
     apply(rows, count, out) {
-      for (let j = 0; j < count; j++) {
-        const row = out.subarray(j * padded, (j + 1) * padded).fill(0)
-        row.set(rows.subarray(j * dim, (j + 1) * dim))
-        for (let round = 0; round < ROUNDS; round++) {
-          flip(row, flips, round * padded)
-          hadamard(row, windowOf(round), width)
-          if (width < padded) mixHalves(row)
-        }
-      }
+      kernels.rotate(rows, dim, padded, 0, count, flips, out)
     },
     undo(rows, count, out) {
       for (let j = 0; j < count; j++) {
         const row = rows.subarray(j * padded, (j + 1) * padded)
         for (let round = ROUNDS - 1; round >= 0; round--) {
           if (width < padded) mixHalves(row)
-          hadamard(row, windowOf(round), width)
+          hadamard(row, round % 2 === 0 ? 0 : padded - width, width)
           flip(row, flips, round * padded)
         }
         out.set(row.subarray(0, dim), j * dim)
@@ -51,12 +41,12 @@ export function rotationOf(dim: number, seed: number): Rotation {
   }
 }
 
-const PADDING = 64
 /** Two give every value a share of every other; the trailing values see the whole row only after the second. */
 const ROUNDS = 4
+const SIGN_BIT = 0x8000_0000
 
-function flip(row: Float32Array, flips: Int8Array, from: number): void {
-  for (let i = 0; i < row.length; i++) row[i]! *= flips[from + i]!
+function flip(row: Float32Array, flips: Uint32Array, from: number): void {
+  for (let i = 0; i < row.length; i++) if (flips[from + i] !== 0) row[i] = -row[i]!
 }
 
 /** Walsh-Hadamard transform of row[start .. start + width), scaled to keep lengths. */
