@@ -22,12 +22,16 @@ if (rates) printRates()
 else printErrors()
 
 function quantizers() {
+  // How good codebooks are does not change how long codes take.
+  const effort = rates ? { iterations: 1, sampleRows: 1024 } : {}
   const pq = (subspaces, bits, rotate) => ({
     name: `PQ ${subspaces} x ${bits}${rotate ? ', rotated' : ''}`,
-    make: rows => trainPq(rows, { dim, subspaces, bits, rotate, seed: 1 }),
+    make: rows => trainPq(rows, { dim, subspaces, bits, rotate, seed: 1, ...effort }),
   })
   return [
     { name: 'SQ8', make: rows => trainSq8(rows, { dim }) },
+    { name: 'SQ8, clip 0.01', make: rows => trainSq8(rows, { dim, clip: 0.01 }) },
+    { name: 'SQ8, clip 0', make: rows => trainSq8(rows, { dim, clip: 0 }) },
     pq(dim / 2, 8, false),
     pq(dim / 4, 8, false),
     pq(dim / 4, 8, true),
