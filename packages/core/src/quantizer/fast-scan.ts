@@ -35,11 +35,15 @@ export function scanTable(table: Float32Array): ScanTable {
   let bias = 0
   let widest = 0
   for (let g = 0; g < groups; g++) {
-    const entries = table.subarray(g * GROUP_BYTES, (g + 1) * GROUP_BYTES)
-    const low = Math.min(...entries)
+    let low = Number.POSITIVE_INFINITY
+    let high = Number.NEGATIVE_INFINITY
+    for (let i = g * GROUP_BYTES; i < (g + 1) * GROUP_BYTES; i++) {
+      low = Math.min(low, table[i]!)
+      high = Math.max(high, table[i]!)
+    }
     lowest[g] = low
     bias += low
-    widest = Math.max(widest, Math.max(...entries) - low)
+    widest = Math.max(widest, high - low)
   }
   const step = widest / levelsOf(groups)
   const lut = new Uint8Array(table.length)

@@ -216,7 +216,8 @@ function decodeRows(
   const stride = fastScanBytes(subspaces)
   for (let j = 0; j < count; j++) {
     for (let m = 0; m < subspaces; m++) {
-      const [from, to] = [bounds[m]!, bounds[m + 1]!]
+      const from = bounds[m]!
+      const to = bounds[m + 1]!
       const code = bits === 8 ? codes[(first + j) * subspaces + m]! : nibbleAt(codes, stride, first + j, m)
       const centroid = 2 ** bits * from + code * (to - from)
       for (let i = from; i < to; i++) rows[j * inner + i] = books[centroid + i - from]! * scale
@@ -231,17 +232,37 @@ function tableOf(
   scale: number,
   books: Float32Array,
   metric: KernelMetric,
-  query: Float32Array,
+  outerQuery: Float32Array,
 ): Float32Array {
   const { subspaces, bits, bounds } = shape
   const centroids = 2 ** bits
-  const inner = inwards(shape, scale, query, 1)
+  const inner = inwards(shape, scale, outerQuery, 1)
   const table = new Float32Array(subspaces * centroids)
   for (let m = 0; m < subspaces; m++) {
     const [from, to] = [bounds[m]!, bounds[m + 1]!]
     const book = books.subarray(centroids * from, centroids * to)
     const entries = table.subarray(m * centroids, (m + 1) * centroids)
-    kernels.distances(metric, inner.subarray(from, to), book, to - from, 0, centroids, entries)
+    const query = inner.subarray(from, to)
+    // 16 distances of few values take less time than the call of a kernel.
+    if (bits === 4) fewDistances(metric, query, book, entries)
+    else kernels.distances(metric, query, book, to - from, 0, centroids, entries)
   }
   return table
+}
+
+function fewDistances(
+  metric: KernelMetric,
+  query: Float32Array,
+  book: Float32Array,
+  out: Float32Array,
+): void {
+  const width = query.length
+  for (let c = 0; c < out.length; c++) {
+    let sum = 0
+    for (let i = 0; i < width; i++) {
+      const value = book[c * width + i]!
+      sum += metric === 'l2' ? (query[i]! - value) ** 2 : -query[i]! * value
+    }
+    out[c] = sum
+  }
 }
