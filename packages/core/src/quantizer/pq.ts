@@ -16,7 +16,7 @@ export interface PqTraining {
   readonly dim: number
   /** Codes of a row, in 1..dim. The bytes of a row are as many with 8 bits, half as many with 4. */
   readonly subspaces: number
-  /** Of a code. Default 8. 4 scans several times faster; at equal bytes, with twice the subspaces, its error is larger. */
+  /** Of a code. Default 8. 4 trains several times faster; at equal bytes, with twice the subspaces, it loses somewhat more. */
   readonly bits?: 4 | 8
   /**
    * Rotate rows first, so that each subspace holds a like share. Helps where a few values hold most of the variance. Rows are
