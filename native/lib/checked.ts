@@ -239,6 +239,39 @@ export function checked(kernels: Kernels): Kernels {
       return kernels.hnswSearch(graph, metric, rows, dim, query, ef, live, outRow, outDistance)
     },
 
+    lutDistances(lut, width, codes, first, count, out) {
+      requireDim(width)
+      requireFloats('lut', lut, 256 * width)
+      requireCount('first', first)
+      requireCount('count', count)
+      requireBytes('codes', codes, (first + count) * width)
+      requireFloats('out', out, count)
+      kernels.lutDistances(lut, width, codes, first, count, out)
+    },
+
+    fastScan(lut, groups, blocks, stride, blockCount, out) {
+      requireDim(groups)
+      requireBytes('lut', lut, 16 * groups)
+      requireCount('stride', stride)
+      if (stride < 16 * groups) throw wrong('stride', String(stride), `at least ${16 * groups} bytes`)
+      requireCount('blockCount', blockCount)
+      requireBytes('blocks', blocks, blockCount * stride)
+      requireView('out', out, 'Uint16Array', 32 * blockCount)
+      kernels.fastScan(lut, groups, blocks, stride, blockCount, out)
+    },
+
+    affineDistances(metric, offset, step, codes, dim, first, count, out) {
+      requireMetric(metric)
+      requireDim(dim)
+      requireFloats('offset', offset, dim)
+      requireFloats('step', step, dim)
+      requireCount('first', first)
+      requireCount('count', count)
+      requireBytes('codes', codes, (first + count) * dim)
+      requireFloats('out', out, count)
+      kernels.affineDistances(metric, offset, step, codes, dim, first, count, out)
+    },
+
     crc32c(bytes, seed = 0) {
       requireBytes('bytes', bytes, 0)
       requireCount('seed', seed)

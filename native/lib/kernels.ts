@@ -165,6 +165,50 @@ export interface Kernels {
   ): number
 
   /**
+   * Distances by table (ADC): out[j] = sum_i lut[i * 256 + codes[(first + j) * width + i]], j < count. lut: width * 256
+   * entries, row-major codes. Summed in f32 in one order, so the same bits in every variant.
+   */
+  lutDistances(
+    lut: Float32Array,
+    width: number,
+    codes: Uint8Array,
+    first: number,
+    count: number,
+    out: Float32Array,
+  ): void
+
+  /**
+   * FastScan: sums of table entries picked by 4-bit codes, 32 rows at a time. A block starts every `stride` bytes and begins
+   * with `groups` * 16 bytes: byte 16 g + j holds the codes of group g, that of row j low and that of row 16 + j high.
+   * out[32 b + j] = sum_g lut[16 g + code], modulo 65 536. lut: groups * 16 entries in 0..127; with larger ones the sums
+   * mean nothing. out: 32 * blockCount values.
+   */
+  fastScan(
+    lut: Uint8Array,
+    groups: number,
+    blocks: Uint8Array,
+    stride: number,
+    blockCount: number,
+    out: Uint16Array,
+  ): void
+
+  /**
+   * Distances to codes that each stand for a number on a line of their dimension. With gap_i = offset[i] - step[i] * codes[i],
+   * l2: out[j] = sum_i gap_i^2, ip: out[j] = sum_i gap_i, over row first + j of `codes`, j < count. For values min + step * code
+   * offset = query - min under l2, and offset = -query * min with step = query * step under ip.
+   */
+  affineDistances(
+    metric: KernelMetric,
+    offset: Float32Array,
+    step: Float32Array,
+    codes: Uint8Array,
+    dim: number,
+    first: number,
+    count: number,
+    out: Float32Array,
+  ): void
+
+  /**
    * The fixed random rotation of rows first .. first + count - 1 (dim values each), padded with zeros to `padded` values, a multiple
    * of 64: out[j * padded ...] for the j-th. `flips`: per round `padded` words, 0 or 0x80000000 (the sign bit), drawn by the caller.
    * Lengths and inner products stay as they are, up to rounding. The same bits in every variant. Source: src/rotate.c.

@@ -27,6 +27,7 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
   const sq8DistancesGather = raw.sq8DistancesGather as C<'sq8DistancesGather'>
   const hnswInsert = raw.hnswInsert as C<'hnswInsert'>
   const hnswSearch = raw.hnswSearch as C<'hnswSearch'>
+  const affineDistances = raw.affineDistances as C<'affineDistances'>
   const indexSearch = raw.indexSearch as (...args: unknown[]) => number
   const indexAppend = raw.indexAppend as (...args: unknown[]) => number
   const indexRouteEntries = raw.indexRouteEntries as (...args: unknown[]) => void
@@ -39,6 +40,8 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
     sq8Query: raw.sq8Query as Kernels['sq8Query'],
     topK: raw.topK as Kernels['topK'],
     collectRows: raw.collectRows as Kernels['collectRows'],
+    lutDistances: raw.lutDistances as Kernels['lutDistances'],
+    fastScan: raw.fastScan as Kernels['fastScan'],
     crc32c: raw.crc32c as Kernels['crc32c'],
     hash64: raw.hash64 as Kernels['hash64'],
 
@@ -87,6 +90,9 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
     indexAssign(index, rows, first, count, outHome, outSecond) {
       const { bucketCount } = index
       countOf(indexAssign(descriptorOf(index), bucketCount, rows, first, count, outHome, outSecond))
+    },
+    affineDistances(metric, offset, step, codes, dim, first, count, out) {
+      affineDistances(metricOf(metric), offset, step, codes, dim, first, count, out)
     },
     hnswInsert(graph, metric, rows, dim, count) {
       return countOf(hnswInsert(graph, metricOf(metric), rows, dim, count))

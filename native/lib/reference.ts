@@ -3,6 +3,7 @@
  * addon. No argument is checked here (lib/checked.ts does that).
  */
 import type { Kernels } from './kernels.js'
+import { affineDistances } from './reference/affine.js'
 import { crc32c } from './reference/crc32c.js'
 import { distances, distancesGather } from './reference/distance.js'
 import { collectRows } from './reference/entries.js'
@@ -11,6 +12,7 @@ import { hnswInsert, hnswSearch } from './reference/hnsw.js'
 import { indexAppend, indexAssign, indexRouteEntries } from './reference/index-assign.js'
 import { indexSearch } from './reference/index-search.js'
 import { nearest } from './reference/nearest.js'
+import { fastScan, lutDistances } from './reference/pq.js'
 import { rotate } from './reference/rotate.js'
 import { sq8Distances, sq8DistancesGather, sq8Encode, sq8Query } from './reference/sq8.js'
 import { topK } from './reference/topk.js'
@@ -28,6 +30,9 @@ export const reference: Kernels = {
   hnswInsert,
   hnswSearch,
   collectRows,
+  lutDistances,
+  fastScan,
+  affineDistances,
   rotate,
   indexSearch,
   indexAppend,

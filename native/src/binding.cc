@@ -197,6 +197,21 @@ NAN_METHOD(hash64) {
   info.GetReturnValue().Set(v8::BigInt::NewFromUnsigned(info.GetIsolate(), hash));
 }
 
+NAN_METHOD(lutDistances) {
+  kernels(info)->lut_distances(view<float>(info, 0), size(info, 1), view<uint8_t>(info, 2), size(info, 3),
+                               size(info, 4), view<float>(info, 5));
+}
+
+NAN_METHOD(fastScan) {
+  kernels(info)->fast_scan(view<uint8_t>(info, 0), size(info, 1), view<uint8_t>(info, 2), size(info, 3), size(info, 4),
+                           view<uint16_t>(info, 5));
+}
+
+NAN_METHOD(affineDistances) {
+  kernels(info)->affine_distances(metric(info, 0), view<float>(info, 1), view<float>(info, 2), view<uint8_t>(info, 3),
+                                  size(info, 4), size(info, 5), size(info, 6), view<float>(info, 7));
+}
+
 NAN_METHOD(lockFile) {
   number(info, drift_flock(static_cast<int>(size(info, 0)), info[1]->IsTrue(), info[2]->IsTrue()));
 }
@@ -232,6 +247,9 @@ NAN_MODULE_INIT(init) {
     add(set, "topK", topK, i);
     add(set, "hnswInsert", hnswInsert, i);
     add(set, "hnswSearch", hnswSearch, i);
+    add(set, "lutDistances", lutDistances, i);
+    add(set, "fastScan", fastScan, i);
+    add(set, "affineDistances", affineDistances, i);
     add(set, "rotate", rotate, i);
     add(set, "indexSearch", indexSearch, i);
     add(set, "indexAppend", indexAppend, i);

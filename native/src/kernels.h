@@ -122,6 +122,19 @@ typedef struct {
                          const float *query, size_t ef, const uint32_t *live, size_t live_words, uint32_t *out_row,
                          float *out_distance, size_t room, drift_scratch *scratch);
 
+  /* out[j] = sum_i lut[i * 256 + codes[(first + j) * width + i]]. Same bits everywhere: see lib/reference/pq.ts. */
+  void (*lut_distances)(const float *lut, size_t width, const uint8_t *codes, size_t first, size_t count, float *out);
+
+  /* out[32b + j] = sum_g lut[16g + n], n the low (j < 16) or high nibble of blocks[b * stride + 16g + j % 16], modulo
+   * 65536. lut: groups * 16 entries of 0..127; larger ones give sums that mean nothing. Reads groups * 16 bytes of each
+   * block; writes 32 * count. Same bits everywhere. */
+  void (*fast_scan)(const uint8_t *lut, size_t groups, const uint8_t *blocks, size_t stride, size_t count,
+                    uint16_t *out);
+
+  /* gap_i = offset[i] - step[i] * codes[(first + j) * dim + i]; l2: out[j] = sum_i gap_i^2; ip: sum_i gap_i. */
+  void (*affine_distances)(drift_metric metric, const float *offset, const float *step, const uint8_t *codes,
+                           size_t dim, size_t first, size_t count, float *out);
+
   /* out[j * padded ..] = the rotation of row first + j of dim values; see rotate.c. The same bits everywhere. */
   void (*rotate)(const float *rows, size_t dim, size_t padded, size_t first, size_t count, const uint32_t *flips,
                  size_t rounds, float *out);

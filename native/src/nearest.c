@@ -1,6 +1,7 @@
 /* Nearest centroid of each row: all pairs, in tiles of 4 rows by 2 centroids, so that a loaded vector serves several
  * pairs. Every pair is summed in the same order whatever tile it falls in, so results do not depend on the batch. */
 #include "isa.h"
+#include "narrow.h"
 
 enum { TILE_ROWS = 4, TILE_CENTROIDS = 2 };
 
@@ -33,6 +34,10 @@ static inline __attribute__((always_inline)) void tile(const float *const rows[T
 
 void KERNEL(nearest)(const float *rows, size_t dim, const uint32_t *index, size_t count, const float *centroids,
                      size_t k, uint32_t *out_centroid, float *out_distance) {
+  if (dim <= NARROW_DIM && k >= LANES) {
+    nearest_narrow(rows, dim, index, count, centroids, k, out_centroid, out_distance);
+    return;
+  }
   for (size_t j = 0; j < count; j += TILE_ROWS) {
     size_t used = count - j < TILE_ROWS ? count - j : TILE_ROWS;
     const float *row[TILE_ROWS];

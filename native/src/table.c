@@ -14,6 +14,10 @@ size_t KERNEL(top_k)(const float *, size_t, size_t, uint32_t *, float *);
 int64_t KERNEL(hnsw_insert)(uint32_t *, drift_metric, const float *, size_t, size_t, size_t, drift_scratch *);
 int64_t KERNEL(hnsw_search)(uint32_t *, drift_metric, const float *, size_t, size_t, const float *, size_t,
                             const uint32_t *, size_t, uint32_t *, float *, size_t, drift_scratch *);
+void KERNEL(lut_distances)(const float *, size_t, const uint8_t *, size_t, size_t, float *);
+void KERNEL(fast_scan)(const uint8_t *, size_t, const uint8_t *, size_t, size_t, uint16_t *);
+void KERNEL(affine_distances)(drift_metric, const float *, const float *, const uint8_t *, size_t, size_t, size_t,
+                              float *);
 void KERNEL(rotate)(const float *, size_t, size_t, size_t, size_t, const uint32_t *, size_t, float *);
 int64_t KERNEL(index_search)(const drift_index *, const drift_query *, const float *, drift_scratch *, uint32_t *, float *,
                              drift_effort *);
@@ -33,6 +37,9 @@ const drift_kernels KERNEL(kernels) = {
     .top_k = KERNEL(top_k),
     .hnsw_insert = KERNEL(hnsw_insert),
     .hnsw_search = KERNEL(hnsw_search),
+    .lut_distances = KERNEL(lut_distances),
+    .fast_scan = KERNEL(fast_scan),
+    .affine_distances = KERNEL(affine_distances),
     .rotate = KERNEL(rotate),
     .index_search = KERNEL(index_search),
     .index_append = KERNEL(index_append),

@@ -144,6 +144,25 @@ describe.each(compiled)('%s', variant => {
     }
   })
 
+  it('finds among many centroids, in each of few and of more dimensions, the one that the reference finds', () => {
+    const { below } = random(14)
+    for (const dim of [1, 2, 3, 7, 8, 16, 31, 32, 33]) {
+      for (const k of [4, 31, 32, 255, 256, 257, 700]) {
+        // Small integers: distances are exact, and equal ones are many.
+        const rows = floats(9 * dim, below(8), () => below(5))
+        const centroids = floats(k * dim, below(8), () => below(5))
+        centroids[dim * (k - 1)] = Number.NaN // passed over, as it is not the first
+        rows[8 * dim] = Number.NaN
+        const index = Uint32Array.from({ length: 9 }, (_, i) => i)
+        const got = { centroid: new Uint32Array(9), distance: new Float32Array(9) }
+        const want = { centroid: new Uint32Array(9), distance: new Float32Array(9) }
+        tested.nearest(rows, dim, index, 9, centroids, k, got.centroid, got.distance)
+        reference.nearest(rows, dim, index, 9, centroids, k, want.centroid, want.distance)
+        expect(got).toEqual(want)
+      }
+    }
+  })
+
   it('gives a row with a NaN centroid 0 and distance NaN', () => {
     const rows = new Float32Array(6 * 20).fill(1)
     rows[3 * 20 + 19] = Number.NaN

@@ -1,11 +1,10 @@
 // Proves that trained codes keep their bounds: half a step inside the range, clamped outside, no bias, exact for constant
-// dimensions; that both ADC forms equal the distance to the decoded row; and that stored bytes are read whole or refused.
+// dimensions; and that both ADC forms equal the distance to the decoded row. What all quantizers share: quantizer.test.ts.
 import { describe, expect, it } from 'vitest'
 import { CoreError } from '../errors.js'
 import { gaussian, seededRandom } from '../random.js'
-import { decodeSq8, encodeSq8, type Sq8Quantizer, trainSq8 } from './sq8.js'
-import { deserialiseSq8, serialiseSq8 } from './sq8-bytes.js'
-import { sq8Distances, sq8Lut, sq8LutDistances } from './sq8-distances.js'
+import { sq8From, trainSq8 } from './sq8.js'
+import { sq8Lut, sq8LutDistances } from './sq8-lut.js'
 
 const dim = 13
 
@@ -16,12 +15,6 @@ function unevenRows(count: number, seed: number): Float32Array {
     const d = i % dim
     return (gaussian(random) + d) * 10 ** (d - 6)
   })
-}
-
-function codesOf(quantizer: Sq8Quantizer, rows: Float32Array): Uint8Array {
-  const codes = new Uint8Array(rows.length)
-  encodeSq8(quantizer, rows, codes)
-  return codes
 }
 
 function codeOf(action: () => unknown): string {
@@ -37,44 +30,48 @@ function codeOf(action: () => unknown): string {
 describe('training', () => {
   it('takes the interpolated percentiles of each dimension', () => {
     const rows = Float32Array.from({ length: 1001 }, (_, i) => 1000 - i) // 0..1000 in one dimension
-    const { min, step } = trainSq8(rows, 1, { clip: 0.0125 })
+    const { min, step } = trainSq8(rows, { dim: 1, clip: 0.0125 })
     expect(min[0]).toBe(12.5)
     expect(step[0]).toBe(Math.fround((987.5 - 12.5) / 255))
   })
 
   it('clips outliers instead of spending the range on them', () => {
     const rows = unevenRows(2000, 1)
-    const before = trainSq8(rows, dim)
+    const before = trainSq8(rows, { dim })
     rows[0] = 1e30
     rows[dim + 1] = -1e30
-    const after = trainSq8(rows, dim)
+    const after = trainSq8(rows, { dim })
     for (let d = 0; d < dim; d++) expect(after.step[d]! / before.step[d]!).toBeCloseTo(1, 1)
   })
 
   it('takes minimum and maximum when the rows are few, or clip is 0', () => {
-    const few = trainSq8(Float32Array.of(5, 1, 3), 1)
+    const few = trainSq8(Float32Array.of(5, 1, 3), { dim: 1 })
     expect([few.min[0], few.step[0]]).toEqual([1, Math.fround(4 / 255)])
     const rows = Float32Array.from({ length: 1000 }, (_, i) => i)
-    expect(trainSq8(rows, 1, { clip: 0 }).step[0]).toBe(Math.fround(999 / 255))
+    expect(trainSq8(rows, { dim: 1, clip: 0 }).step[0]).toBe(Math.fround(999 / 255))
   })
 
   it('learns from a spread sample what it learns from all rows', () => {
     const rows = unevenRows(4000, 2)
-    const all = trainSq8(rows, dim)
-    const some = trainSq8(rows, dim, { sampleRows: 1000 })
+    const all = trainSq8(rows, { dim })
+    const some = trainSq8(rows, { dim, sampleRows: 1000 })
     for (let d = 0; d < dim; d++) expect(some.step[d]! / all.step[d]!).toBeCloseTo(1, 0)
     expect(some.step).not.toEqual(all.step)
   })
 
   it.each([
-    ['no rows', () => trainSq8(new Float32Array(0), 4), 'DRIFT_EMPTY_BATCH'],
-    ['half a row', () => trainSq8(new Float32Array(6), 4), 'DRIFT_DIMENSION'],
-    ['dimension 0', () => trainSq8(new Float32Array(4), 0), 'DRIFT_DIMENSION'],
-    ['NaN', () => trainSq8(Float32Array.of(1, Number.NaN), 1), 'DRIFT_VECTOR_VALUE'],
-    ['infinity', () => trainSq8(Float32Array.of(1, Number.NEGATIVE_INFINITY), 1), 'DRIFT_VECTOR_VALUE'],
-    ['a clip of one half', () => trainSq8(Float32Array.of(1), 1, { clip: 0.5 }), 'DRIFT_SQ8_OPTION'],
-    ['a clip of NaN', () => trainSq8(Float32Array.of(1), 1, { clip: Number.NaN }), 'DRIFT_SQ8_OPTION'],
-    ['no sample', () => trainSq8(Float32Array.of(1), 1, { sampleRows: 0 }), 'DRIFT_SQ8_OPTION'],
+    ['no rows', () => trainSq8(new Float32Array(0), { dim: 4 }), 'DRIFT_EMPTY_BATCH'],
+    ['half a row', () => trainSq8(new Float32Array(6), { dim: 4 }), 'DRIFT_DIMENSION'],
+    ['dimension 0', () => trainSq8(new Float32Array(4), { dim: 0 }), 'DRIFT_DIMENSION'],
+    ['NaN', () => trainSq8(Float32Array.of(1, Number.NaN), { dim: 1 }), 'DRIFT_VECTOR_VALUE'],
+    [
+      'infinity',
+      () => trainSq8(Float32Array.of(1, Number.NEGATIVE_INFINITY), { dim: 1 }),
+      'DRIFT_VECTOR_VALUE',
+    ],
+    ['a clip of one half', () => trainSq8(Float32Array.of(1), { dim: 1, clip: 0.5 }), 'DRIFT_OPTION'],
+    ['a clip of NaN', () => trainSq8(Float32Array.of(1), { dim: 1, clip: Number.NaN }), 'DRIFT_OPTION'],
+    ['no sample', () => trainSq8(Float32Array.of(1), { dim: 1, sampleRows: 0 }), 'DRIFT_OPTION'],
   ])('refuses %s', (_, action, code) => {
     expect(codeOf(action)).toBe(code)
   })
@@ -82,9 +79,9 @@ describe('training', () => {
 
 describe('codes', () => {
   it('come back within half a step inside the range, at the nearer end outside', () => {
-    const quantizer = trainSq8(unevenRows(3000, 3), dim)
+    const quantizer = trainSq8(unevenRows(3000, 3), { dim, clip: 0.01 })
     const rows = unevenRows(500, 4)
-    const decoded = decodeSq8(quantizer, codesOf(quantizer, rows))
+    const decoded = quantizer.decode(quantizer.encode(rows), 500)
     let clamped = 0
     let worst = 0
     for (let i = 0; i < rows.length; i++) {
@@ -99,52 +96,42 @@ describe('codes', () => {
   })
 
   it('are rounded without bias', () => {
-    const quantizer: Sq8Quantizer = { dim: 1, min: Float32Array.of(0), step: Float32Array.of(1) }
+    const values = Float32Array.of(0, 1) // codes are what they stand for
+    const quantizer = sq8From({ kind: 'sq8', dim: 1, subspaces: 0, bits: 8, rotated: false, seed: 0, values })
     const random = seededRandom(5)
     const rows = Float32Array.from({ length: 50_000 }, () => random() * 255)
-    const codes = codesOf(quantizer, rows)
+    const codes = quantizer.encode(rows)
     const bias = rows.reduce((sum, value, i) => sum + codes[i]! - value, 0) / rows.length
     expect(Math.abs(bias)).toBeLessThan(0.01) // truncation gives -0.5; 0.01 is 8 standard errors
-    expect([...codesOf(quantizer, Float32Array.of(0.5, 1.5, 2.5, 254.5, 300, -3))]).toEqual([
+    expect([...quantizer.encode(Float32Array.of(0.5, 1.5, 2.5, 254.5, 300, -3))]).toEqual([
       0, 2, 2, 254, 255, 0,
     ])
   })
 
   it('are exact for a constant dimension and for one row', () => {
     const constant = Float32Array.from({ length: 40 }, (_, i) => (i % 2 === 0 ? 0.1 : i))
-    const quantizer = trainSq8(constant, 2)
+    const quantizer = trainSq8(constant, { dim: 2 })
     expect(quantizer.step[0]).toBe(0)
-    const decoded = decodeSq8(quantizer, codesOf(quantizer, constant))
+    const decoded = quantizer.decode(quantizer.encode(constant), 20)
     for (let i = 0; i < 40; i += 2) expect(decoded[i]).toBe(constant[i])
 
     const row = Float32Array.of(1e-30, -7, 0, 3e38)
-    const single = trainSq8(row, 4)
-    expect(decodeSq8(single, codesOf(single, row))).toEqual(row)
-  })
-
-  it('refuse values that are not finite before anything is written', () => {
-    const quantizer = trainSq8(Float32Array.of(0, 1), 1)
-    const codes = new Uint8Array(2).fill(77)
-    expect(codeOf(() => encodeSq8(quantizer, Float32Array.of(0, Number.NaN), codes))).toBe(
-      'DRIFT_VECTOR_VALUE',
-    )
-    expect([...codes]).toEqual([77, 77])
-    expect(codeOf(() => encodeSq8(quantizer, new Float32Array(3), codes))).toBe('DRIFT_DIMENSION')
-    expect(codeOf(() => decodeSq8({ ...quantizer, dim: 2 }, new Uint8Array(3)))).toBe('DRIFT_DIMENSION')
+    const single = trainSq8(row, { dim: 4 })
+    expect(single.decode(single.encode(row), 1)).toEqual(row)
   })
 })
 
 describe('distances', () => {
-  const quantizer = trainSq8(unevenRows(1000, 6), dim)
-  const codes = codesOf(quantizer, unevenRows(40, 7))
+  const quantizer = trainSq8(unevenRows(1000, 6), { dim })
+  const codes = quantizer.encode(unevenRows(40, 7))
   const query = unevenRows(1, 8)
 
   it.each(['l2', 'ip'] as const)('of %s, by table and direct, equal those to the decoded rows', metric => {
-    const decoded = decodeSq8(quantizer, codes)
+    const decoded = quantizer.decode(codes, 40)
     const byTable = new Float32Array(30)
     const direct = new Float32Array(30)
     sq8LutDistances(sq8Lut(quantizer, query, metric), codes, 5, 30, byTable)
-    sq8Distances(quantizer, metric, query, codes, 5, 30, direct)
+    quantizer.distances(metric, query, codes.subarray(5 * dim), 30, direct)
     for (let j = 0; j < 30; j++) {
       const row = decoded.subarray((5 + j) * dim, (6 + j) * dim)
       const terms = [...row].map((value, d) =>
@@ -163,37 +150,6 @@ describe('distances', () => {
     expect(codeOf(() => sq8Lut(quantizer, new Float32Array(dim - 1)))).toBe('DRIFT_DIMENSION')
     expect(codeOf(() => sq8Lut(quantizer, new Float32Array(dim).fill(Number.NaN)))).toBe('DRIFT_VECTOR_VALUE')
     expect(codeOf(() => sq8LutDistances(lut, codes, 1, 40, out))).toBe('DRIFT_DIMENSION')
-    expect(codeOf(() => sq8Distances(quantizer, 'l2', query, codes, 0, 40, new Float32Array(39)))).toBe(
-      'DRIFT_DIMENSION',
-    )
-  })
-})
-
-describe('stored bytes', () => {
-  const quantizer = trainSq8(unevenRows(200, 9), dim)
-
-  it('give the quantizer back, also from an odd offset', () => {
-    const bytes = serialiseSq8(quantizer)
-    expect(deserialiseSq8(bytes)).toEqual(quantizer)
-    expect(deserialiseSq8(Uint8Array.of(0, ...bytes).subarray(1))).toEqual(quantizer)
-  })
-
-  it('are refused after any flip of a bit and at any other length', () => {
-    const bytes = serialiseSq8(quantizer)
-    for (let bit = 0; bit < 8 * bytes.length; bit++) {
-      bytes[bit >> 3]! ^= 1 << (bit & 7)
-      const isVersion = bit >> 3 >= 4 && bit >> 3 < 8
-      expect(codeOf(() => deserialiseSq8(bytes))).toBe(isVersion ? 'DRIFT_SQ8_VERSION' : 'DRIFT_SQ8_CORRUPT')
-      bytes[bit >> 3]! ^= 1 << (bit & 7)
-    }
-    for (const length of [0, 15, 16, bytes.length - 1]) {
-      expect(codeOf(() => deserialiseSq8(bytes.subarray(0, length)))).toBe('DRIFT_SQ8_CORRUPT')
-    }
-    expect(codeOf(() => deserialiseSq8(Uint8Array.of(...bytes, 0)))).toBe('DRIFT_SQ8_CORRUPT')
-  })
-
-  it('are refused when they hold a range that is no range, checksum or not', () => {
-    const broken = { ...quantizer, step: quantizer.step.map(value => -value) }
-    expect(codeOf(() => deserialiseSq8(serialiseSq8(broken)))).toBe('DRIFT_SQ8_CORRUPT')
+    expect(codeOf(() => sq8LutDistances(lut, codes, 0, 40, new Float32Array(39)))).toBe('DRIFT_DIMENSION')
   })
 })
