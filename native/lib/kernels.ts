@@ -140,14 +140,26 @@ export interface Kernels {
    * Link the next `count` nodes of an HNSW graph (Malkov & Yashunin 2016, algorithm 1 with the heuristic of
    * algorithm 4). `graph` is the memory made by `allocateHnsw`; node n stands for row `graph rows[n]` of `rows`, which must be
    * filled before. One writer at a time; concurrent hnswSearch calls in other threads see a valid graph.
+   * With `codes` and `factors` (sq8Encode of the rows, or of their image under one rotation) the links go by sq8Distances,
+   * at a quarter of the memory traffic; one graph may be built with them and searched without, and the other way round.
    * @returns the number of nodes linked after the call.
    */
-  hnswInsert(graph: Uint32Array, metric: KernelMetric, rows: Float32Array, dim: number, count: number): number
+  hnswInsert(
+    graph: Uint32Array,
+    metric: KernelMetric,
+    rows: Float32Array,
+    dim: number,
+    count: number,
+    codes?: Uint8Array,
+    factors?: Float32Array,
+  ): number
 
   /**
    * The nearest live rows that a beam search of width ef finds. `live`: one bit per row number (word r >>> 5, bit r & 31);
    * dead rows, and rows beyond the bits, are walked through but not returned. Results go to outRow and outDistance,
-   * nearest first.
+   * nearest first, with the distances that `distances` computes.
+   * With the last four arguments (sq8Query of the query, rotated when the rows' codes are) the walk goes by sq8Distances, and the
+   * nearest outRow.length of it, with some to spare, are measured and ordered by the exact rows.
    * @returns how many were written: at most min(ef, outRow.length).
    */
   hnswSearch(
@@ -160,6 +172,10 @@ export interface Kernels {
     live: Uint32Array,
     outRow: Uint32Array,
     outDistance: Float32Array,
+    queryCodes?: Int8Array,
+    queryFactors?: Float32Array,
+    codes?: Uint8Array,
+    factors?: Float32Array,
   ): number
 
   /** CRC32C (Castagnoli, reflected, init and xorout 0xffffffff); `seed` is the CRC of what came before, 0 at the start. */

@@ -48,11 +48,41 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
     sq8DistancesGather(metric, query, queryFactors, codes, factors, dim, index, count, out) {
       sq8DistancesGather(metricOf(metric), query, queryFactors, codes, factors, dim, index, count, out)
     },
-    hnswInsert(graph, metric, rows, dim, count) {
-      return countOf(hnswInsert(graph, metricOf(metric), rows, dim, count))
+    hnswInsert(graph, metric, rows, dim, count, codes, factors) {
+      return countOf(hnswInsert(graph, metricOf(metric), rows, dim, count, codes, factors))
     },
-    hnswSearch(graph, metric, rows, dim, query, ef, live, outRow, outDistance) {
-      return countOf(hnswSearch(graph, metricOf(metric), rows, dim, query, ef, live, outRow, outDistance))
+    hnswSearch(
+      graph,
+      metric,
+      rows,
+      dim,
+      query,
+      ef,
+      live,
+      outRow,
+      outDistance,
+      queryCodes,
+      queryFactors,
+      codes,
+      factors,
+    ) {
+      return countOf(
+        hnswSearch(
+          graph,
+          metricOf(metric),
+          rows,
+          dim,
+          query,
+          ef,
+          live,
+          outRow,
+          outDistance,
+          queryCodes,
+          queryFactors,
+          codes,
+          factors,
+        ),
+      )
     },
   }
 }

@@ -2,6 +2,8 @@
  * numbers were checked by lib/checked.ts. No state but each thread's scratch, so any number of workers may load it. */
 #include <nan.h>
 
+#include <algorithm>
+
 #include "kernels.h"
 #include "system.h"
 
@@ -76,19 +78,30 @@ NAN_METHOD(topK) {
                                                         view<uint32_t>(info, 3), view<float>(info, 4))));
 }
 
+/* The rows of a graph: values, dim, and from `codes` on perhaps codes and factors. */
+drift_rows rows(const Info &info, int values, int dim, int codes) {
+  drift_rows rows = {view<float>(info, values), nullptr, nullptr, 0, size(info, dim)};
+  rows.count = length(info, values) / rows.dim;
+  if (info[codes]->IsUndefined()) return rows;
+  rows.codes = view<uint8_t>(info, codes);
+  rows.factors = view<float>(info, codes + 1);
+  rows.count = std::min({rows.count, length(info, codes) / rows.dim, length(info, codes + 1) / 2});
+  return rows;
+}
+
 NAN_METHOD(hnswInsert) {
-  size_t dim = size(info, 3);
-  number(info, static_cast<double>(kernels(info)->hnsw_insert(view<uint32_t>(info, 0), metric(info, 1),
-                                                              view<float>(info, 2), length(info, 2) / dim, dim,
+  drift_rows all = rows(info, 2, 3, 5);
+  number(info, static_cast<double>(kernels(info)->hnsw_insert(view<uint32_t>(info, 0), metric(info, 1), &all,
                                                               size(info, 4), &scratch)));
 }
 
 NAN_METHOD(hnswSearch) {
-  size_t dim = size(info, 3);
+  drift_rows all = rows(info, 2, 3, 11);
   number(info, static_cast<double>(kernels(info)->hnsw_search(
-                   view<uint32_t>(info, 0), metric(info, 1), view<float>(info, 2), length(info, 2) / dim, dim,
-                   view<float>(info, 4), size(info, 5), view<uint32_t>(info, 6), length(info, 6),
-                   view<uint32_t>(info, 7), view<float>(info, 8), length(info, 7), &scratch)));
+                   view<uint32_t>(info, 0), metric(info, 1), &all, view<float>(info, 4),
+                   all.codes ? view<int8_t>(info, 9) : nullptr, all.codes ? view<float>(info, 10) : nullptr,
+                   size(info, 5), view<uint32_t>(info, 6), length(info, 6), view<uint32_t>(info, 7),
+                   view<float>(info, 8), length(info, 7), &scratch)));
 }
 
 NAN_METHOD(collectRows) {

@@ -19,16 +19,26 @@ typedef enum { DRIFT_L2 = 0, DRIFT_IP = 1 } drift_metric;
 /* Memory of one thread that kernels may use during a call: grown on demand, never shrunk, freed by its owner.
  * Its contents mean nothing between calls. Start from zeros. */
 typedef struct {
-  uint32_t *stamps; /* per node: the visit in which it was last seen */
+  uint8_t *stamps; /* per node: the visit in which it was last seen */
   size_t stamp_count;
-  uint32_t visit;
-  struct drift_found *candidates;
-  size_t candidate_room;
-  struct drift_found *best;
-  size_t best_room;
+  uint8_t visit;
+  struct drift_found *beam;
+  size_t beam_room;
+  struct drift_found *waiting;
+  size_t waiting_room;
 } drift_scratch;
 
 void drift_scratch_free(drift_scratch *scratch);
+
+/* What a graph stands for: count rows, exact and, unless NULL, as sq8_encode made them (of the rows themselves or of
+ * their image under one rotation). With codes a graph is built and walked by sq8_distances, and found rows get their
+ * exact distances. */
+typedef struct {
+  const float *values;
+  const uint8_t *codes;
+  const float *factors;
+  size_t count, dim;
+} drift_rows;
 
 /* Instead of a count: */
 enum { DRIFT_DAMAGED_GRAPH = -1, DRIFT_NO_MEMORY = -2 };
@@ -67,15 +77,16 @@ typedef struct {
    * are the working memory. Returns how many. */
   size_t (*top_k)(const float *distances, size_t count, size_t k, uint32_t *out_position, float *out_distance);
 
-  /* The graph's layout: hnsw.h. `rows` holds row_count rows. Returns the nodes linked, or a negative code. */
-  int64_t (*hnsw_insert)(uint32_t *graph, drift_metric metric, const float *rows, size_t row_count, size_t dim,
-                         size_t count, drift_scratch *scratch);
+  /* The graph's layout: hnsw.h. Returns the nodes linked, or a negative code. */
+  int64_t (*hnsw_insert)(uint32_t *graph, drift_metric metric, const drift_rows *rows, size_t count,
+                         drift_scratch *scratch);
 
-  /* live: live_words words, bit r & 31 of word r >> 5; rows beyond are dead. Returns the results written, at most
-   * room, or a negative code. */
-  int64_t (*hnsw_search)(uint32_t *graph, drift_metric metric, const float *rows, size_t row_count, size_t dim,
-                         const float *query, size_t ef, const uint32_t *live, size_t live_words, uint32_t *out_row,
-                         float *out_distance, size_t room, drift_scratch *scratch);
+  /* query_codes and query_factors: NULL exactly when rows->codes is. live: live_words words, bit r & 31 of word
+   * r >> 5; rows beyond are dead. Returns the results written, at most room, or a negative code. */
+  int64_t (*hnsw_search)(uint32_t *graph, drift_metric metric, const drift_rows *rows, const float *query,
+                         const int8_t *query_codes, const float *query_factors, size_t ef, const uint32_t *live,
+                         size_t live_words, uint32_t *out_row, float *out_distance, size_t room,
+                         drift_scratch *scratch);
 } drift_kernels;
 
 /* One build for all variants. */

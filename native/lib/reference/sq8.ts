@@ -77,7 +77,8 @@ export function sq8DistancesGather(
   }
 }
 
-function estimate(
+/** One distance of sq8Distances. */
+export function estimate(
   metric: KernelMetric,
   query: Int8Array,
   queryFactors: Float32Array,
