@@ -16,7 +16,7 @@ import {
 } from '../hnsw.js'
 import type { KernelMetric } from '../kernels.js'
 import { distanceOf } from './distance.js'
-import { clear, type Heap, makeHeap, pop, push, reserve } from './heap.js'
+import { clear, makeHeap, pop, push, reserve } from './heap.js'
 import { estimate } from './sq8.js'
 
 /** With codes, this many more than asked for are measured: an estimate may misplace a row by so much. */
@@ -64,7 +64,7 @@ export function hnswSearch(
       : exact
   const entry = graph[HNSW_ENTRY]!
   const start = descend(hnsw, target, entry, levelOf(hnsw, entry), 0)
-  let found = drain(searchLayer(hnsw, target, start, ef, 0, live))
+  let found: readonly Nearby[] = searchLayer(hnsw, target, start, ef, 0, live)
   if (target !== exact) {
     found = found
       .slice(0, outRow.length + SPARE_FINALISTS)
@@ -118,8 +118,7 @@ function estimatesOf(
 // Scratch of this thread, grown and never shrunk; its contents mean nothing between calls.
 let visited = new Uint32Array(0)
 let visit = 0
-const candidates = makeHeap()
-const results = makeHeap()
+const waiting = makeHeap()
 
 function attach(graph: Uint32Array, rowCount: number, targetOf: (row: number) => Target): Hnsw {
   const capacity = graph[HNSW_CAPACITY]!
@@ -143,8 +142,7 @@ function link(hnsw: Hnsw, node: number): void {
   const top = levelOf(hnsw, entry)
   let at = descend(hnsw, target, entry, top, level)
   for (let layer = Math.min(level, top); layer >= 0; layer--) {
-    const found = searchLayer(hnsw, target, at, graph[HNSW_EF_CONSTRUCTION]!, layer)
-    const nearestFirst = drain(found)
+    const nearestFirst = searchLayer(hnsw, target, at, graph[HNSW_EF_CONSTRUCTION]!, layer)
     at = nearestFirst[0]!.node
     writeBlock(hnsw, blockOf(hnsw, node, layer), spread(hnsw, node, nearestFirst, M, node * M))
   }
@@ -180,9 +178,14 @@ function linkBack(hnsw: Hnsw, neighbour: number, node: number, layer: number): v
   writeBlock(hnsw, block, spread(hnsw, neighbour, nearestFirst, room, 0))
 }
 
-interface Found {
+interface Nearby {
   readonly node: number
   readonly distance: number
+}
+
+/** An entry of the beam; its neighbours were looked at when it is expanded. */
+interface Found extends Nearby {
+  expanded: boolean
 }
 
 /**
@@ -194,7 +197,7 @@ interface Found {
 function spread(
   hnsw: Hnsw,
   of: number,
-  nearestFirst: readonly Found[],
+  nearestFirst: readonly Nearby[],
   room: number,
   turn: number,
 ): readonly number[] {
@@ -239,8 +242,8 @@ function descend(hnsw: Hnsw, target: Target, entry: number, from: number, to: nu
 }
 
 /**
- * Beam search of one layer (algorithm 2). @returns up to `ef` nodes in a heap whose top is the farthest (keys are
- * negated distances), only those with a live row when `live` is given.
+ * Beam search of one layer (algorithm 2). @returns up to `ef` nodes, nearest first, only those with a live row when `live` is
+ * given. The beam is result and queue at once; dead nodes, which lead on but are no result, wait in a heap of their own.
  */
 function searchLayer(
   hnsw: Hnsw,
@@ -249,42 +252,57 @@ function searchLayer(
   ef: number,
   layer: number,
   live?: Uint32Array,
-): Heap {
+): Found[] {
+  const beam: Found[] = []
+  // Every entry before it was expanded.
+  let next = 0
   nextVisit()
-  reserve(candidates, hnsw.capacity)
-  reserve(results, Math.min(ef, hnsw.capacity) + 1)
-  clear(candidates)
-  clear(results)
-  visited[entry] = visit
-  const entryDistance = distanceTo(hnsw, target, entry)
-  push(candidates, entryDistance, entry)
-  if (isLive(hnsw, live, entry)) push(results, -entryDistance, entry)
-  while (candidates.size > 0) {
-    if (results.size === ef && candidates.key[0]! > -results.key[0]!) break
-    const block = blockOf(hnsw, pop(candidates), layer)
+  reserve(waiting, hnsw.capacity)
+  clear(waiting)
+  const meet = (node: number): void => {
+    visited[node] = visit
+    const distance = distanceTo(hnsw, target, node)
+    if (beam.length === ef && !(distance < beam[ef - 1]!.distance)) return
+    if (!isLive(hnsw, live, node)) {
+      push(waiting, distance, node)
+      return
+    }
+    if (beam.length === ef) beam.pop()
+    const at = placeIn(beam, distance)
+    beam.splice(at, 0, { node, distance, expanded: false })
+    next = Math.min(next, at)
+  }
+  meet(entry)
+  for (;;) {
+    while (next < beam.length && beam[next]!.expanded) next++
+    let from: number
+    if (waiting.size > 0 && !(next < beam.length && beam[next]!.distance <= waiting.key[0]!)) {
+      if (beam.length === ef && waiting.key[0]! > beam[ef - 1]!.distance) return beam
+      from = pop(waiting)
+    } else if (next < beam.length) {
+      beam[next]!.expanded = true
+      from = beam[next]!.node
+    } else {
+      return beam
+    }
+    const block = blockOf(hnsw, from, layer)
     const count = countOf(hnsw, block, layer)
     for (let j = 1; j <= count; j++) {
-      const next = neighbourAt(hnsw, block + j)
-      if (visited[next] === visit) continue
-      visited[next] = visit
-      const distance = distanceTo(hnsw, target, next)
-      if (results.size === ef && !(distance < -results.key[0]!)) continue
-      push(candidates, distance, next)
-      if (!isLive(hnsw, live, next)) continue
-      push(results, -distance, next)
-      if (results.size > ef) pop(results)
+      const node = neighbourAt(hnsw, block + j)
+      if (visited[node] !== visit) meet(node)
     }
   }
-  return results
 }
 
-function drain(heap: Heap): Found[] {
-  const nearestFirst: Found[] = new Array(heap.size)
-  for (let j = heap.size - 1; j >= 0; j--) {
-    const distance = -heap.key[0]!
-    nearestFirst[j] = { distance, node: pop(heap) }
+/** Behind all that are as near. */
+function placeIn(beam: readonly Found[], distance: number): number {
+  let at = 0
+  for (let end = beam.length; at < end; ) {
+    const middle = (at + end) >>> 1
+    if (distance < beam[middle]!.distance) end = middle
+    else at = middle + 1
   }
-  return nearestFirst
+  return at
 }
 
 function nextVisit(): void {

@@ -100,7 +100,7 @@ export function estimate(
   const scale = Math.fround(queryFactors[0]! * factors[2 * row]!)
   const product = Math.fround(scale * Math.fround(sum))
   if (metric === 'ip') return -product
-  return Math.fround(queryFactors[1]! + factors[2 * row + 1]!) - 2 * product
+  return Math.fround(Math.fround(queryFactors[1]! + factors[2 * row + 1]!) - 2 * product)
 }
 
 function scaleOf(values: Float32Array, start: number, dim: number): number {
