@@ -10,8 +10,8 @@
 #include "heap.h"
 #include "hnsw-graph.h"
 
-/* Rows asked for ahead of their use. */
-enum { AHEAD_NODES = 8 };
+/* Bytes asked for ahead of their use: what memory delivers in its own latency. More waits for free fill buffers. */
+enum { AHEAD_BYTES = 2048 };
 
 /* Top bit of a beam's node: its neighbours were looked at. A graph has fewer than 2^28 nodes. */
 #define EXPANDED 0x80000000u
@@ -90,6 +90,7 @@ static int64_t search_layer(const hnsw *h, const hnsw_target *target, size_t ent
   drift_found *beam = scratch->beam;
   /* beam[0 .. next) is expanded. */
   size_t size = 0, next = 0, waiting = 0;
+  size_t ahead = 1 + AHEAD_BYTES / row_bytes(h), block_bytes = (1 + 2 * h->M) * sizeof(uint32_t);
 
   stamps[entry] = visit;
   drift_found start = {node_distance(h, target, entry), (uint32_t)entry};
@@ -128,11 +129,11 @@ static int64_t search_layer(const hnsw *h, const hnsw_target *target, size_t ent
       stamps[neighbour] = visit;
     }
     /* The one after this is most likely the next of the beam: its block is a miss of its own. */
-    if (next < size && layer == 0) prefetch(ground_of(h, beam[next].node & ~EXPANDED), (1 + 2 * h->M) * sizeof(uint32_t));
+    if (next < size && layer == 0) prefetch(ground_of(h, beam[next].node & ~EXPANDED), block_bytes);
     if (!heap_reserve(&scratch->waiting, &scratch->waiting_room, waiting + fresh_count)) return DRIFT_NO_MEMORY;
-    for (size_t j = 0; j < fresh_count && j < AHEAD_NODES; j++) prefetch_row(h, row_of(h, fresh[j]));
+    for (size_t j = 0; j < fresh_count && j < ahead; j++) prefetch_row(h, row_of(h, fresh[j]));
     for (size_t j = 0; j < fresh_count; j++) {
-      if (j + AHEAD_NODES < fresh_count) prefetch_row(h, row_of(h, fresh[j + AHEAD_NODES]));
+      if (j + ahead < fresh_count) prefetch_row(h, row_of(h, fresh[j + ahead]));
       size_t row = row_of(h, fresh[j]);
       drift_found found = {row_distance(h, target, row), fresh[j]};
       if (size == ef && !(found.distance < beam[size - 1].distance)) continue;
@@ -143,7 +144,7 @@ static int64_t search_layer(const hnsw *h, const hnsw_target *target, size_t ent
       if (size == ef) size--;
       size_t at = beam_insert(beam, size++, found);
       if (at < next) next = at;
-      if (at == next && layer == 0) prefetch(ground_of(h, found.node), (1 + 2 * h->M) * sizeof(uint32_t));
+      if (at == next && layer == 0) prefetch(ground_of(h, found.node), block_bytes);
     }
   }
   for (size_t j = 0; j < size; j++) beam[j].node &= ~EXPANDED;

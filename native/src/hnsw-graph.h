@@ -75,6 +75,11 @@ static inline float node_distance(const hnsw *h, const hnsw_target *target, size
   return row_distance(h, target, row_of(h, node));
 }
 
+/* About what row_distance reads. */
+static inline size_t row_bytes(const hnsw *h) {
+  return h->rows.codes ? h->rows.dim + CACHE_LINE_BYTES : h->rows.dim * sizeof(float);
+}
+
 /* Ask for what row_distance reads. */
 static inline void prefetch_row(const hnsw *h, size_t row) {
   size_t dim = h->rows.dim;
