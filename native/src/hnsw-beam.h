@@ -2,8 +2,9 @@
  * Yashunin 2016).
  *
  * The beam is one array, nearest first, of the best ef live nodes so far; a node whose neighbours were looked at is
- * marked in it, so it is the result and the queue at once. Dead nodes lead on but are no result: those wait in a heap of
- * their own, which is empty when nothing is dead. */
+ * marked in it, so it is the result and the queue at once (as in pyglass). Dead nodes lead on but are no result: they
+ * wait in a heap of their own. Equal distances keep their order of arrival: a crowd of equal rows is walked breadth
+ * first, and the way out of it is found. A beam of thousands moves much memory: a scan is then faster. */
 #ifndef DRIFT_HNSW_BEAM_H
 #define DRIFT_HNSW_BEAM_H
 
@@ -66,7 +67,7 @@ static uint8_t next_visit(drift_scratch *scratch) {
   return scratch->visit;
 }
 
-/* Put `found` into its place among the `size` of a beam that has room for one more. Equal ones stay in order of arrival, a NaN is last.
+/* Put `found` into its place among the `size` of a beam that has room for one more, behind its equals; a NaN is last.
  * Returns the place. */
 static inline size_t beam_insert(drift_found *beam, size_t size, drift_found found) {
   size_t at = 0;

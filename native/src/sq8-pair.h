@@ -98,8 +98,8 @@ static inline int32_t sq8_dot(const uint8_t *codes, const int8_t *query, size_t 
 
 #endif
 
-static inline float sq8_estimate(drift_metric metric, const int8_t *query, const float *query_factors, const uint8_t *codes,
-                             const float *factors, size_t dim) {
+static inline float sq8_estimate(drift_metric metric, const int8_t *query, const float *query_factors,
+                                 const uint8_t *codes, const float *factors, size_t dim) {
   float scale = query_factors[0] * factors[0];
   float product = scale * (float)sq8_dot(codes, query, dim, (int32_t)query_factors[2]);
   /* 2 * product is exact, so a fused subtraction rounds the same. */
