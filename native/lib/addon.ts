@@ -13,6 +13,9 @@ export interface Addon {
   flock(fd: number, exclusive: boolean, wait: boolean): number
   /** A hint that cannot fail. */
   adviseHugePages(bytes: Uint8Array): void
+  /** Size of the C struct that `describeIndex` fills with pointers. */
+  readonly indexBytes: number
+  describeIndex(into: Uint8Array, ...parts: unknown[]): void
   /** A full collection, now. */
   collectGarbage(): void
 }

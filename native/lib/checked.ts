@@ -4,6 +4,7 @@
  */
 import { NativeError } from './error.js'
 import { HNSW_CAPACITY, HNSW_LINKED, HNSW_ROWS, requireHnsw } from './hnsw.js'
+import { requireSlabs } from './index-slabs.js'
 import type { KernelMetric, Kernels } from './kernels.js'
 
 /** Longest vector: keeps 255 * 127 * dim, the largest integer sum of SQ8, inside 31 bits. */
@@ -126,7 +127,87 @@ export function checked(kernels: Kernels): Kernels {
       )
     },
 
-    hnswInsert(graph, metric, rows, dim, count, codes, factors) {
+    rotate(rows, dim, padded, first, count, flips, out) {
+      requireDim(dim)
+      requireCount('padded', padded)
+      if (padded % 64 !== 0 || padded < dim)
+        throw wrong('padded', String(padded), 'a multiple of 64 from dim on')
+      requireCount('first', first)
+      requireCount('count', count)
+      requireFloats('rows', rows, (first + count) * dim)
+      requireWords('flips', flips, 0)
+      if (flips.length % padded !== 0) throw wrong('flips', `${flips.length} words`, 'padded words a round')
+      requireFloats('out', out, count * padded)
+      kernels.rotate(rows, dim, padded, first, count, flips, out)
+    },
+
+    indexSearch(index, ask, query, outRow, outDistance, at, effort) {
+      requireSlabs(index)
+      requireCount('k', ask.k)
+      requireCount('probes', ask.probes)
+      requireCount('rerank', ask.rerank)
+      requireCount('part', ask.part)
+      requireCount('parts', ask.parts)
+      if (ask.parts === 0) throw wrong('parts', '0', 'at least 1')
+      requireFloats('query', query, index.dim)
+      requireWords('extra', ask.extra, ask.extraCount)
+      if (ask.allow !== undefined) requireWords('allow', ask.allow, 0)
+      requireCount('at', at)
+      requireWords('outRow', outRow, at)
+      requireFloats('outDistance', outDistance, outRow.length)
+      if (outRow.length - at < ask.k)
+        throw wrong('outRow', `${outRow.length} values`, `${ask.k} from ${at} on`)
+      requireWords('effort', effort, 3)
+      return kernels.indexSearch(index, ask, query, outRow, outDistance, at, effort)
+    },
+
+    indexAppend(index, rows, buckets, slots, count) {
+      requireSlabs(index)
+      requireCount('count', count)
+      requireWords('rows', rows, count)
+      requireWords('buckets', buckets, count)
+      requireWords('slots', slots, count)
+      requireRows(
+        'rows',
+        rows,
+        0,
+        count,
+        Math.min(index.codes.length / index.padded, index.factors.length / 2),
+      )
+      requireRows('buckets', buckets, 0, count, index.bucketCount)
+      requireRows('slots', slots, 0, count, 32 * index.next.length)
+      kernels.indexAppend(index, rows, buckets, slots, count)
+    },
+
+    indexRouteEntries(index, first, count) {
+      requireSlabs(index)
+      requireCount('first', first)
+      requireCount('count', count)
+      if (first + count > index.bucketCount) {
+        throw wrong('count', String(count), `at most the ${index.bucketCount} buckets`)
+      }
+      kernels.indexRouteEntries(index, first, count)
+    },
+
+    indexAssign(index, rows, first, count, outHome, outSecond) {
+      requireSlabs(index)
+      if (index.bucketCount === 0) throw wrong('bucketCount', '0', 'at least 1')
+      requireCount('first', first)
+      requireCount('count', count)
+      requireWords('rows', rows, first + count)
+      requireRows(
+        'rows',
+        rows,
+        first,
+        first + count,
+        Math.min(index.codes.length / index.padded, index.factors.length / 2),
+      )
+      requireWords('outHome', outHome, first + count)
+      requireWords('outSecond', outSecond, first + count)
+      kernels.indexAssign(index, rows, first, count, outHome, outSecond)
+    },
+
+    hnswInsert(graph, metric, rows, dim, count, codes, factors, codeDim = dim) {
       requireMetric(metric)
       requireDim(dim)
       requireWords('graph', graph, 0)
@@ -140,10 +221,11 @@ export function checked(kernels: Kernels): Kernels {
       }
       let rowCount = Math.floor(rows.length / dim)
       if (codes !== undefined || factors !== undefined) {
-        rowCount = Math.min(rowCount, requireSq8Rows(codes, factors, dim))
+        requireDim(codeDim)
+        rowCount = Math.min(rowCount, requireSq8Rows(codes, factors, codeDim))
       }
       requireRows('graph rows', graph, HNSW_ROWS + linked, HNSW_ROWS + linked + count, rowCount)
-      return kernels.hnswInsert(graph, metric, rows, dim, count, codes, factors)
+      return kernels.hnswInsert(graph, metric, rows, dim, count, codes, factors, codeDim)
     },
 
     hnswSearch(
@@ -173,9 +255,10 @@ export function checked(kernels: Kernels): Kernels {
       requireWords('outRow', outRow, 0)
       requireFloats('outDistance', outDistance, outRow.length)
       if ((queryCodes ?? queryFactors ?? codes ?? factors) !== undefined) {
-        requireCodes('queryCodes', queryCodes, dim)
+        requireCodes('queryCodes', queryCodes, 0)
+        requireDim(queryCodes.length)
         requireFloats('queryFactors', queryFactors, 3)
-        requireSq8Rows(codes, factors, dim)
+        requireSq8Rows(codes, factors, queryCodes.length)
       }
       return kernels.hnswSearch(
         graph,

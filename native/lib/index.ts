@@ -10,6 +10,15 @@ export { MAX_DIMENSION } from './checked.js'
 export { NativeError, type NativeErrorCode } from './error.js'
 export { type FlockResult, flock } from './file-lock.js'
 export { allocateHnsw, type HnswOptions, hnswCapacity, hnswLinked, hnswRows } from './hnsw.js'
+export {
+  BLOCK_ENTRIES,
+  blockBytes,
+  blockRowsAt,
+  clearBlock,
+  type IndexQuery,
+  type IndexSlabs,
+  paddedDim,
+} from './index-slabs.js'
 export type { KernelMetric, Kernels, KernelVariant } from './kernels.js'
 export { allocateSlab, growSlab, MAX_SLAB_BYTES } from './slab.js'
 export { kernelsOf, supportedVariants } from './variant.js'

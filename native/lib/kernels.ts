@@ -7,6 +7,8 @@
  * Types, lengths and row numbers are checked first (NativeError DRIFT_KERNEL_ARGUMENT); nothing is touched when one is wrong.
  */
 
+import type { IndexQuery, IndexSlabs } from './index-slabs.js'
+
 /** `l2`: squared Euclidean distance. `ip`: minus the inner product (cosine is `ip` over unit vectors). */
 export type KernelMetric = 'l2' | 'ip'
 
@@ -140,8 +142,9 @@ export interface Kernels {
    * Link the next `count` nodes of an HNSW graph (Malkov & Yashunin 2016, algorithm 1 with the heuristic of
    * algorithm 4). `graph` is the memory made by `allocateHnsw`; node n stands for row `graph rows[n]` of `rows`, which must be
    * filled before. One writer at a time; concurrent hnswSearch calls in other threads see a valid graph.
-   * With `codes` and `factors` (sq8Encode of the rows, or of their image under one rotation) the links go by sq8Distances,
-   * at a quarter of the memory traffic; one graph may be built with them and searched without, and the other way round.
+   * With `codes` and `factors` (sq8Encode of the rows, or of their image under one rotation, `codeDim` bytes a row, by default
+   * `dim`) the links go by sq8Distances, at a quarter of the memory traffic; one graph may be built with them and searched
+   * without, and the other way round.
    * @returns the number of nodes linked after the call.
    */
   hnswInsert(
@@ -152,14 +155,15 @@ export interface Kernels {
     count: number,
     codes?: Uint8Array,
     factors?: Float32Array,
+    codeDim?: number,
   ): number
 
   /**
    * The nearest live rows that a beam search of width ef finds. `live`: one bit per row number (word r >>> 5, bit r & 31);
    * dead rows, and rows beyond the bits, are walked through but not returned. Results go to outRow and outDistance,
    * nearest first, with the distances that `distances` computes.
-   * With the last four arguments (sq8Query of the query, rotated when the rows' codes are) the walk goes by sq8Distances, and the
-   * nearest outRow.length of it, with some to spare, are measured and ordered by the exact rows.
+   * With the last four arguments (sq8Query of the query, rotated when the rows are; exactly as many codes as a row has) the walk
+   * goes by sq8Distances, and the nearest outRow.length of it, with some to spare, are measured and ordered by the exact rows.
    * @returns how many were written: at most min(ef, outRow.length).
    */
   hnswSearch(
@@ -177,6 +181,61 @@ export interface Kernels {
     codes?: Uint8Array,
     factors?: Float32Array,
   ): number
+
+  /**
+   * The fixed random rotation of rows first .. first + count - 1 (dim values each), padded with zeros to `padded` values, a multiple
+   * of 64: out[j * padded ...] for the j-th. `flips`: per round `padded` words, 0 or 0x80000000 (the sign bit), drawn by the caller.
+   * Lengths and inner products stay as they are, up to rounding. The same bits in every variant. Source: src/rotate.c.
+   */
+  rotate(
+    rows: Float32Array,
+    dim: number,
+    padded: number,
+    first: number,
+    count: number,
+    flips: Uint32Array,
+    out: Float32Array,
+  ): void
+
+  /**
+   * The k nearest rows among the live ones that the probed buckets and `ask.extra` hold, nearest first, from outRow[at] and
+   * outDistance[at] on. See `IndexSlabs`.
+   * @returns how many were written; at most k. effort = [buckets scanned, entries scanned, rows whose codes were read].
+   */
+  indexSearch(
+    index: IndexSlabs,
+    ask: IndexQuery,
+    query: Float32Array,
+    outRow: Uint32Array,
+    outDistance: Float32Array,
+    at: number,
+    effort: Uint32Array,
+  ): number
+
+  /** The entry at slots[j] (32 * block + place) becomes rows[j] in buckets[j], from the codes of the row; j < count. */
+  indexAppend(
+    index: IndexSlabs,
+    rows: Uint32Array,
+    buckets: Uint32Array,
+    slots: Uint32Array,
+    count: number,
+  ): void
+
+  /** The router's entries of buckets first .. first + count - 1, from `centroids` and `center`. */
+  indexRouteEntries(index: IndexSlabs, first: number, count: number): void
+
+  /**
+   * The two buckets of rows[first .. first + count), into the same places of the outputs: the nearest by squared L2, and the one of
+   * least SOAR loss (0xffffffff when there is only one bucket). From the codes of the rows. Needs at least one bucket.
+   */
+  indexAssign(
+    index: IndexSlabs,
+    rows: Uint32Array,
+    first: number,
+    count: number,
+    outHome: Uint32Array,
+    outSecond: Uint32Array,
+  ): void
 
   /** CRC32C (Castagnoli, reflected, init and xorout 0xffffffff); `seed` is the CRC of what came before, 0 at the start. */
   crc32c(bytes: Uint8Array, seed?: number): number

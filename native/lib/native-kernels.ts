@@ -2,8 +2,9 @@
  * The compiled kernels behind the contract: metrics become numbers, negative results become errors. Arguments were
  * checked before (lib/checked.ts); C checks nothing but the words of a graph.
  */
-import type { RawKernels } from './addon.js'
+import { addon, type RawKernels } from './addon.js'
 import { NativeError } from './error.js'
+import type { IndexSlabs } from './index-slabs.js'
 import type { KernelMetric, Kernels, KernelVariant } from './kernels.js'
 
 /** `drift_metric` and the negative codes of src/kernels.h. */
@@ -26,8 +27,13 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
   const sq8DistancesGather = raw.sq8DistancesGather as C<'sq8DistancesGather'>
   const hnswInsert = raw.hnswInsert as C<'hnswInsert'>
   const hnswSearch = raw.hnswSearch as C<'hnswSearch'>
+  const indexSearch = raw.indexSearch as (...args: unknown[]) => number
+  const indexAppend = raw.indexAppend as (...args: unknown[]) => number
+  const indexRouteEntries = raw.indexRouteEntries as (...args: unknown[]) => void
+  const indexAssign = raw.indexAssign as (...args: unknown[]) => number
   return {
     variant,
+    rotate: raw.rotate as Kernels['rotate'],
     nearest: raw.nearest as Kernels['nearest'],
     sq8Encode: raw.sq8Encode as Kernels['sq8Encode'],
     sq8Query: raw.sq8Query as Kernels['sq8Query'],
@@ -48,8 +54,42 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
     sq8DistancesGather(metric, query, queryFactors, codes, factors, dim, index, count, out) {
       sq8DistancesGather(metricOf(metric), query, queryFactors, codes, factors, dim, index, count, out)
     },
-    hnswInsert(graph, metric, rows, dim, count, codes, factors) {
-      return countOf(hnswInsert(graph, metricOf(metric), rows, dim, count, codes, factors))
+    indexSearch(index, ask, query, outRow, outDistance, at, effort) {
+      const { rowLimit, bucketCount } = index
+      const { k, probes, share, rerank, part, parts, allow, extra, extraCount } = ask
+      const found = indexSearch(
+        descriptorOf(index),
+        rowLimit,
+        bucketCount,
+        k,
+        probes,
+        share,
+        rerank,
+        part,
+        parts,
+        allow,
+        extra,
+        extraCount,
+        query,
+        outRow,
+        outDistance,
+        at,
+        effort,
+      )
+      return countOf(found)
+    },
+    indexAppend(index, rows, buckets, slots, count) {
+      countOf(indexAppend(descriptorOf(index), rows, buckets, slots, count))
+    },
+    indexRouteEntries(index, first, count) {
+      indexRouteEntries(descriptorOf(index), first, count)
+    },
+    indexAssign(index, rows, first, count, outHome, outSecond) {
+      const { bucketCount } = index
+      countOf(indexAssign(descriptorOf(index), bucketCount, rows, first, count, outHome, outSecond))
+    },
+    hnswInsert(graph, metric, rows, dim, count, codes, factors, codeDim = dim) {
+      return countOf(hnswInsert(graph, metricOf(metric), rows, dim, count, codes, factors, codeDim))
     },
     hnswSearch(
       graph,
@@ -85,6 +125,42 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
       )
     },
   }
+}
+
+/**
+ * A drift_index of C, made once: pointers into shared memory, which does not move. The index holds the arrays, and lives while it is
+ * looked up, so the pointers are good; nobody else sees them.
+ */
+const descriptors = new WeakMap<IndexSlabs, Uint8Array>()
+
+function descriptorOf(index: IndexSlabs): Uint8Array {
+  const known = descriptors.get(index)
+  if (known !== undefined) return known
+  const { metric, routing, dim, padded, vectors, codes, factors, live, flips } = index
+  const made = new Uint8Array(addon!.indexBytes)
+  addon!.describeIndex(
+    made,
+    metricOf(metric),
+    metricOf(routing),
+    dim,
+    padded,
+    flips,
+    vectors,
+    codes,
+    factors,
+    live,
+    index.centroids,
+    index.centroidCodes,
+    index.centroidFactors,
+    index.router,
+    index.center,
+    index.heads,
+    index.sizes,
+    index.next,
+    index.blocks,
+  )
+  descriptors.set(index, made)
+  return made
 }
 
 function metricOf(metric: KernelMetric): CMetric {

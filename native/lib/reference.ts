@@ -8,7 +8,10 @@ import { distances, distancesGather } from './reference/distance.js'
 import { collectRows } from './reference/entries.js'
 import { hash64 } from './reference/hash64.js'
 import { hnswInsert, hnswSearch } from './reference/hnsw.js'
+import { indexAppend, indexAssign, indexRouteEntries } from './reference/index-assign.js'
+import { indexSearch } from './reference/index-search.js'
 import { nearest } from './reference/nearest.js'
+import { rotate } from './reference/rotate.js'
 import { sq8Distances, sq8DistancesGather, sq8Encode, sq8Query } from './reference/sq8.js'
 import { topK } from './reference/topk.js'
 
@@ -25,6 +28,11 @@ export const reference: Kernels = {
   hnswInsert,
   hnswSearch,
   collectRows,
+  rotate,
+  indexSearch,
+  indexAppend,
+  indexRouteEntries,
+  indexAssign,
   crc32c,
   hash64,
 }

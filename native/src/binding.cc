@@ -3,6 +3,7 @@
 #include <nan.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "kernels.h"
 #include "system.h"
@@ -78,25 +79,25 @@ NAN_METHOD(topK) {
                                                         view<uint32_t>(info, 3), view<float>(info, 4))));
 }
 
-/* The rows of a graph: values, dim, and from `codes` on perhaps codes and factors. */
-drift_rows rows(const Info &info, int values, int dim, int codes) {
-  drift_rows rows = {view<float>(info, values), nullptr, nullptr, 0, size(info, dim)};
-  rows.count = length(info, values) / rows.dim;
+/* The rows of a graph: values and dim at 2, from `codes` on perhaps codes and factors. */
+drift_rows rows(const Info &info, int codes, size_t code_dim) {
+  drift_rows rows = {view<float>(info, 2), nullptr, nullptr, 0, size(info, 3), code_dim};
+  rows.count = length(info, 2) / rows.dim;
   if (info[codes]->IsUndefined()) return rows;
   rows.codes = view<uint8_t>(info, codes);
   rows.factors = view<float>(info, codes + 1);
-  rows.count = std::min({rows.count, length(info, codes) / rows.dim, length(info, codes + 1) / 2});
+  rows.count = std::min({rows.count, length(info, codes) / code_dim, length(info, codes + 1) / 2});
   return rows;
 }
 
 NAN_METHOD(hnswInsert) {
-  drift_rows all = rows(info, 2, 3, 5);
+  drift_rows all = rows(info, 5, size(info, 7));
   number(info, static_cast<double>(kernels(info)->hnsw_insert(view<uint32_t>(info, 0), metric(info, 1), &all,
                                                               size(info, 4), &scratch)));
 }
 
 NAN_METHOD(hnswSearch) {
-  drift_rows all = rows(info, 2, 3, 11);
+  drift_rows all = rows(info, 11, info[9]->IsUndefined() ? 0 : length(info, 9));
   number(info, static_cast<double>(kernels(info)->hnsw_search(
                    view<uint32_t>(info, 0), metric(info, 1), &all, view<float>(info, 4),
                    all.codes ? view<int8_t>(info, 9) : nullptr, all.codes ? view<float>(info, 10) : nullptr,
@@ -110,6 +111,92 @@ NAN_METHOD(collectRows) {
                    view<uint32_t>(info, 3), size(info, 4), view<uint32_t>(info, 5), view<uint32_t>(info, 6),
                    view<uint32_t>(info, 7), length(info, 7), static_cast<uint32_t>(size(info, 8)),
                    static_cast<uint32_t>(size(info, 9)), view<uint32_t>(info, 10), length(info, 10))));
+}
+
+NAN_METHOD(rotate) {
+  size_t padded = size(info, 2);
+  kernels(info)->rotate(view<float>(info, 0), size(info, 1), padded, size(info, 3), size(info, 4),
+                        view<uint32_t>(info, 5), length(info, 5) / padded, view<float>(info, 6));
+}
+
+/* A drift_index lies in a Uint8Array that lib/native-kernels.ts keeps: only it makes and passes one. */
+NAN_METHOD(describeIndex) {
+  drift_index index = {};
+  index.metric = metric(info, 1);
+  index.routing = metric(info, 2);
+  index.dim = size(info, 3);
+  index.padded = size(info, 4);
+  index.flips = view<uint32_t>(info, 5);
+  index.rounds = length(info, 5) / index.padded;
+  index.vectors = info[6]->IsUndefined() ? nullptr : view<float>(info, 6);
+  index.codes = view<uint8_t>(info, 7);
+  index.factors = view<float>(info, 8);
+  index.live = view<uint32_t>(info, 9);
+  index.centroids = view<float>(info, 10);
+  index.centroid_codes = view<uint8_t>(info, 11);
+  index.centroid_factors = view<float>(info, 12);
+  index.router = view<uint8_t>(info, 13);
+  index.center = view<float>(info, 14);
+  index.heads = view<uint32_t>(info, 15);
+  index.sizes = view<uint32_t>(info, 16);
+  index.next = view<uint32_t>(info, 17);
+  index.block_count = length(info, 17);
+  index.blocks = view<uint8_t>(info, 18);
+  memcpy(view<uint8_t>(info, 0), &index, sizeof index);
+}
+
+drift_index indexOf(const Info &info) {
+  drift_index index;
+  memcpy(&index, view<uint8_t>(info, 0), sizeof index);
+  return index;
+}
+
+NAN_METHOD(indexSearch) {
+  drift_index index = indexOf(info);
+  index.row_limit = size(info, 1);
+  index.bucket_count = size(info, 2);
+  drift_query ask = {};
+  ask.k = size(info, 3);
+  ask.probes = size(info, 4);
+  ask.share = static_cast<float>(info[5].As<v8::Number>()->Value());
+  ask.rerank = size(info, 6);
+  ask.part = size(info, 7);
+  ask.parts = size(info, 8);
+  if (!info[9]->IsUndefined()) {
+    ask.allow = view<uint32_t>(info, 9);
+    ask.allow_words = length(info, 9);
+  }
+  ask.extra = view<uint32_t>(info, 10);
+  ask.extra_count = size(info, 11);
+  drift_effort effort = {};
+  size_t at = size(info, 15);
+  int64_t found = kernels(info)->index_search(&index, &ask, view<float>(info, 12), &scratch,
+                                              view<uint32_t>(info, 13) + at, view<float>(info, 14) + at, &effort);
+  uint32_t *out = view<uint32_t>(info, 16);
+  out[0] = effort.buckets;
+  out[1] = effort.entries;
+  out[2] = effort.rows;
+  number(info, static_cast<double>(found));
+}
+
+NAN_METHOD(indexAppend) {
+  drift_index index = indexOf(info);
+  number(info, static_cast<double>(kernels(info)->index_append(&index, view<uint32_t>(info, 1), view<uint32_t>(info, 2),
+                                                               view<uint32_t>(info, 3), size(info, 4), &scratch)));
+}
+
+NAN_METHOD(indexRouteEntries) {
+  drift_index index = indexOf(info);
+  kernels(info)->index_route_entries(&index, size(info, 1), size(info, 2));
+}
+
+NAN_METHOD(indexAssign) {
+  drift_index index = indexOf(info);
+  index.bucket_count = size(info, 1);
+  size_t first = size(info, 3);
+  number(info, static_cast<double>(kernels(info)->index_assign(&index, view<uint32_t>(info, 2) + first, size(info, 4),
+                                                               view<uint32_t>(info, 5) + first,
+                                                               view<uint32_t>(info, 6) + first, &scratch)));
 }
 
 NAN_METHOD(crc32c) {
@@ -141,6 +228,8 @@ NAN_MODULE_INIT(init) {
   add(target, "flock", lockFile);
   add(target, "adviseHugePages", adviseHugePages);
   add(target, "collectGarbage", collectGarbage);
+  add(target, "describeIndex", describeIndex);
+  Nan::Set(target, Nan::New("indexBytes").ToLocalChecked(), Nan::New(static_cast<uint32_t>(sizeof(drift_index))));
   v8::Local<v8::Object> variants = Nan::New<v8::Object>();
   for (int i = 0; i < DRIFT_VARIANTS; i++) {
     if (!drift_variant(i)) continue;
@@ -155,6 +244,11 @@ NAN_MODULE_INIT(init) {
     add(set, "topK", topK, i);
     add(set, "hnswInsert", hnswInsert, i);
     add(set, "hnswSearch", hnswSearch, i);
+    add(set, "rotate", rotate, i);
+    add(set, "indexSearch", indexSearch, i);
+    add(set, "indexAppend", indexAppend, i);
+    add(set, "indexRouteEntries", indexRouteEntries, i);
+    add(set, "indexAssign", indexAssign, i);
     add(set, "collectRows", collectRows);
     add(set, "crc32c", crc32c);
     add(set, "hash64", hash64);

@@ -10,7 +10,8 @@
 #define DRIFT_HNSW_GRAPH_H
 
 #include "hnsw.h"
-#include "sq8-pair.h"
+#include "pair.h"
+#include "sq8.h"
 
 typedef struct {
   uint32_t *words;
@@ -39,11 +40,12 @@ static inline size_t room_of(const hnsw *h, size_t layer) { return layer == 0 ? 
 
 static inline int is_node(const hnsw *h, size_t node) { return node < h->capacity && row_of(h, node) < h->rows.count; }
 
-/* A node's level, or a negative code. */
+/* A node's level, or a negative code. An upper part begins behind all fixed ones: no list that is written through a
+ * damaged word can change a row number, which nobody looks at twice. */
 static inline int64_t level_of(const hnsw *h, size_t node) {
   size_t part = h->words[HNSW_ROWS + h->capacity + node];
   if (part == 0) return 0;
-  if (part >= h->word_count) return DRIFT_DAMAGED_GRAPH;
+  if (part < HNSW_ROWS + h->capacity * (3 + 2 * h->M) || part >= h->word_count) return DRIFT_DAMAGED_GRAPH;
   size_t level = h->words[part];
   return level * (1 + h->M) < h->word_count - part ? (int64_t)level : DRIFT_DAMAGED_GRAPH;
 }
@@ -65,10 +67,10 @@ static inline float exact_distance(const hnsw *h, const float *values, size_t ro
 }
 
 static inline float row_distance(const hnsw *h, const hnsw_target *target, size_t row) {
-  size_t dim = h->rows.dim;
   if (!target->codes) return exact_distance(h, target->values, row);
-  return sq8_estimate(h->metric, target->codes, target->factors, h->rows.codes + row * dim, h->rows.factors + 2 * row,
-                      dim);
+  size_t code_dim = h->rows.code_dim;
+  return sq8_distance(h->metric, target->codes, target->factors, h->rows.codes + row * code_dim,
+                      h->rows.factors + 2 * row, code_dim);
 }
 
 static inline float node_distance(const hnsw *h, const hnsw_target *target, size_t node) {
@@ -77,27 +79,26 @@ static inline float node_distance(const hnsw *h, const hnsw_target *target, size
 
 /* About what row_distance reads. */
 static inline size_t row_bytes(const hnsw *h) {
-  return h->rows.codes ? h->rows.dim + CACHE_LINE_BYTES : h->rows.dim * sizeof(float);
+  return h->rows.codes ? h->rows.code_dim + CACHE_LINE_BYTES : h->rows.dim * sizeof(float);
 }
 
 /* Ask for what row_distance reads. */
 static inline void prefetch_row(const hnsw *h, size_t row) {
-  size_t dim = h->rows.dim;
   if (h->rows.codes) {
-    prefetch(h->rows.codes + row * dim, dim);
+    prefetch(h->rows.codes + row * h->rows.code_dim, h->rows.code_dim);
     prefetch(h->rows.factors + 2 * row, 1);
   } else {
-    prefetch(h->rows.values + row * dim, dim * sizeof(float));
+    prefetch(h->rows.values + row * h->rows.dim, h->rows.dim * sizeof(float));
   }
 }
 
-/* A node as the target. codes: room for dim bytes, used when the graph has codes. */
+/* A node as the target. codes: room for code_dim bytes, used when the graph has codes. */
 static inline hnsw_target target_of(const hnsw *h, size_t node, int8_t *codes) {
-  size_t row = row_of(h, node), dim = h->rows.dim;
-  if (!h->rows.codes) return (hnsw_target){h->rows.values + row * dim, NULL, {0}};
-  const uint8_t *from = h->rows.codes + row * dim;
+  size_t row = row_of(h, node);
+  if (!h->rows.codes) return (hnsw_target){h->rows.values + row * h->rows.dim, NULL, {0}};
+  const uint8_t *from = h->rows.codes + row * h->rows.code_dim;
   int32_t total = 0;
-  for (size_t i = 0; i < dim; i++) {
+  for (size_t i = 0; i < h->rows.code_dim; i++) {
     codes[i] = (int8_t)(from[i] ^ 0x80);
     total += codes[i];
   }

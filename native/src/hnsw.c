@@ -85,12 +85,17 @@ static int64_t link_node(const hnsw *h, uint32_t node, size_t ef) {
     if (size < 0) return size;
     const drift_found *beam = h->scratch->beam;
     at = beam[0].node;
-    spread(h, &target, node, beam, (size_t)size, h->M, node * h->M, block_of(h, node, (size_t)layer));
+    uint32_t *block = block_of(h, node, (size_t)layer);
+    if (!block) return DRIFT_DAMAGED_GRAPH;
+    spread(h, &target, node, beam, (size_t)size, h->M, node * h->M, block);
   }
   put(h->words + HNSW_LINKED, node + 1);
   for (int64_t layer = joint; layer >= 0; layer--) {
     const uint32_t *block = block_of(h, node, (size_t)layer);
+    if (!block) return DRIFT_DAMAGED_GRAPH;
     for (size_t j = 1; j <= *block; j++) {
+      /* Where upper parts overlap, linking back rewrites the list that is being read. */
+      if (j > h->M || !is_node(h, block[j])) return DRIFT_DAMAGED_GRAPH;
       int failed = link_back(h, block[j], node, (size_t)layer);
       if (failed) return failed;
     }

@@ -26,19 +26,64 @@ typedef struct {
   size_t beam_room;
   struct drift_found *waiting;
   size_t waiting_room;
+  void *arena; /* what one search works in */
+  size_t arena_bytes;
 } drift_scratch;
 
 void drift_scratch_free(drift_scratch *scratch);
 
-/* What a graph stands for: count rows, exact and, unless NULL, as sq8_encode made them (of the rows themselves or of
- * their image under one rotation). With codes a graph is built and walked by sq8_distances, and found rows get their
- * exact distances. */
+/* What a graph stands for: count rows, exact and, unless NULL, as sq8_encode made them (code_dim bytes a row, of the
+ * rows themselves or of their image under one rotation). With codes a graph is built and walked by sq8_distances, and
+ * found rows get their exact distances. */
 typedef struct {
   const float *values;
   const uint8_t *codes;
   const float *factors;
-  size_t count, dim;
+  size_t count, dim, code_dim;
 } drift_rows;
+
+/* The partitioned index as it lies in shared slabs; see index.h. D = padded. */
+typedef struct {
+  drift_metric metric;  /* of the rows */
+  drift_metric routing; /* by which buckets are ranked */
+  size_t dim, padded;
+  const uint32_t *flips; /* of the rotation: rounds * D words, 0 or the sign bit */
+  size_t rounds;
+  const float *vectors;   /* rows * dim, not rotated; NULL: distances come from the codes */
+  const uint8_t *codes;   /* rows * D: SQ8 of the rotated rows */
+  const float *factors;   /* rows * 2 */
+  const uint32_t *live;   /* one bit a row */
+  size_t row_limit;       /* rows from here on are not seen */
+  const float *centroids; /* buckets * D, rotated */
+  const uint8_t *centroid_codes;
+  const float *centroid_factors;
+  uint8_t *router;       /* blocks of 32 centroids in order: entries of a bucket around `center`, under l2 */
+  const float *center;   /* D values */
+  size_t bucket_count;
+  const uint32_t *heads; /* first block of every bucket */
+  const uint32_t *sizes; /* entries of every bucket that count */
+  const uint32_t *next;  /* following block, or one >= block_count */
+  uint8_t *blocks;
+  size_t block_count;
+} drift_index;
+
+/* What a query asks for. */
+typedef struct {
+  size_t k;
+  size_t probes;         /* buckets to scan; 0: by share */
+  float share;           /* of the hits that all buckets are expected to hold */
+  size_t rerank;         /* rows beyond k whose exact distance may be computed */
+  size_t part, parts;    /* scan every parts-th bucket of the list only, from `part` on; parts >= 1 */
+  const uint32_t *allow; /* one bit a row: only these count; NULL: all */
+  size_t allow_words;
+  const uint32_t *extra; /* rows to look at besides those in buckets */
+  size_t extra_count;
+} drift_query;
+
+/* What a search did: buckets and entries scanned, rows whose codes were read. */
+typedef struct {
+  uint32_t buckets, entries, rows;
+} drift_effort;
 
 /* Instead of a count: */
 enum { DRIFT_DAMAGED_GRAPH = -1, DRIFT_NO_MEMORY = -2 };
@@ -87,6 +132,25 @@ typedef struct {
                          const int8_t *query_codes, const float *query_factors, size_t ef, const uint32_t *live,
                          size_t live_words, uint32_t *out_row, float *out_distance, size_t room,
                          drift_scratch *scratch);
+
+  /* out[j * padded ..] = the rotation of row first + j of dim values; see rotate.c. The same bits everywhere. */
+  void (*rotate)(const float *rows, size_t dim, size_t padded, size_t first, size_t count, const uint32_t *flips,
+                 size_t rounds, float *out);
+
+  /* The k nearest rows that the probed buckets and ask->extra hold, nearest first. Returns how many, or a negative code. */
+  int64_t (*index_search)(const drift_index *index, const drift_query *ask, const float *query, drift_scratch *scratch,
+                          uint32_t *out_row, float *out_distance, drift_effort *effort);
+
+  /* Entry slots[j] (32 * block + place) of a bucket's chain becomes rows[j] in buckets[j], from the row's codes. */
+  int64_t (*index_append)(const drift_index *index, const uint32_t *rows, const uint32_t *buckets,
+                          const uint32_t *slots, size_t count, drift_scratch *scratch);
+
+  /* The router's entries of buckets first .. first + count - 1, from `centroids` and `center`. */
+  void (*index_route_entries)(const drift_index *index, size_t first, size_t count);
+
+  /* The two buckets of each row: assign.c. UINT32_MAX where there is no second. */
+  int64_t (*index_assign)(const drift_index *index, const uint32_t *rows, size_t count, uint32_t *out_home,
+                          uint32_t *out_second, drift_scratch *scratch);
 } drift_kernels;
 
 /* One build for all variants. */

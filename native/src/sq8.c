@@ -1,11 +1,12 @@
-/* SQ8 codes and the distances estimated from them (sq8-pair.h). */
-#include "sq8-pair.h"
+/* SQ8 codes and the distances estimated from them: sq8.h for rows of a matrix. */
+#include "pair.h"
+#include "sq8.h"
 
 void KERNEL(sq8_distances)(drift_metric metric, const int8_t *query, const float *query_factors, const uint8_t *codes,
                            const float *factors, size_t dim, size_t first, size_t count, float *out) {
   for (size_t j = 0; j < count; j++) {
     size_t row = first + j;
-    out[j] = sq8_estimate(metric, query, query_factors, codes + row * dim, factors + 2 * row, dim);
+    out[j] = sq8_distance(metric, query, query_factors, codes + row * dim, factors + 2 * row, dim);
   }
 }
 
@@ -26,42 +27,19 @@ void KERNEL(sq8_distances_gather)(drift_metric metric, const int8_t *query, cons
       prefetch(factors + 2 * next, 1);
     }
     size_t row = index[j];
-    out[j] = sq8_estimate(metric, query, query_factors, codes + row * dim, factors + 2 * row, dim);
+    out[j] = sq8_distance(metric, query, query_factors, codes + row * dim, factors + 2 * row, dim);
   }
-}
-
-/* The bits of a non-negative float order like the float, and a maximum of integers vectorises. */
-static inline float scale_of(const float *values, size_t dim) {
-  uint32_t largest = 0;
-  for (size_t i = 0; i < dim; i++) {
-    uint32_t bits;
-    memcpy(&bits, values + i, sizeof bits);
-    bits &= 0x7fffffff;
-    largest = bits > largest ? bits : largest;
-  }
-  float magnitude;
-  memcpy(&magnitude, &largest, sizeof magnitude);
-  return magnitude / 127.0f;
-}
-
-/* A subnormal scale is so coarse that x / scale can leave the range: hence the limits. A NaN becomes -127.
- * Adding and subtracting 1.5 * 2^23 rounds to an integer, ties to even, without a call to libm. */
-static inline int32_t code_of(float x, float scale) {
-  float v = x / scale;
-  v = v > -127.0f ? v : -127.0f;
-  v = v < 127.0f ? v : 127.0f;
-  return (int32_t)((v + 12582912.0f) - 12582912.0f);
 }
 
 void KERNEL(sq8_encode)(const float *rows, size_t dim, size_t first, size_t count, uint8_t *codes, float *factors) {
   for (size_t r = first; r < first + count; r++) {
     const float *restrict row = rows + r * dim;
     uint8_t *restrict out = codes + r * dim;
-    float scale = scale_of(row, dim);
+    float scale = sq8_scale(row, dim);
     if (scale == 0) {
       memset(out, 128, dim);
     } else {
-      for (size_t i = 0; i < dim; i++) out[i] = (uint8_t)(code_of(row[i], scale) + 128);
+      for (size_t i = 0; i < dim; i++) out[i] = (uint8_t)(sq8_code(row[i], scale) + 128);
     }
     factors[2 * r] = scale;
     factors[2 * r + 1] = pair_dot(row, row, dim);
@@ -69,10 +47,10 @@ void KERNEL(sq8_encode)(const float *rows, size_t dim, size_t first, size_t coun
 }
 
 void KERNEL(sq8_query)(const float *restrict query, size_t dim, int8_t *restrict out, float *out_factors) {
-  float scale = scale_of(query, dim);
+  float scale = sq8_scale(query, dim);
   int32_t total = 0;
   for (size_t i = 0; i < dim; i++) {
-    int32_t code = scale == 0 ? 0 : code_of(query[i], scale);
+    int32_t code = scale == 0 ? 0 : sq8_code(query[i], scale);
     out[i] = (int8_t)code;
     total += code;
   }

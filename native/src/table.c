@@ -14,6 +14,13 @@ size_t KERNEL(top_k)(const float *, size_t, size_t, uint32_t *, float *);
 int64_t KERNEL(hnsw_insert)(uint32_t *, drift_metric, const drift_rows *, size_t, drift_scratch *);
 int64_t KERNEL(hnsw_search)(uint32_t *, drift_metric, const drift_rows *, const float *, const int8_t *, const float *,
                             size_t, const uint32_t *, size_t, uint32_t *, float *, size_t, drift_scratch *);
+void KERNEL(rotate)(const float *, size_t, size_t, size_t, size_t, const uint32_t *, size_t, float *);
+int64_t KERNEL(index_search)(const drift_index *, const drift_query *, const float *, drift_scratch *, uint32_t *, float *,
+                             drift_effort *);
+int64_t KERNEL(index_append)(const drift_index *, const uint32_t *, const uint32_t *, const uint32_t *, size_t,
+                             drift_scratch *);
+void KERNEL(index_route_entries)(const drift_index *, size_t, size_t);
+int64_t KERNEL(index_assign)(const drift_index *, const uint32_t *, size_t, uint32_t *, uint32_t *, drift_scratch *);
 
 const drift_kernels KERNEL(kernels) = {
     .distances = KERNEL(distances),
@@ -26,4 +33,9 @@ const drift_kernels KERNEL(kernels) = {
     .top_k = KERNEL(top_k),
     .hnsw_insert = KERNEL(hnsw_insert),
     .hnsw_search = KERNEL(hnsw_search),
+    .rotate = KERNEL(rotate),
+    .index_search = KERNEL(index_search),
+    .index_append = KERNEL(index_append),
+    .index_route_entries = KERNEL(index_route_entries),
+    .index_assign = KERNEL(index_assign),
 };

@@ -16,6 +16,8 @@ export interface GraphRows {
   readonly metric: KernelMetric
   readonly codes?: Uint8Array
   readonly factors?: Float32Array
+  /** Bytes of a row's codes. */
+  readonly codeDim?: number
 }
 
 export interface Answer {
@@ -23,12 +25,14 @@ export interface Answer {
   readonly distance: readonly number[]
 }
 
+/** @param coded - what the codes are made of: an image of the rows, perhaps of more dimensions. */
 export function withCodes(rows: GraphRows, coded: Float32Array = rows.values): GraphRows {
   const count = rows.values.length / rows.dim
-  const codes = new Uint8Array(rows.values.length)
+  const codeDim = coded.length / count
+  const codes = new Uint8Array(coded.length)
   const factors = new Float32Array(2 * count)
-  kernelsOf('reference').sq8Encode(coded, rows.dim, 0, count, codes, factors)
-  return { ...rows, codes, factors }
+  kernelsOf('reference').sq8Encode(coded, codeDim, 0, count, codes, factors)
+  return { ...rows, codes, factors, codeDim }
 }
 
 /** A node for each row of `members`, all of them by default. */
@@ -39,8 +43,8 @@ export function build(
 ): Uint32Array {
   const graph = allocateHnsw({ capacity: members.length, M: 16, efConstruction: 100, seed: 3 })
   hnswRows(graph).set(members)
-  const { values, dim, metric, codes, factors } = rows
-  kernelsOf(variant).hnswInsert(graph, metric, values, dim, members.length, codes, factors)
+  const { values, dim, metric, codes, factors, codeDim } = rows
+  kernelsOf(variant).hnswInsert(graph, metric, values, dim, members.length, codes, factors, codeDim)
   return graph
 }
 
@@ -55,12 +59,12 @@ export function search(
   coded: Float32Array = query,
   room: number = ef,
 ): Answer {
-  const { values, dim, metric, codes, factors } = rows
+  const { values, dim, metric, codes, factors, codeDim = dim } = rows
   const outRow = new Uint32Array(room)
   const outDistance = new Float32Array(room)
-  const queryCodes = codes && new Int8Array(dim)
+  const queryCodes = codes && new Int8Array(codeDim)
   const queryFactors = codes && new Float32Array(3)
-  if (queryCodes && queryFactors) kernels.sq8Query(coded.slice(0, dim), queryCodes, queryFactors)
+  if (queryCodes && queryFactors) kernels.sq8Query(coded.slice(0, codeDim), queryCodes, queryFactors)
   const written = kernels.hnswSearch(
     graph,
     metric,

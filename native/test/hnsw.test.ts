@@ -168,19 +168,26 @@ describe.each(VARIANTS)('%s', variant => {
     })
   })
 
-  it('walks by the codes of rotated rows as well as by their own', () => {
+  it('walks by the codes of rotated and padded rows as well as by their own', () => {
     const count = 1000
     const dim = 24
+    const padded = 64
     const values = clustered(count, dim, false, 23)
-    const reflect = reflection(dim, 24)
-    const turn = (x: Float32Array): Float32Array => reflect(x).reverse()
-    const turned = new Float32Array(values.length)
-    for (let at = 0; at < values.length; at += dim) turned.set(turn(values.subarray(at, at + dim)), at)
+    const reflect = reflection(padded, 24)
+    const turn = (x: Float32Array): Float32Array => {
+      const wide = new Float32Array(padded)
+      wide.set(x)
+      return reflect(wide).reverse()
+    }
+    const turned = new Float32Array(count * padded)
+    for (let row = 0; row < count; row++)
+      turned.set(turn(values.subarray(row * dim, (row + 1) * dim)), row * padded)
     const rows = withCodes({ values, dim, metric: 'l2' }, turned)
     const graph = build(rows, variant)
     expect(recall(kernels, graph, rows, allLive(count), { codedBy: turn })).toBeGreaterThanOrEqual(0.95)
-    // That the test sees the codes at all: those of the query as it is lead elsewhere.
-    expect(recall(kernels, graph, rows, allLive(count), { ef: 10 })).toBeLessThan(0.5)
+    // That the walk goes by the codes at all: those of the query as it is lead elsewhere.
+    const asItIs = (x: Float32Array): Float32Array => turn(x).reverse()
+    expect(recall(kernels, graph, rows, allLive(count), { ef: 10, codedBy: asItIs })).toBeLessThan(0.5)
   })
 
   it('searches by rows what was built by codes, and the other way round', () => {

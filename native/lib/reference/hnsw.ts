@@ -30,10 +30,11 @@ export function hnswInsert(
   count: number,
   codes?: Uint8Array,
   factors?: Float32Array,
+  codeDim: number = dim,
 ): number {
   const targetOf =
-    codes && factors ? estimatesOf(metric, codes, factors, dim) : exactDistancesOf(metric, rows, dim)
-  const hnsw = attach(graph, rowsIn(rows, dim, codes, factors), targetOf)
+    codes && factors ? estimatesOf(metric, codes, factors, codeDim) : exactDistancesOf(metric, rows, dim)
+  const hnsw = attach(graph, rowsIn(rows, dim, codes, factors, codeDim), targetOf)
   const first = graph[HNSW_LINKED]!
   for (let node = first; node < first + count; node++) link(hnsw, node)
   return first + count
@@ -54,13 +55,14 @@ export function hnswSearch(
   codes?: Uint8Array,
   factors?: Float32Array,
 ): number {
-  const hnsw = attach(graph, rowsIn(rows, dim, codes, factors), exactDistancesOf(metric, rows, dim))
+  const codeDim = queryCodes?.length ?? 0
+  const hnsw = attach(graph, rowsIn(rows, dim, codes, factors, codeDim), exactDistancesOf(metric, rows, dim))
   if (Atomics.load(graph, HNSW_LINKED) === 0) return 0
   const distance = distanceOf(metric)
   const exact: Target = row => distance(query, 0, rows, row * dim, dim)
   const target: Target =
     queryCodes && queryFactors && codes && factors
-      ? row => estimate(metric, queryCodes, queryFactors, codes, factors, dim, row)
+      ? row => estimate(metric, queryCodes, queryFactors, codes, factors, codeDim, row)
       : exact
   const entry = graph[HNSW_ENTRY]!
   const start = descend(hnsw, target, entry, levelOf(hnsw, entry), 0)
@@ -88,9 +90,15 @@ interface Hnsw {
 }
 
 /** Rows that every array holds. */
-function rowsIn(rows: Float32Array, dim: number, codes?: Uint8Array, factors?: Float32Array): number {
+function rowsIn(
+  rows: Float32Array,
+  dim: number,
+  codes: Uint8Array | undefined,
+  factors: Float32Array | undefined,
+  codeDim: number,
+): number {
   const exact = Math.floor(rows.length / dim)
-  return codes && factors ? Math.min(exact, Math.floor(codes.length / dim), factors.length >>> 1) : exact
+  return codes && factors ? Math.min(exact, Math.floor(codes.length / codeDim), factors.length >>> 1) : exact
 }
 
 /** Distance to a row. */

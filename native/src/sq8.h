@@ -1,12 +1,12 @@
-/* Distance of an SQ8 query and an SQ8 row, estimated from their codes. The integer sum is exact on every path:
+/* SQ8 codes: u8 = round(x / scale) + 128, in 1 .. 255. The integer sum of a product is exact on every path:
  *   AVX-512 VNNI   vpdpbusd takes u8 * s8 into 32 bits as it is
  *   AVX2, SSSE3    maddubs(|x|, sign(q, x)) with x = code - 128: a pair is at most 2 * 128 * 127 = 32 512, so its
  *                  saturation at 32 767 is never reached; the plain form maddubs(code, q) would saturate
  *   NEON           widening multiply, pairs added into 32 bits */
-#ifndef DRIFT_SQ8_PAIR_H
-#define DRIFT_SQ8_PAIR_H
+#ifndef DRIFT_SQ8_H
+#define DRIFT_SQ8_H
 
-#include "pair.h"
+#include "isa.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -98,12 +98,36 @@ static inline int32_t sq8_dot(const uint8_t *codes, const int8_t *query, size_t 
 
 #endif
 
-static inline float sq8_estimate(drift_metric metric, const int8_t *query, const float *query_factors,
-                                 const uint8_t *codes, const float *factors, size_t dim) {
+/* From factors (scale, ||x||^2) of the row and (scale, ||q||^2, sum of codes) of the query; each f32 step rounded once. */
+static inline float sq8_distance(drift_metric metric, const int8_t *query, const float *query_factors, const uint8_t *codes,
+                             const float *factors, size_t dim) {
   float scale = query_factors[0] * factors[0];
   float product = scale * (float)sq8_dot(codes, query, dim, (int32_t)query_factors[2]);
   /* 2 * product is exact, so a fused subtraction rounds the same. */
   return metric == DRIFT_L2 ? (query_factors[1] + factors[1]) - 2 * product : -product;
+}
+
+/* The bits of a non-negative float order like the float, and a maximum of integers vectorises. */
+static inline float sq8_scale(const float *values, size_t dim) {
+  uint32_t largest = 0;
+  for (size_t i = 0; i < dim; i++) {
+    uint32_t bits;
+    memcpy(&bits, values + i, sizeof bits);
+    bits &= 0x7fffffff;
+    largest = bits > largest ? bits : largest;
+  }
+  float magnitude;
+  memcpy(&magnitude, &largest, sizeof magnitude);
+  return magnitude / 127.0f;
+}
+
+/* A subnormal scale is so coarse that x / scale can leave the range: hence the limits. A NaN becomes -127.
+ * Adding and subtracting 1.5 * 2^23 rounds to an integer, ties to even, without a call to libm. */
+static inline int32_t sq8_code(float x, float scale) {
+  float v = x / scale;
+  v = v > -127.0f ? v : -127.0f;
+  v = v < 127.0f ? v : 127.0f;
+  return (int32_t)((v + 12582912.0f) - 12582912.0f);
 }
 
 #endif

@@ -1,0 +1,145 @@
+/**
+ * The partitioned index as the kernels see it: typed arrays over shared slabs. The layout of a block is in src/index.h; D is the padded
+ * dimension. Everything but `vectors` is in the rotated space.
+ *
+ * A row x is coded as SQ8 of the rotated vector, once; and as an entry of 1 bit a dimension in each of its buckets, the signs of the
+ * residual to the centroid. From an entry follows an unbiased estimate of the distance and how far it may be off (RaBitQ, Gao and Long
+ * 2024), so a query reads the codes only of rows that may be near enough, and exact vectors only of the best.
+ */
+import { NativeError } from './error.js'
+import type { KernelMetric } from './kernels.js'
+
+/** Entries of a block. */
+export const BLOCK_ENTRIES = 32
+
+export interface IndexSlabs {
+  readonly metric: KernelMetric
+  /** By which buckets are ranked. */
+  readonly routing: KernelMetric
+  readonly dim: number
+  /** D: `paddedDim(dim)`. */
+  readonly padded: number
+  /** Of the rotation: see `Kernels.rotate`. */
+  readonly flips: Uint32Array
+  /** dim values a row, not rotated; undefined: distances come from the codes. */
+  readonly vectors: Float32Array | undefined
+  /** D a row: SQ8 of the rotated row. */
+  readonly codes: Uint8Array
+  /** Two a row: scale, squared norm. */
+  readonly factors: Float32Array
+  /** One bit a row: word r >>> 5, bit r & 31. */
+  readonly live: Uint32Array
+  /** D a bucket, rotated, and as SQ8. */
+  readonly centroids: Float32Array
+  readonly centroidCodes: Uint8Array
+  readonly centroidFactors: Float32Array
+  /** Blocks of 32 centroids in order, entries around `center`, whatever the metric under l2. */
+  readonly router: Uint8Array
+  readonly center: Float32Array
+  /** First block of every bucket; one that `next` does not have: none. */
+  readonly heads: Uint32Array
+  /** Entries of every bucket that count. */
+  readonly sizes: Uint32Array
+  /** The block after each block; one that `next` does not have ends the chain. */
+  readonly next: Uint32Array
+  readonly blocks: Uint8Array
+  /** Rows from here on are not seen. */
+  rowLimit: number
+  bucketCount: number
+}
+
+export interface IndexQuery {
+  readonly k: number
+  /** Buckets to scan; 0: by share. */
+  readonly probes: number
+  /** Of the hits that all buckets are expected to hold; what the probes are chosen by when they are 0. */
+  readonly share: number
+  /** Rows beyond k whose exact distance may be computed. */
+  readonly rerank: number
+  /** Scan every parts-th bucket of the probe list, from `part` on: several threads share one query so. */
+  readonly part: number
+  readonly parts: number
+  /** One bit a row; only these count. */
+  readonly allow: Uint32Array | undefined
+  /** Rows to look at besides those in buckets: the first `extraCount` of `extra`. */
+  readonly extra: Uint32Array
+  readonly extraCount: number
+}
+
+/** The least multiple of 64 that holds `dim` values. */
+export function paddedDim(dim: number): number {
+  return (dim + 63) & ~63
+}
+
+/** Per entry: a bit a dimension, and three words. */
+export function blockBytes(padded: number): number {
+  return 4 * padded + BLOCK_ENTRIES * 12
+}
+
+/** Where in a block of u32 words its row numbers start. */
+export function blockRowsAt(padded: number): number {
+  return padded + 2 * BLOCK_ENTRIES
+}
+
+/** An empty block: no entry is there, whatever its signs. @param words - the block as u32. */
+export function clearBlock(words: Uint32Array, padded: number): void {
+  words.fill(0)
+  words.fill(INFINITY_BITS, padded, padded + BLOCK_ENTRIES)
+  words.fill(0xffff_ffff, blockRowsAt(padded))
+}
+
+const INFINITY_BITS = 0x7f80_0000
+
+const checkedSlabs = new WeakSet<IndexSlabs>()
+
+/** The arrays of an index fit each other and lie in shared memory, which nobody can detach. Constant time after the first call. */
+export function requireSlabs(index: IndexSlabs): void {
+  if (!checkedSlabs.has(index)) {
+    checkArrays(index)
+    checkedSlabs.add(index)
+  }
+  const { dim, padded, vectors, codes, factors, live, rowLimit, bucketCount } = index
+  const rows = Math.min(codes.length / padded, factors.length / 2, live.length * 32)
+  requireCount('rowLimit', rowLimit, Math.min(rows, vectors === undefined ? rows : vectors.length / dim))
+  const { centroids, centroidCodes, centroidFactors, router, heads, sizes } = index
+  const buckets = Math.min(
+    centroids.length / padded,
+    centroidCodes.length / padded,
+    centroidFactors.length / 2,
+    (router.length / blockBytes(padded)) * BLOCK_ENTRIES,
+    heads.length,
+    sizes.length,
+  )
+  requireCount('bucketCount', bucketCount, buckets)
+}
+
+function checkArrays(index: IndexSlabs): void {
+  const { dim, padded, flips, center, next, blocks } = index
+  if (padded !== paddedDim(dim)) throw wrong('padded', padded, `${paddedDim(dim)}`)
+  if (flips.length === 0 || flips.length % padded !== 0) throw wrong('flips', flips.length, 'whole rounds')
+  if (center.length < padded) throw wrong('center', center.length, `${padded} values`)
+  if (blocks.length < next.length * blockBytes(padded))
+    throw wrong('blocks', blocks.length, 'a block for each of next')
+  for (const [name, value] of Object.entries(index)) {
+    if (!ArrayBuffer.isView(value)) continue
+    if (!(value.buffer instanceof SharedArrayBuffer)) throw wrong(name, 0, 'an array over shared memory')
+    if (value.byteOffset % 4 !== 0) throw wrong(name, value.byteOffset, 'an offset that is a multiple of 4')
+  }
+}
+
+function requireCount(name: string, count: number, most: number): void {
+  if (!Number.isInteger(count) || count < 0 || count > most)
+    throw wrong(name, count, `0..${Math.floor(most)}`)
+}
+
+function wrong(argument: string, value: number, expected: string): NativeError {
+  return new NativeError(
+    'DRIFT_KERNEL_ARGUMENT',
+    `${argument} of the index is ${value}, expected ${expected}`,
+    {
+      argument,
+      value,
+      expected,
+    },
+  )
+}

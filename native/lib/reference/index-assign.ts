@@ -1,0 +1,76 @@
+/** Rows into the partition, as src/assign.c: which two buckets, and their entries there. */
+import { BLOCK_ENTRIES, blockBytes, type IndexSlabs } from '../index-slabs.js'
+import { distancesGather } from './distance.js'
+import { prepareRotated, route } from './route.js'
+import { writeSigns } from './signs.js'
+
+const CANDIDATES = 16
+const LAMBDA = 1.5
+const NO_ROW = 0xffff_ffff
+
+export function indexAssign(
+  index: IndexSlabs,
+  rows: Uint32Array,
+  first: number,
+  count: number,
+  outHome: Uint32Array,
+  outSecond: Uint32Array,
+): void {
+  const { padded, centroids } = index
+  for (let j = first; j < first + count; j++) {
+    const x = decode(index, rows[j]!)
+    const near = route(index, 'l2', prepareRotated(x), 2 * CANDIDATES).slice(0, CANDIDATES)
+    const buckets = Uint32Array.from(near, ({ bucket }) => bucket)
+    const distances = new Float32Array(buckets.length)
+    distancesGather('l2', x, centroids, padded, buckets, buckets.length, distances)
+    let best = 0
+    for (let i = 1; i < distances.length; i++) if (distances[i]! < distances[best]!) best = i
+    const home = buckets[best]!
+    const toHome = distances[best]!
+    const between = new Float32Array(buckets.length)
+    const center = centroids.subarray(home * padded, (home + 1) * padded)
+    distancesGather('l2', center, centroids, padded, buckets, buckets.length, between)
+    outHome[j] = home
+    outSecond[j] = NO_ROW
+    let least = Number.POSITIVE_INFINITY
+    for (let i = 0; i < buckets.length; i++) {
+      if (i === best) continue
+      const along = (toHome + distances[i]! - between[i]!) / 2
+      const loss = toHome > 0 ? distances[i]! + (LAMBDA * along * along) / toHome : distances[i]!
+      if (loss >= least) continue
+      least = loss
+      outSecond[j] = buckets[i]!
+    }
+  }
+}
+
+export function indexAppend(
+  index: IndexSlabs,
+  rows: Uint32Array,
+  buckets: Uint32Array,
+  slots: Uint32Array,
+  count: number,
+): void {
+  const { metric, centroids, padded, blocks } = index
+  for (let j = 0; j < count; j++) {
+    const slot = slots[j]!
+    const start = Math.floor(slot / BLOCK_ENTRIES) * blockBytes(padded)
+    const x = decode(index, rows[j]!)
+    writeSigns(metric, x, centroids, buckets[j]! * padded, blocks, start, slot % BLOCK_ENTRIES, rows[j]!)
+  }
+}
+
+export function indexRouteEntries(index: IndexSlabs, first: number, count: number): void {
+  const { centroids, center, router, padded } = index
+  for (let bucket = first; bucket < first + count; bucket++) {
+    const x = centroids.subarray(bucket * padded, (bucket + 1) * padded)
+    const start = Math.floor(bucket / BLOCK_ENTRIES) * blockBytes(padded)
+    writeSigns('l2', x, center, 0, router, start, bucket % BLOCK_ENTRIES, bucket)
+  }
+}
+
+/** What the codes of the row say: the rotated row, but for half a step. */
+function decode({ codes, factors, padded }: IndexSlabs, row: number): Float32Array {
+  const scale = factors[2 * row]!
+  return Float32Array.from(codes.subarray(row * padded, (row + 1) * padded), code => scale * (code - 128))
+}

@@ -1,0 +1,282 @@
+/* One query over the partitioned index: rotate -> tables -> route -> probe list -> scan of 1-bit entries -> SQ8 of the rows
+ * that may be near enough -> exact distances of the best.
+ * Rule: the probe list is fixed before the first block is read, so blocks are asked for ahead; a row is touched only when the
+ * lower bound of its entry is below the worst of the best so far. */
+#include "heap.h"
+#include "route.h"
+
+void KERNEL(rotate)(const float *rows, size_t dim, size_t padded, size_t first, size_t count, const uint32_t *flips,
+                    size_t rounds, float *out);
+
+/* An entry is passed over when its estimate exceeds the limit by this many times scale * ||q - c||. The error of an estimate
+ * spreads by 0.6 of that; measured for recall in docs/bench/notes.md. */
+static const float BOUND = 0.5f;
+
+/* Blocks asked for before they are scanned, and rows before they are scored. */
+enum { AHEAD_BLOCKS = 3, AHEAD_ROWS = 16 };
+
+typedef struct {
+  uint32_t block;
+  float base, slack;
+} probe;
+
+/* Rows met already: open addressing over row + 1. */
+typedef struct {
+  uint32_t *slots;
+  size_t mask, count;
+} row_set;
+
+typedef struct {
+  const drift_index *index;
+  const drift_query *ask;
+  const prepared_query *query;
+  arena *memory;
+  drift_found *best; /* farthest on top */
+  size_t size, room;
+  float limit; /* what a row has to be below */
+  row_set met;
+  uint32_t survivors;
+} scan;
+
+enum { FIRST_SLOTS = 1024 };
+
+static inline size_t slot_of(const row_set *set, uint32_t row) {
+  size_t at = (row * 2654435761u >> 8) & set->mask;
+  while (set->slots[at] != 0 && set->slots[at] != row + 1) at = (at + 1) & set->mask;
+  return at;
+}
+
+static void clear(row_set *set, size_t slots, arena *memory) {
+  set->slots = arena_take(memory, slots * sizeof *set->slots);
+  memset(set->slots, 0, slots * sizeof *set->slots);
+  set->mask = slots - 1;
+}
+
+/* What the sets of one search take when `rows` rows are met. */
+static size_t met_bytes(size_t rows) {
+  size_t slots = FIRST_SLOTS;
+  while (slots < 4 * rows) slots *= 2;
+  return 2 * arena_size(slots * sizeof(uint32_t));
+}
+
+/* Returns whether the row is met for the first time. */
+static int meet(scan *s, uint32_t row) {
+  row_set *set = &s->met;
+  size_t at = slot_of(set, row);
+  if (set->slots[at] != 0) return 0;
+  set->slots[at] = row + 1;
+  if (2 * ++set->count > set->mask) {
+    row_set old = *set;
+    clear(set, 2 * (old.mask + 1), s->memory);
+    for (size_t i = 0; i <= old.mask; i++) {
+      if (old.slots[i] != 0) set->slots[slot_of(set, old.slots[i] - 1)] = old.slots[i];
+    }
+  }
+  return 1;
+}
+
+static inline int is_allowed(const scan *s, uint32_t row) {
+  const drift_index *index = s->index;
+  if (row >= index->row_limit || !(index->live[row >> 5] >> (row & 31) & 1)) return 0;
+  const uint32_t *allow = s->ask->allow;
+  return !allow || (row >> 5 < s->ask->allow_words && (allow[row >> 5] >> (row & 31) & 1));
+}
+
+static inline void ask_for(const scan *s, uint32_t row) {
+  if (row >= s->index->row_limit) return;
+  prefetch(s->index->codes + row * s->index->padded, s->index->padded);
+  __builtin_prefetch(s->index->factors + 2 * (size_t)row, 0, 3);
+}
+
+/* The row joins the best when its SQ8 distance is below the limit. */
+static inline void score(scan *s, uint32_t row) {
+  const drift_index *index = s->index;
+  if (!is_allowed(s, row) || !meet(s, row)) return;
+  s->survivors++;
+  float distance = sq8_distance(index->metric, s->query->codes, s->query->factors, index->codes + row * index->padded,
+                                index->factors + 2 * (size_t)row, index->padded);
+  if (!(distance < s->limit)) return;
+  if (s->size == s->room) heap_pop_farthest(s->best, s->size--);
+  heap_push_farthest(s->best, s->size++, (drift_found){distance, row});
+  if (s->size == s->room) s->limit = s->best[0].distance;
+}
+
+static void score_extra(scan *s) {
+  const uint32_t *rows = s->ask->extra;
+  size_t count = s->ask->extra_count;
+  for (size_t i = 0; i < count && i < AHEAD_ROWS; i++) ask_for(s, rows[i]);
+  for (size_t i = 0; i < count; i++) {
+    if (i + AHEAD_ROWS < count) ask_for(s, rows[i + AHEAD_ROWS]);
+    score(s, rows[i]);
+  }
+}
+
+static inline uint32_t below(const float *bounds, float limit) {
+#if defined(__AVX2__)
+  __m256 top = _mm256_set1_ps(limit);
+  uint32_t mask = 0;
+  for (int j = 0; j < 4; j++) {
+    __m256 lane = _mm256_loadu_ps(bounds + 8 * j);
+    mask |= (uint32_t)_mm256_movemask_ps(_mm256_cmp_ps(lane, top, _CMP_LT_OQ)) << (8 * j);
+  }
+#else
+  uint32_t mask = 0;
+  for (int j = 0; j < BLOCK_ENTRIES; j++) mask |= (uint32_t)(bounds[j] < limit) << j;
+#endif
+  return mask;
+}
+
+static void scan_blocks(scan *s, const probe *probes, size_t count) {
+  const drift_index *index = s->index;
+  size_t padded = index->padded, bytes = block_bytes(padded);
+  drift_found waiting[AHEAD_ROWS];
+  size_t first = 0, last = 0;
+  float bounds[BLOCK_ENTRIES];
+  for (size_t i = 0; i < count && i < AHEAD_BLOCKS; i++) prefetch(index->blocks + probes[i].block * bytes, bytes);
+  for (size_t i = 0; i < count; i++) {
+    if (i + AHEAD_BLOCKS < count) prefetch(index->blocks + probes[i + AHEAD_BLOCKS].block * bytes, bytes);
+    uint8_t *block = index->blocks + probes[i].block * bytes;
+    sign_scan(&s->query->signs, block, padded, probes[i].base, probes[i].slack, bounds);
+    const uint32_t *rows = block_rows(block, padded);
+    for (uint32_t mask = below(bounds, s->limit); mask; mask &= mask - 1) {
+      int j = __builtin_ctz(mask);
+      ask_for(s, rows[j]);
+      if (last - first == AHEAD_ROWS) {
+        drift_found oldest = waiting[first++ % AHEAD_ROWS];
+        if (oldest.distance < s->limit) score(s, oldest.node);
+      }
+      waiting[last++ % AHEAD_ROWS] = (drift_found){bounds[j], rows[j]};
+    }
+  }
+  while (first < last) {
+    drift_found oldest = waiting[first++ % AHEAD_ROWS];
+    if (oldest.distance < s->limit) score(s, oldest.node);
+  }
+}
+
+/* Hits expected by rank, (1 + j)^-1.1. Its exponent and that of the distance ratio, -3.5, were fitted alike on sentence
+ * embeddings and on SIFT. */
+enum { FIRST_BUCKETS = 32, FAR_RANK = 512 };
+
+static float rank_weight(size_t rank) {
+  enum { ROOM = 1024 };
+  static float table[ROOM];
+  size_t at = rank < ROOM ? rank : ROOM - 1;
+  if (table[at] == 0) table[at] = powf(1 + (float)at, -1.1f); /* the same value whichever thread writes it */
+  return table[at];
+}
+
+/* How many of the routed buckets hold the asked share of the hits that all are expected to hold; 0 when these are too few
+ * to tell. Of the buckets beyond, each is taken to be as far as the last, up to FAR_RANK. */
+static size_t buckets_for_share(const drift_query *ask, const routed *list, size_t count, size_t all) {
+  float nearest = list[0].distance;
+  if (!(nearest > 0)) return count;
+  float total = 0, last = 0;
+  for (size_t j = 0; j < count; j++) {
+    float closeness = nearest / list[j].distance;
+    last = closeness * closeness * closeness * sqrtf(closeness);
+    total += rank_weight(j) * last;
+  }
+  for (size_t j = count; j < all && j < FAR_RANK; j++) total += rank_weight(j) * last;
+  float enough = ask->share * total, sum = 0;
+  for (size_t j = 0; j < count; j++) {
+    float closeness = nearest / list[j].distance;
+    sum += rank_weight(j) * closeness * closeness * closeness * sqrtf(closeness);
+    if (sum >= enough) return j + 1;
+  }
+  return count < all ? 0 : count;
+}
+
+/* Four standard deviations of the difference of two SQ8 distances: codes are off by up to half a step, uniformly, in the query
+ * and in the row. */
+static float sq8_margin(const drift_index *index, const prepared_query *query, uint32_t row) {
+  float q = query->factors[0] * query->factors[0] * index->factors[2 * (size_t)row + 1];
+  float x = index->factors[2 * (size_t)row] * index->factors[2 * (size_t)row] * query->factors[1];
+  return 4 * (index->metric == DRIFT_L2 ? 2 : 1) * sqrtf((q + x) / 6);
+}
+
+/* By distance, then row: nearly sorted already. */
+static void order(drift_found *list, size_t count) {
+  for (size_t i = 1; i < count; i++) {
+    drift_found next = list[i];
+    size_t at = i;
+    for (; at > 0 && (next.distance < list[at - 1].distance ||
+                      (next.distance == list[at - 1].distance && next.node < list[at - 1].node)); at--) {
+      list[at] = list[at - 1];
+    }
+    list[at] = next;
+  }
+}
+
+int64_t KERNEL(index_search)(const drift_index *index, const drift_query *ask, const float *query, drift_scratch *scratch,
+                             uint32_t *out_row, float *out_distance, drift_effort *effort) {
+  size_t padded = index->padded, room = ask->k + ask->rerank;
+  size_t fixed = arena_size(4 * padded) + prepared_bytes(padded) + route_bytes(index) +
+                 arena_size(4 * index->bucket_count) + arena_size(index->block_count * sizeof(probe)) +
+                 arena_size((room + 1) * sizeof(drift_found));
+  arena memory;
+  if (!arena_open(scratch, fixed + met_bytes(index->block_count * BLOCK_ENTRIES + ask->extra_count), &memory)) return DRIFT_NO_MEMORY;
+
+  float *rotated = arena_take(&memory, 4 * padded);
+  KERNEL(rotate)(query, index->dim, padded, 0, 1, index->flips, index->rounds, rotated);
+  prepared_query prepared = prepare_rotated(rotated, padded, &memory);
+  router routes = route_open(index, index->routing, &prepared, &memory);
+  size_t near = 0;
+  for (size_t wanted = ask->probes ? ask->probes : FIRST_BUCKETS; near == 0 && index->bucket_count > 0; wanted *= 2) {
+    if (wanted > index->bucket_count) wanted = index->bucket_count;
+    /* More are routed than taken, because the 1-bit order is rough. */
+    route_more(&routes, 2 * wanted + 16);
+    near = routes.count < wanted ? routes.count : wanted;
+    if (!ask->probes && index->routing == DRIFT_L2) near = buckets_for_share(ask, routes.list, near, index->bucket_count);
+  }
+  const routed *list = routes.list;
+
+  probe *probes = arena_take(&memory, index->block_count * sizeof *probes);
+  size_t blocks = 0;
+  drift_effort done = {0, 0, 0};
+  for (size_t i = ask->part; i < near; i += ask->parts) {
+    float distance = list[i].distance;
+    size_t bucket = list[i].bucket;
+    float squared = distance, base = distance;
+    if (index->metric != index->routing || index->metric == DRIFT_IP) {
+      /* ||q - c||^2 = ||q||^2 + ||c||^2 - 2 <q, c>, so either gives the other. */
+      float norms = prepared.factors[1] + index->centroid_factors[2 * bucket + 1];
+      if (index->routing == DRIFT_L2) base = (distance - norms) / 2;
+      else squared = norms + 2 * distance;
+    }
+    done.buckets++;
+    done.entries += index->sizes[bucket];
+    float slack = squared > 0 ? BOUND * sqrtf(squared) : 0;
+    for (size_t block = index->heads[bucket]; block < index->block_count && blocks < index->block_count;
+         block = index->next[block]) {
+      probes[blocks++] = (probe){(uint32_t)block, base, slack};
+    }
+  }
+
+  scan s = {.index = index, .ask = ask, .query = &prepared, .memory = &memory, .room = room, .limit = INFINITY};
+  s.best = arena_take(&memory, (room + 1) * sizeof *s.best);
+  clear(&s.met, FIRST_SLOTS, &memory);
+  score_extra(&s);
+  scan_blocks(&s, probes, blocks);
+
+  heap_sort(s.best, s.size);
+  size_t kept = s.size < ask->k ? s.size : ask->k;
+  if (index->vectors && kept > 0) {
+    /* Beyond what SQ8 can be wrong about, a row is not among the k. */
+    float margin = sq8_margin(index, &prepared, s.best[kept - 1].node), worst = s.best[kept - 1].distance;
+    while (kept < s.size && s.best[kept].distance <= worst + margin) kept++;
+    for (size_t i = 0; i < kept; i++) prefetch(index->vectors + s.best[i].node * index->dim, index->dim * sizeof(float));
+    for (size_t i = 0; i < kept; i++) {
+      s.best[i].distance = pair_distance(index->metric, query, index->vectors + s.best[i].node * index->dim, index->dim);
+    }
+  }
+  order(s.best, kept);
+  size_t written = kept < ask->k ? kept : ask->k;
+  for (size_t i = 0; i < written; i++) {
+    out_row[i] = s.best[i].node;
+    out_distance[i] = s.best[i].distance;
+  }
+  done.rows = s.survivors;
+  *effort = done;
+  return (int64_t)written;
+}

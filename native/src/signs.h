@@ -1,0 +1,189 @@
+/* Sign codes: the query's half, the scan of one block, and the entry of one row. Layout and formulas: index.h.
+ * The scan is FastScan (Andre, Kermarrec, Le Scouarnec 2015; faiss): a nibble of four signs picks one of 16 sums from a table
+ * in a register, for 32 entries at once. Table entries have 7 bits, so two look-ups are added as bytes before they widen. */
+#ifndef DRIFT_SIGNS_H
+#define DRIFT_SIGNS_H
+
+#include <math.h>
+
+#include "index.h"
+#include "isa.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+/* <s, q> ~ step * (sum of table entries) - l1. */
+typedef struct {
+  const uint8_t *lut; /* D/4 groups of 16 */
+  float step, l1;
+} sign_query;
+
+/* lut: 4 * padded bytes. */
+static inline sign_query sign_table(const float *query, size_t padded, uint8_t *lut) {
+  float widest = 0, l1 = 0;
+  for (size_t i = 0; i < padded; i += 4) {
+    float span = fabsf(query[i]) + fabsf(query[i + 1]) + fabsf(query[i + 2]) + fabsf(query[i + 3]);
+    l1 += span;
+    widest = span > widest ? span : widest;
+  }
+  float step = 2 * widest / 127;
+  float inverse = step > 0 ? 1 / step : 0;
+  if (!(inverse <= 3e38f)) inverse = step = 0; /* all values next to nothing */
+  /* Bit b adds 2 |q| over its absence when q > 0, and takes as much away when q < 0. */
+  static const float bit[4][16] = {{0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1},
+                                   {0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1},
+                                   {0, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1},
+                                   {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1}};
+  for (size_t i = 0; i < padded; i += 4) {
+    float a[4], base = 0.5f; /* sums lie within 0.5 .. 127.5, and are cut */
+    for (size_t b = 0; b < 4; b++) {
+      a[b] = 2 * query[i + b] * inverse;
+      base += a[b] < 0 ? -a[b] : 0;
+    }
+    uint8_t *restrict out = lut + 4 * i;
+    for (size_t m = 0; m < 16; m++) {
+      out[m] = (uint8_t)(int32_t)(base + ((bit[0][m] * a[0] + bit[1][m] * a[1]) + (bit[2][m] * a[2] + bit[3][m] * a[3])));
+    }
+  }
+  return (sign_query){lut, step, l1};
+}
+
+/* Groups summed in 16 bits: 512 * 127 < 65 536. */
+enum { SUM_GROUPS = 512 };
+
+/* sum[j] = table entries of entry j, over `groups` groups (a multiple of 16, at most SUM_GROUPS). */
+#if defined(__AVX2__)
+
+static inline void sum_groups(const uint8_t *signs, const uint8_t *lut, size_t groups, uint16_t *sum) {
+  const __m256i low = _mm256_set1_epi8(15);
+  __m256i a0 = _mm256_setzero_si256(), a1 = a0, b0 = a0, b1 = a0;
+  for (size_t g = 0; g < groups; g += 4) {
+    __m256i c0 = _mm256_loadu_si256((const __m256i *)(signs + 16 * g));
+    __m256i c1 = _mm256_loadu_si256((const __m256i *)(signs + 16 * g + 32));
+    __m256i t0 = _mm256_loadu_si256((const __m256i *)(lut + 16 * g));
+    __m256i t1 = _mm256_loadu_si256((const __m256i *)(lut + 16 * g + 32));
+    __m256i lo = _mm256_add_epi8(_mm256_shuffle_epi8(t0, _mm256_and_si256(c0, low)),
+                                 _mm256_shuffle_epi8(t1, _mm256_and_si256(c1, low)));
+    __m256i hi = _mm256_add_epi8(_mm256_shuffle_epi8(t0, _mm256_and_si256(_mm256_srli_epi16(c0, 4), low)),
+                                 _mm256_shuffle_epi8(t1, _mm256_and_si256(_mm256_srli_epi16(c1, 4), low)));
+    a0 = _mm256_add_epi16(a0, lo);
+    a1 = _mm256_add_epi16(a1, _mm256_srli_epi16(lo, 8));
+    b0 = _mm256_add_epi16(b0, hi);
+    b1 = _mm256_add_epi16(b1, _mm256_srli_epi16(hi, 8));
+  }
+  /* a0 holds the even entries plus 256 times the odd ones. */
+  a0 = _mm256_sub_epi16(a0, _mm256_slli_epi16(a1, 8));
+  b0 = _mm256_sub_epi16(b0, _mm256_slli_epi16(b1, 8));
+  __m128i even = _mm_add_epi16(_mm256_castsi256_si128(a0), _mm256_extracti128_si256(a0, 1));
+  __m128i odd = _mm_add_epi16(_mm256_castsi256_si128(a1), _mm256_extracti128_si256(a1, 1));
+  _mm_storeu_si128((__m128i *)sum, _mm_unpacklo_epi16(even, odd));
+  _mm_storeu_si128((__m128i *)(sum + 8), _mm_unpackhi_epi16(even, odd));
+  even = _mm_add_epi16(_mm256_castsi256_si128(b0), _mm256_extracti128_si256(b0, 1));
+  odd = _mm_add_epi16(_mm256_castsi256_si128(b1), _mm256_extracti128_si256(b1, 1));
+  _mm_storeu_si128((__m128i *)(sum + 16), _mm_unpacklo_epi16(even, odd));
+  _mm_storeu_si128((__m128i *)(sum + 24), _mm_unpackhi_epi16(even, odd));
+}
+
+#elif defined(__SSSE3__)
+
+static inline void sum_groups(const uint8_t *signs, const uint8_t *lut, size_t groups, uint16_t *sum) {
+  const __m128i low = _mm_set1_epi8(15);
+  __m128i a0 = _mm_setzero_si128(), a1 = a0, b0 = a0, b1 = a0;
+  for (size_t g = 0; g < groups; g += 2) {
+    __m128i c0 = _mm_loadu_si128((const __m128i *)(signs + 16 * g));
+    __m128i c1 = _mm_loadu_si128((const __m128i *)(signs + 16 * g + 16));
+    __m128i t0 = _mm_loadu_si128((const __m128i *)(lut + 16 * g));
+    __m128i t1 = _mm_loadu_si128((const __m128i *)(lut + 16 * g + 16));
+    __m128i lo = _mm_add_epi8(_mm_shuffle_epi8(t0, _mm_and_si128(c0, low)), _mm_shuffle_epi8(t1, _mm_and_si128(c1, low)));
+    __m128i hi = _mm_add_epi8(_mm_shuffle_epi8(t0, _mm_and_si128(_mm_srli_epi16(c0, 4), low)),
+                              _mm_shuffle_epi8(t1, _mm_and_si128(_mm_srli_epi16(c1, 4), low)));
+    a0 = _mm_add_epi16(a0, lo);
+    a1 = _mm_add_epi16(a1, _mm_srli_epi16(lo, 8));
+    b0 = _mm_add_epi16(b0, hi);
+    b1 = _mm_add_epi16(b1, _mm_srli_epi16(hi, 8));
+  }
+  a0 = _mm_sub_epi16(a0, _mm_slli_epi16(a1, 8));
+  b0 = _mm_sub_epi16(b0, _mm_slli_epi16(b1, 8));
+  _mm_storeu_si128((__m128i *)sum, _mm_unpacklo_epi16(a0, a1));
+  _mm_storeu_si128((__m128i *)(sum + 8), _mm_unpackhi_epi16(a0, a1));
+  _mm_storeu_si128((__m128i *)(sum + 16), _mm_unpacklo_epi16(b0, b1));
+  _mm_storeu_si128((__m128i *)(sum + 24), _mm_unpackhi_epi16(b0, b1));
+}
+
+#elif defined(__aarch64__)
+
+static inline void sum_groups(const uint8_t *signs, const uint8_t *lut, size_t groups, uint16_t *sum) {
+  const uint8x16_t low = vdupq_n_u8(15);
+  uint16x8_t a0 = vdupq_n_u16(0), a1 = a0, b0 = a0, b1 = a0;
+  for (size_t g = 0; g < groups; g += 2) {
+    uint8x16_t c0 = vld1q_u8(signs + 16 * g), c1 = vld1q_u8(signs + 16 * g + 16);
+    uint8x16_t t0 = vld1q_u8(lut + 16 * g), t1 = vld1q_u8(lut + 16 * g + 16);
+    uint8x16_t lo = vaddq_u8(vqtbl1q_u8(t0, vandq_u8(c0, low)), vqtbl1q_u8(t1, vandq_u8(c1, low)));
+    uint8x16_t hi = vaddq_u8(vqtbl1q_u8(t0, vshrq_n_u8(c0, 4)), vqtbl1q_u8(t1, vshrq_n_u8(c1, 4)));
+    a0 = vaddw_u8(a0, vget_low_u8(lo));
+    a1 = vaddw_high_u8(a1, lo);
+    b0 = vaddw_u8(b0, vget_low_u8(hi));
+    b1 = vaddw_high_u8(b1, hi);
+  }
+  vst1q_u16(sum, a0);
+  vst1q_u16(sum + 8, a1);
+  vst1q_u16(sum + 16, b0);
+  vst1q_u16(sum + 24, b1);
+}
+
+#endif
+
+/* out[j] = base + add[j] - scale[j] * (<s_j, q> + slack), j < 32: with slack = 0 the estimate, with eps ||q - c|| its
+ * lower bound. */
+static inline void sign_scan(const sign_query *query, const uint8_t *block, size_t padded, float base, float slack,
+                             float *restrict out) {
+  uint16_t sum[BLOCK_ENTRIES];
+  const float *add = block_add((uint8_t *)block, padded), *scale = add + BLOCK_ENTRIES;
+  float shift = slack - query->l1, step = query->step;
+  size_t groups = padded / 4;
+  if (groups <= SUM_GROUPS) {
+    sum_groups(block, query->lut, groups, sum);
+    for (size_t j = 0; j < BLOCK_ENTRIES; j++) out[j] = (base + add[j]) - scale[j] * (step * (float)sum[j] + shift);
+    return;
+  }
+  uint32_t total[BLOCK_ENTRIES] = {0};
+  for (size_t g = 0; g < groups; g += SUM_GROUPS) {
+    size_t some = groups - g < SUM_GROUPS ? groups - g : SUM_GROUPS;
+    sum_groups(block + GROUP_BYTES * g, query->lut + GROUP_BYTES * g, some, sum);
+    for (size_t j = 0; j < BLOCK_ENTRIES; j++) total[j] += sum[j];
+  }
+  for (size_t j = 0; j < BLOCK_ENTRIES; j++) out[j] = (base + add[j]) - scale[j] * (step * (float)total[j] + shift);
+}
+
+/* Entry `slot` of the block becomes x, in a bucket with centroid c. The add comes last: before it, the entry is not there. */
+static inline void sign_write(drift_metric metric, const float *x, const float *centroid, size_t padded, uint8_t *block,
+                              size_t slot, uint32_t row) {
+  float squares = 0, l1 = 0, sc = 0, rc = 0;
+  size_t shift = slot >= 16 ? 4 : 0;
+  uint8_t keep = (uint8_t)(slot >= 16 ? 0x0f : 0xf0);
+  uint8_t *at = block + (slot & 15);
+  for (size_t i = 0; i < padded; i += 4) {
+    unsigned nibble = 0;
+    for (size_t b = 0; b < 4; b++) {
+      float r = x[i + b] - centroid[i + b];
+      int positive = r >= 0;
+      nibble |= (unsigned)positive << b;
+      squares += r * r;
+      l1 += fabsf(r);
+      sc += positive ? centroid[i + b] : -centroid[i + b];
+      rc += r * centroid[i + b];
+    }
+    at[4 * i] = (uint8_t)((at[4 * i] & keep) | nibble << shift);
+  }
+  float h = l1 > 0 ? squares / l1 : 0;
+  block_rows(block, padded)[slot] = row;
+  block_scale(block, padded)[slot] = metric == DRIFT_L2 ? 2 * h : h;
+  float add = metric == DRIFT_L2 ? squares + 2 * h * sc : h * sc - rc;
+  __atomic_thread_fence(__ATOMIC_RELEASE);
+  block_add(block, padded)[slot] = add;
+}
+
+#endif
