@@ -99,34 +99,6 @@ export function checked(kernels: Kernels): Kernels {
       return kernels.topK(distances, count, Math.min(k, count), outPosition, outDistance)
     },
 
-    collectRows(entries, next, heads, buckets, count, home, second, marks, mark, rowLimit, out) {
-      requireCount('count', count)
-      requireCount('mark', mark)
-      requireCount('rowLimit', rowLimit)
-      requireWords('next', next, 0)
-      requireWords('entries', entries, 32 * next.length)
-      requireWords('heads', heads, 0)
-      requireWords('buckets', buckets, count)
-      requireRows('buckets', buckets, 0, count, heads.length)
-      requireWords('home', home, rowLimit)
-      requireWords('second', second, rowLimit)
-      requireWords('marks', marks, 0)
-      requireWords('out', out, 0)
-      return kernels.collectRows(
-        entries,
-        next,
-        heads,
-        buckets,
-        count,
-        home,
-        second,
-        marks,
-        mark,
-        rowLimit,
-        out,
-      )
-    },
-
     rotate(rows, dim, padded, first, count, flips, out) {
       requireDim(dim)
       requireCount('padded', padded)
@@ -207,7 +179,7 @@ export function checked(kernels: Kernels): Kernels {
       kernels.indexAssign(index, rows, first, count, outHome, outSecond)
     },
 
-    hnswInsert(graph, metric, rows, dim, count) {
+    hnswInsert(graph, metric, rows, dim, count, codes, factors, codeDim = dim) {
       requireMetric(metric)
       requireDim(dim)
       requireWords('graph', graph, 0)
@@ -219,12 +191,30 @@ export function checked(kernels: Kernels): Kernels {
       if (linked + count > capacity) {
         throw wrong('count', String(count), `at most the ${capacity - linked} nodes that are not linked yet`)
       }
-      const rowCount = Math.floor(rows.length / dim)
+      let rowCount = Math.floor(rows.length / dim)
+      if (codes !== undefined || factors !== undefined) {
+        requireDim(codeDim)
+        rowCount = Math.min(rowCount, requireSq8Rows(codes, factors, codeDim))
+      }
       requireRows('graph rows', graph, HNSW_ROWS + linked, HNSW_ROWS + linked + count, rowCount)
-      return kernels.hnswInsert(graph, metric, rows, dim, count)
+      return kernels.hnswInsert(graph, metric, rows, dim, count, codes, factors, codeDim)
     },
 
-    hnswSearch(graph, metric, rows, dim, query, ef, live, outRow, outDistance) {
+    hnswSearch(
+      graph,
+      metric,
+      rows,
+      dim,
+      query,
+      ef,
+      live,
+      outRow,
+      outDistance,
+      queryCodes,
+      queryFactors,
+      codes,
+      factors,
+    ) {
       requireMetric(metric)
       requireDim(dim)
       requireWords('graph', graph, 0)
@@ -236,7 +226,27 @@ export function checked(kernels: Kernels): Kernels {
       requireWords('live', live, 0)
       requireWords('outRow', outRow, 0)
       requireFloats('outDistance', outDistance, outRow.length)
-      return kernels.hnswSearch(graph, metric, rows, dim, query, ef, live, outRow, outDistance)
+      if ((queryCodes ?? queryFactors ?? codes ?? factors) !== undefined) {
+        requireCodes('queryCodes', queryCodes, 0)
+        requireDim(queryCodes.length)
+        requireFloats('queryFactors', queryFactors, 3)
+        requireSq8Rows(codes, factors, queryCodes.length)
+      }
+      return kernels.hnswSearch(
+        graph,
+        metric,
+        rows,
+        dim,
+        query,
+        ef,
+        live,
+        outRow,
+        outDistance,
+        queryCodes,
+        queryFactors,
+        codes,
+        factors,
+      )
     },
 
     lutDistances(lut, width, codes, first, count, out) {
@@ -317,7 +327,11 @@ function requireRows(name: string, rows: Uint32Array, start: number, end: number
   }
 }
 
-function requireFloats(name: string, view: Float32Array, length: number): void {
+function requireFloats(
+  name: string,
+  view: Float32Array | undefined,
+  length: number,
+): asserts view is Float32Array {
   requireView(name, view, 'Float32Array', length)
 }
 
@@ -325,17 +339,37 @@ function requireWords(name: string, view: Uint32Array, length: number): void {
   requireView(name, view, 'Uint32Array', length)
 }
 
-function requireCodes(name: string, view: Int8Array, length: number): void {
+function requireCodes(name: string, view: Int8Array | undefined, length: number): asserts view is Int8Array {
   requireView(name, view, 'Int8Array', length)
 }
 
-function requireBytes(name: string, view: Uint8Array, length: number): void {
+function requireBytes(
+  name: string,
+  view: Uint8Array | undefined,
+  length: number,
+): asserts view is Uint8Array {
   requireView(name, view, 'Uint8Array', length)
 }
 
+/** @returns how many rows the codes and factors hold. */
+function requireSq8Rows(
+  codes: Uint8Array | undefined,
+  factors: Float32Array | undefined,
+  dim: number,
+): number {
+  requireBytes('codes', codes, 0)
+  requireFloats('factors', factors, 0)
+  return Math.min(Math.floor(codes.length / dim), factors.length >>> 1)
+}
+
 /** By tag, not by instanceof: a prototype can be borrowed, and a view of another realm (vm, jsdom) is as good. */
-function requireView(name: string, view: { readonly length: number }, kind: string, length: number): void {
-  if (kindOf(view) !== kind) throw wrong(name, describe(view), `a ${kind}`)
+function requireView(
+  name: string,
+  view: { readonly length: number } | undefined,
+  kind: string,
+  length: number,
+): asserts view is { readonly length: number } {
+  if (view === undefined || kindOf(view) !== kind) throw wrong(name, describe(view), `a ${kind}`)
   if (view.length < length) {
     throw wrong(name, `a ${kind} of ${view.length} values`, `at least ${length} values`)
   }

@@ -56,9 +56,10 @@ export interface Kernels {
   ): void
 
   /**
-   * SQ8 of rows first .. first + count - 1, written at the same row numbers: per row a symmetric scale
-   * s = max|x| / 127 and codes[i] = round(x[i] / s) + 128 (ties to even), in 1..255; an all-zero row has s = 0, codes 128.
-   * factors[2r] = s, factors[2r + 1] = ||x||^2 (of the exact row). Needs no training, so it cannot go stale.
+   * SQ8 of rows first .. first + count - 1, written at the same row numbers: per row a symmetric step max|x| / 127 and
+   * codes[i] = round(x[i] / step) + 128 (ties to even), in 1..255; an all-zero row has codes 128.
+   * factors[2r] = s = ||x||^2 / <codes - 128, x>, near the step, so that an estimate is not off along the row; 0 for zeros.
+   * factors[2r + 1] = ||x||^2 (of the exact row). Needs no training, so it cannot go stale.
    * Input must be finite.
    */
   sq8Encode(
@@ -118,38 +119,31 @@ export interface Kernels {
   ): number
 
   /**
-   * Rows that count in the given buckets, in order of buckets and entries, into `out`. A bucket is a chain of blocks of 32 entries,
-   * each a row number: heads[bucket] is its first block, next[block] the following one; a block that `next` does not have ends the
-   * chain, and so does the entry 0xffffffff. An entry counts when row < rowLimit and home[row] is the bucket, or second[row] is
-   * and marks[home[row]] is not `mark` (the row is met at home then).
-   * @returns how many count; of more than out.length only the first are there: call again with more room.
-   */
-  collectRows(
-    entries: Uint32Array,
-    next: Uint32Array,
-    heads: Uint32Array,
-    buckets: Uint32Array,
-    count: number,
-    home: Uint32Array,
-    second: Uint32Array,
-    marks: Uint32Array,
-    mark: number,
-    rowLimit: number,
-    out: Uint32Array,
-  ): number
-
-  /**
    * Link the next `count` nodes of an HNSW graph (Malkov & Yashunin 2016, algorithm 1 with the heuristic of
    * algorithm 4). `graph` is the memory made by `allocateHnsw`; node n stands for row `graph rows[n]` of `rows`, which must be
    * filled before. One writer at a time; concurrent hnswSearch calls in other threads see a valid graph.
+   * With `codes` and `factors` (sq8Encode of the rows, or of their image under one rotation, `codeDim` bytes a row, by default
+   * `dim`) the links go by sq8Distances, at a quarter of the memory traffic; one graph may be built with them and searched
+   * without, and the other way round.
    * @returns the number of nodes linked after the call.
    */
-  hnswInsert(graph: Uint32Array, metric: KernelMetric, rows: Float32Array, dim: number, count: number): number
+  hnswInsert(
+    graph: Uint32Array,
+    metric: KernelMetric,
+    rows: Float32Array,
+    dim: number,
+    count: number,
+    codes?: Uint8Array,
+    factors?: Float32Array,
+    codeDim?: number,
+  ): number
 
   /**
    * The nearest live rows that a beam search of width ef finds. `live`: one bit per row number (word r >>> 5, bit r & 31);
    * dead rows, and rows beyond the bits, are walked through but not returned. Results go to outRow and outDistance,
-   * nearest first.
+   * nearest first, with the distances that `distances` computes.
+   * With the last four arguments (sq8Query of the query, rotated when the rows are; exactly as many codes as a row has) the walk
+   * goes by sq8Distances, and the nearest outRow.length of it, with some to spare, are measured and ordered by the exact rows.
    * @returns how many were written: at most min(ef, outRow.length).
    */
   hnswSearch(
@@ -162,6 +156,10 @@ export interface Kernels {
     live: Uint32Array,
     outRow: Uint32Array,
     outDistance: Float32Array,
+    queryCodes?: Int8Array,
+    queryFactors?: Float32Array,
+    codes?: Uint8Array,
+    factors?: Float32Array,
   ): number
 
   /**

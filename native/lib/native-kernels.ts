@@ -39,7 +39,6 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
     sq8Encode: raw.sq8Encode as Kernels['sq8Encode'],
     sq8Query: raw.sq8Query as Kernels['sq8Query'],
     topK: raw.topK as Kernels['topK'],
-    collectRows: raw.collectRows as Kernels['collectRows'],
     lutDistances: raw.lutDistances as Kernels['lutDistances'],
     fastScan: raw.fastScan as Kernels['fastScan'],
     crc32c: raw.crc32c as Kernels['crc32c'],
@@ -94,11 +93,41 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
     affineDistances(metric, offset, step, codes, dim, first, count, out) {
       affineDistances(metricOf(metric), offset, step, codes, dim, first, count, out)
     },
-    hnswInsert(graph, metric, rows, dim, count) {
-      return countOf(hnswInsert(graph, metricOf(metric), rows, dim, count))
+    hnswInsert(graph, metric, rows, dim, count, codes, factors, codeDim = dim) {
+      return countOf(hnswInsert(graph, metricOf(metric), rows, dim, count, codes, factors, codeDim))
     },
-    hnswSearch(graph, metric, rows, dim, query, ef, live, outRow, outDistance) {
-      return countOf(hnswSearch(graph, metricOf(metric), rows, dim, query, ef, live, outRow, outDistance))
+    hnswSearch(
+      graph,
+      metric,
+      rows,
+      dim,
+      query,
+      ef,
+      live,
+      outRow,
+      outDistance,
+      queryCodes,
+      queryFactors,
+      codes,
+      factors,
+    ) {
+      return countOf(
+        hnswSearch(
+          graph,
+          metricOf(metric),
+          rows,
+          dim,
+          query,
+          ef,
+          live,
+          outRow,
+          outDistance,
+          queryCodes,
+          queryFactors,
+          codes,
+          factors,
+        ),
+      )
     },
   }
 }

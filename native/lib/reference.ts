@@ -6,7 +6,6 @@ import type { Kernels } from './kernels.js'
 import { affineDistances } from './reference/affine.js'
 import { crc32c } from './reference/crc32c.js'
 import { distances, distancesGather } from './reference/distance.js'
-import { collectRows } from './reference/entries.js'
 import { hash64 } from './reference/hash64.js'
 import { hnswInsert, hnswSearch } from './reference/hnsw.js'
 import { indexAppend, indexAssign, indexRouteEntries } from './reference/index-assign.js'
@@ -29,7 +28,6 @@ export const reference: Kernels = {
   topK,
   hnswInsert,
   hnswSearch,
-  collectRows,
   lutDistances,
   fastScan,
   affineDistances,

@@ -2,6 +2,7 @@
  * numbers were checked by lib/checked.ts. No state but each thread's scratch, so any number of workers may load it. */
 #include <nan.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "kernels.h"
@@ -78,27 +79,30 @@ NAN_METHOD(topK) {
                                                         view<uint32_t>(info, 3), view<float>(info, 4))));
 }
 
+/* The rows of a graph: values and dim at 2, from `codes` on perhaps codes and factors. */
+drift_rows rows(const Info &info, int codes, size_t code_dim) {
+  drift_rows rows = {view<float>(info, 2), nullptr, nullptr, 0, size(info, 3), code_dim};
+  rows.count = length(info, 2) / rows.dim;
+  if (info[codes]->IsUndefined()) return rows;
+  rows.codes = view<uint8_t>(info, codes);
+  rows.factors = view<float>(info, codes + 1);
+  rows.count = std::min({rows.count, length(info, codes) / code_dim, length(info, codes + 1) / 2});
+  return rows;
+}
+
 NAN_METHOD(hnswInsert) {
-  size_t dim = size(info, 3);
-  number(info, static_cast<double>(kernels(info)->hnsw_insert(view<uint32_t>(info, 0), metric(info, 1),
-                                                              view<float>(info, 2), length(info, 2) / dim, dim,
+  drift_rows all = rows(info, 5, size(info, 7));
+  number(info, static_cast<double>(kernels(info)->hnsw_insert(view<uint32_t>(info, 0), metric(info, 1), &all,
                                                               size(info, 4), &scratch)));
 }
 
 NAN_METHOD(hnswSearch) {
-  size_t dim = size(info, 3);
+  drift_rows all = rows(info, 11, info[9]->IsUndefined() ? 0 : length(info, 9));
   number(info, static_cast<double>(kernels(info)->hnsw_search(
-                   view<uint32_t>(info, 0), metric(info, 1), view<float>(info, 2), length(info, 2) / dim, dim,
-                   view<float>(info, 4), size(info, 5), view<uint32_t>(info, 6), length(info, 6),
-                   view<uint32_t>(info, 7), view<float>(info, 8), length(info, 7), &scratch)));
-}
-
-NAN_METHOD(collectRows) {
-  number(info, static_cast<double>(drift_collect_rows(
-                   view<uint32_t>(info, 0), view<uint32_t>(info, 1), length(info, 1), view<uint32_t>(info, 2),
-                   view<uint32_t>(info, 3), size(info, 4), view<uint32_t>(info, 5), view<uint32_t>(info, 6),
-                   view<uint32_t>(info, 7), length(info, 7), static_cast<uint32_t>(size(info, 8)),
-                   static_cast<uint32_t>(size(info, 9)), view<uint32_t>(info, 10), length(info, 10))));
+                   view<uint32_t>(info, 0), metric(info, 1), &all, view<float>(info, 4),
+                   all.codes ? view<int8_t>(info, 9) : nullptr, all.codes ? view<float>(info, 10) : nullptr,
+                   size(info, 5), view<uint32_t>(info, 6), length(info, 6), view<uint32_t>(info, 7),
+                   view<float>(info, 8), length(info, 7), &scratch)));
 }
 
 NAN_METHOD(rotate) {
@@ -255,7 +259,6 @@ NAN_MODULE_INIT(init) {
     add(set, "indexAppend", indexAppend, i);
     add(set, "indexRouteEntries", indexRouteEntries, i);
     add(set, "indexAssign", indexAssign, i);
-    add(set, "collectRows", collectRows);
     add(set, "crc32c", crc32c);
     add(set, "hash64", hash64);
     Nan::Set(variants, Nan::New(drift_variant_name(i)).ToLocalChecked(), set);

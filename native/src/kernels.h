@@ -19,18 +19,28 @@ typedef enum { DRIFT_L2 = 0, DRIFT_IP = 1 } drift_metric;
 /* Memory of one thread that kernels may use during a call: grown on demand, never shrunk, freed by its owner.
  * Its contents mean nothing between calls. Start from zeros. */
 typedef struct {
-  uint32_t *stamps; /* per node: the visit in which it was last seen */
+  uint8_t *stamps; /* per node: the visit in which it was last seen */
   size_t stamp_count;
-  uint32_t visit;
-  struct drift_found *candidates;
-  size_t candidate_room;
-  struct drift_found *best;
-  size_t best_room;
+  uint8_t visit;
+  struct drift_found *beam;
+  size_t beam_room;
+  struct drift_found *waiting;
+  size_t waiting_room;
   void *arena; /* what one search works in */
   size_t arena_bytes;
 } drift_scratch;
 
 void drift_scratch_free(drift_scratch *scratch);
+
+/* What a graph stands for: count rows, exact and, unless NULL, as sq8_encode made them (code_dim bytes a row, of the
+ * rows themselves or of their image under one rotation). With codes a graph is built and walked by sq8_distances, and
+ * found rows get their exact distances. */
+typedef struct {
+  const float *values;
+  const uint8_t *codes;
+  const float *factors;
+  size_t count, dim, code_dim;
+} drift_rows;
 
 /* The partitioned index as it lies in shared slabs; see index.h. D = padded. */
 typedef struct {
@@ -92,12 +102,12 @@ typedef struct {
   void (*nearest)(const float *rows, size_t dim, const uint32_t *index, size_t count, const float *centroids,
                   size_t k, uint32_t *out_centroid, float *out_distance);
 
-  /* Per row r of first .. first + count - 1: s = max|x| / 127, codes[r*dim + i] = round(x[i] / s) + 128 (ties to
-   * even, within 1..255), factors[2r] = s, factors[2r + 1] = ||x||^2. s = 0: all codes 128. Codes and s are the
-   * same bits everywhere. */
+  /* Per row r of first .. first + count - 1: step = max|x| / 127, codes[r*dim + i] = round(x[i] / step) + 128 (ties to
+   * even, within 1..255), factors[2r] = s = ||x||^2 / <codes - 128, x> (sq8.h), factors[2r + 1] = ||x||^2. Zeros: all codes
+   * 128, s = 0. Codes and s are the same bits everywhere. */
   void (*sq8_encode)(const float *rows, size_t dim, size_t first, size_t count, uint8_t *codes, float *factors);
 
-  /* out[i] = round(x[i] / s), out_factors = s, ||x||^2, sum of out. */
+  /* out[i] = round(x[i] / step), out_factors = s, ||x||^2, sum of out. */
   void (*sq8_query)(const float *query, size_t dim, int8_t *out, float *out_factors);
 
   /* p = (s_q * s_x) * sum_i (codes[i] - 128) * query[i], the sum an exact integer, each f32 step rounded once:
@@ -112,15 +122,16 @@ typedef struct {
    * are the working memory. Returns how many. */
   size_t (*top_k)(const float *distances, size_t count, size_t k, uint32_t *out_position, float *out_distance);
 
-  /* The graph's layout: hnsw.h. `rows` holds row_count rows. Returns the nodes linked, or a negative code. */
-  int64_t (*hnsw_insert)(uint32_t *graph, drift_metric metric, const float *rows, size_t row_count, size_t dim,
-                         size_t count, drift_scratch *scratch);
+  /* The graph's layout: hnsw.h. Returns the nodes linked, or a negative code. */
+  int64_t (*hnsw_insert)(uint32_t *graph, drift_metric metric, const drift_rows *rows, size_t count,
+                         drift_scratch *scratch);
 
-  /* live: live_words words, bit r & 31 of word r >> 5; rows beyond are dead. Returns the results written, at most
-   * room, or a negative code. */
-  int64_t (*hnsw_search)(uint32_t *graph, drift_metric metric, const float *rows, size_t row_count, size_t dim,
-                         const float *query, size_t ef, const uint32_t *live, size_t live_words, uint32_t *out_row,
-                         float *out_distance, size_t room, drift_scratch *scratch);
+  /* query_codes and query_factors: NULL exactly when rows->codes is. live: live_words words, bit r & 31 of word
+   * r >> 5; rows beyond are dead. Returns the results written, at most room, or a negative code. */
+  int64_t (*hnsw_search)(uint32_t *graph, drift_metric metric, const drift_rows *rows, const float *query,
+                         const int8_t *query_codes, const float *query_factors, size_t ef, const uint32_t *live,
+                         size_t live_words, uint32_t *out_row, float *out_distance, size_t room,
+                         drift_scratch *scratch);
 
   /* out[j] = sum_i lut[i * 256 + codes[(first + j) * width + i]]. Same bits everywhere: see lib/reference/pq.ts. */
   void (*lut_distances)(const float *lut, size_t width, const uint8_t *codes, size_t first, size_t count, float *out);
@@ -156,14 +167,6 @@ typedef struct {
 } drift_kernels;
 
 /* One build for all variants. */
-
-/* Rows that count in buckets[0 .. count), the first `room` of them into out. entries: blocks * 32 row numbers; heads and next:
- * first and following block, one >= blocks ends the chain, and so does the entry UINT32_MAX. An entry counts in a bucket when
- * row < row_limit and home[row] is the bucket, or second[row] is and marks[home[row]] is not `mark`. Returns how many count. */
-size_t drift_collect_rows(const uint32_t *entries, const uint32_t *next, size_t blocks, const uint32_t *heads,
-                          const uint32_t *buckets, size_t count, const uint32_t *home, const uint32_t *second,
-                          const uint32_t *marks, size_t mark_count, uint32_t mark, uint32_t row_limit, uint32_t *out,
-                          size_t room);
 
 /* crc: of the bytes before, 0 at the start. */
 uint32_t drift_crc32c(const uint8_t *bytes, size_t length, uint32_t crc);

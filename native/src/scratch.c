@@ -5,7 +5,7 @@
 
 void drift_scratch_free(drift_scratch *scratch) {
   free(scratch->stamps);
-  free(scratch->candidates);
-  free(scratch->best);
+  free(scratch->waiting);
+  free(scratch->beam);
   free(scratch->arena);
 }

@@ -41,7 +41,7 @@ void KERNEL(sq8_encode)(const float *rows, size_t dim, size_t first, size_t coun
     } else {
       for (size_t i = 0; i < dim; i++) out[i] = (uint8_t)(sq8_code(row[i], scale) + 128);
     }
-    factors[2 * r] = scale;
+    factors[2 * r] = sq8_factor(row, dim, scale);
     factors[2 * r + 1] = pair_dot(row, row, dim);
   }
 }
@@ -54,7 +54,7 @@ void KERNEL(sq8_query)(const float *restrict query, size_t dim, int8_t *restrict
     out[i] = (int8_t)code;
     total += code;
   }
-  out_factors[0] = scale;
+  out_factors[0] = sq8_factor(query, dim, scale);
   out_factors[1] = pair_dot(query, query, dim);
   out_factors[2] = (float)total;
 }

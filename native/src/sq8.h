@@ -1,4 +1,4 @@
-/* SQ8 codes: u8 = round(x / scale) + 128, in 1 .. 255. The integer sum of a product is exact on every path:
+/* SQ8 codes: u8 = round(x / step) + 128, in 1 .. 255. The integer sum of a product is exact on every path:
  *   AVX-512 VNNI   vpdpbusd takes u8 * s8 into 32 bits as it is
  *   AVX2, SSSE3    maddubs(|x|, sign(q, x)) with x = code - 128: a pair is at most 2 * 128 * 127 = 32 512, so its
  *                  saturation at 32 767 is never reached; the plain form maddubs(code, q) would saturate
@@ -128,6 +128,30 @@ static inline int32_t sq8_code(float x, float scale) {
   v = v > -127.0f ? v : -127.0f;
   v = v < 127.0f ? v : 127.0f;
   return (int32_t)((v + 12582912.0f) - 12582912.0f);
+}
+
+/* What the codes are to be multiplied by, so that the decoded row has the row's own inner product with it:
+ * ||x||^2 / <codes, x>, not the step itself. An estimate is then off only across the row, not along it, which is what counts when
+ * all rows lie far from zero beside each other. From x in sixteenths of a step, as integers: the same bits everywhere. */
+static inline float sq8_factor(const float *row, size_t dim, float scale) {
+  enum { PART = 256 }; /* sums of squares up to 2032^2 fit 32 bits */
+  int64_t squares = 0, product = 0;
+  if (scale == 0) return 0;
+  for (size_t from = 0; from < dim; from += PART) {
+    size_t end = dim - from < PART ? dim : from + PART;
+    int32_t part_squares = 0, part_product = 0;
+    for (size_t i = from; i < end; i++) {
+      float v = row[i] / scale;
+      v = v > -127.0f ? v : -127.0f;
+      v = v < 127.0f ? v : 127.0f;
+      int32_t fine = (int32_t)((v * 16.0f + 12582912.0f) - 12582912.0f);
+      part_squares += fine * fine;
+      part_product += fine * sq8_code(row[i], scale);
+    }
+    squares += part_squares;
+    product += part_product;
+  }
+  return product > 0 ? (float)((double)scale * ((double)squares / (16.0 * (double)product))) : scale;
 }
 
 #endif

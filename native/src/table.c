@@ -11,9 +11,9 @@ void KERNEL(sq8_distances)(drift_metric, const int8_t *, const float *, const ui
 void KERNEL(sq8_distances_gather)(drift_metric, const int8_t *, const float *, const uint8_t *, const float *, size_t,
                                   const uint32_t *, size_t, float *);
 size_t KERNEL(top_k)(const float *, size_t, size_t, uint32_t *, float *);
-int64_t KERNEL(hnsw_insert)(uint32_t *, drift_metric, const float *, size_t, size_t, size_t, drift_scratch *);
-int64_t KERNEL(hnsw_search)(uint32_t *, drift_metric, const float *, size_t, size_t, const float *, size_t,
-                            const uint32_t *, size_t, uint32_t *, float *, size_t, drift_scratch *);
+int64_t KERNEL(hnsw_insert)(uint32_t *, drift_metric, const drift_rows *, size_t, drift_scratch *);
+int64_t KERNEL(hnsw_search)(uint32_t *, drift_metric, const drift_rows *, const float *, const int8_t *, const float *,
+                            size_t, const uint32_t *, size_t, uint32_t *, float *, size_t, drift_scratch *);
 void KERNEL(lut_distances)(const float *, size_t, const uint8_t *, size_t, size_t, float *);
 void KERNEL(fast_scan)(const uint8_t *, size_t, const uint8_t *, size_t, size_t, uint16_t *);
 void KERNEL(affine_distances)(drift_metric, const float *, const float *, const uint8_t *, size_t, size_t, size_t,

@@ -28,8 +28,11 @@ function goodCalls() {
     sq8Distances: ['l2', new Int8Array(4), f32(3), new Uint8Array(32), f32(16), 4, 1, 7, f32(7)],
     sq8DistancesGather: ['l2', new Int8Array(4), f32(3), new Uint8Array(32), f32(16), 4, index, 3, f32(3)],
     topK: [rows, 32, 5, new Uint32Array(5), f32(5)],
-    hnswInsert: [graph, 'l2', rows, 4, 8],
-    hnswSearch: [graph, 'l2', rows, 4, query, 8, Uint32Array.of(255), new Uint32Array(8), f32(8)],
+    hnswInsert: [graph, 'l2', rows, 4, 8, new Uint8Array(32), f32(16), 4],
+    hnswSearch: [
+      ...[graph, 'l2', rows, 4, query, 8, Uint32Array.of(255), new Uint32Array(8), f32(8)],
+      ...[new Int8Array(4), f32(3), new Uint8Array(32), f32(16)],
+    ],
     lutDistances: [f32(1024), 4, new Uint8Array(32), 1, 7, f32(7)],
     fastScan: [new Uint8Array(64), 4, new Uint8Array(144), 72, 2, new Uint16Array(64)],
     affineDistances: ['ip', query, f32(4), new Uint8Array(32), 4, 1, 7, f32(7)],
@@ -88,8 +91,8 @@ describe.each(supportedVariants())('%s', variant => {
       ['lutDistances', [0, 2, 5]],
       ['fastScan', [0, 2, 5]],
       ['affineDistances', [1, 2, 3, 7]],
-      ['hnswInsert', [0, 2]],
-      ['hnswSearch', [0, 4, 8]],
+      ['hnswInsert', [0, 2, 5, 6]],
+      ['hnswSearch', [0, 4, 8, 10]],
     ]
     for (const [name, places] of shortened) {
       for (const at of places) {

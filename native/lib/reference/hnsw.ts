@@ -1,7 +1,7 @@
 /**
  * HNSW (Malkov and Yashunin 2016) over the memory of `allocateHnsw`: the insert is their algorithm 1 with the neighbour
- * heuristic of algorithm 4, the search is algorithm 5. Distances compare smaller-is-nearer for both metrics.
- * Publishing order: see lib/hnsw.ts.
+ * heuristic of algorithm 4, the search is algorithm 5. Distances compare smaller-is-nearer for both metrics, exact ones or, when
+ * the rows have SQ8 codes, estimates. Publishing order: see lib/hnsw.ts.
  */
 
 import { NativeError } from '../error.js'
@@ -15,8 +15,12 @@ import {
   HNSW_WORDS,
 } from '../hnsw.js'
 import type { KernelMetric } from '../kernels.js'
-import { distanceOf, type PairDistance } from './distance.js'
-import { clear, type Heap, makeHeap, pop, push, reserve } from './heap.js'
+import { distanceOf } from './distance.js'
+import { clear, makeHeap, pop, push, reserve } from './heap.js'
+import { estimate } from './sq8.js'
+
+/** With codes, this many more than asked for are measured: an estimate may misplace a row by so much. */
+const SPARE_FINALISTS = 16
 
 export function hnswInsert(
   graph: Uint32Array,
@@ -24,8 +28,13 @@ export function hnswInsert(
   rows: Float32Array,
   dim: number,
   count: number,
+  codes?: Uint8Array,
+  factors?: Float32Array,
+  codeDim: number = dim,
 ): number {
-  const hnsw = attach(graph, metric, rows, dim)
+  const targetOf =
+    codes && factors ? estimatesOf(metric, codes, factors, codeDim) : exactDistancesOf(metric, rows, dim)
+  const hnsw = attach(graph, rowsIn(rows, dim, codes, factors, codeDim), targetOf)
   const first = graph[HNSW_LINKED]!
   for (let node = first; node < first + count; node++) link(hnsw, node)
   return first + count
@@ -41,18 +50,33 @@ export function hnswSearch(
   live: Uint32Array,
   outRow: Uint32Array,
   outDistance: Float32Array,
+  queryCodes?: Int8Array,
+  queryFactors?: Float32Array,
+  codes?: Uint8Array,
+  factors?: Float32Array,
 ): number {
-  const hnsw = attach(graph, metric, rows, dim)
+  const codeDim = queryCodes?.length ?? 0
+  const hnsw = attach(graph, rowsIn(rows, dim, codes, factors, codeDim), exactDistancesOf(metric, rows, dim))
   if (Atomics.load(graph, HNSW_LINKED) === 0) return 0
-  const target = { values: query, at: 0 }
+  const distance = distanceOf(metric)
+  const exact: Target = row => distance(query, 0, rows, row * dim, dim)
+  const target: Target =
+    queryCodes && queryFactors && codes && factors
+      ? row => estimate(metric, queryCodes, queryFactors, codes, factors, codeDim, row)
+      : exact
   const entry = graph[HNSW_ENTRY]!
   const start = descend(hnsw, target, entry, levelOf(hnsw, entry), 0)
-  const found = searchLayer(hnsw, target, start, ef, 0, live)
-  while (found.size > outRow.length) pop(found)
-  const written = found.size
-  for (let j = written - 1; j >= 0; j--) {
-    outDistance[j] = -found.key[0]!
-    outRow[j] = rowOf(hnsw, pop(found))
+  let found: readonly Nearby[] = searchLayer(hnsw, target, start, ef, 0, live)
+  if (target !== exact) {
+    found = found
+      .slice(0, outRow.length + SPARE_FINALISTS)
+      .map(({ node }) => ({ node, distance: exact(rowOf(hnsw, node)) }))
+      .sort((a, b) => a.distance - b.distance)
+  }
+  const written = Math.min(found.length, outRow.length)
+  for (let j = 0; j < written; j++) {
+    outDistance[j] = found[j]!.distance
+    outRow[j] = rowOf(hnsw, found[j]!.node)
   }
   return written
 }
@@ -61,30 +85,56 @@ interface Hnsw {
   readonly graph: Uint32Array
   readonly capacity: number
   readonly M: number
-  readonly rows: Float32Array
-  readonly dim: number
-  readonly distance: PairDistance
+  readonly rowCount: number
+  readonly targetOf: (row: number) => Target
 }
 
-/** A vector that distances are taken to: `dim` values from `at`. */
-interface Target {
-  readonly values: Float32Array
-  readonly at: number
+/** Rows that every array holds. */
+function rowsIn(
+  rows: Float32Array,
+  dim: number,
+  codes: Uint8Array | undefined,
+  factors: Float32Array | undefined,
+  codeDim: number,
+): number {
+  const exact = Math.floor(rows.length / dim)
+  return codes && factors ? Math.min(exact, Math.floor(codes.length / codeDim), factors.length >>> 1) : exact
+}
+
+/** Distance to a row. */
+type Target = (row: number) => number
+
+function exactDistancesOf(metric: KernelMetric, rows: Float32Array, dim: number): (row: number) => Target {
+  const distance = distanceOf(metric)
+  return row => other => distance(rows, row * dim, rows, other * dim, dim)
+}
+
+function estimatesOf(
+  metric: KernelMetric,
+  codes: Uint8Array,
+  factors: Float32Array,
+  dim: number,
+): (row: number) => Target {
+  return row => {
+    const query = Int8Array.from(codes.subarray(row * dim, (row + 1) * dim), code => code - 128)
+    const sum = query.reduce((total, code) => total + code, 0)
+    const queryFactors = Float32Array.of(factors[2 * row]!, factors[2 * row + 1]!, sum)
+    return other => estimate(metric, query, queryFactors, codes, factors, dim, other)
+  }
 }
 
 // Scratch of this thread, grown and never shrunk; its contents mean nothing between calls.
 let visited = new Uint32Array(0)
 let visit = 0
-const candidates = makeHeap()
-const results = makeHeap()
+const waiting = makeHeap()
 
-function attach(graph: Uint32Array, metric: KernelMetric, rows: Float32Array, dim: number): Hnsw {
+function attach(graph: Uint32Array, rowCount: number, targetOf: (row: number) => Target): Hnsw {
   const capacity = graph[HNSW_CAPACITY]!
   if (visited.length < capacity) {
     visited = new Uint32Array(capacity)
     visit = 0
   }
-  return { graph, capacity, M: graph[HNSW_M]!, rows, dim, distance: distanceOf(metric) }
+  return { graph, capacity, M: graph[HNSW_M]!, rowCount, targetOf }
 }
 
 function link(hnsw: Hnsw, node: number): void {
@@ -95,15 +145,14 @@ function link(hnsw: Hnsw, node: number): void {
     Atomics.store(graph, HNSW_LINKED, 1)
     return
   }
-  const target = targetOf(hnsw, node)
+  const target = hnsw.targetOf(rowOf(hnsw, node))
   const entry = graph[HNSW_ENTRY]!
   const top = levelOf(hnsw, entry)
   let at = descend(hnsw, target, entry, top, level)
   for (let layer = Math.min(level, top); layer >= 0; layer--) {
-    const found = searchLayer(hnsw, target, at, graph[HNSW_EF_CONSTRUCTION]!, layer)
-    const nearestFirst = drain(found)
+    const nearestFirst = searchLayer(hnsw, target, at, graph[HNSW_EF_CONSTRUCTION]!, layer)
     at = nearestFirst[0]!.node
-    writeBlock(hnsw, blockOf(hnsw, node, layer), spread(hnsw, target, nearestFirst, M, node * M))
+    writeBlock(hnsw, blockOf(hnsw, node, layer), spread(hnsw, node, nearestFirst, M, node * M))
   }
   Atomics.store(graph, HNSW_LINKED, node + 1)
   for (let layer = Math.min(level, top); layer >= 0; layer--) {
@@ -127,44 +176,50 @@ function linkBack(hnsw: Hnsw, neighbour: number, node: number, layer: number): v
     Atomics.store(graph, block, count + 1)
     return
   }
-  const target = targetOf(hnsw, neighbour)
+  const target = hnsw.targetOf(rowOf(hnsw, neighbour))
   const nearestFirst = [{ node, distance: distanceTo(hnsw, target, node) }]
   for (let j = 1; j <= count; j++) {
     const other = neighbourAt(hnsw, block + 1 + ((j + node) % count))
     nearestFirst.push({ node: other, distance: distanceTo(hnsw, target, other) })
   }
   nearestFirst.sort((a, b) => a.distance - b.distance)
-  writeBlock(hnsw, block, spread(hnsw, target, nearestFirst, room, 0))
+  writeBlock(hnsw, block, spread(hnsw, neighbour, nearestFirst, room, 0))
 }
 
-interface Found {
+interface Nearby {
   readonly node: number
   readonly distance: number
 }
 
+/** An entry of the beam; its neighbours were looked at when it is expanded. */
+interface Found extends Nearby {
+  expanded: boolean
+}
+
 /**
- * Algorithm 4: a candidate stays when it is nearer to the target than to every one that stays already. Copies of the
- * target only fill the room that is left, from a place that `turn` moves. Were they to stay like others, a crowd of
+ * Algorithm 4: a candidate stays when it is nearer to the node `of` than to every one that stays already. Copies of
+ * that node only fill the room that is left, from a place that `turn` moves. Were they to stay like others, a crowd of
  * equal rows would fill its lists with itself and be cut off from the rest of the graph; were they taken from one end,
  * all would name the same few.
  */
 function spread(
   hnsw: Hnsw,
-  target: Target,
-  nearestFirst: readonly Found[],
+  of: number,
+  nearestFirst: readonly Nearby[],
   room: number,
   turn: number,
 ): readonly number[] {
   const kept: number[] = []
   const copies: number[] = []
-  const self = hnsw.distance(target.values, target.at, target.values, target.at, hnsw.dim)
+  const row = rowOf(hnsw, of)
+  const self = hnsw.targetOf(row)(row)
   for (const { node, distance } of nearestFirst) {
     if (kept.length === room) break
     if (distance === self) {
       copies.push(node)
       continue
     }
-    const candidate = targetOf(hnsw, node)
+    const candidate = hnsw.targetOf(rowOf(hnsw, node))
     if (kept.every(other => distanceTo(hnsw, candidate, other) >= distance)) kept.push(node)
   }
   for (let j = 0; j < copies.length && kept.length < room; j++) kept.push(copies[(turn + j) % copies.length]!)
@@ -195,8 +250,8 @@ function descend(hnsw: Hnsw, target: Target, entry: number, from: number, to: nu
 }
 
 /**
- * Beam search of one layer (algorithm 2). @returns up to `ef` nodes in a heap whose top is the farthest (keys are
- * negated distances), only those with a live row when `live` is given.
+ * Beam search of one layer (algorithm 2). @returns up to `ef` nodes, nearest first, only those with a live row when `live` is
+ * given. The beam is result and queue at once; dead nodes, which lead on but are no result, wait in a heap of their own.
  */
 function searchLayer(
   hnsw: Hnsw,
@@ -205,42 +260,57 @@ function searchLayer(
   ef: number,
   layer: number,
   live?: Uint32Array,
-): Heap {
+): Found[] {
+  const beam: Found[] = []
+  // Every entry before it was expanded.
+  let next = 0
   nextVisit()
-  reserve(candidates, hnsw.capacity)
-  reserve(results, Math.min(ef, hnsw.capacity) + 1)
-  clear(candidates)
-  clear(results)
-  visited[entry] = visit
-  const entryDistance = distanceTo(hnsw, target, entry)
-  push(candidates, entryDistance, entry)
-  if (isLive(hnsw, live, entry)) push(results, -entryDistance, entry)
-  while (candidates.size > 0) {
-    if (results.size === ef && candidates.key[0]! > -results.key[0]!) break
-    const block = blockOf(hnsw, pop(candidates), layer)
+  reserve(waiting, hnsw.capacity)
+  clear(waiting)
+  const meet = (node: number): void => {
+    visited[node] = visit
+    const distance = distanceTo(hnsw, target, node)
+    if (beam.length === ef && !(distance < beam[ef - 1]!.distance)) return
+    if (!isLive(hnsw, live, node)) {
+      push(waiting, distance, node)
+      return
+    }
+    if (beam.length === ef) beam.pop()
+    const at = placeIn(beam, distance)
+    beam.splice(at, 0, { node, distance, expanded: false })
+    next = Math.min(next, at)
+  }
+  meet(entry)
+  for (;;) {
+    while (next < beam.length && beam[next]!.expanded) next++
+    let from: number
+    if (waiting.size > 0 && !(next < beam.length && beam[next]!.distance <= waiting.key[0]!)) {
+      if (beam.length === ef && waiting.key[0]! > beam[ef - 1]!.distance) return beam
+      from = pop(waiting)
+    } else if (next < beam.length) {
+      beam[next]!.expanded = true
+      from = beam[next]!.node
+    } else {
+      return beam
+    }
+    const block = blockOf(hnsw, from, layer)
     const count = countOf(hnsw, block, layer)
     for (let j = 1; j <= count; j++) {
-      const next = neighbourAt(hnsw, block + j)
-      if (visited[next] === visit) continue
-      visited[next] = visit
-      const distance = distanceTo(hnsw, target, next)
-      if (results.size === ef && !(distance < -results.key[0]!)) continue
-      push(candidates, distance, next)
-      if (!isLive(hnsw, live, next)) continue
-      push(results, -distance, next)
-      if (results.size > ef) pop(results)
+      const node = neighbourAt(hnsw, block + j)
+      if (visited[node] !== visit) meet(node)
     }
   }
-  return results
 }
 
-function drain(heap: Heap): Found[] {
-  const nearestFirst: Found[] = new Array(heap.size)
-  for (let j = heap.size - 1; j >= 0; j--) {
-    const distance = -heap.key[0]!
-    nearestFirst[j] = { distance, node: pop(heap) }
+/** Behind all that are as near. */
+function placeIn(beam: readonly Found[], distance: number): number {
+  let at = 0
+  for (let end = beam.length; at < end; ) {
+    const middle = (at + end) >>> 1
+    if (distance < beam[middle]!.distance) end = middle
+    else at = middle + 1
   }
-  return nearestFirst
+  return at
 }
 
 function nextVisit(): void {
@@ -251,12 +321,8 @@ function nextVisit(): void {
   visit++
 }
 
-function targetOf(hnsw: Hnsw, node: number): Target {
-  return { values: hnsw.rows, at: rowOf(hnsw, node) * hnsw.dim }
-}
-
 function distanceTo(hnsw: Hnsw, target: Target, node: number): number {
-  return hnsw.distance(target.values, target.at, hnsw.rows, rowOf(hnsw, node) * hnsw.dim, hnsw.dim)
+  return target(rowOf(hnsw, node))
 }
 
 function isLive(hnsw: Hnsw, live: Uint32Array | undefined, node: number): boolean {
@@ -267,7 +333,7 @@ function isLive(hnsw: Hnsw, live: Uint32Array | undefined, node: number): boolea
 
 function rowOf(hnsw: Hnsw, node: number): number {
   const row = hnsw.graph[HNSW_ROWS + node]!
-  if ((row + 1) * hnsw.dim > hnsw.rows.length) damaged('row', row)
+  if (row >= hnsw.rowCount) damaged('row', row)
   return row
 }
 

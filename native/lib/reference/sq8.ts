@@ -24,7 +24,7 @@ export function sq8Encode(
       codes[i] = 128 + codeOf(x, scale)
       norm += x * x
     }
-    factors[2 * row] = scale
+    factors[2 * row] = factorOf(rows, start, dim, scale)
     factors[2 * row + 1] = norm
   }
 }
@@ -40,7 +40,7 @@ export function sq8Query(query: Float32Array, out: Int8Array, outFactors: Float3
     sum += code
     norm += x * x
   }
-  outFactors[0] = scale
+  outFactors[0] = factorOf(query, 0, query.length, scale)
   outFactors[1] = norm
   outFactors[2] = sum
 }
@@ -77,7 +77,8 @@ export function sq8DistancesGather(
   }
 }
 
-function estimate(
+/** One distance of sq8Distances. */
+export function estimate(
   metric: KernelMetric,
   query: Int8Array,
   queryFactors: Float32Array,
@@ -99,7 +100,7 @@ function estimate(
   const scale = Math.fround(queryFactors[0]! * factors[2 * row]!)
   const product = Math.fround(scale * Math.fround(sum))
   if (metric === 'ip') return -product
-  return Math.fround(queryFactors[1]! + factors[2 * row + 1]!) - 2 * product
+  return Math.fround(Math.fround(queryFactors[1]! + factors[2 * row + 1]!) - 2 * product)
 }
 
 function scaleOf(values: Float32Array, start: number, dim: number): number {
@@ -109,6 +110,20 @@ function scaleOf(values: Float32Array, start: number, dim: number): number {
     if (magnitude > largest) largest = magnitude
   }
   return Math.fround(largest / 127)
+}
+
+/** ||x||^2 / <codes, x>, with x in sixteenths of a step: integers, whose sums are exact. */
+function factorOf(values: Float32Array, start: number, dim: number, scale: number): number {
+  if (scale === 0) return 0
+  let squares = 0
+  let product = 0
+  for (let i = start; i < start + dim; i++) {
+    const steps = Math.max(-127, Math.min(127, Math.fround(values[i]! / scale)))
+    const fine = Math.fround(steps * 16) + ROUNDER - ROUNDER
+    squares += fine * fine
+    product += fine * codeOf(values[i]!, scale)
+  }
+  return product > 0 ? Math.fround(scale * (squares / (16 * product))) : scale
 }
 
 /** A subnormal scale is so coarse that x / scale can leave the range, and can even be zero: hence the limits. */

@@ -8,8 +8,10 @@ void run_sq8_distances(void);
 void run_top_k(void);
 void run_rotate(void);
 void run_index(void);
+void run_lut_distances(void);
+void run_fast_scan(void);
+void run_affine_distances(void);
 void run_hnsw(void);
-void run_collect_rows(void);
 void run_checksums(void);
 
 const family FAMILIES[] = {
@@ -20,8 +22,10 @@ const family FAMILIES[] = {
     {"top_k", run_top_k},
     {"rotate", run_rotate},
     {"index", run_index},
+    {"lut_distances", run_lut_distances},
+    {"fast_scan", run_fast_scan},
+    {"affine_distances", run_affine_distances},
     {"hnsw", run_hnsw},
-    {"collect_rows", run_collect_rows},
     {"checksums", run_checksums},
     {NULL, NULL},
 };

@@ -87,14 +87,24 @@ void run_hnsw(void) {
   uint32_t *graph = memory(p.count * sizeof *graph), *row = memory(room * sizeof *row);
   float *distance = outputs(room);
   size_t first = below(p.capacity + 1);
+  /* Rows with codes are walked by estimates; a result has its exact distance all the same. */
+  int coded = below(2) == 0;
+  uint8_t *codes = coded ? memory(row_count * dim) : NULL;
+  int8_t *query_codes = coded ? memory(dim) : NULL;
+  float *factors = coded ? outputs(2 * row_count) : NULL, *query_factors = coded ? outputs(3) : NULL;
+  if (coded) {
+    drift_variant(0)->sq8_encode(rows, dim, 0, row_count, codes, factors);
+    drift_variant(0)->sq8_query(query, dim, query_codes, query_factors);
+  }
+  drift_rows all = {rows, codes, factors, row_count, dim};
   uint32_t damage_built = below(3) ? 0 : draw(), damage_half = below(2) ? 0 : draw();
   for (const drift_kernels *k; (k = next_variant());) {
     drift_scratch scratch = {0};
     memcpy(graph, p.words, p.count * sizeof *graph);
-    int64_t linked = k->hnsw_insert(graph, metric, rows, row_count, dim, first, &scratch);
+    int64_t linked = k->hnsw_insert(graph, metric, &all, first, &scratch);
     check_equal("nodes linked", 0, (uint64_t)linked, first);
     if (damage_half) damage(&p, graph, damage_half);
-    linked = k->hnsw_insert(graph, metric, rows, row_count, dim, p.capacity - first, &scratch);
+    linked = k->hnsw_insert(graph, metric, &all, p.capacity - first, &scratch);
     if (!damage_half) {
       check_equal("nodes linked", 1, (uint64_t)linked, p.capacity);
       check_graph(&p, graph);
@@ -110,7 +120,7 @@ void run_hnsw(void) {
       }
     }
     if (damage_built) damage(&p, graph, damage_built);
-    int64_t found = k->hnsw_search(graph, metric, rows, row_count, dim, query, ef, live, live_words, row, distance,
+    int64_t found = k->hnsw_search(graph, metric, &all, query, query_codes, query_factors, ef, live, live_words, row, distance,
                                    room, &scratch);
     drift_scratch_free(&scratch);
     if (found == DRIFT_DAMAGED_GRAPH && (damage_built || damage_half)) continue;

@@ -256,7 +256,7 @@ export class IndexState {
     const { store, shape } = this
     for (const memtable of this.memtables) {
       if (memtable.unlinked === 0 || memtable.rows[memtable.linked]! >= this.#linkBelow) continue
-      memtable.link(kernelMetric(shape.metric), store.vectors, shape.dim, 1)
+      memtable.link(kernelMetric(shape.metric), store, shape.dim, 1)
       return true
     }
     return false

@@ -4,6 +4,7 @@
  * Nothing is stored twice: a memtable names rows of the row store. A trickle of writes gets the graph, a flood gets the scan.
  */
 import { allocateHnsw, hnswLinked, hnswRows, type KernelMetric, kernels } from '@drift/native'
+import type { RowStore } from './row-store.js'
 import { RowList } from './search/row-list.js'
 
 export interface GraphOptions {
@@ -20,6 +21,9 @@ export interface MemtableViews {
   readonly graph: Uint32Array | undefined
   readonly linked: number
 }
+
+/** What linking reads of the rows. */
+export type LinkedRows = Pick<RowStore, 'vectors' | 'codes' | 'factors' | 'rotation'>
 
 export class Memtable implements MemtableViews {
   readonly list: RowList = new RowList()
@@ -54,13 +58,14 @@ export class Memtable implements MemtableViews {
     return Math.min(this.count, this.limit) - this.linked
   }
 
-  /** Link the next `count` waiting rows of `vectors` (at most `unlinked`). About 0.8 ms a row of 384 dimensions. */
-  link(metric: KernelMetric, vectors: Float32Array, dim: number, count: number): void {
+  /** Link the next `count` waiting rows of `store` (at most `unlinked`) by their codes. About 0.15 ms a row of 384 dimensions. */
+  link(metric: KernelMetric, store: LinkedRows, dim: number, count: number): void {
     const more = Math.min(count, this.unlinked)
     if (more <= 0) return
     this.graph ??= allocateHnsw({ capacity: this.limit, ...this.#options })
     hnswRows(this.graph).set(this.rows.subarray(this.linked, this.linked + more), this.linked)
-    kernels.hnswInsert(this.graph, metric, vectors, dim, more)
+    const { vectors, codes, factors, rotation } = store
+    kernels.hnswInsert(this.graph, metric, vectors, dim, more, codes, factors, rotation.padded)
     this.linked = hnswLinked(this.graph)
   }
 

@@ -2,13 +2,17 @@
  * The memory that one thread's searches work in: grown on demand, never shrunk, so a query allocates only its result.
  * Rule: contents mean nothing between calls; a search reads only what it wrote. One scratch serves one search at a time.
  */
-import type { IndexQuery } from '@drift/native'
+import { type IndexQuery, paddedDim } from '@drift/native'
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
 export class Scratch {
   /** The prepared query. */
   readonly query: Float32Array
+  /** Rotated, and its SQ8 codes and factors, for the graphs. */
+  readonly rotated: Float32Array
+  readonly codes: Int8Array
+  readonly codeFactors: Float32Array = new Float32Array(3)
   /** What the kernel is asked for; `ask.extra` is `rows`. */
   readonly ask: Mutable<IndexQuery> = {
     k: 0,
@@ -46,6 +50,8 @@ export class Scratch {
 
   constructor(dim: number) {
     this.query = new Float32Array(dim)
+    this.rotated = new Float32Array(paddedDim(dim))
+    this.codes = new Int8Array(this.rotated.length)
   }
 
   /** Room for `count` rows; what is written stays. @returns `rows`. */

@@ -166,6 +166,11 @@ function gatherExtra(
   scratch.rowCount = 0
   const { memtables, unassigned } = view
   const bits = width.allow === undefined ? view.slabs.live : scratch.allowedOf(view.slabs.live, width.allow)
+  if (memtables.some(({ linked }) => linked > 0)) {
+    const { dim, padded, flips } = view.slabs
+    kernels.rotate(scratch.query, dim, padded, 0, 1, flips, scratch.rotated)
+    kernels.sq8Query(scratch.rotated, scratch.codes, scratch.codeFactors)
+  }
   for (let i = 0; i < memtables.length; i++) {
     const memtable = memtables[i]!
     if (part === 0) searchGraph(view, memtable, bits, k, width.ef ?? Math.max(MIN_EF, 2 * k), scratch)
@@ -185,12 +190,26 @@ function searchGraph(
 ): void {
   if (graph === undefined || linked === 0) return
   const beam = Math.min(linked, Math.max(ef, k))
-  scratch.reserveGraph(beam)
-  const { graphRows, graphDistances, query } = scratch
-  const { metric, vectors, dim } = slabs
-  const near = kernels.hnswSearch(graph, metric, vectors!, dim, query, beam, bits, graphRows, graphDistances)
+  const wanted = Math.min(beam, k)
+  scratch.reserveGraph(wanted)
+  const { metric, vectors, dim, codes, factors } = slabs
+  const near = kernels.hnswSearch(
+    graph,
+    metric,
+    vectors!,
+    dim,
+    scratch.query,
+    beam,
+    bits,
+    scratch.graphRows.subarray(0, wanted),
+    scratch.graphDistances,
+    scratch.codes,
+    scratch.codeFactors,
+    codes,
+    factors,
+  )
   const rows = scratch.reserveRows(scratch.rowCount + near)
-  for (let j = 0; j < Math.min(near, k); j++) rows[scratch.rowCount++] = graphRows[j]!
+  for (let j = 0; j < near; j++) rows[scratch.rowCount++] = scratch.graphRows[j]!
   scratch.scannedRows += beam
 }
 
