@@ -8,7 +8,7 @@ import { distances, distancesGather } from './reference/distance.js'
 import { collectRows } from './reference/entries.js'
 import { hash64 } from './reference/hash64.js'
 import { hnswInsert, hnswSearch } from './reference/hnsw.js'
-import { nearest } from './reference/nearest.js'
+import { nearest, nearestByHeads } from './reference/nearest.js'
 import { sq8Distances, sq8DistancesGather, sq8Encode, sq8Query } from './reference/sq8.js'
 import { topK } from './reference/topk.js'
 
@@ -17,6 +17,7 @@ export const reference: Kernels = {
   distances,
   distancesGather,
   nearest,
+  nearestByHeads,
   sq8Encode,
   sq8Query,
   sq8Distances,
