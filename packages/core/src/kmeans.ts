@@ -5,6 +5,7 @@
  */
 import { Clusters, membersOf, normaliseAll } from './clusters.js'
 import { CoreError, type CoreErrorCode } from './errors.js'
+import { headSpace, headsOf } from './kmeans-heads.js'
 import { sample, seedCentroids } from './kmeans-seeding.js'
 import { seededRandom } from './random.js'
 import { reassignRows } from './reassign.js'
@@ -65,11 +66,15 @@ export function kmeans(rows: Float32Array, dim: number, options: KmeansOptions):
   const learnt = sample(index, options.sampleRows ?? index.length, random)
   const centroids = seedCentroids(rows, dim, learnt, k, random)
   if (spherical) normaliseAll(centroids, dim)
+  const check = (): void => options.signal?.throwIfAborted()
   const clusters = new Clusters(rows, dim, learnt, centroids)
+  if (iterations * k >= HEADS_PAY * dim) {
+    const space = headSpace(rows, dim, sample(learnt, HEAD_SAMPLE_ROWS, random), random)
+    clusters.useHeads(space && headsOf(space, rows, learnt))
+  }
   let moves = 0
   for (let before = Number.POSITIVE_INFINITY; ; moves++) {
-    options.signal?.throwIfAborted()
-    const inertia = clusters.assign()
+    const inertia = clusters.assign(check)
     options.onProgress?.(moves, inertia)
     // A move may cost a rounding error; and nothing is left to gain at 0.
     if (moves >= iterations || !(inertia > 0) || before - inertia <= tolerance * inertia) break
@@ -79,8 +84,7 @@ export function kmeans(rows: Float32Array, dim: number, options: KmeansOptions):
   }
   if (learnt === index) return clusters.result(moves)
   const all = new Clusters(rows, dim, index, centroids)
-  options.signal?.throwIfAborted()
-  all.assign()
+  all.assign(check)
   return all.result(moves)
 }
 
@@ -174,6 +178,9 @@ export function hierarchicalKmeans(
 
 const DEFAULT_ITERATIONS = 10
 const DEFAULT_TOLERANCE = 1e-4
+/** Making heads costs about as much as twice this many times dim centroids cost for one iteration. */
+const HEADS_PAY = 2
+const HEAD_SAMPLE_ROWS = 2048
 /** Buckets of the index: about one block of 32 entries when they are full. */
 const DEFAULT_TARGET_ROWS = 25
 /** 64 centroids stay in the cache while rows pass by: two levels make 4 096 clusters. */
