@@ -76,6 +76,17 @@ export function checked(kernels: Kernels): Kernels {
       return kernels.nearestByHeads(rows, dim, index, count, centroids, k, heads, headDim, centroidHeads, slack, centroid, out)
     },
 
+    project(rows, dim, index, count, middle, directions, width, out) {
+      requireDim(dim)
+      requireFloats('rows', rows, 0)
+      requireIndex(index, count, Math.floor(rows.length / dim))
+      requireFloats('middle', middle, dim)
+      requireCount('width', width)
+      requireFloats('directions', directions, width * dim)
+      requireFloats('out', out, count * (width + 1))
+      kernels.project(rows, dim, index, count, middle, directions, width, out)
+    },
+
     sq8Encode(rows, dim, first, count, codes, factors) {
       requireDim(dim)
       requireCount('first', first)

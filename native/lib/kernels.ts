@@ -77,6 +77,21 @@ export interface Kernels {
   ): number
 
   /**
+   * Projections of the rows named in `index` (j < count) on `width` directions of dim values each: out[j * (width + 1) + b] =
+   * <row - middle, direction b>, and in the last place, b = width, the squared length of row - middle.
+   */
+  project(
+    rows: Float32Array,
+    dim: number,
+    index: Uint32Array,
+    count: number,
+    middle: Float32Array,
+    directions: Float32Array,
+    width: number,
+    out: Float32Array,
+  ): void
+
+  /**
    * SQ8 of rows first .. first + count - 1, written at the same row numbers: per row a symmetric scale
    * s = max|x| / 127 and codes[i] = round(x[i] / s) + 128 (ties to even), in 1..255; an all-zero row has s = 0, codes 128.
    * factors[2r] = s, factors[2r + 1] = ||x||^2 (of the exact row). Needs no training, so it cannot go stale.

@@ -26,6 +26,7 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
   const sq8DistancesGather = raw.sq8DistancesGather as C<'sq8DistancesGather'>
   const hnswInsert = raw.hnswInsert as C<'hnswInsert'>
   const hnswSearch = raw.hnswSearch as C<'hnswSearch'>
+  const project = raw.project as (...args: Parameters<Kernels['project']>) => number
   return {
     variant,
     nearest: raw.nearest as Kernels['nearest'],
@@ -49,6 +50,9 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
     sq8DistancesGather(metric, query, queryFactors, codes, factors, dim, index, count, out) {
       sq8DistancesGather(metricOf(metric), query, queryFactors, codes, factors, dim, index, count, out)
     },
+    project(rows, dim, index, count, middle, directions, width, out) {
+      countOf(project(rows, dim, index, count, middle, directions, width, out))
+    },
     hnswInsert(graph, metric, rows, dim, count) {
       return countOf(hnswInsert(graph, metricOf(metric), rows, dim, count))
     },
@@ -65,7 +69,7 @@ function metricOf(metric: KernelMetric): CMetric {
 function countOf(result: number): number {
   if (result >= 0) return result
   if (result === NO_MEMORY)
-    throw new NativeError('DRIFT_OUT_OF_MEMORY', 'no memory for the scratch of a graph kernel')
+    throw new NativeError('DRIFT_OUT_OF_MEMORY', 'no memory for the scratch of a kernel')
   throw new NativeError('DRIFT_HNSW_LAYOUT', 'the graph is damaged: a word of it is out of range', {
     result,
     damaged: result === DAMAGED_GRAPH,

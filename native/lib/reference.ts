@@ -9,6 +9,7 @@ import { collectRows } from './reference/entries.js'
 import { hash64 } from './reference/hash64.js'
 import { hnswInsert, hnswSearch } from './reference/hnsw.js'
 import { nearest, nearestByHeads } from './reference/nearest.js'
+import { project } from './reference/project.js'
 import { sq8Distances, sq8DistancesGather, sq8Encode, sq8Query } from './reference/sq8.js'
 import { topK } from './reference/topk.js'
 
@@ -18,6 +19,7 @@ export const reference: Kernels = {
   distancesGather,
   nearest,
   nearestByHeads,
+  project,
   sq8Encode,
   sq8Query,
   sq8Distances,

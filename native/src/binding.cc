@@ -58,6 +58,12 @@ NAN_METHOD(nearestByHeads) {
                    view<float>(info, 11))));
 }
 
+NAN_METHOD(project) {
+  number(info, kernels(info)->project(view<float>(info, 0), size(info, 1), view<uint32_t>(info, 2), size(info, 3),
+                                      view<float>(info, 4), view<float>(info, 5), size(info, 6),
+                                      view<float>(info, 7)));
+}
+
 NAN_METHOD(sq8Encode) {
   kernels(info)->sq8_encode(view<float>(info, 0), size(info, 1), size(info, 2), size(info, 3), view<uint8_t>(info, 4),
                             view<float>(info, 5));
@@ -144,6 +150,7 @@ NAN_MODULE_INIT(init) {
     add(set, "distancesGather", distancesGather, i);
     add(set, "nearest", nearest, i);
     add(set, "nearestByHeads", nearestByHeads, i);
+    add(set, "project", project, i);
     add(set, "sq8Encode", sq8Encode, i);
     add(set, "sq8Query", sq8Query, i);
     add(set, "sq8Distances", sq8Distances, i);

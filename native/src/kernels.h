@@ -54,6 +54,11 @@ typedef struct {
                               const float *centroids, size_t k, const float *heads, size_t head_dim,
                               const float *centroid_heads, float slack, uint32_t *centroid, float *out_distance);
 
+  /* out[j * (width + 1) + b] = (row index[j] - middle) . direction b for b < width, and at b = width |row - middle|^2.
+   * Returns 0 or DRIFT_NO_MEMORY. */
+  int (*project)(const float *rows, size_t dim, const uint32_t *index, size_t count, const float *middle,
+                 const float *directions, size_t width, float *out);
+
   /* Per row r of first .. first + count - 1: s = max|x| / 127, codes[r*dim + i] = round(x[i] / s) + 128 (ties to
    * even, within 1..255), factors[2r] = s, factors[2r + 1] = ||x||^2. s = 0: all codes 128. Codes and s are the
    * same bits everywhere. */

@@ -6,6 +6,7 @@ void KERNEL(distances_gather)(drift_metric, const float *, const float *, size_t
 void KERNEL(nearest)(const float *, size_t, const uint32_t *, size_t, const float *, size_t, uint32_t *, float *);
 int64_t KERNEL(nearest_by_heads)(const float *, size_t, const uint32_t *, size_t, const float *, size_t, const float *,
                                  size_t, const float *, float, uint32_t *, float *);
+int KERNEL(project)(const float *, size_t, const uint32_t *, size_t, const float *, const float *, size_t, float *);
 void KERNEL(sq8_encode)(const float *, size_t, size_t, size_t, uint8_t *, float *);
 void KERNEL(sq8_query)(const float *, size_t, int8_t *, float *);
 void KERNEL(sq8_distances)(drift_metric, const int8_t *, const float *, const uint8_t *, const float *, size_t, size_t,
@@ -22,6 +23,7 @@ const drift_kernels KERNEL(kernels) = {
     .distances_gather = KERNEL(distances_gather),
     .nearest = KERNEL(nearest),
     .nearest_by_heads = KERNEL(nearest_by_heads),
+    .project = KERNEL(project),
     .sq8_encode = KERNEL(sq8_encode),
     .sq8_query = KERNEL(sq8_query),
     .sq8_distances = KERNEL(sq8_distances),

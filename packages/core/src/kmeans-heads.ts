@@ -71,20 +71,20 @@ export function headSpace(
 }
 
 export function headsOf(space: HeadSpace, rows: Float32Array, index: Uint32Array): Heads {
-  const heads = new Float32Array(index.length * space.headDim)
-  const largest = writeHeads(space, rows, index, heads)
-  // Centroids may lie a little farther out than rows, when they are scaled to unit length.
-  const padding = PADDING * largest
-  finishHeads(heads, space.headDim, padding)
-  return { space, rows: heads, padding, slack: SLACK * largest }
+  const heads = projected(space, rows, index)
+  let largest = 0
+  for (let at = space.headDim - 1; at < heads.length; at += space.headDim)
+    largest = Math.max(largest, heads[at]!)
+  const scale = largest * Math.max(1, space.dim / ROUNDING_DIM)
+  leaveOut(heads, space.headDim, PADDING * scale)
+  return { space, rows: heads, padding: PADDING * scale, slack: SLACK * scale }
 }
 
 /** The heads of centroids, to be held against those of rows. */
 export function centroidHeads({ space, padding }: Heads, centroids: Float32Array): Float32Array {
   const index = Uint32Array.from({ length: centroids.length / space.dim }, (_, c) => c)
-  const heads = new Float32Array(index.length * space.headDim)
-  writeHeads(space, centroids, index, heads)
-  finishHeads(heads, space.headDim, padding)
+  const heads = projected(space, centroids, index)
+  leaveOut(heads, space.headDim, padding)
   return heads
 }
 
@@ -99,32 +99,32 @@ const HELD_LEAST = 0.6
 /** A third pass holds 0.5 % more. */
 const PASSES = 2
 /**
- * Of the largest squared distance from the middle. A projection and its square are off by less than 2^-22 of that; a length left
- * out is off by 2^-22 / (2 * sqrt(PADDING)) then, and the square of a difference of two such by less than SLACK.
+ * Of the largest squared distance from the middle, up to ROUNDING_DIM dimensions and in proportion beyond. A projection and its
+ * square are off by less than 2^-21 of that. A length left out is off by 2^-21 / (2 * sqrt(PADDING)) then, and the square
+ * of a difference of two such by less than SLACK. Centroids lie no farther out than rows, or little when they are scaled.
  */
+const ROUNDING_DIM = 512
 const PADDING = 2 ** -20
 const SLACK = 2 ** -11
 
-/** Projections, and the square of what is left out in the last place. @returns the largest squared distance from the middle. */
-function writeHeads(space: HeadSpace, rows: Float32Array, index: Uint32Array, heads: Float32Array): number {
-  const { dim, headDim, middle, directions } = space
-  const gap = new Float32Array(dim)
-  let largest = 0
-  for (let j = 0; j < index.length; j++) {
-    const head = heads.subarray(j * headDim, (j + 1) * headDim)
-    const squares = writeGap(gap, 0, rows, index[j]! * dim, middle)
-    // Minus the projections: all alike, so that nothing changes between two of them.
-    kernels.distances('ip', gap, directions, dim, 0, headDim - 1, head)
-    head[headDim - 1] = 0
-    head[headDim - 1] = Math.max(0, squares - squaresOf(head))
-    largest = Math.max(largest, squares)
-  }
-  return largest
+function projected(
+  { dim, headDim, middle, directions }: HeadSpace,
+  rows: Float32Array,
+  index: Uint32Array,
+): Float32Array {
+  const heads = new Float32Array(index.length * headDim)
+  kernels.project(rows, dim, index, index.length, middle, directions, headDim - 1, heads)
+  return heads
 }
 
-/** Padding all alike only brings lengths nearer to each other. */
-function finishHeads(heads: Float32Array, headDim: number, padding: number): void {
-  for (let at = headDim - 1; at < heads.length; at += headDim) heads[at] = Math.sqrt(heads[at]! + padding)
+/** The last place of a head: of the squared length, the length that its projection leaves out. Padding all alike brings those nearer. */
+function leaveOut(heads: Float32Array, headDim: number, padding: number): void {
+  for (let start = 0; start < heads.length; start += headDim) {
+    const last = start + headDim - 1
+    let left = heads[last]!
+    for (let i = start; i < last; i++) left -= heads[i]! * heads[i]!
+    heads[last] = Math.sqrt(Math.max(0, left) + padding)
+  }
 }
 
 /** out[at ..] = row - middle. @returns its squares. */
