@@ -69,7 +69,9 @@ export function checked(kernels: Kernels): Kernels {
       requireDim(headDim)
       requireFloats('heads', heads, count * headDim)
       requireFloats('centroidHeads', centroidHeads, k * headDim)
-      if (!(slack >= 0)) throw wrong('slack', describe(slack), 'at least 0')
+      if (typeof slack !== 'number' || !(slack >= 0 && slack < Number.POSITIVE_INFINITY)) {
+        throw wrong('slack', describe(slack), 'a finite number, at least 0')
+      }
       requireWords('centroid', centroid, count)
       requireFloats('outDistance', out, count)
       // biome-ignore format: one call

@@ -21,8 +21,8 @@ enum {
 static const float NORM_16 = 45000, LARGEST_16 = 32000;
 /* Beyond these, squares leave the range of f32: such rows and centroids are left to all pairs. */
 static const float NORM_MAX = 1e15f, BOUND_NONE = 1e35f;
-/* Absolute error of sums whose terms may be subnormal; steps below are zero. */
-static const float TINY = 1e-36f, STEP_MIN = 1e-30f;
+/* Absolute error of sums whose terms may be subnormal. A product of two steps may not be so: smaller ones are zero. */
+static const float TINY = 1e-36f, STEP_MIN = 1e-18f;
 
 typedef struct {
   float norm2, norm; /* of the head, from the middle */
