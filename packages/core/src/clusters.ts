@@ -86,17 +86,20 @@ export class Clusters {
     return kernels.nearestByHeads(rows, dim, index, count, centroids, k, some, headDim, ends, heads.slack, assignment, distances)
   }
 
-  /** Give each empty cluster the row that fits worst where it is: the most that one row can gain. */
-  rescueEmpty(): void {
+  /** Give each empty cluster the row that fits worst where it is: the most that one row can gain. @returns whether one did. */
+  rescueEmpty(): boolean {
+    let isRescued = false
     for (let cluster = 0; cluster < this.#sizes.length; cluster++) {
       if (this.#sizes[cluster] !== 0) continue
       const worst = largest(this.#distances)
-      if (!(this.#distances[worst]! > 0)) return // every row lies on its centroid: no more distinct rows
+      if (!(this.#distances[worst]! > 0)) break // every row lies on its centroid: no more distinct rows
       this.#sizes[this.#assignment[worst]!]!--
       this.#sizes[cluster] = 1
       this.#assignment[worst] = cluster
       this.#distances[worst] = 0
+      isRescued = true
     }
+    return isRescued
   }
 
   /** Every centroid to the mean of its rows; of unit length if spherical. One without rows, or whose rows cancel, stays. */
