@@ -47,6 +47,49 @@ export function checked(kernels: Kernels): Kernels {
       kernels.nearest(rows, dim, index, count, centroids, k, outCentroid, outDistance)
     },
 
+    nearestByHeads(
+      rows,
+      dim,
+      index,
+      count,
+      centroids,
+      k,
+      heads,
+      headDim,
+      centroidHeads,
+      slack,
+      centroid,
+      out,
+    ) {
+      requireDim(dim)
+      requireFloats('rows', rows, 0)
+      requireIndex(index, count, Math.floor(rows.length / dim))
+      requireCount('k', k)
+      if (k === 0) throw wrong('k', '0', 'at least 1')
+      requireFloats('centroids', centroids, k * dim)
+      requireDim(headDim)
+      requireFloats('heads', heads, count * headDim)
+      requireFloats('centroidHeads', centroidHeads, k * headDim)
+      if (typeof slack !== 'number' || !(slack >= 0 && slack < Number.POSITIVE_INFINITY)) {
+        throw wrong('slack', describe(slack), 'a finite number, at least 0')
+      }
+      requireWords('centroid', centroid, count)
+      requireFloats('outDistance', out, count)
+      // biome-ignore format: one call
+      return kernels.nearestByHeads(rows, dim, index, count, centroids, k, heads, headDim, centroidHeads, slack, centroid, out)
+    },
+
+    project(rows, dim, index, count, middle, directions, width, out) {
+      requireDim(dim)
+      requireFloats('rows', rows, 0)
+      requireIndex(index, count, Math.floor(rows.length / dim))
+      requireFloats('middle', middle, dim)
+      requireCount('width', width)
+      requireFloats('directions', directions, width * dim)
+      requireFloats('out', out, count * (width + 1))
+      kernels.project(rows, dim, index, count, middle, directions, width, out)
+    },
+
     sq8Encode(rows, dim, first, count, codes, factors) {
       requireDim(dim)
       requireCount('first', first)

@@ -56,6 +56,44 @@ export interface Kernels {
   ): void
 
   /**
+   * The same as `nearest`, faster, from short vectors that never lie farther apart than the rows do: for all j and c,
+   * l2(head j, centroid head c) - slack <= l2(row index[j], centroid c). (An orthonormal projection and the norm of what it
+   * leaves out are such a head.) heads: count * headDim, head j of row index[j]; centroidHeads: k * headDim.
+   * `centroid` holds a guess per row before and the nearest after; a better guess, or closer heads, spare comparisons.
+   *
+   * @returns the pairs whose distance was computed, at most count * (k + 1).
+   */
+  nearestByHeads(
+    rows: Float32Array,
+    dim: number,
+    index: Uint32Array,
+    count: number,
+    centroids: Float32Array,
+    k: number,
+    heads: Float32Array,
+    headDim: number,
+    centroidHeads: Float32Array,
+    slack: number,
+    centroid: Uint32Array,
+    outDistance: Float32Array,
+  ): number
+
+  /**
+   * Projections of the rows named in `index` (j < count) on `width` directions of dim values each: out[j * (width + 1) + b] =
+   * <row - middle, direction b>, and in the last place, b = width, the squared length of row - middle.
+   */
+  project(
+    rows: Float32Array,
+    dim: number,
+    index: Uint32Array,
+    count: number,
+    middle: Float32Array,
+    directions: Float32Array,
+    width: number,
+    out: Float32Array,
+  ): void
+
+  /**
    * SQ8 of rows first .. first + count - 1, written at the same row numbers: per row a symmetric step max|x| / 127 and
    * codes[i] = round(x[i] / step) + 128 (ties to even), in 1..255; an all-zero row has codes 128.
    * factors[2r] = s = ||x||^2 / <codes - 128, x>, near the step, so that an estimate is not off along the row; 0 for zeros.

@@ -32,10 +32,12 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
   const indexAppend = raw.indexAppend as (...args: unknown[]) => number
   const indexRouteEntries = raw.indexRouteEntries as (...args: unknown[]) => void
   const indexAssign = raw.indexAssign as (...args: unknown[]) => number
+  const project = raw.project as (...args: Parameters<Kernels['project']>) => number
   return {
     variant,
     rotate: raw.rotate as Kernels['rotate'],
     nearest: raw.nearest as Kernels['nearest'],
+    nearestByHeads: raw.nearestByHeads as Kernels['nearestByHeads'],
     sq8Encode: raw.sq8Encode as Kernels['sq8Encode'],
     sq8Query: raw.sq8Query as Kernels['sq8Query'],
     topK: raw.topK as Kernels['topK'],
@@ -55,6 +57,9 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
     },
     sq8DistancesGather(metric, query, queryFactors, codes, factors, dim, index, count, out) {
       sq8DistancesGather(metricOf(metric), query, queryFactors, codes, factors, dim, index, count, out)
+    },
+    project(rows, dim, index, count, middle, directions, width, out) {
+      countOf(project(rows, dim, index, count, middle, directions, width, out))
     },
     indexSearch(index, ask, query, outRow, outDistance, at, effort) {
       const { rowLimit, bucketCount } = index
@@ -175,7 +180,7 @@ function metricOf(metric: KernelMetric): CMetric {
 function countOf(result: number): number {
   if (result >= 0) return result
   if (result === NO_MEMORY)
-    throw new NativeError('DRIFT_OUT_OF_MEMORY', 'no memory for the scratch of a graph kernel')
+    throw new NativeError('DRIFT_OUT_OF_MEMORY', 'no memory for the scratch of a kernel')
   throw new NativeError('DRIFT_HNSW_LAYOUT', 'the graph is damaged: a word of it is out of range', {
     result,
     damaged: result === DAMAGED_GRAPH,

@@ -10,8 +10,9 @@ import { hash64 } from './reference/hash64.js'
 import { hnswInsert, hnswSearch } from './reference/hnsw.js'
 import { indexAppend, indexAssign, indexRouteEntries } from './reference/index-assign.js'
 import { indexSearch } from './reference/index-search.js'
-import { nearest } from './reference/nearest.js'
+import { nearest, nearestByHeads } from './reference/nearest.js'
 import { fastScan, lutDistances } from './reference/pq.js'
+import { project } from './reference/project.js'
 import { rotate } from './reference/rotate.js'
 import { sq8Distances, sq8DistancesGather, sq8Encode, sq8Query } from './reference/sq8.js'
 import { topK } from './reference/topk.js'
@@ -21,6 +22,8 @@ export const reference: Kernels = {
   distances,
   distancesGather,
   nearest,
+  nearestByHeads,
+  project,
   sq8Encode,
   sq8Query,
   sq8Distances,

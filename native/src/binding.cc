@@ -53,6 +53,20 @@ NAN_METHOD(nearest) {
                          view<float>(info, 4), size(info, 5), view<uint32_t>(info, 6), view<float>(info, 7));
 }
 
+NAN_METHOD(nearestByHeads) {
+  number(info, static_cast<double>(kernels(info)->nearest_by_heads(
+                   view<float>(info, 0), size(info, 1), view<uint32_t>(info, 2), size(info, 3), view<float>(info, 4),
+                   size(info, 5), view<float>(info, 6), size(info, 7), view<float>(info, 8),
+                   static_cast<float>(info[9].As<v8::Number>()->Value()), view<uint32_t>(info, 10),
+                   view<float>(info, 11))));
+}
+
+NAN_METHOD(project) {
+  number(info, kernels(info)->project(view<float>(info, 0), size(info, 1), view<uint32_t>(info, 2), size(info, 3),
+                                      view<float>(info, 4), view<float>(info, 5), size(info, 6),
+                                      view<float>(info, 7)));
+}
+
 NAN_METHOD(sq8Encode) {
   kernels(info)->sq8_encode(view<float>(info, 0), size(info, 1), size(info, 2), size(info, 3), view<uint8_t>(info, 4),
                             view<float>(info, 5));
@@ -244,6 +258,8 @@ NAN_MODULE_INIT(init) {
     add(set, "distances", distances, i);
     add(set, "distancesGather", distancesGather, i);
     add(set, "nearest", nearest, i);
+    add(set, "nearestByHeads", nearestByHeads, i);
+    add(set, "project", project, i);
     add(set, "sq8Encode", sq8Encode, i);
     add(set, "sq8Query", sq8Query, i);
     add(set, "sq8Distances", sq8Distances, i);

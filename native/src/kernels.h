@@ -102,6 +102,18 @@ typedef struct {
   void (*nearest)(const float *rows, size_t dim, const uint32_t *index, size_t count, const float *centroids,
                   size_t k, uint32_t *out_centroid, float *out_distance);
 
+  /* The same when l2(heads[j], centroid_heads[c]) - slack <= l2(row index[j], centroid c) for all j, c, heads being
+   * head_dim values each. centroid: in, a guess; out, the nearest. Fewer pairs are computed, the better the guess and the
+   * closer the heads; returns how many. Bit for bit what nearest gives. */
+  int64_t (*nearest_by_heads)(const float *rows, size_t dim, const uint32_t *index, size_t count,
+                              const float *centroids, size_t k, const float *heads, size_t head_dim,
+                              const float *centroid_heads, float slack, uint32_t *centroid, float *out_distance);
+
+  /* out[j * (width + 1) + b] = (row index[j] - middle) . direction b for b < width, and at b = width |row - middle|^2.
+   * Returns 0 or DRIFT_NO_MEMORY. */
+  int (*project)(const float *rows, size_t dim, const uint32_t *index, size_t count, const float *middle,
+                 const float *directions, size_t width, float *out);
+
   /* Per row r of first .. first + count - 1: step = max|x| / 127, codes[r*dim + i] = round(x[i] / step) + 128 (ties to
    * even, within 1..255), factors[2r] = s = ||x||^2 / <codes - 128, x> (sq8.h), factors[2r + 1] = ||x||^2. Zeros: all codes
    * 128, s = 0. Codes and s are the same bits everywhere. */

@@ -1,36 +1,11 @@
-/* Nearest centroid of each row: all pairs, in tiles of 4 rows by 2 centroids, so that a loaded vector serves several
- * pairs. Every pair is summed in the same order whatever tile it falls in, so results do not depend on the batch. */
-#include "isa.h"
+/* Nearest centroid of each row, all pairs. Few pairs are computed; of many, nearest-filter.c excludes nearly all first. */
+#include "nearest.h"
+
 #include "narrow.h"
+#include "tile.h"
 
-enum { TILE_ROWS = 4, TILE_CENTROIDS = 2 };
-
-/* out[r][c] = l2(rows[r], centroid c). `centroids` is a constant at each call, so the loops unroll. */
-static inline __attribute__((always_inline)) void tile(const float *const rows[TILE_ROWS], const float *centroid,
-                                                       size_t centroids, size_t dim,
-                                                       float out[TILE_ROWS][TILE_CENTROIDS]) {
-  vfloat sums[TILE_ROWS][TILE_CENTROIDS] = {{{0}}};
-  size_t i = 0;
-  for (; i + LANES <= dim; i += LANES) {
-    for (size_t c = 0; c < centroids; c++) {
-      vfloat y = load(centroid + c * dim + i);
-      for (size_t r = 0; r < TILE_ROWS; r++) {
-        vfloat d = load(rows[r] + i) - y;
-        sums[r][c] += d * d;
-      }
-    }
-  }
-  for (size_t r = 0; r < TILE_ROWS; r++) {
-    for (size_t c = 0; c < centroids; c++) {
-      float total = sum(sums[r][c]);
-      for (size_t t = i; t < dim; t++) {
-        float d = rows[r][t] - centroid[c * dim + t];
-        total += d * d;
-      }
-      out[r][c] = total;
-    }
-  }
-}
+/* Below these a panel of 16-bit centroids costs more to make than it saves. Both ways give the same bits. */
+enum { FILTER_CENTROIDS = 32, FILTER_ROWS = 64, FILTER_DIM = 8 };
 
 void KERNEL(nearest)(const float *rows, size_t dim, const uint32_t *index, size_t count, const float *centroids,
                      size_t k, uint32_t *out_centroid, float *out_distance) {
@@ -38,22 +13,46 @@ void KERNEL(nearest)(const float *rows, size_t dim, const uint32_t *index, size_
     nearest_narrow(rows, dim, index, count, centroids, k, out_centroid, out_distance);
     return;
   }
-  for (size_t j = 0; j < count; j += TILE_ROWS) {
-    size_t used = count - j < TILE_ROWS ? count - j : TILE_ROWS;
-    const float *row[TILE_ROWS];
-    for (size_t r = 0; r < TILE_ROWS; r++) row[r] = rows + index[j + (r < used ? r : used - 1)] * dim;
+  if (k >= FILTER_CENTROIDS && count >= FILTER_ROWS && dim >= FILTER_DIM) {
+    nearest_job job = {rows, dim, index, count, centroids, k, NULL, 0, NULL, 0, out_centroid, out_distance};
+    if (KERNEL(nearest_filtered)(&job) >= 0) return;
+  }
+  KERNEL(nearest_direct)(rows, dim, index, count, centroids, k, out_centroid, out_distance);
+}
 
-    float distance[TILE_ROWS][TILE_CENTROIDS];
-    float best[TILE_ROWS] = {0};
-    uint32_t at[TILE_ROWS] = {0};
-    for (size_t c = 0; c < k; c += TILE_CENTROIDS) {
-      size_t width = k - c < TILE_CENTROIDS ? 1 : TILE_CENTROIDS;
-      if (width == TILE_CENTROIDS) {
-        tile(row, centroids + c * dim, TILE_CENTROIDS, dim, distance);
+int64_t KERNEL(nearest_by_heads)(const float *rows, size_t dim, const uint32_t *index, size_t count,
+                                 const float *centroids, size_t k, const float *heads, size_t head_dim,
+                                 const float *centroid_heads, float slack, uint32_t *centroid, float *distance) {
+  if (dim <= NARROW_DIM && k >= LANES) {
+    /* Another order of summing, and as fast: the results are what nearest gives. */
+    KERNEL(nearest)(rows, dim, index, count, centroids, k, centroid, distance);
+    return (int64_t)(count * k);
+  }
+  nearest_job job = {rows, dim, index, count, centroids, k, heads, head_dim, centroid_heads, slack, centroid, distance};
+  int64_t compared = KERNEL(nearest_filtered)(&job);
+  if (compared >= 0) return compared;
+  KERNEL(nearest_direct)(rows, dim, index, count, centroids, k, centroid, distance);
+  return (int64_t)(count * k);
+}
+
+void KERNEL(nearest_direct)(const float *rows, size_t dim, const uint32_t *index, size_t count, const float *centroids,
+                            size_t k, uint32_t *out_centroid, float *out_distance) {
+  for (size_t j = 0; j < count; j += QUAD) {
+    size_t used = count - j < QUAD ? count - j : QUAD;
+    const float *row[QUAD];
+    for (size_t r = 0; r < QUAD; r++) row[r] = rows + index[j + (r < used ? r : used - 1)] * dim;
+
+    float distance[QUAD][COUPLE];
+    float best[QUAD] = {0};
+    uint32_t at[QUAD] = {0};
+    for (size_t c = 0; c < k; c += COUPLE) {
+      size_t width = k - c < COUPLE ? 1 : COUPLE;
+      if (width == COUPLE) {
+        l2_tile(row, centroids + c * dim, COUPLE, dim, distance);
       } else {
-        tile(row, centroids + c * dim, 1, dim, distance);
+        l2_tile(row, centroids + c * dim, 1, dim, distance);
       }
-      for (size_t r = 0; r < TILE_ROWS; r++) {
+      for (size_t r = 0; r < QUAD; r++) {
         for (size_t t = 0; t < width; t++) {
           if (c + t == 0 || distance[r][t] < best[r]) {
             best[r] = distance[r][t];

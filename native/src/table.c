@@ -4,6 +4,9 @@
 void KERNEL(distances)(drift_metric, const float *, const float *, size_t, size_t, size_t, float *);
 void KERNEL(distances_gather)(drift_metric, const float *, const float *, size_t, const uint32_t *, size_t, float *);
 void KERNEL(nearest)(const float *, size_t, const uint32_t *, size_t, const float *, size_t, uint32_t *, float *);
+int64_t KERNEL(nearest_by_heads)(const float *, size_t, const uint32_t *, size_t, const float *, size_t, const float *,
+                                 size_t, const float *, float, uint32_t *, float *);
+int KERNEL(project)(const float *, size_t, const uint32_t *, size_t, const float *, const float *, size_t, float *);
 void KERNEL(sq8_encode)(const float *, size_t, size_t, size_t, uint8_t *, float *);
 void KERNEL(sq8_query)(const float *, size_t, int8_t *, float *);
 void KERNEL(sq8_distances)(drift_metric, const int8_t *, const float *, const uint8_t *, const float *, size_t, size_t,
@@ -30,6 +33,8 @@ const drift_kernels KERNEL(kernels) = {
     .distances = KERNEL(distances),
     .distances_gather = KERNEL(distances_gather),
     .nearest = KERNEL(nearest),
+    .nearest_by_heads = KERNEL(nearest_by_heads),
+    .project = KERNEL(project),
     .sq8_encode = KERNEL(sq8_encode),
     .sq8_query = KERNEL(sq8_query),
     .sq8_distances = KERNEL(sq8_distances),

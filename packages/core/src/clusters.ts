@@ -4,6 +4,7 @@
  */
 import { kernels } from '@drift/native'
 import type { Kmeans } from './kmeans.js'
+import { centroidHeads, type Heads } from './kmeans-heads.js'
 
 /** Moves `centroids` and changes `assignment` in place; `rows` and `index` are only read. */
 export class Clusters {
@@ -17,6 +18,8 @@ export class Clusters {
   /** Per cluster the sum of the rows that `#summed` says, so that a move only adds and takes what changed. */
   readonly #sums: Float64Array
   readonly #summed: Uint32Array
+  #heads: Heads | undefined
+  #isAssigned: boolean
   #inertia = 0
 
   /** @param assignment - per position of `index`, its centroid. Without it `assign` comes first. */
@@ -32,6 +35,7 @@ export class Clusters {
     this.#index = index
     this.#centroids = centroids
     this.#assignment = assignment ?? new Uint32Array(index.length)
+    this.#isAssigned = assignment !== undefined
     this.#distances = new Float32Array(index.length)
     this.#sizes = new Uint32Array(centroids.length / dim)
     for (const cluster of assignment ?? []) this.#sizes[cluster]!++
@@ -39,12 +43,24 @@ export class Clusters {
     this.#summed = new Uint32Array(index.length).fill(NOWHERE)
   }
 
-  /** Every row to its nearest centroid. @returns the inertia. */
-  assign(): number {
+  /** Heads of the rows of `index`: from the second assignment on they exclude centroids, while that pays. */
+  useHeads(heads: Heads | undefined): void {
+    this.#heads = heads
+  }
+
+  /** Every row to its nearest centroid. @param check - called every few thousand rows. @returns the inertia. */
+  assign(check: () => void = () => {}): number {
     const count = this.#index.length
     const [assignment, distances, sizes] = [this.#assignment, this.#distances, this.#sizes]
-    const k = sizes.length
-    kernels.nearest(this.#rows, this.#dim, this.#index, count, this.#centroids, k, assignment, distances)
+    const heads = this.#isAssigned ? this.#heads : undefined
+    const ends = heads && centroidHeads(heads, this.#centroids)
+    let compared = 0
+    for (let first = 0; first < count; first += CHECK_ROWS) {
+      check()
+      compared += this.#assignSome(first, Math.min(CHECK_ROWS, count - first), heads, ends)
+    }
+    if (compared > COMPARED_MAX * count * sizes.length) this.#heads = undefined
+    this.#isAssigned = true
     sizes.fill(0)
     let inertia = 0
     for (let j = 0; j < count; j++) {
@@ -55,17 +71,35 @@ export class Clusters {
     return inertia
   }
 
-  /** Give each empty cluster the row that fits worst where it is: the most that one row can gain. */
-  rescueEmpty(): void {
+  #assignSome(first: number, count: number, heads?: Heads, ends?: Float32Array): number {
+    const [rows, dim, centroids, k] = [this.#rows, this.#dim, this.#centroids, this.#sizes.length]
+    const index = this.#index.subarray(first, first + count)
+    const assignment = this.#assignment.subarray(first, first + count)
+    const distances = this.#distances.subarray(first, first + count)
+    if (heads === undefined || ends === undefined) {
+      kernels.nearest(rows, dim, index, count, centroids, k, assignment, distances)
+      return 0
+    }
+    const { headDim } = heads.space
+    const some = heads.rows.subarray(first * headDim, (first + count) * headDim)
+    // biome-ignore format: one call
+    return kernels.nearestByHeads(rows, dim, index, count, centroids, k, some, headDim, ends, heads.slack, assignment, distances)
+  }
+
+  /** Give each empty cluster the row that fits worst where it is: the most that one row can gain. @returns whether one did. */
+  rescueEmpty(): boolean {
+    let isRescued = false
     for (let cluster = 0; cluster < this.#sizes.length; cluster++) {
       if (this.#sizes[cluster] !== 0) continue
       const worst = largest(this.#distances)
-      if (!(this.#distances[worst]! > 0)) return // every row lies on its centroid: no more distinct rows
+      if (!(this.#distances[worst]! > 0)) break // every row lies on its centroid: no more distinct rows
       this.#sizes[this.#assignment[worst]!]!--
       this.#sizes[cluster] = 1
       this.#assignment[worst] = cluster
       this.#distances[worst] = 0
+      isRescued = true
     }
+    return isRescued
   }
 
   /** Every centroid to the mean of its rows; of unit length if spherical. One without rows, or whose rows cancel, stays. */
@@ -128,6 +162,11 @@ export function normaliseAll(centroids: Float32Array, dim: number): void {
     if (size > 0) for (let d = 0; d < dim; d++) centroid[d] = centroid[d]! / size
   }
 }
+
+/** Rows of one call, some tens of milliseconds. */
+const CHECK_ROWS = 8192
+/** Share of the pairs that heads may leave to be compared: one costs as much as excluding a dozen without heads. */
+const COMPARED_MAX = 1 / 16
 
 /** In `#summed`: the row is in no sum yet. */
 const NOWHERE = 0xffffffff

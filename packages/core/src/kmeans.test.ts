@@ -1,7 +1,7 @@
 // Proves that k-means keeps its rules (inertia never grows, same seed same result, no empty cluster, nearest assignment) on
 // blobs, duplicates and degenerate input, and that the partition by levels keeps sizes and comes near the flat one.
 import { describe, expect, it } from 'vitest'
-import { Clusters } from './clusters.js'
+import { Clusters, normaliseAll } from './clusters.js'
 import { CoreError } from './errors.js'
 import { hierarchicalKmeans, type KmeansOptions, kmeans, type Partition } from './kmeans.js'
 import { gaussian, seededRandom } from './random.js'
@@ -110,6 +110,50 @@ describe('flat', () => {
     expect(Math.max(...sizesOf(found, dim))).toBeLessThan(1100)
   })
 
+  it('learns from batches: nearly as well, assigning every row, with no cluster empty, the same for the same seed', () => {
+    const dim = 8
+    const rows = blobs(6000, dim, 30, 0.6, 11)
+    const options = { k: 40, seed: 3, batchRows: 600, iterations: 30 }
+    const seen: number[] = []
+    const found = kmeans(rows, dim, { ...options, onProgress: iteration => seen.push(iteration) })
+    expect(seen).toEqual(Array.from({ length: 30 }, (_, i) => i))
+    expect(found.assignment.length).toBe(6000)
+    expect(found.inertia / inertiaOf(rows, dim, found)).toBeCloseTo(1, 4)
+    expect(sizesOf(found, dim).length).toBe(40)
+    expect(Math.min(...sizesOf(found, dim))).toBeGreaterThan(0)
+    expect(found.inertia / kmeans(rows, dim, { k: 40, seed: 3, iterations: 30 }).inertia).toBeLessThan(1.05)
+    expect(found).toEqual(kmeans(rows, dim, options))
+    const spherical = kmeans(rows, dim, { ...options, spherical: true }).centroids
+    for (let c = 0; c < 40; c++) {
+      expect(Math.hypot(...spherical.subarray(c * dim, (c + 1) * dim))).toBeCloseTo(1, 5)
+    }
+    const reason = new Error('enough')
+    const onProgress = (iteration: number): void => {
+      if (iteration === 2) throw reason
+    }
+    expect(() => kmeans(rows, dim, { ...options, onProgress })).toThrow(reason)
+  })
+
+  it.each([
+    ['l2', false, 0],
+    ['l2, far from the origin', false, 50],
+    ['spherical', true, 0],
+  ])('assigns to the nearest of many centroids in many dimensions (%s)', (_, spherical, offset) => {
+    const [dim, k, count] = [96, 100, 2500]
+    // Energy falls from dimension to dimension, as in embeddings: heads hold most of it.
+    const rows = blobs(count, dim, 60, 0.5, 12).map((value, i) => offset + value / (1 + (i % dim) / 6))
+    if (spherical) normaliseAll(rows, dim)
+    const found = kmeans(rows, dim, { k, seed: 5, spherical, iterations: 6, tolerance: 0 })
+    expect(found.centroids.length).toBe(k * dim)
+    for (let row = 0; row < count; row += 3) {
+      const own = squaredGap(rows, row, found.centroids, found.assignment[row]!, dim)
+      let best = own
+      for (let c = 0; c < k; c++) best = Math.min(best, squaredGap(rows, row, found.centroids, c, dim))
+      expect(own).toBeLessThanOrEqual(best * (1 + 1e-5))
+    }
+    expect(found.inertia / inertiaOf(rows, dim, found)).toBeCloseTo(1, 4)
+  })
+
   it('keeps spherical centroids at unit length, in the direction of the mean', () => {
     const dim = 12
     const rows = blobs(600, dim, 6, 0.3, 9)
@@ -190,6 +234,8 @@ describe('flat', () => {
     [{ k: Number.NaN }, 'DRIFT_K'],
     [{ iterations: -1 }, 'DRIFT_ITERATIONS'],
     [{ iterations: Number.NaN }, 'DRIFT_ITERATIONS'],
+    [{ batchRows: 0 }, 'DRIFT_BATCH_ROWS'],
+    [{ batchRows: Number.NaN }, 'DRIFT_BATCH_ROWS'],
   ])('refuses %j', (wrong, code) => {
     expect(codeOf(() => kmeans(new Float32Array(8), 2, { k: 1, seed: 1, ...wrong }))).toBe(code)
   })

@@ -1,10 +1,13 @@
 /**
  * k-means over rows of a matrix: Lloyd's iterations from D^2 seeds.
- * Rules: the same seed gives the same result; inertia never grows; every returned centroid has a row, and the assignment is
- * to the nearest of them. Means are summed in double precision. Rows must be finite.
+ * Rules: the same seed gives the same result (of one kernel variant); inertia never grows (but from batches); every returned
+ * centroid has a row, and the assignment is to the nearest of them by f32 distances, however many were excluded unseen
+ * (kmeans-heads.ts). Means are summed in double precision. Rows must be finite.
  */
 import { Clusters, membersOf, normaliseAll } from './clusters.js'
 import { CoreError, type CoreErrorCode } from './errors.js'
+import { learnByBatches } from './kmeans-batches.js'
+import { headSpace, headsOf } from './kmeans-heads.js'
 import { sample, seedCentroids } from './kmeans-seeding.js'
 import { seededRandom } from './random.js'
 import { reassignRows } from './reassign.js'
@@ -21,6 +24,11 @@ export interface KmeansOptions {
   readonly spherical?: boolean
   /** Rows that the centroids learn from, spread evenly over `index`; the assignment covers all. Default: all. */
   readonly sampleRows?: number
+  /**
+   * Rows that one iteration looks at, drawn anew for each (mini-batch): for data so large that a few passes over it are too
+   * many. All iterations are done then, and their inertia is the batch's. Default: all.
+   */
+  readonly batchRows?: number
   /** Stop when an iteration gains less than this share of the inertia. Default 1e-4. */
   readonly tolerance?: number
   /** Asked between iterations; an object over shared memory will do where no event can arrive. */
@@ -40,7 +48,7 @@ export interface Kmeans {
   readonly iterations: number
 }
 
-/** @throws CoreError DRIFT_DIMENSION, DRIFT_K, DRIFT_ITERATIONS; whatever the signal throws. */
+/** @throws CoreError DRIFT_DIMENSION, DRIFT_K, DRIFT_ITERATIONS, DRIFT_BATCH_ROWS; whatever the signal throws. */
 export function kmeans(rows: Float32Array, dim: number, options: KmeansOptions): Kmeans {
   const {
     k,
@@ -55,6 +63,8 @@ export function kmeans(rows: Float32Array, dim: number, options: KmeansOptions):
   if (!Number.isSafeInteger(iterations) || iterations < 0) {
     throw new CoreError('DRIFT_ITERATIONS', `iterations is ${iterations}, expected 0 or more`, { iterations })
   }
+  const { batchRows = Number.POSITIVE_INFINITY } = options
+  if (!(batchRows >= 1)) throw badOption('DRIFT_BATCH_ROWS', 'batchRows', batchRows, 'at least 1')
   options.signal?.throwIfAborted()
   const index = options.index ?? everyRow(rows.length / dim)
   if (index.length === 0) {
@@ -65,11 +75,30 @@ export function kmeans(rows: Float32Array, dim: number, options: KmeansOptions):
   const learnt = sample(index, options.sampleRows ?? index.length, random)
   const centroids = seedCentroids(rows, dim, learnt, k, random)
   if (spherical) normaliseAll(centroids, dim)
+  const check = (): void => options.signal?.throwIfAborted()
+  const finish = (moves: number): Kmeans => {
+    const all = new Clusters(rows, dim, index, centroids)
+    all.assign(check)
+    if (all.rescueEmpty()) {
+      all.move(spherical)
+      all.assign(check)
+    }
+    return all.result(moves)
+  }
+  if (batchRows < learnt.length) {
+    const { onProgress } = options
+    const batches = { batchRows, iterations, spherical, check, onProgress }
+    learnByBatches(rows, dim, learnt, centroids, random, batches)
+    return finish(iterations)
+  }
   const clusters = new Clusters(rows, dim, learnt, centroids)
+  if (iterations * k >= HEADS_PAY * dim) {
+    const space = headSpace(rows, dim, sample(learnt, HEAD_SAMPLE_ROWS, random), random)
+    clusters.useHeads(space && headsOf(space, rows, learnt))
+  }
   let moves = 0
   for (let before = Number.POSITIVE_INFINITY; ; moves++) {
-    options.signal?.throwIfAborted()
-    const inertia = clusters.assign()
+    const inertia = clusters.assign(check)
     options.onProgress?.(moves, inertia)
     // A move may cost a rounding error; and nothing is left to gain at 0.
     if (moves >= iterations || !(inertia > 0) || before - inertia <= tolerance * inertia) break
@@ -77,11 +106,7 @@ export function kmeans(rows: Float32Array, dim: number, options: KmeansOptions):
     clusters.rescueEmpty()
     clusters.move(spherical)
   }
-  if (learnt === index) return clusters.result(moves)
-  const all = new Clusters(rows, dim, index, centroids)
-  options.signal?.throwIfAborted()
-  all.assign()
-  return all.result(moves)
+  return learnt === index ? clusters.result(moves) : finish(moves)
 }
 
 export interface HierarchicalKmeansOptions
@@ -174,6 +199,9 @@ export function hierarchicalKmeans(
 
 const DEFAULT_ITERATIONS = 10
 const DEFAULT_TOLERANCE = 1e-4
+/** Making heads costs about as much as twice this many times dim centroids cost for one iteration. */
+const HEADS_PAY = 2
+const HEAD_SAMPLE_ROWS = 2048
 /** Buckets of the index: about one block of 32 entries when they are full. */
 const DEFAULT_TARGET_ROWS = 25
 /** 64 centroids stay in the cache while rows pass by: two levels make 4 096 clusters. */
