@@ -5,7 +5,6 @@ import { parseArgs } from 'node:util'
 import { toolsFolder, workspaceFolder } from '../data/place.js'
 import { ToolError } from '../data/tool-error.js'
 import { type CompareOptions, compare } from './compare.js'
-import { sourcesOf } from './data-set.js'
 import { enginesOf } from './engines/catalogue.js'
 import { growth } from './growth.js'
 import { insert } from './insert.js'
@@ -13,15 +12,16 @@ import { installPeers } from './peers.js'
 import { writeReport } from './report.js'
 import { loadResults } from './results.js'
 import { smoke } from './smoke.js'
+import { sourcesOf } from './vectors.js'
 
 const USAGE = `usage: npm run bench [-- COMMAND] [OPTIONS]
 
 compare  every engine on every data set; the report goes to docs/bench. What is run when no command is named.
 report   writes the report again from docs/bench/results.json.
-growth   queries per second at recall 0.95 from 100 000 to 1 000 000 rows of one generator (--dim).
+growth   the same from 100 000 to 1 000 000 rows of one generator (--dim), Drift alone when no engine is named.
 insert   rows per second into and out of a filled index.
 kernels  the native kernels alone.
-smoke    this machine's figures in a few minutes, the durable ones too; kept in tools/bench/out.
+smoke    this machine's figures in a few minutes, the durable ones too, on the first data set; kept in tools/bench/out.
 peers    installs the engines of npm, and what draws the plots, in tools/bench/peers.
 
 --data FOLDER      holds data sets, or is one: base.*.npy and query.*.npy (or DRIFT_DATA); without it the demo's vectors
@@ -61,7 +61,7 @@ try {
   })
   const { quick } = values
   const command = positionals[0] ?? 'compare'
-  const data = values.data ?? process.env['DRIFT_DATA']
+  const data = values.data ?? (process.env['DRIFT_DATA'] || undefined)
   const rows = values.rows === undefined ? undefined : wholeNumber('rows', values.rows)
   const seed = wholeNumber('seed', values.seed)
   const out =
@@ -85,7 +85,7 @@ try {
     growth: () => growth(wholeNumber('dim', values.dim), options(GROWTH_ENGINES)),
     insert: () => insert(chosen(), options(undefined)),
     kernels,
-    smoke: () => smoke(data, rows ?? 100_000, seed),
+    smoke: () => smoke(chosen()[0]!, rows ?? 100_000, seed),
     peers: installPeers,
   }
   const run = Object.hasOwn(commands, command) ? commands[command] : undefined

@@ -5,6 +5,7 @@ import { NpyFile, readMatrix } from '../data/npy.js'
 import { nodeEngine } from './engines/catalogue.js'
 import type { FilledEngine, NodeEngine, Setting } from './engines/engine-kind.js'
 import { eachRow, quantile } from './measure.js'
+import { peerVersion } from './peers.js'
 import type { Answered, Churned, Filled, Loaded, Replies, Request, Timed, TimedAll } from './protocol.js'
 
 /** Queries before the clock starts, as a share: other engines had the caches meanwhile. */
@@ -46,10 +47,11 @@ async function answer(request: Request): Promise<Replies[Request['do']]> {
   }
 }
 
-async function load(name: string): Promise<Loaded> {
+function load(name: string): Loaded {
   kind = nodeEngine(name)!
-  const missing = await kind.load()
-  return missing === undefined ? {} : { missing }
+  if (!kind.load())
+    return { missing: 'not installed, or without a binary for this machine (npm run bench -- peers)' }
+  return kind.peer === undefined ? {} : { version: peerVersion(kind.peer) }
 }
 
 async function fill(request: Request & { do: 'fill' }): Promise<Filled> {
@@ -81,7 +83,7 @@ async function answers(request: Request & { do: 'answer' }): Promise<Answered> {
   let scanned = 0
   const start = performance.now()
   for (const query of each.slice(0, request.queries)) {
-    found.push(Array.from(await engine.search(query, request.k)))
+    found.push(Array.from<number | bigint, number>(await engine.search(query, request.k), Number))
     scanned += engine.scannedRows ?? 0
     if (performance.now() - start > request.budgetMs) break
   }

@@ -3,14 +3,15 @@
 import { mkdirSync } from 'node:fs'
 import { cpus, totalmem } from 'node:os'
 import { ToolError } from '../data/tool-error.js'
-import { type DataSet, prepare, type Source } from './data-set.js'
+import { type DataSet, prepare } from './data-set.js'
 import { canPin, type EngineOptions, EngineProcess } from './engine-process.js'
 import type { EngineKind } from './engines/engine-kind.js'
 import { machine } from './machine.js'
-import type { Filled } from './protocol.js'
+import type { Churned, Filled } from './protocol.js'
 import { writeReport } from './report.js'
-import { commit, type EngineResult, keepResult, type SetResult } from './results.js'
+import { commit, type EngineResult, keepResult, type Measurement, type SetResult } from './results.js'
 import { sweep } from './sweep.js'
+import type { Source } from './vectors.js'
 
 export interface CompareOptions {
   readonly engines: readonly EngineKind[]
@@ -40,6 +41,8 @@ const MEMORY_SHARE = 0.8
 interface Participant {
   readonly process: EngineProcess
   readonly filled: Filled
+  readonly sweeps: Record<string, readonly Measurement[]>
+  churned: Churned
 }
 
 export async function compare(sources: readonly Source[], options: CompareOptions): Promise<void> {
@@ -50,7 +53,7 @@ export async function compare(sources: readonly Source[], options: CompareOption
     console.log(`${source.name}: ${data.rows} rows of ${data.dim}, ${data.queries} queries, ${data.metric}`)
     requireMemory(data, options.engines.length)
     const result = await measureSet(data, options)
-    await writeReport(options.out, keepResult(options.out, result))
+    writeReport(options.out, keepResult(options.out, result))
   }
   console.log(`report in ${options.out}`)
 }
@@ -60,35 +63,49 @@ export async function measureSet(data: DataSet, options: CompareOptions): Promis
   const core = canPin() ? `${cpus().length - 1}` : undefined
   const absent: Record<string, string> = {}
   const participants: Participant[] = []
-  const sweeps: Record<string, EngineResult['sweeps'][string]>[] = options.engines.map(() => ({}))
-  const churned: EngineResult['churned'][] = []
+  const fail = ({ kind }: { readonly kind: EngineKind }, why: string) => {
+    absent[kind.name] = why
+    console.log(`  ${kind.name}: ${why}`)
+  }
+  const present = () => participants.filter(({ process }) => !(process.kind.name in absent))
   try {
     for (const kind of options.engines) {
       const started = await participate(kind, data, { core, ...options })
-      if (typeof started === 'string') absent[kind.name] = started
-      else participants.push(started)
-      console.log(
-        `  ${kind.name}: ${typeof started === 'string' ? started : `built in ${started.filled.buildSeconds.toFixed(1)} s`}`,
-      )
-    }
-    const processes = participants.map(({ process }) => process)
-    for (const k of options.ks) {
-      console.log(`  recall@${k}: ${passes} passes in turns`)
-      for (const [e, measured] of (await sweep(processes, data, { ...options, k })).entries()) {
-        sweeps[e]![k] = measured
+      if (typeof started === 'string') fail({ kind }, started)
+      else {
+        participants.push(started)
+        console.log(`  ${kind.name}: built in ${started.filled.buildSeconds.toFixed(1)} s`)
       }
     }
-    const rows = Math.min(CHURN_ROWS, Math.floor(data.rows / 10))
-    for (const engine of processes) {
-      churned.push(await engine.ask({ do: 'churn', rows, budgetMs: CHURN_MS }))
+    for (const k of options.ks) {
+      console.log(`  recall@${k}: ${passes} passes in turns`)
+      const asked = present()
+      const measured = await sweep(
+        asked.map(({ process }) => process),
+        data,
+        { ...options, k },
+        (engine, error) => fail(engine, problem(error)),
+      )
+      for (const [e, { sweeps }] of asked.entries()) sweeps[k] = measured[e]!
     }
-    for (const engine of processes) await engine.close()
+    const rows = churnRows(data)
+    for (const participant of present()) {
+      const { process } = participant
+      participant.churned = await process
+        .ask({ do: 'churn', rows, budgetMs: CHURN_MS })
+        .catch((error: Error) => {
+          fail(process, problem(error))
+          return {}
+        })
+    }
+    for (const { process } of present()) await process.close()
   } finally {
     for (const { process } of participants) process.kill()
   }
-  const engines = participants.map(({ process, filled }, e): EngineResult => {
-    const { name, configuration, limits } = process.kind
-    return { name, configuration, limits, filled, churned: churned[e]!, sweeps: sweeps[e]! }
+  const engines = present().map(({ process, filled, churned, sweeps }): EngineResult => {
+    const { kind, version } = process
+    const { name, configuration, limits } = kind
+    return { name, version, configuration, limits, filled, churned, sweeps }
   })
   const { name, rows, dim, queries } = data
   return {
@@ -109,17 +126,19 @@ async function participate(
   const buildCores = core && buildThreads > 1 ? `0-${core}` : core
   const process = await EngineProcess.start(kind, { core, buildCores, python }).catch(problem)
   if (typeof process === 'string') return process
-  const room = Math.min(CHURN_ROWS, Math.floor(data.rows / 10))
+  const room = churnRows(data)
   try {
     const { folder, metric } = data
-    return {
-      process,
-      filled: await process.fill({ data: folder, metric, seed, threads: buildThreads, room }),
-    }
+    const filled = await process.fill({ data: folder, metric, seed, threads: buildThreads, room })
+    return { process, filled, sweeps: {}, churned: {} }
   } catch (error) {
     process.kill()
     return problem(error as Error)
   }
+}
+
+function churnRows(data: DataSet): number {
+  return Math.min(CHURN_ROWS, Math.floor(data.rows / 10))
 }
 
 /** An engine that fails is a line of the report, not the end of the run. */

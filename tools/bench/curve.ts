@@ -1,8 +1,15 @@
 // What a sweep says: the points that no other point beats, and the speed at a recall between two of them.
+import { quantile } from './measure.js'
+import type { Measurement } from './results.js'
 
 export interface Point {
   readonly recall: number
   readonly queriesPerSecond: number
+}
+
+/** A setting at the median of its passes, one call a query. */
+export function pointOf({ recall, calls }: Measurement): Point {
+  return { recall, queriesPerSecond: quantile(calls, 0.5) }
 }
 
 /** The points that are faster than every point of higher or equal recall, by rising recall. */

@@ -20,6 +20,8 @@ export interface EngineOptions {
 
 export class EngineProcess {
   readonly kind: EngineKind
+  /** Of its library, with the name; empty for our own. */
+  version = ''
   readonly #child: ChildProcess
   readonly #folder: string
   readonly #options: EngineOptions
@@ -32,7 +34,8 @@ export class EngineProcess {
     if (!own && options.python === undefined) return 'needs python (--python PATH)'
     const engine = new EngineProcess(kind, options, own)
     try {
-      const { missing } = await engine.ask({ do: 'load', engine: kind.name })
+      const { missing, version = '' } = await engine.ask({ do: 'load', engine: kind.name })
+      engine.version = version
       if (missing === undefined) return engine
       await engine.close()
       return missing
@@ -53,7 +56,7 @@ export class EngineProcess {
     this.#child = spawn(command!, args, {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
       serialization: 'json',
-      env: { ...process.env, ...ONE_THREAD },
+      env: { ...process.env, ...ENVIRONMENT },
     })
     this.#child.on('message', (reply: object) => {
       const { error } = reply as Partial<Failed>
@@ -98,12 +101,13 @@ export class EngineProcess {
   }
 }
 
-/** Libraries read these when they are loaded; what may use more threads is told so when it is filled. */
-const ONE_THREAD = {
+/** Libraries read these when they are loaded; what may use more threads is told so when it is filled. Warnings are theirs. */
+const ENVIRONMENT = {
   OMP_NUM_THREADS: '1',
   OPENBLAS_NUM_THREADS: '1',
   MKL_NUM_THREADS: '1',
   TF_CPP_MIN_LOG_LEVEL: '3',
+  LANCE_LOG: 'error',
 }
 
 /** Every thread of the process. @returns whether it was possible: it is where there is `taskset`. */

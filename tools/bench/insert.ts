@@ -1,6 +1,7 @@
 // `npm run bench -- insert`: rows a second into, and out of, an index that is already filled, without the searches.
 import { type CompareOptions, measureSet } from './compare.js'
-import { prepare, type Source } from './data-set.js'
+import { prepare } from './data-set.js'
+import type { Source } from './vectors.js'
 
 export async function insert(sources: readonly Source[], options: CompareOptions): Promise<void> {
   for (const source of sources) {

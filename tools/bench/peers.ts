@@ -1,7 +1,7 @@
 // Installs and finds the peers that Drift is compared with (tools/bench/peers, with its own lockfile).
 // hnswlib chooses its SIMD when it is compiled, so it is built for this very machine: the comparison is with its best.
 import { spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { toolsFolder, workspaceFolder } from '../data/place.js'
@@ -37,6 +37,14 @@ export function requirePeer<T>(name: string): T | undefined {
   } catch {
     return undefined // what is missing is said in the report, by name
   }
+}
+
+/** As the lockfile has it. */
+export function peerVersion(name: string): string {
+  const { dependencies } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as {
+    dependencies: Record<string, string>
+  }
+  return `${name} ${dependencies[name]}`
 }
 
 /** `npm run bench -- peers` */

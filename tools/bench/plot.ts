@@ -2,10 +2,9 @@
 // Without the library, which comes with the peers, there are no plots and the report has only its tables.
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { front } from './curve.js'
-import { quantile } from './measure.js'
+import { front, pointOf } from './curve.js'
 import { requirePeer } from './peers.js'
-import type { EngineResult, Measurement, SetResult } from './results.js'
+import type { EngineResult, SetResult } from './results.js'
 
 interface Charts {
   init(
@@ -34,10 +33,10 @@ const PEERS = [
 ]
 
 /** @returns the file names of each data set. */
-export async function writePlots(
+export function writePlots(
   folder: string,
   results: readonly SetResult[],
-): Promise<Readonly<Record<string, readonly string[]>>> {
+): Readonly<Record<string, readonly string[]>> {
   const charts = requirePeer<Charts>('echarts')
   if (!charts) return {}
   const plots: Record<string, string[]> = {}
@@ -77,8 +76,4 @@ function svg(charts: Charts, title: string, engines: readonly EngineResult[], k:
   const drawn = chart.renderToSVGString()
   chart.dispose()
   return drawn
-}
-
-function pointOf(point: Measurement): { recall: number; queriesPerSecond: number } {
-  return { recall: point.recall, queriesPerSecond: quantile(point.calls, 0.5) }
 }

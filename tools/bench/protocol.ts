@@ -33,6 +33,8 @@ export type Request =
 export interface Loaded {
   /** Why the engine is not there. */
   readonly missing?: string
+  /** Of its library, with the name. */
+  readonly version?: string
 }
 
 export interface Filled {

@@ -1,16 +1,19 @@
 // The report of the bench in Markdown, from results.json and nothing else, with its plots beside it.
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { rateAt, valueAt } from './curve.js'
+import { pointOf, rateAt, valueAt } from './curve.js'
 import { quantile } from './measure.js'
 import { writePlots } from './plot.js'
-import type { EngineResult, Measurement, SetResult } from './results.js'
+import { type EngineResult, GROWTH, type Measurement, type SetResult } from './results.js'
 
 /** The recalls that are asked of a sweep, by k. */
 const RECALLS: Readonly<Record<string, readonly number[]>> = { 10: [0.9, 0.95, 0.99], 100: [0.95] }
 
-/** Drift is compared at this one. */
-const COMPARED = 0.95
+/** Below, nothing was built. */
+const MIN_BUILD_SECONDS = 0.01
+
+/** Growth is told at this recall@10. */
+const GROWTH_RECALL = 0.95
 
 /** How queries are handed over: both are one query at a time, in one thread. */
 const WAYS = [
@@ -18,10 +21,13 @@ const WAYS = [
   { key: 'oneCall', title: 'All queries in one call (the native loop)' },
 ] as const
 
-export type Way = (typeof WAYS)[number]['key']
+type Way = (typeof WAYS)[number]['key']
 
-export async function writeReport(folder: string, results: readonly SetResult[]): Promise<void> {
-  const plots = await writePlots(folder, results)
+export function writeReport(folder: string, results: readonly SetResult[]): void {
+  const plots = writePlots(
+    folder,
+    results.filter(result => !isGrowth(result)),
+  )
   writeFileSync(join(folder, 'README.md'), markdown(results, plots))
 }
 
@@ -36,7 +42,10 @@ function markdown(results: readonly SetResult[], plots: Readonly<Record<string, 
       'true k-th neighbour, so ties are nobody\'s loss. Speed at a recall lies on the line between two settings of the sweep (logarithm of queries per second); "–" says',
       'that the sweep did not reach the recall. Compare columns of one table only: another minute of the same machine gives other figures.',
     ].join('\n'),
-    ...results.flatMap(result => sectionOf(result, plots[result.name] ?? [])),
+    ...results
+      .filter(result => !isGrowth(result))
+      .flatMap(result => sectionOf(result, plots[result.name] ?? [])),
+    ...growthOf(results.filter(isGrowth)),
   ]
   return `${parts.join('\n\n')}\n`
 }
@@ -57,7 +66,9 @@ function sectionOf(result: SetResult, plots: readonly string[]): string[] {
     ...scans(engines),
     '### Settings, and what they cannot do',
     [
-      ...engines.map(engine => `- **${engine.name}**: ${engine.configuration}. ${engine.limits}`.trim()),
+      ...engines.map(engine =>
+        `- **${engine.name}**: ${[engine.version, engine.configuration].filter(Boolean).join(', ')}. ${engine.limits}`.trim(),
+      ),
       ...Object.entries(absent).map(([engine, why]) => `- **${engine}** did not take part: ${why}.`),
     ].join('\n'),
   ]
@@ -72,21 +83,28 @@ function speeds(
 ): string[] {
   const own = engines.filter(engine => engine.sweeps[k]?.some(point => point[way].length > 0))
   if (own.length === 0) return []
-  const drift = own.find(engine => engine.name === 'drift')
-  const compared = drift ? [`Drift is faster by, at ${COMPARED}`] : []
-  const lines = own.map(engine => [
-    engine.name,
-    ...recalls.map(recall => spread(byPass(engine.sweeps[k]!, way, recall), whole)),
-    ...(drift ? [spread(ratios(drift.sweeps[k]!, engine.sweeps[k]!, way), value => value.toFixed(2))] : []),
+  const drift = own.find(engine => engine.name === 'drift')?.sweeps[k]
+  const lines = own.map(({ name, sweeps }) => [
+    name,
+    ...recalls.map(recall => spread(byPass(sweeps[k]!, way, recall), whole)),
+    ...(drift ? [recalls.map(recall => ratio(drift, sweeps[k]!, way, recall)).join(' / ')] : []),
   ])
-  return [
-    title,
-    table(['engine', ...recalls.map(recall => `queries/s at ${recall.toFixed(2)}`), ...compared], lines),
-  ]
+  const titles = recalls.map(recall => `queries/s at ${recall.toFixed(2)}`)
+  return [title, table(['engine', ...titles, ...(drift ? ['Drift is faster by'] : [])], lines)]
+}
+
+/** The median over the passes, in each of which both were asked. */
+function ratio(own: readonly Measurement[], other: readonly Measurement[], way: Way, recall: number): string {
+  const [mine, theirs] = [byPass(own, way, recall), byPass(other, way, recall)]
+  if (mine === undefined || theirs === undefined) return '–'
+  return quantile(
+    mine.map((rate, pass) => rate / theirs[pass]!),
+    0.5,
+  ).toFixed(2)
 }
 
 /** Queries per second at a recall in each pass; undefined when the sweep did not reach it. */
-export function byPass(points: readonly Measurement[], way: Way, recall: number): number[] | undefined {
+function byPass(points: readonly Measurement[], way: Way, recall: number): number[] | undefined {
   const passes = points[0]?.[way].length ?? 0
   const rates = Array.from({ length: passes }, (_, pass) =>
     rateAt(
@@ -97,16 +115,11 @@ export function byPass(points: readonly Measurement[], way: Way, recall: number)
   return rates.length === 0 || rates.includes(undefined) ? undefined : (rates as number[])
 }
 
-function ratios(own: readonly Measurement[], other: readonly Measurement[], way: Way): number[] | undefined {
-  const [mine, theirs] = [byPass(own, way, COMPARED), byPass(other, way, COMPARED)]
-  return mine && theirs && mine.map((rate, pass) => rate / theirs[pass]!)
-}
-
 function costs(engines: readonly EngineResult[], rows: number): string {
   const lines = engines.map(({ name, filled, churned }) => [
     name,
     filled.buildSeconds.toFixed(1),
-    whole(rows / filled.buildSeconds),
+    filled.buildSeconds < MIN_BUILD_SECONDS ? '–' : whole(rows / filled.buildSeconds),
     optional(churned.insertsPerSecond),
     optional(churned.removesPerSecond),
     `${whole(filled.memoryBytes / 2 ** 20)}`,
@@ -128,29 +141,56 @@ function costs(engines: readonly EngineResult[], rows: number): string {
   ].join('\n\n')
 }
 
+function isGrowth({ name }: SetResult): boolean {
+  return name.startsWith(GROWTH)
+}
+
+/** By rising rows, each row of the table a number of dimensions and an engine. */
+function growthOf(results: readonly SetResult[]): string[] {
+  if (results.length === 0) return []
+  const lines = results
+    .toSorted((a, b) => a.dim - b.dim || a.rows - b.rows)
+    .flatMap(({ rows, dim, commit, engines }) =>
+      engines.map(({ name, sweeps }) => [
+        name,
+        `${dim}`,
+        whole(rows),
+        spread(byPass(sweeps['10']!, 'calls', GROWTH_RECALL), whole),
+        optional(scannedAt(sweeps['10']!, GROWTH_RECALL)),
+        commit,
+      ]),
+    )
+  const titles = [
+    'engine',
+    'dimensions',
+    'rows',
+    `queries/s at recall@10 ${GROWTH_RECALL}`,
+    'rows scanned',
+    'commit',
+  ]
+  return ['## Growth', 'One generator, the same queries, more rows.', table(titles, lines)]
+}
+
 /** Rows looked at, where an engine tells. */
 function scans(engines: readonly EngineResult[]): string[] {
   return engines.flatMap(({ name, sweeps }) => {
-    const points = (sweeps['10'] ?? []).filter(point => point.scannedRows !== undefined)
-    if (points.length === 0) return []
-    const at = RECALLS['10']!.map(recall => {
-      const rows = valueAt(points.map(pointOf), recall, point => point.scannedRows)
-      return `${optional(rows)} at ${recall.toFixed(2)}`
-    })
-    return [`Rows that ${name} scans for recall@10: ${at.join(', ')}.`]
+    const at = RECALLS['10']!.map(
+      recall => `${optional(scannedAt(sweeps['10'] ?? [], recall))} at ${recall.toFixed(2)}`,
+    )
+    const told = sweeps['10']?.some(point => point.scannedRows !== undefined)
+    return told ? [`Rows that ${name} scans for recall@10: ${at.join(', ')}.`] : []
   })
 }
 
-function pointOf(point: Measurement): { recall: number; queriesPerSecond: number; scannedRows: number } {
-  return {
-    recall: point.recall,
-    queriesPerSecond: quantile(point.calls, 0.5),
-    scannedRows: point.scannedRows ?? 0,
-  }
+function scannedAt(points: readonly Measurement[], recall: number): number | undefined {
+  const told = points.flatMap(point =>
+    point.scannedRows === undefined ? [] : [{ ...pointOf(point), scannedRows: point.scannedRows }],
+  )
+  return valueAt(told, recall, point => point.scannedRows)
 }
 
 /** The median and, in brackets, the ends. */
-export function spread(values: readonly number[] | undefined, text: (value: number) => string): string {
+function spread(values: readonly number[] | undefined, text: (value: number) => string): string {
   if (values === undefined) return '–'
   return `${text(quantile(values, 0.5))} [${text(Math.min(...values))}–${text(Math.max(...values))}]`
 }

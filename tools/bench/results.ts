@@ -23,6 +23,7 @@ export interface Measurement {
 
 export interface EngineResult {
   readonly name: string
+  readonly version: string
   readonly configuration: string
   readonly limits: string
   readonly filled: Filled
@@ -51,6 +52,9 @@ export interface SetResult {
   readonly absent: Readonly<Record<string, string>>
 }
 
+/** Data sets of `growth` begin with this; the report has a section of its own for them. */
+export const GROWTH = 'growth:'
+
 const FILE = 'results.json'
 
 export function loadResults(folder: string): SetResult[] {
@@ -58,13 +62,14 @@ export function loadResults(folder: string): SetResult[] {
   return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as SetResult[]) : []
 }
 
+/** @returns everything that is kept now, as it can be read again. */
 export function keepResult(folder: string, result: SetResult): SetResult[] {
   const known = loadResults(folder)
   const at = known.findIndex(other => other.name === result.name)
   if (at < 0) known.push(result)
   else known[at] = result
   writeFileSync(join(folder, FILE), `${JSON.stringify(known, shortened)}\n`)
-  return known
+  return loadResults(folder)
 }
 
 /** Four digits of a rate are more than its spread allows. */

@@ -32,20 +32,31 @@ interface Plan {
   readonly all: number[]
 }
 
-/** @returns the measurements of each engine, in the order of the sweep. */
+/**
+ * @param onFailure - an engine that fails is asked no more.
+ * @returns the measurements of each engine, in the order of the sweep; none of one that failed.
+ */
 export async function sweep(
   engines: readonly EngineProcess[],
   data: DataSet,
   options: SweepOptions,
+  onFailure: (engine: EngineProcess, error: Error) => void,
 ): Promise<Measurement[][]> {
   const plans: Plan[][] = []
-  for (const engine of engines) plans.push(await planOf(engine, data, options))
+  const drop = (e: number) => (error: Error) => {
+    onFailure(engines[e]!, error)
+    plans[e] = []
+    return []
+  }
+  for (const [e, engine] of engines.entries()) {
+    plans[e] = await planOf(engine, data, options).catch(drop(e))
+  }
   const longest = Math.max(...plans.map(plan => plan.length))
   for (let pass = 0; pass < options.passes; pass++) {
     for (let at = 0; at < longest; at++) {
       for (const [e, engine] of engines.entries()) {
         const plan = plans[e]![at]
-        if (plan) await passOf(engine, plan, options.k)
+        if (plan) await passOf(engine, plan, options.k).catch(drop(e))
       }
     }
   }

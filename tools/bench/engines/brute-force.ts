@@ -7,7 +7,7 @@ export const bruteForce: NodeEngine = {
   configuration: 'all rows in float32, the kernels of @drift/native',
   limits: 'It is a loop over an array: no inserts or deletes.',
   settings: () => [{}],
-  load: async () => undefined,
+  load: () => true,
   async fill({ rows, dim, metric }) {
     return {
       configure() {},

@@ -12,7 +12,7 @@ export const drift: NodeEngine = {
   configuration: 'VectorIndex.searchSync, defaults',
   limits: '',
   settings: () => sweepOf('probes', PROBES),
-  load: async () => undefined,
+  load: () => true,
   async fill({ rows, dim, metric, seed, threads }) {
     const pool = new IndexPool({ threads: threads > 1 ? threads : 0 })
     const index = new VectorIndex({ dim, metric: metric === 'ip' ? 'cosine' : 'l2', seed, pool })

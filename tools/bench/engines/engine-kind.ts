@@ -24,7 +24,7 @@ type Maybe<T> = T | Promise<T>
 export interface FilledEngine {
   configure(setting: Setting): void
   /** @returns row numbers, nearest first. */
-  search(query: Float32Array, k: number): Maybe<ArrayLike<number>>
+  search(query: Float32Array, k: number): Maybe<ArrayLike<number | bigint>>
   /** All queries in one call, in one thread. */
   searchAll?(queries: Float32Array, k: number): Maybe<unknown>
   /** Rows whose codes or vectors the last search looked at. */
@@ -39,7 +39,7 @@ export interface FilledEngine {
 
 export interface EngineKind {
   readonly name: string
-  /** Its version and how it is built, for the report. */
+  /** How it is built and asked, for the report. */
   readonly configuration: string
   /** What it cannot do, in a sentence; empty when there is nothing to say. */
   readonly limits: string
@@ -47,9 +47,12 @@ export interface EngineKind {
   settings(k: number): Setting[]
 }
 
-/** An engine of this process: `load` gets its library, or says why it is not there. */
+/** An engine of this process. */
 export interface NodeEngine extends EngineKind {
-  load(): Promise<string | undefined>
+  /** The package in bench/peers that it comes from. */
+  readonly peer?: string
+  /** Gets its library. @returns whether it is there and runs on this machine. */
+  load(): boolean
   fill(filling: Filling): Promise<FilledEngine>
 }
 

@@ -50,12 +50,11 @@ export const lancedb: NodeEngine = {
   limits:
     'It answers from a table on disk, asynchronously. Rows that came in later are scanned one by one until optimize() has run.',
   settings: k => EF.filter(ef => ef >= k * REFINE).map((ef): Setting => ({ ef })),
-  async load() {
+  peer: '@lancedb/lancedb',
+  load() {
     lance = requirePeer('@lancedb/lancedb')
     arrow = requirePeer('apache-arrow')
-    return lance && arrow
-      ? undefined
-      : 'not installed, or without a binary for this machine (npm run bench -- peers)'
+    return lance !== undefined && arrow !== undefined
   },
   async fill({ rows, dim, metric, folder }): Promise<FilledEngine> {
     const distanceType = metric === 'ip' ? 'dot' : 'l2'

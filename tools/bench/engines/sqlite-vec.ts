@@ -23,10 +23,11 @@ export const sqliteVec: NodeEngine = {
   configuration: 'vec0 table in memory, through better-sqlite3',
   limits: 'It has no approximate index: every query scans every row.',
   settings: () => [{}],
-  async load() {
+  peer: 'sqlite-vec',
+  load() {
     Sqlite = requirePeer('better-sqlite3')
     extension = requirePeer('sqlite-vec')
-    return Sqlite && extension ? undefined : 'not installed, or not compiled (npm run bench -- peers)'
+    return Sqlite !== undefined && extension !== undefined
   },
   async fill({ rows, dim, metric }) {
     const database = new Sqlite!(':memory:')

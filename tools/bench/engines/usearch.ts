@@ -37,11 +37,10 @@ export const usearch: NodeEngine = {
       'expansion_search',
       EXPANSION_SEARCH.filter(width => width >= k),
     ),
-  async load() {
+  peer: 'usearch',
+  load() {
     library = requirePeer('usearch')
-    return library
-      ? undefined
-      : 'not installed, or without a binary for this machine (npm run bench -- peers)'
+    return library !== undefined
   },
   async fill({ rows, dim, metric, threads, folder }) {
     const make = (expansionSearch: number) =>
@@ -73,7 +72,7 @@ export const usearch: NodeEngine = {
         globalThis.gc?.() // the index before is only let go with its handle
         index.load(path)
       },
-      search: (query, k) => Array.from(index.search(query, k, 1).keys, Number),
+      search: (query, k) => index.search(query, k, 1).keys,
       searchAll: (queries, k) => index.search(queries, k, 1),
       insert: (numbers, values) => index.add(keysOf(numbers), values, 1),
       remove(numbers) {

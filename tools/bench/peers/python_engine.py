@@ -8,6 +8,7 @@ import os
 import socket
 import time
 import traceback
+from importlib import metadata
 
 import numpy as np
 
@@ -16,6 +17,8 @@ CHURN_BATCH = 100
 
 
 class Hnswlib:
+    package = "hnswlib"
+
     def __init__(self, m):
         self.m = m
 
@@ -46,6 +49,8 @@ class Hnswlib:
 
 class Faiss:
     """`recipe(n, dim)` gives the index_factory string; the last knobs are those of the wrapped index."""
+
+    package = "faiss-cpu"
 
     def __init__(self, recipe, can_remove=False):
         self.recipe = recipe
@@ -88,6 +93,8 @@ class Faiss:
 
 
 class Scann:
+    package = "scann"
+
     def load(self):
         import scann
 
@@ -116,6 +123,8 @@ class Scann:
 
 
 class Svs:
+    package = "scalable-vs"
+
     def load(self):
         import svs
 
@@ -135,6 +144,8 @@ class Svs:
 
 
 class NgtQg:
+    package = "ngt"
+
     def load(self):
         import ngtpy  # noqa: F401
 
@@ -166,7 +177,7 @@ class Process:
             self.engine.load()
         except ImportError as error:
             return {"missing": f"{error}"}
-        return {}
+        return {"version": f"{self.engine.package} {metadata.version(self.engine.package)}"}
 
     def fill(self, request):
         self.base = os.path.join(request["data"], "base.npy")
