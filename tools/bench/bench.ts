@@ -74,7 +74,7 @@ try {
     maxRows: rows ?? (quick ? QUICK_ROWS : Number.POSITIVE_INFINITY),
     seed,
     passes: wholeNumber('passes', values.passes),
-    passMs: quick ? 100 : 500,
+    passMs: quick ? 100 : 200,
     buildThreads: wholeNumber('build-threads', values['build-threads']),
     ks: [10, 100],
     out,

@@ -27,6 +27,7 @@ export class EngineProcess {
   readonly #options: EngineOptions
   #waiting: { resolve(reply: object): void; reject(error: Error): void } | undefined
   #ended = false
+  #printed = ''
 
   /** @returns the sentence that says why, when the engine is not there. */
   static async start(kind: EngineKind, options: EngineOptions): Promise<EngineProcess | string> {
@@ -52,11 +53,14 @@ export class EngineProcess {
     const [command, ...args] = own
       ? [process.execPath, '--expose-gc', join(toolsFolder, 'dist', 'bench', 'child.js')]
       : [options.python!, join(toolsFolder, 'bench', 'peers', 'python_engine.py')]
-    // What engines print is theirs; a progress line on the way to the report helps nobody.
+    // What engines print is theirs; its end is shown when their process ends by itself.
     this.#child = spawn(command!, args, {
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
       serialization: 'json',
       env: { ...process.env, ...ENVIRONMENT },
+    })
+    this.#child.stderr!.setEncoding('utf8').on('data', (text: string) => {
+      this.#printed = (this.#printed + text).slice(-PRINTED_CHARACTERS)
     })
     this.#child.on('message', (reply: object) => {
       const { error } = reply as Partial<Failed>
@@ -97,9 +101,12 @@ export class EngineProcess {
 
   #end(how: string): void {
     this.#ended = true
-    this.#waiting?.reject(new ToolError('ENGINE', `${this.kind.name}: its process ${how}`))
+    this.#waiting?.reject(new ToolError('ENGINE', `${this.kind.name}: ${this.#printed}\nits process ${how}`))
   }
 }
+
+/** A stack trace has room. */
+const PRINTED_CHARACTERS = 4_000
 
 /** Libraries read these when they are loaded; what may use more threads is told so when it is filled. Warnings are theirs. */
 const ENVIRONMENT = {

@@ -20,13 +20,19 @@ const HIGHEST_RECALL = 0.995
 /** Fewer queries than this are no pass. */
 const MIN_QUERIES = 30
 
-/** Recall is measured over all queries that are answered in this many passes' time. */
-const RECALL_PASSES = 10
+/** Recall is measured over all queries that are answered in this time. */
+const RECALL_MS = 5_000
+
+/** A setting that took this much longer than another one of no less recall will not be on the front: it is not timed. */
+const HOPELESS = 1.3
 
 interface Plan {
   readonly setting: Setting
   readonly answered: Omit<Answered, 'answers'>
   readonly recall: number
+  /** When its recall was measured. */
+  readonly queryMs: number
+  /** Of one pass. */
   readonly queries: number
   readonly times: Timed[]
   readonly all: number[]
@@ -68,23 +74,25 @@ async function planOf(engine: EngineProcess, data: DataSet, options: SweepOption
   const { k, passMs } = options
   const plans: Plan[] = []
   for (const setting of engine.kind.settings(k)) {
-    const budgetMs = passMs * RECALL_PASSES
-    const { answers, ...answered } = await engine.ask({
-      do: 'answer',
-      setting,
-      k,
-      queries: data.queries,
-      budgetMs,
-    })
-    const perQueryMs = (answered.seconds * 1000) / answers.length
-    const queries = Math.min(answers.length, Math.max(MIN_QUERIES, Math.round(passMs / perQueryMs)))
-    const plan = { setting, answered, recall: data.recall(answers, k), queries, times: [], all: [] }
-    if (plan.recall < LOWEST_RECALL && (plans.at(-1)?.recall ?? 1) < plan.recall) plans.pop()
+    const ask = { do: 'answer', setting, k, queries: data.queries, budgetMs: RECALL_MS } as const
+    const { answers, ...answered } = await engine.ask(ask)
+    const queryMs = (answered.seconds * 1000) / answers.length
+    const queries = Math.min(answers.length, Math.max(MIN_QUERIES, Math.round(passMs / queryMs)))
+    const recall = data.recall(answers, k)
+    if (recall < LOWEST_RECALL && (plans.at(-1)?.recall ?? 1) < recall) plans.pop()
+    const plan = { setting, answered, recall, queryMs, queries, times: [], all: [] }
     plans.push(plan)
     // Behind one knob more only costs; behind two the next setting may be a cheaper way to the same recall.
-    if (plan.recall >= HIGHEST_RECALL && Object.keys(setting).length < 2) break
+    if (recall >= HIGHEST_RECALL && Object.keys(setting).length < 2) break
   }
-  return plans
+  return plans.filter(
+    plan => !plans.some(other => beyond(other) >= beyond(plan) && other.queryMs * HOPELESS < plan.queryMs),
+  )
+}
+
+/** Recall as far as anybody asks for it. */
+function beyond({ recall }: Plan): number {
+  return Math.min(recall, HIGHEST_RECALL)
 }
 
 async function passOf(engine: EngineProcess, plan: Plan, k: number): Promise<void> {
