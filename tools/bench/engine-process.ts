@@ -1,8 +1,7 @@
 // An engine in a process of its own, bound to one core: nothing that one engine does to its heap, its threads or its allocator
 // costs another one time.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { toolsFolder } from '../data/place.js'
 import { ToolError } from '../data/tool-error.js'
@@ -49,7 +48,9 @@ export class EngineProcess {
   private constructor(kind: EngineKind, options: EngineOptions, own: boolean) {
     this.kind = kind
     this.#options = options
-    this.#folder = mkdtempSync(join(tmpdir(), `drift-bench-${kind.name}-`))
+    this.#folder = join(toolsFolder, 'bench', 'out', 'engines', kind.name)
+    rmSync(this.#folder, { recursive: true, force: true }) // of a run that was ended from outside
+    mkdirSync(this.#folder, { recursive: true })
     const [command, ...args] = own
       ? [process.execPath, '--expose-gc', join(toolsFolder, 'dist', 'bench', 'child.js')]
       : [options.python!, join(toolsFolder, 'bench', 'peers', 'python_engine.py')]
