@@ -118,12 +118,15 @@ const ENVIRONMENT = {
   LANCE_LOG: 'error',
 }
 
-/** Every thread of the process. @returns whether it was possible: it is where there is `taskset`. */
+/** Of util-linux; where it is missing, processes run where the system puts them, and the report says so. */
+const TASKSET = 'taskset'
+
+/** Every thread of the process. */
 function pin(pid: number | undefined, cores: string | undefined): void {
-  if (pid !== undefined && cores !== undefined) spawnSync('taskset', ['-a', '-c', '-p', cores, `${pid}`])
+  if (pid !== undefined && cores !== undefined) spawnSync(TASKSET, ['-a', '-c', '-p', cores, `${pid}`])
 }
 
 /** Whether processes can be bound to cores here. */
 export function canPin(): boolean {
-  return spawnSync('taskset', ['--version'], { stdio: 'ignore' }).status === 0
+  return spawnSync(TASKSET, ['--version'], { stdio: 'ignore' }).status === 0
 }

@@ -69,7 +69,15 @@ function svg(charts: Charts, title: string, engines: readonly EngineResult[], k:
     title: { text: title, left: 'center' },
     legend: { bottom: 0 },
     grid: { top: 50, left: 80, right: 30, bottom: 110 },
-    xAxis: { type: 'value', min: LOWEST_RECALL, max: 1, name: 'recall', nameLocation: 'middle', nameGap: 28 },
+    xAxis: {
+      type: 'value',
+      min: LOWEST_RECALL,
+      max: 1,
+      interval: 0.05,
+      name: 'recall',
+      nameLocation: 'middle',
+      nameGap: 28,
+    },
     yAxis: { type: 'log', name: 'queries a second, one call a query', nameLocation: 'middle', nameGap: 60 },
     series: lines,
   })
