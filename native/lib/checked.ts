@@ -4,7 +4,7 @@
  */
 import { NativeError } from './error.js'
 import { HNSW_CAPACITY, HNSW_LINKED, HNSW_ROWS, requireHnsw } from './hnsw.js'
-import { requireSlabs } from './index-slabs.js'
+import { type IndexSlabs, requireSlabs } from './index-slabs.js'
 import type { KernelMetric, Kernels } from './kernels.js'
 
 /** Longest vector: keeps 255 * 127 * dim, the largest integer sum of SQ8, inside 31 bits. */
@@ -182,13 +182,7 @@ export function checked(kernels: Kernels): Kernels {
       requireWords('rows', rows, count)
       requireWords('buckets', buckets, count)
       requireWords('slots', slots, count)
-      requireRows(
-        'rows',
-        rows,
-        0,
-        count,
-        Math.min(index.codes.length / index.padded, index.factors.length / 2),
-      )
+      requireRows('rows', rows, 0, count, codedRows(index))
       requireRows('buckets', buckets, 0, count, index.bucketCount)
       requireRows('slots', slots, 0, count, 32 * index.next.length)
       kernels.indexAppend(index, rows, buckets, slots, count)
@@ -204,22 +198,31 @@ export function checked(kernels: Kernels): Kernels {
       kernels.indexRouteEntries(index, first, count)
     },
 
-    indexAssign(index, rows, first, count, outHome, outSecond) {
+    indexAssign(index, rows, first, count, home, second, neighbours, width = 1) {
       requireSlabs(index)
       if (index.bucketCount === 0) throw wrong('bucketCount', '0', 'at least 1')
       requireCount('first', first)
       requireCount('count', count)
       requireWords('rows', rows, first + count)
-      requireRows(
-        'rows',
-        rows,
-        first,
-        first + count,
-        Math.min(index.codes.length / index.padded, index.factors.length / 2),
-      )
-      requireWords('outHome', outHome, first + count)
-      requireWords('outSecond', outSecond, first + count)
-      kernels.indexAssign(index, rows, first, count, outHome, outSecond)
+      requireRows('rows', rows, first, first + count, codedRows(index))
+      requireWords('home', home, first + count)
+      if (second !== undefined) requireWords('second', second, first + count)
+      requireCount('width', width)
+      if (width === 0) throw wrong('width', '0', 'at least 1')
+      if (neighbours !== undefined) requireWords('neighbours', neighbours, 0)
+      kernels.indexAssign(index, rows, first, count, home, second, neighbours, width)
+    },
+
+    indexNeighbours(index, first, count, width, out) {
+      requireSlabs(index)
+      requireCount('first', first)
+      requireCount('count', count)
+      requireCount('width', width)
+      if (first + count > index.bucketCount) {
+        throw wrong('count', String(count), `at most the ${index.bucketCount} buckets`)
+      }
+      requireWords('out', out, count * width)
+      kernels.indexNeighbours(index, first, count, width, out)
     },
 
     hnswInsert(graph, metric, rows, dim, count, codes, factors, codeDim = dim) {
@@ -339,6 +342,10 @@ export function checked(kernels: Kernels): Kernels {
       return kernels.hash64(bytes, seed)
     },
   }
+}
+
+function codedRows({ codes, factors, padded }: IndexSlabs): number {
+  return Math.min(codes.length / padded, factors.length / 2)
 }
 
 function requireMetric(metric: KernelMetric): void {

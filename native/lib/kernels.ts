@@ -287,17 +287,26 @@ export interface Kernels {
   indexRouteEntries(index: IndexSlabs, first: number, count: number): void
 
   /**
-   * The two buckets of rows[first .. first + count), into the same places of the outputs: the nearest by squared L2, and the one of
-   * least SOAR loss (0xffffffff when there is only one bucket). From the codes of the rows. Needs at least one bucket.
+   * The two buckets of rows[first .. first + count), into the same places of the outputs: the nearest by squared L2, and, unless
+   * `second` is undefined, the one of least SOAR loss (0xffffffff when there is only one bucket). From the codes of the rows. Needs at
+   * least one bucket.
+   *
+   * @param neighbours - `width` buckets for each of the first buckets, as `indexNeighbours` gives them: where home[j] is one of those, the
+   *   buckets are chosen among its neighbours, which is several times faster than routing. Otherwise home[j] says nothing before.
    */
   indexAssign(
     index: IndexSlabs,
     rows: Uint32Array,
     first: number,
     count: number,
-    outHome: Uint32Array,
-    outSecond: Uint32Array,
+    home: Uint32Array,
+    second: Uint32Array | undefined,
+    neighbours?: Uint32Array,
+    width?: number,
   ): void
+
+  /** out[j * width ...] = the `width` buckets nearest to bucket first + j, itself among them; 0xffffffff behind the last. j < count. */
+  indexNeighbours(index: IndexSlabs, first: number, count: number, width: number, out: Uint32Array): void
 
   /** CRC32C (Castagnoli, reflected, init and xorout 0xffffffff); `seed` is the CRC of what came before, 0 at the start. */
   crc32c(bytes: Uint8Array, seed?: number): number

@@ -32,6 +32,7 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
   const indexAppend = raw.indexAppend as (...args: unknown[]) => number
   const indexRouteEntries = raw.indexRouteEntries as (...args: unknown[]) => void
   const indexAssign = raw.indexAssign as (...args: unknown[]) => number
+  const indexNeighbours = raw.indexNeighbours as (...args: unknown[]) => number
   const project = raw.project as (...args: Parameters<Kernels['project']>) => number
   return {
     variant,
@@ -91,9 +92,14 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
     indexRouteEntries(index, first, count) {
       indexRouteEntries(descriptorOf(index), first, count)
     },
-    indexAssign(index, rows, first, count, outHome, outSecond) {
+    indexAssign(index, rows, first, count, home, second, neighbours, width) {
       const { bucketCount } = index
-      countOf(indexAssign(descriptorOf(index), bucketCount, rows, first, count, outHome, outSecond))
+      countOf(
+        indexAssign(descriptorOf(index), bucketCount, rows, first, count, home, second, neighbours, width),
+      )
+    },
+    indexNeighbours(index, first, count, width, out) {
+      countOf(indexNeighbours(descriptorOf(index), index.bucketCount, first, count, width, out))
     },
     affineDistances(metric, offset, step, codes, dim, first, count, out) {
       affineDistances(metricOf(metric), offset, step, codes, dim, first, count, out)

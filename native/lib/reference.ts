@@ -8,7 +8,7 @@ import { crc32c } from './reference/crc32c.js'
 import { distances, distancesGather } from './reference/distance.js'
 import { hash64 } from './reference/hash64.js'
 import { hnswInsert, hnswSearch } from './reference/hnsw.js'
-import { indexAppend, indexAssign, indexRouteEntries } from './reference/index-assign.js'
+import { indexAppend, indexAssign, indexNeighbours, indexRouteEntries } from './reference/index-assign.js'
 import { indexSearch } from './reference/index-search.js'
 import { nearest, nearestByHeads } from './reference/nearest.js'
 import { fastScan, lutDistances } from './reference/pq.js'
@@ -39,6 +39,7 @@ export const reference: Kernels = {
   indexAppend,
   indexRouteEntries,
   indexAssign,
+  indexNeighbours,
   crc32c,
   hash64,
 }

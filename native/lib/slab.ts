@@ -31,7 +31,13 @@ export function allocateSlab(bytes: number, maxBytes: number = bytes): SharedArr
   return slab
 }
 
-/** Grow in place to `bytes`; a slab that is as large already stays. Doubling is the caller's business. */
+/** A page of the system's large size; a slab ends at one, or else its last part is never backed by one. */
+const HUGE_PAGE_BYTES = 2 * 1024 * 1024
+
+/**
+ * Grow in place to `bytes`, or to the next 2 MiB when it is large; a slab that is as large already stays. Doubling is the caller's
+ * business.
+ */
 export function growSlab(slab: SharedArrayBuffer, bytes: number): void {
   if (!isSize(bytes) || bytes > slab.maxByteLength) {
     throw new NativeError(
@@ -41,8 +47,9 @@ export function growSlab(slab: SharedArrayBuffer, bytes: number): void {
     )
   }
   if (bytes <= slab.byteLength) return
+  const whole = Math.min(slab.maxByteLength, Math.ceil(bytes / HUGE_PAGE_BYTES) * HUGE_PAGE_BYTES)
   try {
-    slab.grow(bytes)
+    slab.grow(2 * bytes > HUGE_PAGE_BYTES ? whole : bytes)
   } catch (cause) {
     throw outOfMemory(bytes, cause)
   }

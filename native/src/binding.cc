@@ -199,10 +199,20 @@ NAN_METHOD(indexRouteEntries) {
 NAN_METHOD(indexAssign) {
   drift_index index = indexOf(info);
   index.bucket_count = size(info, 1);
-  size_t first = size(info, 3);
+  size_t first = size(info, 3), width = size(info, 8);
+  drift_neighbours neighbours = {nullptr, width, 0};
+  if (!info[7]->IsUndefined()) neighbours = {view<uint32_t>(info, 7), width, length(info, 7) / width};
+  uint32_t *second = info[6]->IsUndefined() ? nullptr : view<uint32_t>(info, 6) + first;
   number(info, static_cast<double>(kernels(info)->index_assign(&index, view<uint32_t>(info, 2) + first, size(info, 4),
-                                                               view<uint32_t>(info, 5) + first,
-                                                               view<uint32_t>(info, 6) + first, &scratch)));
+                                                               &neighbours, view<uint32_t>(info, 5) + first, second,
+                                                               &scratch)));
+}
+
+NAN_METHOD(indexNeighbours) {
+  drift_index index = indexOf(info);
+  index.bucket_count = size(info, 1);
+  number(info, static_cast<double>(kernels(info)->index_neighbours(&index, size(info, 2), size(info, 3), size(info, 4),
+                                                                   view<uint32_t>(info, 5), &scratch)));
 }
 
 NAN_METHOD(crc32c) {
@@ -275,6 +285,7 @@ NAN_MODULE_INIT(init) {
     add(set, "indexAppend", indexAppend, i);
     add(set, "indexRouteEntries", indexRouteEntries, i);
     add(set, "indexAssign", indexAssign, i);
+    add(set, "indexNeighbours", indexNeighbours, i);
     add(set, "crc32c", crc32c);
     add(set, "hash64", hash64);
     Nan::Set(variants, Nan::New(drift_variant_name(i)).ToLocalChecked(), set);

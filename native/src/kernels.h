@@ -28,6 +28,7 @@ typedef struct {
   size_t waiting_room;
   void *arena; /* what one search works in */
   size_t arena_bytes;
+  float *ranks; /* what search.c expects by rank: made once */
 } drift_scratch;
 
 void drift_scratch_free(drift_scratch *scratch);
@@ -84,6 +85,12 @@ typedef struct {
 typedef struct {
   uint32_t buckets, entries, rows;
 } drift_effort;
+
+/* Near buckets of buckets 0 .. count - 1, `width` each. */
+typedef struct {
+  const uint32_t *buckets;
+  size_t width, count;
+} drift_neighbours;
 
 /* Instead of a count: */
 enum { DRIFT_DAMAGED_GRAPH = -1, DRIFT_NO_MEMORY = -2 };
@@ -173,9 +180,14 @@ typedef struct {
   /* The router's entries of buckets first .. first + count - 1, from `centroids` and `center`. */
   void (*index_route_entries)(const drift_index *index, size_t first, size_t count);
 
-  /* The two buckets of each row: assign.c. UINT32_MAX where there is no second. */
-  int64_t (*index_assign)(const drift_index *index, const uint32_t *rows, size_t count, uint32_t *out_home,
-                          uint32_t *out_second, drift_scratch *scratch);
+  /* The two buckets of each row: assign.c. second: UINT32_MAX where there is none; NULL: not asked. home[j] below of->count:
+   * the buckets are chosen among the neighbours of this one. */
+  int64_t (*index_assign)(const drift_index *index, const uint32_t *rows, size_t count, const drift_neighbours *of,
+                          uint32_t *home, uint32_t *second, drift_scratch *scratch);
+
+  /* out[j * width ..] = the `width` buckets nearest to bucket first + j, itself among them; UINT32_MAX behind the last. */
+  int64_t (*index_neighbours)(const drift_index *index, size_t first, size_t count, size_t width, uint32_t *out,
+                              drift_scratch *scratch);
 } drift_kernels;
 
 /* One build for all variants. */

@@ -154,34 +154,44 @@ static void scan_blocks(scan *s, const probe *probes, size_t count) {
   }
 }
 
-/* Hits expected by rank, (1 + j)^-1.1. Its exponent and that of the distance ratio, -3.5, were fitted alike on sentence
- * embeddings and on SIFT. */
-enum { FIRST_BUCKETS = 32, FAR_RANK = 512 };
+/* Hits expected by rank, (1 + j)^-1.1, and their sums up to each rank. The exponent and that of the distance ratio, -3.5, were
+ * fitted alike on sentence embeddings and on SIFT. */
+enum { FIRST_BUCKETS = 48, FAR_RANK = 512 };
 
-static float rank_weight(size_t rank) {
-  enum { ROOM = 1024 };
-  static float table[ROOM];
-  size_t at = rank < ROOM ? rank : ROOM - 1;
-  if (table[at] == 0) table[at] = powf(1 + (float)at, -1.1f); /* the same value whichever thread writes it */
-  return table[at];
+static const float *rank_weights(drift_scratch *scratch) {
+  if (!scratch->ranks) {
+    float *made = malloc(2 * (FAR_RANK + 1) * sizeof *made);
+    if (!made) return NULL;
+    float sum = 0;
+    for (size_t j = 0; j <= FAR_RANK; j++) {
+      made[j] = powf(1 + (float)j, -1.1f);
+      made[FAR_RANK + 1 + j] = sum;
+      sum += made[j];
+    }
+    scratch->ranks = made;
+  }
+  return scratch->ranks;
 }
 
 /* How many of the routed buckets hold the asked share of the hits that all are expected to hold; 0 when these are too few
- * to tell. Of the buckets beyond, each is taken to be as far as the last, up to FAR_RANK. */
-static size_t buckets_for_share(const drift_query *ask, const routed *list, size_t count, size_t all) {
+ * to tell. Of the buckets beyond, each is taken to be as far as the last, up to FAR_RANK. hits: room for `count`. */
+static size_t buckets_for_share(float share, const routed *list, size_t count, size_t all, const float *ranks,
+                                float *restrict hits) {
   float nearest = list[0].distance;
   if (!(nearest > 0)) return count;
+  const float *sums = ranks + FAR_RANK + 1;
   float total = 0, last = 0;
   for (size_t j = 0; j < count; j++) {
     float closeness = nearest / list[j].distance;
     last = closeness * closeness * closeness * sqrtf(closeness);
-    total += rank_weight(j) * last;
+    hits[j] = ranks[j < FAR_RANK ? j : FAR_RANK] * last;
+    total += hits[j];
   }
-  for (size_t j = count; j < all && j < FAR_RANK; j++) total += rank_weight(j) * last;
-  float enough = ask->share * total, sum = 0;
+  size_t far = all < FAR_RANK ? all : FAR_RANK;
+  if (count < far) total += last * (sums[far] - sums[count]);
+  float enough = share * total, sum = 0;
   for (size_t j = 0; j < count; j++) {
-    float closeness = nearest / list[j].distance;
-    sum += rank_weight(j) * closeness * closeness * closeness * sqrtf(closeness);
+    sum += hits[j];
     if (sum >= enough) return j + 1;
   }
   return count < all ? 0 : count;
@@ -227,13 +237,17 @@ int64_t KERNEL(index_search)(const drift_index *index, const drift_query *ask, c
   int is_routed = index->bucket_count > 0 && (ask->probes > 0 || ask->share > 0);
   router routes = {.list = NULL};
   if (is_routed) routes = route_open(index, index->routing, &prepared, &memory);
+  int by_share = !ask->probes && index->routing == DRIFT_L2;
+  const float *ranks = rank_weights(scratch);
+  if (!ranks) return DRIFT_NO_MEMORY;
+  float *hits = arena_take(&memory, 4 * index->bucket_count);
   size_t near = 0;
   for (size_t wanted = ask->probes ? ask->probes : FIRST_BUCKETS; near == 0 && is_routed; wanted *= 2) {
     if (wanted > index->bucket_count) wanted = index->bucket_count;
     /* More are routed than taken, because the 1-bit order is rough. */
-    route_more(&routes, 2 * wanted + 16);
+    route_more(&routes, by_share ? wanted + wanted / 2 : 2 * wanted + 16);
     near = routes.count < wanted ? routes.count : wanted;
-    if (!ask->probes && index->routing == DRIFT_L2) near = buckets_for_share(ask, routes.list, near, index->bucket_count);
+    if (by_share) near = buckets_for_share(ask->share, routes.list, near, index->bucket_count, ranks, hits);
   }
   const routed *list = routes.list;
 

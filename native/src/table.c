@@ -27,7 +27,9 @@ int64_t KERNEL(index_search)(const drift_index *, const drift_query *, const flo
 int64_t KERNEL(index_append)(const drift_index *, const uint32_t *, const uint32_t *, const uint32_t *, size_t,
                              drift_scratch *);
 void KERNEL(index_route_entries)(const drift_index *, size_t, size_t);
-int64_t KERNEL(index_assign)(const drift_index *, const uint32_t *, size_t, uint32_t *, uint32_t *, drift_scratch *);
+int64_t KERNEL(index_assign)(const drift_index *, const uint32_t *, size_t, const drift_neighbours *, uint32_t *,
+                             uint32_t *, drift_scratch *);
+int64_t KERNEL(index_neighbours)(const drift_index *, size_t, size_t, size_t, uint32_t *, drift_scratch *);
 
 const drift_kernels KERNEL(kernels) = {
     .distances = KERNEL(distances),
@@ -50,4 +52,5 @@ const drift_kernels KERNEL(kernels) = {
     .index_append = KERNEL(index_append),
     .index_route_entries = KERNEL(index_route_entries),
     .index_assign = KERNEL(index_assign),
+    .index_neighbours = KERNEL(index_neighbours),
 };

@@ -1,35 +1,99 @@
-// The door of the benches: npm run bench -- smoke [--data FOLDER] [--rows N] [--seed N]   |   peers   |   kernels
+// The door of the benches: npm run bench [-- COMMAND] [OPTIONS]. Everything without a command.
+import { spawnSync } from 'node:child_process'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { toolsFolder, workspaceFolder } from '../data/place.js'
 import { ToolError } from '../data/tool-error.js'
+import { type CompareOptions, compare } from './compare.js'
+import { enginesOf } from './engines/catalogue.js'
+import { growth } from './growth.js'
+import { insert } from './insert.js'
 import { installPeers } from './peers.js'
+import { writeReport } from './report.js'
+import { loadResults } from './results.js'
 import { smoke } from './smoke.js'
+import { sourcesOf } from './vectors.js'
 
-const USAGE = `usage: npm run bench -- smoke [--data FOLDER] [--rows N] [--seed N]
-       npm run bench -- peers
-       npm run bench -- kernels
+const USAGE = `usage: npm run bench [-- COMMAND] [OPTIONS]
 
-smoke   prints this machine's figures and keeps them in tools/bench/out/. FOLDER (or DRIFT_DATA) holds
-        base.*.npy and query.*.npy; without it the demo's bundled vectors are used.
-peers   installs hnswlib-node in tools/bench/peers, so that smoke and the demo can compare with it.
-kernels prints the speed of every kernel and the share of what this machine can do; it needs a C compiler.`
+compare  every engine on every data set; the report goes to docs/bench. What is run when no command is named.
+report   writes the report again from docs/bench/results.json.
+growth   the same from 100 000 to 1 000 000 rows of one generator (--dim), Drift alone when no engine is named.
+insert   rows per second into and out of a filled index.
+kernels  the native kernels alone.
+smoke    this machine's figures in a few minutes, the durable ones too, on the first data set; kept in tools/bench/out.
+peers    installs the engines of npm, and what draws the plots, in tools/bench/peers.
 
-/** From tools/dist/bench. */
-const KERNEL_BENCH = '../../../native/bench/kernels.mjs'
+--data FOLDER      holds data sets, or is one: base.*.npy and query.*.npy (or DRIFT_DATA); without it the demo's vectors
+--sets A,B         names of data sets, or mix:ROWSxDIM, which is generated; default: every one in the folder
+--engines A,B      default: all
+--python PATH      a python with hnswlib, faiss, scann or svs; without it those are left out
+--rows N           the first rows of each data set; smoke: 100000
+--dim N            of growth: 128
+--passes N         5
+--build-threads N  1
+--seed N           1
+--quick            20 000 rows, fewer engines, short passes, one data set: under five minutes, in tools/bench/out/quick
+--out FOLDER       instead of docs/bench`
+
+/** What `--quick` compares when no engines are named. */
+const QUICK_ENGINES = ['drift', 'brute-force', 'hnswlib-node', 'usearch', 'py-hnswlib-16']
+const QUICK_ROWS = 20_000
+/** Growth is a question about Drift; others are named. */
+const GROWTH_ENGINES = ['drift']
 
 try {
   const { positionals, values } = parseArgs({
     allowPositionals: true,
     options: {
       data: { type: 'string' },
-      rows: { type: 'string', default: '100000' },
+      sets: { type: 'string' },
+      engines: { type: 'string' },
+      python: { type: 'string' },
+      rows: { type: 'string' },
+      dim: { type: 'string', default: '128' },
+      passes: { type: 'string', default: '5' },
+      'build-threads': { type: 'string', default: '1' },
       seed: { type: 'string', default: '1' },
+      quick: { type: 'boolean', default: false },
+      out: { type: 'string' },
     },
   })
-  const [rows, seed] = [wholeNumber('rows', values.rows), wholeNumber('seed', values.seed)]
-  if (positionals[0] === 'smoke') await smoke(values.data ?? process.env['DRIFT_DATA'], rows, seed)
-  else if (positionals[0] === 'peers') installPeers()
-  else if (positionals[0] === 'kernels') await import(new URL(KERNEL_BENCH, import.meta.url).href)
-  else usage(`unknown bench: ${positionals[0] ?? '(none)'}`)
+  const { quick } = values
+  const command = positionals[0] ?? 'compare'
+  const data = values.data ?? (process.env['DRIFT_DATA'] || undefined)
+  const rows = values.rows === undefined ? undefined : wholeNumber('rows', values.rows)
+  const seed = wholeNumber('seed', values.seed)
+  const out =
+    values.out ?? join(quick ? toolsFolder : workspaceFolder, quick ? 'bench/out/quick' : 'docs/bench')
+  const names = values.engines?.split(',')
+  const chosen = () => sourcesOf(values.sets?.split(','), data).slice(0, quick ? 1 : undefined)
+  const options = (defaults: readonly string[] | undefined): CompareOptions => ({
+    engines: enginesOf(names ?? (quick ? QUICK_ENGINES : defaults)),
+    python: values.python,
+    maxRows: rows ?? (quick ? QUICK_ROWS : Number.POSITIVE_INFINITY),
+    seed,
+    passes: wholeNumber('passes', values.passes),
+    passMs: quick ? 100 : 200,
+    buildThreads: wholeNumber('build-threads', values['build-threads']),
+    ks: [10, 100],
+    out,
+  })
+  const commands: Record<string, () => Promise<void> | void> = {
+    compare: () => compare(chosen(), options(undefined)).then(format),
+    report() {
+      writeReport(out, loadResults(out))
+      format()
+    },
+    growth: () => growth(wholeNumber('dim', values.dim), options(GROWTH_ENGINES)).then(format),
+    insert: () => insert(chosen(), options(undefined)),
+    kernels,
+    smoke: () => smoke(chosen()[0]!, rows ?? 100_000, seed),
+    peers: installPeers,
+  }
+  const run = Object.hasOwn(commands, command) ? commands[command] : undefined
+  if (run) await run()
+  else usage(`unknown bench: ${command}`)
 } catch (error) {
   if (error instanceof ToolError) console.error(`${error.code}: ${error.message}`)
   else if ((error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS')) usage((error as Error).message)
@@ -40,6 +104,17 @@ try {
 function usage(message: string): void {
   console.error(`${message}\n${USAGE}`)
   process.exitCode = 2
+}
+
+/** As the repository's check wants the files that are committed. */
+function format(): void {
+  const biome = join(workspaceFolder, 'node_modules', '@biomejs', 'biome', 'bin', 'biome')
+  spawnSync(process.execPath, [biome, 'format', '--write', 'docs/bench'], { cwd: workspaceFolder })
+}
+
+function kernels(): void {
+  const script = join(workspaceFolder, 'native', 'bench', 'kernels.mjs')
+  process.exitCode = spawnSync(process.execPath, [script], { stdio: 'inherit' }).status ?? 1
 }
 
 function wholeNumber(name: string, text: string): number {

@@ -36,7 +36,7 @@ export function buildHnswlib(
 /** hnswlib-node takes arrays only. They are made once for each query, so that the copy is not charged to it. */
 const plainQueries = new WeakMap<Float32Array, number[]>()
 
-function plain(query: Float32Array): number[] {
+export function plain(query: Float32Array): number[] {
   const known = plainQueries.get(query)
   if (known) return known
   const values = Array.from(query)

@@ -1,7 +1,7 @@
 // Installs and finds the peers that Drift is compared with (tools/bench/peers, with its own lockfile).
 // hnswlib chooses its SIMD when it is compiled, so it is built for this very machine: the comparison is with its best.
 import { spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { toolsFolder, workspaceFolder } from '../data/place.js'
@@ -15,6 +15,7 @@ export interface Hnswlib {
   ) => {
     initIndex(maxElements: number, m: number, efConstruction: number, randomSeed: number): void
     addPoint(point: number[], label: number): void
+    markDelete(label: number): void
     setEf(ef: number): void
     searchKnn(query: number[], k: number): { neighbors: number[]; distances: number[] }
   }
@@ -29,15 +30,38 @@ export function loadHnswlib(): Hnswlib | undefined {
   return createRequire(join(folder, 'package.json'))('hnswlib-node') as Hnswlib
 }
 
+/** A peer's module, or undefined when it is not installed or does not load on this machine. */
+export function requirePeer<T>(name: string): T | undefined {
+  try {
+    return createRequire(join(folder, 'package.json'))(name) as T
+  } catch {
+    return undefined // what is missing is said in the report, by name
+  }
+}
+
+/** As the lockfile has it. */
+export function peerVersion(name: string): string {
+  const { dependencies } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as {
+    dependencies: Record<string, string>
+  }
+  return `${name} ${dependencies[name]}`
+}
+
 /** `npm run bench -- peers` */
 export function installPeers(): void {
-  console.log(`installing and compiling hnswlib-node in ${folder}`)
+  console.log(`installing the peers in ${folder}`)
   run(folder, 'npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'])
   const nodeGyp = join(workspaceFolder, 'node_modules', 'node-gyp', 'bin', 'node-gyp.js')
   const headers = join(process.execPath, '..', '..', 'include', 'node')
   const nodedir = existsSync(join(headers, 'node.h')) ? ['--nodedir', join(process.execPath, '..', '..')] : []
-  run(hnswlibFolder, process.execPath, [nodeGyp, 'rebuild', '--silent', ...nodedir])
+  for (const name of COMPILED) {
+    console.log(`compiling ${name}`)
+    run(join(folder, 'node_modules', name), process.execPath, [nodeGyp, 'rebuild', '--silent', ...nodedir])
+  }
 }
+
+/** The others come with binaries. */
+const COMPILED = ['hnswlib-node', 'better-sqlite3']
 
 function run(cwd: string, command: string, args: readonly string[]): void {
   const flags = process.arch === 'x64' ? '-O3 -march=native' : '-O3'

@@ -4,6 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { toolsFolder } from '../data/place.js'
 import { truth } from '../data/truth.js'
+import { normalise } from '../data/unit-length.js'
 import { bruteForce } from './brute-force-engine.js'
 import { buildDrift } from './drift-engine.js'
 import { opening, upsertRate } from './durable.js'
@@ -12,7 +13,7 @@ import { kernelRatios } from './kernel-ratio.js'
 import { machine } from './machine.js'
 import { type Contender, eachRow, measure } from './measure.js'
 import { loadHnswlib } from './peers.js'
-import { loadVectors } from './vectors.js'
+import { type Source, vectorsOf } from './vectors.js'
 
 const K = 10
 const PASSES = 5
@@ -25,9 +26,12 @@ const RECALLS = [0.9, 0.95, 0.99]
 /** Rows written by batch size: small batches pay a disk flush each, so fewer rows tell as much. */
 const UPSERT_ROWS: Readonly<Record<number, number>> = { 1: 500, 100: 10_000, 1000: 20_000 }
 
-export async function smoke(dataFolder: string | undefined, maxRows: number, seed: number): Promise<void> {
+export async function smoke(source: Source, maxRows: number, seed: number): Promise<void> {
   const facts = machine()
-  const { name, dim, rows, queries } = loadVectors(dataFolder, maxRows)
+  const { name } = source
+  const { dim, base: rows, query: queries } = vectorsOf(source, maxRows)
+  normalise(rows, dim, `${name}, base`)
+  normalise(queries, dim, `${name}, query`)
   const count = rows.length / dim
   console.log(
     `${facts.cpu}, ${facts.cores} cores, ${facts.memoryGiB} GiB, ${facts.platform}, Node ${facts.node}, kernels ${facts.kernels}`,

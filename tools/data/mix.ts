@@ -11,7 +11,14 @@ export interface MixOptions {
   readonly zipf?: number
   /** Standard deviation of a value inside its cluster; the centres have 1. Default 0.3. */
   readonly spread?: number
+  /**
+   * Directions in which a cluster is spread, each cluster in its own; beside them a value has only the noise NOISE. Default: all,
+   * in which case the rows of a cluster are equally far from each other and nearness says little, unlike in embeddings.
+   */
+  readonly latent?: number
 }
+
+const NOISE = 0.05
 
 export interface Mix {
   /** rows * dim, row-major, in random order of clusters. */
@@ -20,18 +27,24 @@ export interface Mix {
   readonly cluster: Uint32Array
 }
 
-export function mix({ rows, dim, clusters, seed, zipf = 1, spread = 0.3 }: MixOptions): Mix {
+export function mix({ rows, dim, clusters, seed, zipf = 1, spread = 0.3, latent }: MixOptions): Mix {
   const random = seededRandom(seed)
   const centres = Float32Array.from({ length: clusters * dim }, () => gaussian(random))
+  const axes = Float32Array.from({ length: clusters * dim * (latent ?? 0) }, () => gaussian(random))
   const shares = cumulativeShares(clusters, zipf)
   const vectors = new Float32Array(rows * dim)
   const cluster = new Uint32Array(rows)
   for (let row = 0; row < rows; row++) {
-    const draw = random()
-    const chosen = shares.findIndex(share => draw < share)
+    const chosen = firstAbove(shares, random())
     cluster[row] = chosen
-    for (let d = 0; d < dim; d++) {
-      vectors[row * dim + d] = centres[chosen * dim + d]! + spread * gaussian(random)
+    const into = vectors.subarray(row * dim, (row + 1) * dim)
+    into.set(centres.subarray(chosen * dim, (chosen + 1) * dim))
+    const noise = latent === undefined ? spread : NOISE
+    for (let d = 0; d < dim; d++) into[d]! += noise * gaussian(random)
+    for (let axis = 0; axis < (latent ?? 0); axis++) {
+      const along = (spread * gaussian(random)) / Math.sqrt(latent!)
+      const from = (chosen * latent! + axis) * dim
+      for (let d = 0; d < dim; d++) into[d]! += along * axes[from + d]!
     }
   }
   return { vectors, cluster }
@@ -46,4 +59,15 @@ function cumulativeShares(clusters: number, zipf: number): number[] {
     sum += weight / total
     return i === clusters - 1 ? 1 : sum
   })
+}
+
+/** The first place whose value is above `draw`. */
+function firstAbove(ascending: readonly number[], draw: number): number {
+  let [low, high] = [0, ascending.length - 1]
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (ascending[middle]! > draw) high = middle
+    else low = middle + 1
+  }
+  return low
 }

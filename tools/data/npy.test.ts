@@ -8,6 +8,7 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { f16ToF32 } from './float16.js'
 import { NpyFile, readMatrix } from './npy.js'
 import { bytesPerValue, decodeHeader, encodeHeader, type NpyType } from './npy-header.js'
+import { writeNpy } from './npy-write.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'drift-npy-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -91,6 +92,17 @@ describe('values', () => {
     expect(() => npyFile.readFloats(8, 3)).toThrow(expect.objectContaining({ code: 'NPY_RANGE' }))
     npyFile.close()
     npyFile.close()
+  })
+
+  test('what is written is read again to the bit', () => {
+    const path = join(folder, 'written.npy')
+    const values = Float32Array.of(0, 1.5, -2.25, 1e-40, 3e38, -0).subarray(1)
+    writeNpy(path, values, 1)
+    expect(readMatrix(path)).toEqual({ values, rows: 5, columns: 1 })
+    writeNpy(path, Int32Array.of(-1, 2 ** 31 - 1, 0, 7), 2)
+    const ints = new NpyFile(path)
+    expect([ints.rows, ints.columns, ...ints.readInts(0, 2)]).toEqual([2, 2, -1, 2 ** 31 - 1, 0, 7])
+    ints.close()
   })
 
   test('version 2 headers, one-dimensional arrays and empty arrays are read', () => {

@@ -6,6 +6,9 @@ import { f16ToF32 } from './float16.js'
 import { bytesPerValue, decodeHeader, MAX_HEADER_BYTES, type NpyHeader } from './npy-header.js'
 import { ToolError } from './tool-error.js'
 
+/** One read takes at most 2 GiB - 1 bytes. */
+const READ_BYTES = 2 ** 30
+
 export class NpyFile {
   readonly path: string
   readonly header: NpyHeader
@@ -95,7 +98,7 @@ export class NpyFile {
 
   #readFully(into: Uint8Array, offset: number): void {
     for (let done = 0; done < into.length; ) {
-      const got = readSync(this.#fd, into, done, into.length - done, offset + done)
+      const got = readSync(this.#fd, into, done, Math.min(READ_BYTES, into.length - done), offset + done)
       if (got === 0) {
         throw new ToolError('NPY_TRUNCATED', `${this.path}: shrank while it was read`, { path: this.path })
       }

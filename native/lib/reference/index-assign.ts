@@ -1,10 +1,11 @@
 /** Rows into the partition, as src/assign.c: which two buckets, and their entries there. */
 import { BLOCK_ENTRIES, blockBytes, type IndexSlabs } from '../index-slabs.js'
 import { distancesGather } from './distance.js'
-import { prepareRotated, route } from './route.js'
+import { prepareRotated, type Routed, rank, route } from './route.js'
 import { writeSigns } from './signs.js'
 
 const CANDIDATES = 16
+const FINALISTS = 4
 const LAMBDA = 1.5
 const NO_ROW = 0xffff_ffff
 
@@ -13,35 +14,64 @@ export function indexAssign(
   rows: Uint32Array,
   first: number,
   count: number,
-  outHome: Uint32Array,
-  outSecond: Uint32Array,
+  home: Uint32Array,
+  second: Uint32Array | undefined,
+  neighbours: Uint32Array = new Uint32Array(0),
+  width = 1,
 ): void {
-  const { padded, centroids } = index
   for (let j = first; j < first + count; j++) {
     const x = decode(index, rows[j]!)
-    const near = route(index, 'l2', prepareRotated(x), 2 * CANDIDATES).slice(0, CANDIDATES)
-    const buckets = Uint32Array.from(near, ({ bucket }) => bucket)
-    const distances = new Float32Array(buckets.length)
-    distancesGather('l2', x, centroids, padded, buckets, buckets.length, distances)
-    let best = 0
-    for (let i = 1; i < distances.length; i++) if (distances[i]! < distances[best]!) best = i
-    const home = buckets[best]!
-    const toHome = distances[best]!
-    const between = new Float32Array(buckets.length)
-    const center = centroids.subarray(home * padded, (home + 1) * padded)
-    distancesGather('l2', center, centroids, padded, buckets, buckets.length, between)
-    outHome[j] = home
-    outSecond[j] = NO_ROW
-    let least = Number.POSITIVE_INFINITY
-    for (let i = 0; i < buckets.length; i++) {
-      if (i === best) continue
-      const along = (toHome + distances[i]! - between[i]!) / 2
-      const loss = toHome > 0 ? distances[i]! + (LAMBDA * along * along) / toHome : distances[i]!
-      if (loss >= least) continue
-      least = loss
-      outSecond[j] = buckets[i]!
-    }
+    const query = prepareRotated(x)
+    const at = home[j]! * width
+    const list = neighbours.subarray(at, at + width).filter(bucket => bucket < index.bucketCount)
+    const near = list.length > 0 ? rank(index, 'l2', query, list) : route(index, 'l2', query, 2 * CANDIDATES)
+    const chosen = chooseTwo(index, x, near.slice(0, second === undefined ? FINALISTS : CANDIDATES))
+    home[j] = chosen.home
+    if (second !== undefined) second[j] = chosen.second
   }
+}
+
+export function indexNeighbours(
+  index: IndexSlabs,
+  first: number,
+  count: number,
+  width: number,
+  out: Uint32Array,
+): void {
+  const { centroids, padded } = index
+  for (let j = 0; j < count; j++) {
+    const at = (first + j) * padded
+    const near = route(index, 'l2', prepareRotated(centroids.slice(at, at + padded)), 2 * width)
+    for (let i = 0; i < width; i++) out[j * width + i] = near[i]?.bucket ?? NO_ROW
+  }
+}
+
+function chooseTwo(
+  { centroids, padded }: IndexSlabs,
+  x: Float32Array,
+  near: readonly Routed[],
+): { home: number; second: number } {
+  const buckets = Uint32Array.from(near, ({ bucket }) => bucket)
+  const distances = new Float32Array(buckets.length)
+  distancesGather('l2', x, centroids, padded, buckets, buckets.length, distances)
+  let best = 0
+  for (let i = 1; i < distances.length; i++) if (distances[i]! < distances[best]!) best = i
+  const home = buckets[best]!
+  const toHome = distances[best]!
+  const between = new Float32Array(buckets.length)
+  const center = centroids.subarray(home * padded, (home + 1) * padded)
+  distancesGather('l2', center, centroids, padded, buckets, buckets.length, between)
+  let second = NO_ROW
+  let least = Number.POSITIVE_INFINITY
+  for (let i = 0; i < buckets.length; i++) {
+    if (i === best) continue
+    const along = (toHome + distances[i]! - between[i]!) / 2
+    const loss = toHome > 0 ? distances[i]! + (LAMBDA * along * along) / toHome : distances[i]!
+    if (loss >= least) continue
+    least = loss
+    second = buckets[i]!
+  }
+  return { home, second }
 }
 
 export function indexAppend(

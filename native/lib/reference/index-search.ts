@@ -7,7 +7,7 @@ import { rowsOfBlock, scanSigns } from './signs.js'
 import { sq8DistancesGather } from './sq8.js'
 
 const BOUND = 0.5
-const FIRST_BUCKETS = 32
+const FIRST_BUCKETS = 48
 const FAR_RANK = 512
 
 interface Found {
@@ -56,8 +56,10 @@ function probeList(index: IndexSlabs, ask: IndexQuery, query: PreparedQuery): Ro
   const { bucketCount, routing } = index
   if (bucketCount === 0 || (ask.probes === 0 && ask.share === 0)) return []
   for (let wanted = ask.probes || FIRST_BUCKETS; ; wanted *= 2) {
-    const list = route(index, routing, query, 2 * Math.min(wanted, bucketCount) + 16).slice(0, wanted)
-    if (ask.probes > 0 || routing === 'ip') return list
+    const byShare = ask.probes === 0 && routing === 'l2'
+    const routed = byShare ? Math.floor(1.5 * wanted) : 2 * wanted + 16
+    const list = route(index, routing, query, routed).slice(0, wanted)
+    if (!byShare) return list
     const count = bucketsForShare(ask.share, list, bucketCount)
     if (count > 0) return list.slice(0, count)
   }

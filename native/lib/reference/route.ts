@@ -44,21 +44,29 @@ export function route(
     }
     buckets = buckets.sort((a, b) => estimates[a]! - estimates[b]!).slice(0, wanted)
   }
-  const distances = new Float32Array(buckets.length)
-  const chosen = Uint32Array.from(buckets)
-  const { codes, factors } = query
+  return rank(index, metric, query, Uint32Array.from(buckets))
+}
+
+/** The buckets, nearest first by the distance of their codes. */
+export function rank(
+  { centroidCodes, centroidFactors, padded }: IndexSlabs,
+  metric: KernelMetric,
+  { codes, factors }: PreparedQuery,
+  buckets: Uint32Array,
+): Routed[] {
+  const out = new Float32Array(buckets.length)
   sq8DistancesGather(
     metric,
     codes,
     factors,
-    index.centroidCodes,
+    centroidCodes,
     centroidFactors,
     padded,
-    chosen,
-    chosen.length,
-    distances,
+    buckets,
+    buckets.length,
+    out,
   )
-  return Array.from(chosen, (bucket, i) => ({ bucket, distance: distances[i]! })).sort(
+  return Array.from(buckets, (bucket, i) => ({ bucket, distance: out[i]! })).sort(
     (a, b) => a.distance - b.distance || a.bucket - b.bucket,
   )
 }

@@ -206,7 +206,7 @@ void run_index(void) {
       check_entry(DRIFT_L2, index->centroids + b * index->padded, index->center, index->padded,
                   index->router + b / 32 * block_bytes(index->padded), b % 32, (uint32_t)b);
     }
-    int64_t done = k->index_assign(index, every_row, w.row_count, w.home, w.second, &scratch);
+    int64_t done = k->index_assign(index, every_row, w.row_count, &(drift_neighbours){NULL, 1, 0}, w.home, w.second, &scratch);
     check_equal("assign", 0, (uint64_t)done, 0);
     for (size_t r = 0; r < w.row_count; r++) check_assignment(&w, r);
     fill(&w, k, &scratch);

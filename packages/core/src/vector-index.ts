@@ -323,8 +323,8 @@ export class VectorIndex {
     const state = this.#open()
     const width = requireWidth(options)
     this.#prepareQuery(query)
-    const { rows, distances } = this.#room(width.k)
-    return this.#result(rows, distances, searchView(state.view, width, this.#scratch, rows, distances))
+    const { outRows, outDistances } = this.#scratch.reserveResult(Math.min(width.k, this.count))
+    return this.#result(searchView(state.view, width, this.#scratch, outRows, outDistances))
   }
 
   /** `searchSync`, except that a scan of more than 65 536 rows is shared by the threads of the pool. */
@@ -337,10 +337,9 @@ export class VectorIndex {
     const width = requireWidth(options)
     signal?.throwIfAborted()
     this.#prepareQuery(query)
-    const { rows, distances } = this.#room(width.k)
-    const check = this.#checkOf(signal)
-    const found = await searchOne(state, this.#pool, width, this.#scratch, rows, distances, check, signal)
-    return this.#result(rows, distances, found)
+    this.#scratch.reserveResult(Math.min(width.k, this.count))
+    const found = await searchOne(state, this.#pool, width, this.#scratch, this.#checkOf(signal), signal)
+    return this.#result(found)
   }
 
   /** @param queries - any number of queries, dim values each. All see the same moment of the index. */
@@ -427,22 +426,15 @@ export class VectorIndex {
     prepare(this.metric, this.#scratch.query, this.dim, 0, 1)
   }
 
-  #room(k: number): { rows: Uint32Array; distances: Float32Array } {
-    const room = Math.min(k, this.count)
-    return { rows: new Uint32Array(room), distances: new Float32Array(room) }
-  }
-
-  #result(rows: Uint32Array, distances: Float32Array, found: number): SearchResult {
+  /** What lies in the scratch, in memory of the caller's. */
+  #result(found: number): SearchResult {
+    const { outRows, outDistances, scannedRows, scannedBuckets } = this.#scratch
     const { ids: table } = this.#state.store
+    const rows = outRows.slice(0, found)
     const ids: Id[] = new Array(found)
     for (let i = 0; i < found; i++) ids[i] = table.idAt(rows[i]!)
-    return {
-      rows: rows.subarray(0, found),
-      ids,
-      distances: this.#publicDistances(distances.subarray(0, found)),
-      scannedRows: this.#scratch.scannedRows,
-      scannedBuckets: this.#scratch.scannedBuckets,
-    }
+    const distances = this.#publicDistances(outDistances.slice(0, found))
+    return { rows, ids, distances, scannedRows, scannedBuckets }
   }
 
   /** In place. */

@@ -3,13 +3,11 @@
  * Rule: between slices the event loop turns and every row stays findable; a row that died meanwhile is passed over. One such
  * job runs at a time, so the router stands still while rows are routed; buckets are split at the end.
  */
-import { kernels } from '@drift/native'
 import type { IndexState } from '../index-state.js'
 import type { IndexPool } from '../pool/pool.js'
-import type { RouteTask } from '../pool/tasks.js'
 import type { Homes } from '../router/homes.js'
-import type { Snapshot } from '../search/snapshot.js'
 import { partitionRows } from './partition.js'
+import { type Routing, routeRows } from './route.js'
 import { Slices } from './slices.js'
 import { splitBucket, splitWork } from './split.js'
 
@@ -32,15 +30,6 @@ export interface Job {
 const PLACE_ROWS = 256
 const PLACE_WORK = 20_000
 
-/** Routing by 1-bit codes costs this part of comparing with every centroid. */
-const ROUTE_SHARE = 0.1
-
-/** Rows of a pool task: a few milliseconds, so that a batch of queries behind it does not wait long. */
-const TASK_ROWS = 256
-
-/** Tasks a thread gets before the results are taken: fewer turns, while a batch of queries waits for some ten milliseconds at most. */
-const TASKS_PER_WAVE = 4
-
 /** @param homes - the buckets of each row; undefined: found here. */
 export async function assignRows(
   state: IndexState,
@@ -48,14 +37,14 @@ export async function assignRows(
   homes: Homes | undefined,
   job: Job,
 ): Promise<void> {
-  const { snapshot, release } = state.pin()
+  const { release } = state.pin()
   try {
     const slices = new Slices(job.check)
     if (state.router.count === 0) await partitionRows(state, rows, job)
     const touched = new Set<number>()
     if (homes !== undefined) await placeRows(state, rows, homes, touched, slices, job)
     else {
-      await placeByRouting(state, rows, touched, slices, job, (row, home, second) =>
+      await placeByRouting(state, rows, undefined, touched, slices, job, (row, home, second) =>
         state.place(row, home, second),
       )
     }
@@ -68,38 +57,22 @@ export async function assignRows(
 /** Gives one row its buckets. @returns whether anything changed. */
 export type PlaceRow = (row: number, home: number, second: number) => boolean
 
-/** Find the nearest buckets of the rows and give them by `placeRow`. Buckets that are then too large go to `touched`. */
+/** Find the buckets of the rows and give them by `placeRow`. Buckets that are then too large go to `touched`. */
 export async function placeByRouting(
   state: IndexState,
   rows: Uint32Array,
+  from: Routing['from'],
   touched: Set<number>,
   slices: Slices,
   job: Job,
   placeRow: PlaceRow,
 ): Promise<void> {
-  await routeRows(state, rows, slices, job, async (part, homes, done) => {
-    for (let first = 0; first < part.length; first += PLACE_ROWS) {
-      const end = Math.min(part.length, first + PLACE_ROWS)
-      place(state, part, homes, first, end, touched, placeRow)
-      await slices.spend((end - first) * PLACE_WORK)
-    }
-    job.onProgress(done, rows.length)
+  const routing = from === undefined ? { seconds: true } : { from, seconds: true }
+  await routeRows(state, rows, routing, slices, job, async (part, homes, done) => {
+    place(state, part, homes, 0, part.length, touched, placeRow)
+    job.onProgress(done + part.length, rows.length)
+    await slices.spend(part.length * PLACE_WORK)
   })
-}
-
-/**
- * The two buckets of all rows, in the pool when there is one, part by part: `each` gets a part, its buckets and how many rows are
- * done with it.
- */
-export async function routeRows(
-  state: IndexState,
-  rows: Uint32Array,
-  slices: Slices,
-  job: Job,
-  each: (part: Uint32Array, homes: Homes, done: number) => Promise<void>,
-): Promise<void> {
-  if (job.pool !== undefined) await routeInPool(state, rows, job.pool, job, each)
-  else await routeHere(state, rows, slices, each)
 }
 
 async function placeRows(
@@ -116,60 +89,6 @@ async function placeRows(
     job.onProgress(end, rows.length)
     await slices.spend((end - first) * PLACE_WORK)
   }
-}
-
-async function routeHere(
-  state: IndexState,
-  rows: Uint32Array,
-  slices: Slices,
-  each: (part: Uint32Array, homes: Homes, done: number) => Promise<void>,
-): Promise<void> {
-  const { router, shape } = state
-  const work = router.count * shape.dim * ROUTE_SHARE
-  for (let first = 0; first < rows.length; ) {
-    const count = Math.min(rows.length - first, slices.fit(work), PLACE_ROWS)
-    const part = rows.subarray(first, first + count)
-    const homes = { homes: new Uint32Array(count), seconds: new Uint32Array(count) }
-    kernels.indexAssign(state.slabs, part, 0, count, homes.homes, homes.seconds)
-    first += count
-    await each(part, homes, first)
-    await slices.spend(count * work)
-  }
-}
-
-async function routeInPool(
-  state: IndexState,
-  rows: Uint32Array,
-  pool: IndexPool,
-  job: Job,
-  each: (part: Uint32Array, homes: Homes, done: number) => Promise<void>,
-): Promise<void> {
-  // A snapshot of now: the partition may be younger than the pin, which only keeps row numbers from being reused.
-  const { snapshot, release } = state.pin()
-  try {
-    const wave = pool.threads * TASKS_PER_WAVE * TASK_ROWS
-    for (let first = 0; first < rows.length; first += wave) {
-      const part = rows.subarray(first, first + wave)
-      const homes = await pool.runAll(routeTasks(snapshot, part), job.signal)
-      job.check()
-      for (let i = 0; i < homes.length; i++) {
-        const at = i * TASK_ROWS
-        const some = part.subarray(at, at + TASK_ROWS)
-        await each(some, homes[i]!, first + at + some.length)
-      }
-    }
-  } finally {
-    release()
-  }
-}
-
-function routeTasks(snapshot: Snapshot, rows: Uint32Array): RouteTask[] {
-  const tasks: RouteTask[] = []
-  for (let at = 0; at < rows.length; at += TASK_ROWS) {
-    // A copy: posting a view would post the whole buffer behind it.
-    tasks.push({ kind: 'route', snapshot, rows: rows.slice(at, at + TASK_ROWS) })
-  }
-  return tasks
 }
 
 /** Homes for rows [first, end). Buckets that are now too large go to `touched`. */

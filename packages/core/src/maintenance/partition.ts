@@ -1,15 +1,18 @@
 /**
  * The buckets of an index that has none: k-means with as many clusters as rows / bucketRows, over all rows or an even sample of very
- * many. Each Lloyd pass assigns by the router itself, so a pass costs one routing a row (about 10 us at 4 000 buckets) instead of a
- * comparison with every centroid. The buckets exist and are empty meanwhile; searches find the rows where they are.
+ * many. The first Lloyd passes assign by the router itself, so they cost one routing a row instead of a comparison with every centroid;
+ * the later ones among the neighbours of the bucket that the row is in, which costs a tenth of that. The buckets exist and are empty
+ * meanwhile; searches find the rows where they are.
  */
 import type { IndexState } from '../index-state.js'
 import { seededRandom } from '../random.js'
-import { type Job, routeRows } from './assign.js'
+import type { Job } from './assign.js'
+import { findNeighbours, routeRows } from './route.js'
 import { Slices } from './slices.js'
 
 /** Lloyd passes. Entries that a query scans at recall@10 0.95, 100 000 commit embeddings: see docs/bench/notes.md. */
-const PASSES = 6
+const PASSES = 8
+const GLOBAL_PASSES = 2
 
 /** Rows per bucket that a sample has at least: fewer place its centroid too roughly. */
 const SAMPLE_ROWS = 10
@@ -22,17 +25,21 @@ export async function partitionRows(state: IndexState, rows: Uint32Array, job: J
   const random = seededRandom(shape.seed)
   const sample = evenSample(rows, Math.max(2 ** 18, SAMPLE_ROWS * buckets))
   state.addBuckets(seeds(state, sample, buckets, random))
+  const homes = new Uint32Array(sample.length)
   for (let pass = 0; pass < PASSES; pass++) {
     const slices = new Slices(job.check)
     const means = new Means(buckets, shape.dim)
-    await routeRows(state, sample, slices, job, async (part, { homes }, done) => {
-      for (let i = 0; i < part.length; i++) means.add(homes[i]!, state.store.vectors, part[i]!)
-      job.onProgress(pass * sample.length + done, (PASSES + 1) * sample.length)
+    const among = pass < GLOBAL_PASSES ? undefined : await findNeighbours(state, slices, job)
+    const routing =
+      among === undefined ? { seconds: false } : { from: { homes, neighbours: among }, seconds: false }
+    await routeRows(state, sample, routing, slices, job, async (part, found, first) => {
+      homes.set(found.homes, first)
+      for (let i = 0; i < part.length; i++) means.add(found.homes[i]!, state.store.vectors, part[i]!)
+      job.onProgress(pass * sample.length + first + part.length, (PASSES + 1) * sample.length)
       await slices.spend(part.length * shape.dim * 4)
     })
     // An empty bucket gets a row at random: near many others, most likely.
-    const centroids = means.centroids(() => rowVector(state, sample[Math.floor(random() * sample.length)]!))
-    state.setCentroids(centroids)
+    state.setCentroids(means.centroids(() => rowVector(state, sample[Math.floor(random() * sample.length)]!)))
   }
 }
 

@@ -90,7 +90,9 @@ export class Router {
   recenter(): void {
     const { padded, count, centroids } = this
     const sum = new Float64Array(padded)
-    for (let i = 0; i < count * padded; i++) sum[i % padded]! += centroids[i]!
+    for (let at = 0; at < count * padded; at += padded) {
+      for (let i = 0; i < padded; i++) sum[i]! += centroids[at + i]!
+    }
     for (let i = 0; i < padded; i++) this.center[i] = sum[i]! / count
     this.#centered = count
     this.#write(0, count)

@@ -50,7 +50,7 @@ export async function searchMany(
 }
 
 /**
- * Search for the prepared query in scratch.query; `out` has room for k rows.
+ * Search for the prepared query in scratch.query, into the results of the scratch, which have room for k rows.
  *
  * @returns how many were written, and what was scanned.
  */
@@ -59,14 +59,12 @@ export async function searchOne(
   pool: IndexPool | undefined,
   width: SearchWidth,
   scratch: Scratch,
-  outRows: Uint32Array,
-  outDistances: Float32Array,
   check: () => void,
   signal: AbortSignal | undefined,
 ): Promise<number> {
   const { view } = state
   if (pool === undefined || pool.threads < 2 || !isWide(view, width)) {
-    return searchView(view, width, scratch, outRows, outDistances)
+    return searchView(view, width, scratch, scratch.outRows, scratch.outDistances)
   }
   const query = scratch.query.slice()
   const { snapshot, release } = state.pin()
@@ -79,7 +77,9 @@ export async function searchOne(
     check()
     scratch.scannedRows = parts.reduce((sum, part) => sum + part.scannedRows, 0)
     scratch.scannedBuckets = parts.reduce((sum, part) => sum + part.scannedBuckets, 0)
-    return mergeParts(parts, outRows, outDistances)
+    // Another search may have used the scratch while the threads worked.
+    const { outRows, outDistances } = scratch.reserveResult(width.k)
+    return mergeParts(parts, outRows.subarray(0, width.k), outDistances)
   } finally {
     release()
   }

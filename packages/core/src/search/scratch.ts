@@ -32,6 +32,10 @@ export class Scratch {
   rows: Uint32Array = new Uint32Array(0)
   rowCount = 0
 
+  /** Results of one query. */
+  outRows: Uint32Array = new Uint32Array(0)
+  outDistances: Float32Array = new Float32Array(0)
+
   /** The exact search: distances and order of all rows. */
   distances: Float32Array = new Float32Array(0)
   positions: Uint32Array = new Uint32Array(0)
@@ -62,6 +66,14 @@ export class Scratch {
       this.rows = rows
     }
     return this.rows
+  }
+
+  reserveResult(k: number): Scratch {
+    if (k > this.outRows.length) {
+      this.outRows = new Uint32Array(roomFor(k))
+      this.outDistances = new Float32Array(this.outRows.length)
+    }
+    return this
   }
 
   reserveExact(rows: number, k: number): void {

@@ -18,7 +18,7 @@ const MIN_EF = 64
 /**
  * Share of the expected hits, for recall@10 of about 0.95: see docs/bench/notes.md.
  */
-const SHARE = 0.86
+const SHARE = 0.84
 
 /** Rows beyond k that may get an exact distance: SQ8 is off by less than what tells the k-th from those behind. */
 function rerankOf(k: number): number {
