@@ -188,6 +188,16 @@ export function checked(kernels: Kernels): Kernels {
       kernels.indexAppend(index, rows, buckets, slots, count)
     },
 
+    indexCopy(index, from, to, count) {
+      requireSlabs(index)
+      requireCount('count', count)
+      requireWords('from', from, count)
+      requireWords('to', to, count)
+      requireRows('from', from, 0, count, 32 * index.next.length)
+      requireRows('to', to, 0, count, 32 * index.next.length)
+      kernels.indexCopy(index, from, to, count)
+    },
+
     indexRouteEntries(index, first, count) {
       requireSlabs(index)
       requireCount('first', first)

@@ -283,6 +283,9 @@ export interface Kernels {
     count: number,
   ): void
 
+  /** The entry at to[j] becomes what the entry at from[j] is, in order of j < count: slots as in `indexAppend`. */
+  indexCopy(index: IndexSlabs, from: Uint32Array, to: Uint32Array, count: number): void
+
   /** The router's entries of buckets first .. first + count - 1, from `centroids` and `center`. */
   indexRouteEntries(index: IndexSlabs, first: number, count: number): void
 

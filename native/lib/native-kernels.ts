@@ -30,6 +30,7 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
   const affineDistances = raw.affineDistances as C<'affineDistances'>
   const indexSearch = raw.indexSearch as (...args: unknown[]) => number
   const indexAppend = raw.indexAppend as (...args: unknown[]) => number
+  const indexCopy = raw.indexCopy as (...args: unknown[]) => void
   const indexRouteEntries = raw.indexRouteEntries as (...args: unknown[]) => void
   const indexAssign = raw.indexAssign as (...args: unknown[]) => number
   const indexNeighbours = raw.indexNeighbours as (...args: unknown[]) => number
@@ -88,6 +89,9 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
     },
     indexAppend(index, rows, buckets, slots, count) {
       countOf(indexAppend(descriptorOf(index), rows, buckets, slots, count))
+    },
+    indexCopy(index, from, to, count) {
+      indexCopy(descriptorOf(index), from, to, count)
     },
     indexRouteEntries(index, first, count) {
       indexRouteEntries(descriptorOf(index), first, count)

@@ -8,7 +8,13 @@ import { crc32c } from './reference/crc32c.js'
 import { distances, distancesGather } from './reference/distance.js'
 import { hash64 } from './reference/hash64.js'
 import { hnswInsert, hnswSearch } from './reference/hnsw.js'
-import { indexAppend, indexAssign, indexNeighbours, indexRouteEntries } from './reference/index-assign.js'
+import {
+  indexAppend,
+  indexAssign,
+  indexCopy,
+  indexNeighbours,
+  indexRouteEntries,
+} from './reference/index-assign.js'
 import { indexSearch } from './reference/index-search.js'
 import { nearest, nearestByHeads } from './reference/nearest.js'
 import { fastScan, lutDistances } from './reference/pq.js'
@@ -37,6 +43,7 @@ export const reference: Kernels = {
   rotate,
   indexSearch,
   indexAppend,
+  indexCopy,
   indexRouteEntries,
   indexAssign,
   indexNeighbours,

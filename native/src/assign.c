@@ -150,3 +150,11 @@ void KERNEL(index_route_entries)(const drift_index *index, size_t first, size_t 
                index->router + bucket / BLOCK_ENTRIES * block_bytes(padded), bucket % BLOCK_ENTRIES, (uint32_t)bucket);
   }
 }
+
+void KERNEL(index_copy)(const drift_index *index, const uint32_t *from, const uint32_t *to, size_t count) {
+  size_t padded = index->padded, bytes = block_bytes(padded);
+  for (size_t j = 0; j < count; j++) {
+    sign_copy(index->blocks + from[j] / BLOCK_ENTRIES * bytes, from[j] % BLOCK_ENTRIES,
+              index->blocks + to[j] / BLOCK_ENTRIES * bytes, to[j] % BLOCK_ENTRIES, padded);
+  }
+}

@@ -191,6 +191,11 @@ NAN_METHOD(indexAppend) {
                                                                view<uint32_t>(info, 3), size(info, 4), &scratch)));
 }
 
+NAN_METHOD(indexCopy) {
+  drift_index index = indexOf(info);
+  kernels(info)->index_copy(&index, view<uint32_t>(info, 1), view<uint32_t>(info, 2), size(info, 3));
+}
+
 NAN_METHOD(indexRouteEntries) {
   drift_index index = indexOf(info);
   kernels(info)->index_route_entries(&index, size(info, 1), size(info, 2));
@@ -283,6 +288,7 @@ NAN_MODULE_INIT(init) {
     add(set, "rotate", rotate, i);
     add(set, "indexSearch", indexSearch, i);
     add(set, "indexAppend", indexAppend, i);
+    add(set, "indexCopy", indexCopy, i);
     add(set, "indexRouteEntries", indexRouteEntries, i);
     add(set, "indexAssign", indexAssign, i);
     add(set, "indexNeighbours", indexNeighbours, i);

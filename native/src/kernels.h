@@ -177,6 +177,9 @@ typedef struct {
   int64_t (*index_append)(const drift_index *index, const uint32_t *rows, const uint32_t *buckets,
                           const uint32_t *slots, size_t count, drift_scratch *scratch);
 
+  /* Entry to[j] becomes what entry from[j] is, in order of j. */
+  void (*index_copy)(const drift_index *index, const uint32_t *from, const uint32_t *to, size_t count);
+
   /* The router's entries of buckets first .. first + count - 1, from `centroids` and `center`. */
   void (*index_route_entries)(const drift_index *index, size_t first, size_t count);
 

@@ -163,24 +163,29 @@ static inline void sign_scan(const sign_query *query, const uint8_t *block, size
   for (size_t j = 0; j < BLOCK_ENTRIES; j++) out[j] = (base + add[j]) - scale[j] * (step * (float)total[j] + shift);
 }
 
+typedef uint32_t vbits __attribute__((vector_size(VECTOR_BYTES)));
+#define SIGN 0x80000000u
+
 /* Entry `slot` of the block becomes x, in a bucket with centroid c. The add comes last: before it, the entry is not there. */
 static inline void sign_write(drift_metric metric, const float *x, const float *centroid, size_t padded, uint8_t *block,
                               size_t slot, uint32_t row) {
-  float squares = 0, l1 = 0, sc = 0, rc = 0;
+  vfloat vsquares = {0}, vl1 = {0}, vsc = {0}, vrc = {0};
+  const vfloat zero = {0};
+  for (size_t i = 0; i < padded; i += LANES) {
+    vfloat c = load(centroid + i), r = load(x + i) - c;
+    vbits negative = (vbits)(r < zero) & SIGN;
+    vsquares += r * r;
+    vl1 += (vfloat)((vbits)r & ~SIGN);
+    vsc += (vfloat)((vbits)c ^ negative);
+    vrc += r * c;
+  }
+  float squares = sum(vsquares), l1 = sum(vl1), sc = sum(vsc), rc = sum(vrc);
   size_t shift = slot >= 16 ? 4 : 0;
   uint8_t keep = (uint8_t)(slot >= 16 ? 0x0f : 0xf0);
   uint8_t *at = block + (slot & 15);
   for (size_t i = 0; i < padded; i += 4) {
     unsigned nibble = 0;
-    for (size_t b = 0; b < 4; b++) {
-      float r = x[i + b] - centroid[i + b];
-      int positive = r >= 0;
-      nibble |= (unsigned)positive << b;
-      squares += r * r;
-      l1 += fabsf(r);
-      sc += positive ? centroid[i + b] : -centroid[i + b];
-      rc += r * centroid[i + b];
-    }
+    for (size_t b = 0; b < 4; b++) nibble |= (unsigned)(x[i + b] - centroid[i + b] >= 0) << b;
     at[4 * i] = (uint8_t)((at[4 * i] & keep) | nibble << shift);
   }
   float h = l1 > 0 ? squares / l1 : 0;
@@ -189,6 +194,21 @@ static inline void sign_write(drift_metric metric, const float *x, const float *
   float add = metric == DRIFT_L2 ? squares + 2 * h * sc : h * sc - rc;
   __atomic_thread_fence(__ATOMIC_RELEASE);
   block_add(block, padded)[slot] = add;
+}
+
+/* Entry `to_slot` of a block becomes what entry `from_slot` of another is. */
+static inline void sign_copy(uint8_t *from, size_t from_slot, uint8_t *to, size_t to_slot, size_t padded) {
+  size_t from_shift = from_slot >= 16 ? 4 : 0, to_shift = to_slot >= 16 ? 4 : 0;
+  uint8_t keep = (uint8_t)(to_slot >= 16 ? 0x0f : 0xf0);
+  const uint8_t *source = from + (from_slot & 15);
+  uint8_t *at = to + (to_slot & 15);
+  for (size_t i = 0; i < 4 * padded; i += GROUP_BYTES) {
+    at[i] = (uint8_t)((at[i] & keep) | (source[i] >> from_shift & 15) << to_shift);
+  }
+  block_rows(to, padded)[to_slot] = block_rows(from, padded)[from_slot];
+  block_scale(to, padded)[to_slot] = block_scale(from, padded)[from_slot];
+  __atomic_thread_fence(__ATOMIC_RELEASE);
+  block_add(to, padded)[to_slot] = block_add(from, padded)[from_slot];
 }
 
 #endif

@@ -26,6 +26,7 @@ int64_t KERNEL(index_search)(const drift_index *, const drift_query *, const flo
                              drift_effort *);
 int64_t KERNEL(index_append)(const drift_index *, const uint32_t *, const uint32_t *, const uint32_t *, size_t,
                              drift_scratch *);
+void KERNEL(index_copy)(const drift_index *, const uint32_t *, const uint32_t *, size_t);
 void KERNEL(index_route_entries)(const drift_index *, size_t, size_t);
 int64_t KERNEL(index_assign)(const drift_index *, const uint32_t *, size_t, const drift_neighbours *, uint32_t *,
                              uint32_t *, drift_scratch *);
@@ -50,6 +51,7 @@ const drift_kernels KERNEL(kernels) = {
     .rotate = KERNEL(rotate),
     .index_search = KERNEL(index_search),
     .index_append = KERNEL(index_append),
+    .index_copy = KERNEL(index_copy),
     .index_route_entries = KERNEL(index_route_entries),
     .index_assign = KERNEL(index_assign),
     .index_neighbours = KERNEL(index_neighbours),

@@ -2,7 +2,7 @@
 import { BLOCK_ENTRIES, blockBytes, type IndexSlabs } from '../index-slabs.js'
 import { distancesGather } from './distance.js'
 import { prepareRotated, type Routed, rank, route } from './route.js'
-import { writeSigns } from './signs.js'
+import { copySigns, writeSigns } from './signs.js'
 
 const CANDIDATES = 16
 const FINALISTS = 4
@@ -87,6 +87,19 @@ export function indexAppend(
     const start = Math.floor(slot / BLOCK_ENTRIES) * blockBytes(padded)
     const x = decode(index, rows[j]!)
     writeSigns(metric, x, centroids, buckets[j]! * padded, blocks, start, slot % BLOCK_ENTRIES, rows[j]!)
+  }
+}
+
+export function indexCopy(
+  { padded, blocks }: IndexSlabs,
+  from: Uint32Array,
+  to: Uint32Array,
+  count: number,
+): void {
+  const start = (slot: number) => Math.floor(slot / BLOCK_ENTRIES) * blockBytes(padded)
+  for (let j = 0; j < count; j++) {
+    const [source, target] = [from[j]!, to[j]!]
+    copySigns(padded, blocks, start(source), source % BLOCK_ENTRIES, start(target), target % BLOCK_ENTRIES)
   }
 }
 

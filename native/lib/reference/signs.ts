@@ -42,6 +42,29 @@ export function writeSigns(
   factors[slot] = metric === 'l2' ? squares + 2 * h * signs : h * signs - along
 }
 
+/** Entry `toSlot` of the block at byte `to` becomes what entry `fromSlot` of the block at byte `from` is. */
+export function copySigns(
+  padded: number,
+  blocks: Uint8Array,
+  from: number,
+  fromSlot: number,
+  to: number,
+  toSlot: number,
+): void {
+  const fromShift = fromSlot >= 16 ? 4 : 0
+  const toShift = toSlot >= 16 ? 4 : 0
+  for (let g = 0; g < padded / 4; g++) {
+    const nibble = (blocks[from + GROUP_BYTES * g + (fromSlot & 15)]! >> fromShift) & 15
+    const byte = to + GROUP_BYTES * g + (toSlot & 15)
+    blocks[byte] = (blocks[byte]! & (0xf0 >> toShift)) | (nibble << toShift)
+  }
+  const source = tailOf(blocks, from, padded)
+  const target = tailOf(blocks, to, padded)
+  target.rows[toSlot] = source.rows[fromSlot]!
+  target.factors[BLOCK_ENTRIES + toSlot] = source.factors[BLOCK_ENTRIES + fromSlot]!
+  target.factors[toSlot] = source.factors[fromSlot]!
+}
+
 /** out[j] = base + add[j] - scale[j] * (<s_j, query> + slack), j < 32. */
 export function scanSigns(
   query: Float32Array,

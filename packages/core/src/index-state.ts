@@ -72,6 +72,7 @@ export class IndexState {
       this.store,
       free => this.pins.retire(free),
       (rows, buckets, slots, count) => kernels.indexAppend(this.slabs, rows, buckets, slots, count),
+      (from, to) => kernels.indexCopy(this.slabs, Uint32Array.from(from), Uint32Array.from(to), to.length),
     )
     this.active = new Memtable(shape.memtableRows, shape)
     this.memtables = [this.active]

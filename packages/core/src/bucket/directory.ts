@@ -24,6 +24,9 @@ export type WriteEntries = (
   count: number,
 ) => void
 
+/** The entry to[i] becomes what from[i] is. */
+export type CopyEntries = (from: readonly number[], to: readonly number[]) => void
+
 export class Directory {
   readonly extents: Extents
   readonly slabs: { readonly heads: SharedArrayBuffer; readonly sizes: SharedArrayBuffer }
@@ -41,6 +44,7 @@ export class Directory {
   /** Buckets that became empty, some of them filled again since. */
   readonly #emptied: number[] = []
   readonly #write: WriteEntries
+  readonly #copy: CopyEntries
   /** Entries that have a place and no code yet: never between two steps. */
   #pending: { rows: Uint32Array; buckets: Uint32Array; slots: Uint32Array } = pendingOf(64)
   #pendingCount = 0
@@ -48,7 +52,8 @@ export class Directory {
   #entries: Uint32Array
   #homes: Uint32Array
 
-  constructor(rows: RowStore, retire: (free: () => void) => void, write: WriteEntries) {
+  constructor(rows: RowStore, retire: (free: () => void) => void, write: WriteEntries, copy: CopyEntries) {
+    this.#copy = copy
     this.#rows = rows
     this.#retire = retire
     this.#write = write
@@ -139,12 +144,7 @@ export class Directory {
 
   /** The bucket holds exactly `rows`, live and each once, in a new chain. Each has it as its home or second already. */
   rewrite(bucket: number, rows: Uint32Array): void {
-    const old = this.heads[bucket]!
-    this.heads[bucket] = NONE
-    this.#tails[bucket] = NONE
-    this.#entries[bucket] = 0
-    this.sizes[bucket] = 0
-    this.#homes[bucket] = 0
+    const old = this.#clear(bucket)
     for (const row of rows) {
       if (this.#rows.home[row] === bucket) this.#homes[bucket]!++
       this.#push(bucket, row)
@@ -154,9 +154,25 @@ export class Directory {
     if (old !== NONE) this.#retire(() => this.extents.free(old))
   }
 
-  /** Drop the dead entries. */
+  /** Drop the dead entries, in a new chain; the others are copied, as their codes are of the same centroid. */
   compact(bucket: number): void {
-    this.rewrite(bucket, this.rowsOf(bucket))
+    const { home, second } = this.#rows
+    const slots: number[] = []
+    const rows = this.extents.rowsOf(this.heads[bucket]!, slots)
+    const from: number[] = []
+    const to: number[] = []
+    const old = this.#clear(bucket)
+    const seen = new Set<number>()
+    for (const [i, row] of rows.entries()) {
+      if ((home[row] !== bucket && second[row] !== bucket) || seen.has(row)) continue
+      seen.add(row)
+      if (home[row] === bucket) this.#homes[bucket]!++
+      from.push(slots[i]!)
+      to.push(this.#slotFor(bucket))
+    }
+    this.#copy(from, to)
+    this.version++
+    if (old !== NONE) this.#retire(() => this.extents.free(old))
   }
 
   get bytes(): number {
@@ -169,7 +185,23 @@ export class Directory {
     if (entries % BLOCK_ENTRIES === 0 && entries > 0 && this.#isStale(bucket)) this.compact(bucket)
   }
 
+  /** No entries. @returns the head of the chain that was. */
+  #clear(bucket: number): number {
+    const old = this.heads[bucket]!
+    this.heads[bucket] = NONE
+    this.#tails[bucket] = NONE
+    this.#entries[bucket] = 0
+    this.sizes[bucket] = 0
+    this.#homes[bucket] = 0
+    return old
+  }
+
   #push(bucket: number, row: number): void {
+    this.#queue(row, bucket, this.#slotFor(bucket))
+  }
+
+  /** The place of one more entry. */
+  #slotFor(bucket: number): number {
     const entries = this.#entries[bucket]!
     const slot = entries % BLOCK_ENTRIES
     if (slot === 0) {
@@ -180,9 +212,9 @@ export class Directory {
       } else this.extents.next[this.#tails[bucket]!] = block
       this.#tails[bucket] = block
     }
-    this.#queue(row, bucket, this.#tails[bucket]! * BLOCK_ENTRIES + slot)
     this.#entries[bucket] = entries + 1
     this.sizes[bucket]!++
+    return this.#tails[bucket]! * BLOCK_ENTRIES + slot
   }
 
   #queue(row: number, bucket: number, slot: number): void {

@@ -71,8 +71,8 @@ export class Extents {
     }
   }
 
-  /** Row numbers of the chain's entries, in order. */
-  rowsOf(head: number): number[] {
+  /** Row numbers of the chain's entries, in order; their places go to `slots`. */
+  rowsOf(head: number, slots: number[] = []): number[] {
     const rows: number[] = []
     for (let block = head; block !== NONE; block = this.next[block]!) {
       const at = block * this.#wordsPerBlock + blockRowsAt(this.#padded)
@@ -80,6 +80,7 @@ export class Extents {
         const row = this.#words[i]!
         if (row === NONE) return rows
         rows.push(row)
+        slots.push(block * BLOCK_ENTRIES + i - at)
       }
     }
     return rows

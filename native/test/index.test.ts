@@ -1,0 +1,266 @@
+// The kernels of the partitioned index: every variant finds what comparing all pairs finds when nothing is left out, keeps to live and
+// allowed rows, and agrees with the reference about buckets; the estimate of an entry is unbiased and off as far as theory says.
+import { describe, expect, it } from 'vitest'
+import {
+  BLOCK_ENTRIES,
+  blockBytes,
+  blockRowsAt,
+  clearBlock,
+  type IndexQuery,
+  type IndexSlabs,
+  type KernelMetric,
+  kernelsOf,
+  paddedDim,
+  supportedVariants,
+} from '../lib/index.js'
+import { scanSigns, writeSigns } from '../lib/reference/signs.js'
+import { type Random, random } from './random.js'
+
+const reference = kernelsOf('reference')
+const ROWS = 400
+const BUCKETS = 20
+const NONE = 0xffff_ffff
+
+const shared = {
+  floats: (length: number) => new Float32Array(new SharedArrayBuffer(4 * length)),
+  words: (length: number) => new Uint32Array(new SharedArrayBuffer(4 * length)),
+  bytes: (length: number) => new Uint8Array(new SharedArrayBuffer(length)),
+}
+
+/** Rows around a few centres, in the buckets of the reference, two each. */
+function filled(metric: KernelMetric, dim: number, r: Random): IndexSlabs {
+  const padded = paddedDim(dim)
+  const blocks = BUCKETS * Math.ceil((2 * ROWS) / BLOCK_ENTRIES)
+  const index: IndexSlabs = {
+    metric,
+    routing: metric,
+    dim,
+    padded,
+    flips: shared.words(4 * padded).map(() => (r.unit() < 0.5 ? 0 : 0x8000_0000)),
+    vectors: shared.floats(ROWS * dim),
+    codes: shared.bytes(ROWS * padded),
+    factors: shared.floats(2 * ROWS),
+    live: shared.words(Math.ceil(ROWS / 32)),
+    centroids: shared.floats(BUCKETS * padded),
+    centroidCodes: shared.bytes(BUCKETS * padded),
+    centroidFactors: shared.floats(2 * BUCKETS),
+    router: shared.bytes(blockBytes(padded)),
+    center: shared.floats(padded),
+    heads: shared.words(BUCKETS),
+    sizes: shared.words(BUCKETS),
+    next: shared.words(blocks),
+    blocks: shared.bytes(blocks * blockBytes(padded)),
+    rowLimit: ROWS,
+    bucketCount: BUCKETS,
+  }
+  // `map` leaves shared memory, so what the kernels are given is filled in place.
+  const flips = shared.words(4 * padded)
+  flips.set(index.flips)
+  const whole = { ...index, flips }
+  const { vectors, codes, factors, live, centroids } = whole
+  for (let i = 0; i < vectors!.length; i++) vectors![i] = Math.floor(i / dim) % 7 === i % 7 ? 3 : r.normal()
+  live.fill(NONE)
+  const rotated = new Float32Array(ROWS * padded)
+  reference.rotate(vectors!, dim, padded, 0, ROWS, flips, rotated)
+  reference.sq8Encode(rotated, padded, 0, ROWS, codes, factors)
+  for (let b = 0; b < BUCKETS; b++) centroids.set(rotated.subarray(b * padded, (b + 1) * padded), b * padded)
+  reference.sq8Encode(centroids, padded, 0, BUCKETS, whole.centroidCodes, whole.centroidFactors)
+  clearBlock(new Uint32Array(whole.router.buffer), padded)
+  reference.indexRouteEntries(whole, 0, BUCKETS)
+  place(whole)
+  return whole
+}
+
+function place(index: IndexSlabs): void {
+  const { padded } = index
+  const home = new Uint32Array(ROWS)
+  const second = new Uint32Array(ROWS)
+  const rows = Uint32Array.from({ length: ROWS }, (_, i) => i)
+  reference.indexAssign(index, rows, 0, ROWS, home, second)
+  index.next.fill(NONE)
+  const wordsPerBlock = blockBytes(padded) / 4
+  const words = new Uint32Array(index.blocks.buffer)
+  const perBucket = index.next.length / BUCKETS
+  for (let b = 0; b < BUCKETS; b++) {
+    for (let block = b * perBucket; block < (b + 1) * perBucket; block++) {
+      clearBlock(words.subarray(block * wordsPerBlock, (block + 1) * wordsPerBlock), padded)
+      if (block > b * perBucket) index.next[block - 1] = block
+    }
+    const members = rows.filter(row => home[row] === b || second[row] === b)
+    index.heads[b] = b * perBucket
+    index.sizes[b] = members.length
+    const slots = members.map((_, i) => b * perBucket * BLOCK_ENTRIES + i)
+    reference.indexAppend(
+      index,
+      members,
+      members.map(() => b),
+      slots,
+      members.length,
+    )
+  }
+}
+
+function asking(ask: Partial<IndexQuery>): IndexQuery {
+  const none = { probes: 0, share: 0, rerank: ROWS, part: 0, parts: 1, allow: undefined }
+  return { k: 10, ...none, extra: new Uint32Array(0), extraCount: 0, ...ask }
+}
+
+function nearest(
+  index: IndexSlabs,
+  query: Float32Array,
+  k: number,
+  counts = (_row: number) => true,
+): number[] {
+  const distances = new Float32Array(ROWS)
+  reference.distances(index.metric, query, index.vectors!, index.dim, 0, ROWS, distances)
+  return Array.from({ length: ROWS }, (_, row) => row)
+    .filter(counts)
+    .sort((a, b) => distances[a]! - distances[b]! || a - b)
+    .slice(0, k)
+}
+
+describe.each(supportedVariants())('%s', variant => {
+  const kernels = kernelsOf(variant)
+  const search = (index: IndexSlabs, query: Float32Array, ask: IndexQuery) => {
+    const rows = new Uint32Array(ask.k + 1).fill(7777)
+    const distances = new Float32Array(ask.k + 1)
+    const effort = new Uint32Array(3)
+    const found = kernels.indexSearch(index, ask, query, rows, distances, 1, effort)
+    expect(rows[0]).toBe(7777)
+    return { rows: [...rows.subarray(1, 1 + found)], effort }
+  }
+
+  it.each([1, 7, 64, 65, 129, 384, 1536])(
+    'a rotation of %i values has the bits of the reference and keeps lengths',
+    dim => {
+      const r = random(dim)
+      const padded = paddedDim(dim)
+      const flips = Uint32Array.from({ length: 4 * padded }, () => (r.unit() < 0.5 ? 0 : 0x8000_0000))
+      const rows = Float32Array.from({ length: 3 * dim }, () => r.normal())
+      const [mine, theirs] = [new Float32Array(2 * padded), new Float32Array(2 * padded)]
+      kernels.rotate(rows, dim, padded, 1, 2, flips, mine)
+      reference.rotate(rows, dim, padded, 1, 2, flips, theirs)
+      expect(new Uint32Array(mine.buffer)).toEqual(new Uint32Array(theirs.buffer))
+      const dot = (a: Float32Array, b: Float32Array) => a.reduce((sum, x, i) => sum + x * b[i]!, 0)
+      const [a, b] = [rows.subarray(dim, 2 * dim), rows.subarray(2 * dim)]
+      expect(dot(mine.subarray(0, padded), mine.subarray(padded))).toBeCloseTo(dot(a, b), 3)
+      expect(dot(mine.subarray(0, padded), mine.subarray(0, padded)) / dot(a, a)).toBeCloseTo(1, 4)
+    },
+  )
+
+  describe.each(['l2', 'ip'] as const)('%s', metric => {
+    it.each([3, 64, 100])(
+      'with all buckets and codes compared, the nearest of %i dimensions are found',
+      dim => {
+        const r = random(dim)
+        const index = filled(metric, dim, r)
+        for (let i = 0; i < 10; i++) {
+          const query = Float32Array.from({ length: dim }, () => r.normal())
+          const { rows, effort } = search(index, query, asking({ probes: BUCKETS }))
+          expect(rows).toEqual(nearest(index, query, 10))
+          expect(effort[0]).toBe(BUCKETS)
+          expect(effort[1]).toBe(2 * ROWS)
+        }
+      },
+    )
+
+    it('the parts of a search add up to the whole, and a row of two buckets counts once', () => {
+      const r = random(5)
+      const index = filled(metric, 40, r)
+      const query = Float32Array.from({ length: 40 }, () => r.normal())
+      const halves = [0, 1].flatMap(part => search(index, query, asking({ probes: 8, part, parts: 2 })).rows)
+      const { rows } = search(index, query, asking({ probes: 8 }))
+      for (const row of rows) expect(halves).toContain(row)
+      expect(new Set(rows).size).toBe(10)
+    })
+
+    it('rows that are dead, beyond the limit or not allowed are not found; rows named beside the buckets are', () => {
+      const r = random(6)
+      const index = filled(metric, 40, r)
+      const query = Float32Array.from({ length: 40 }, () => r.normal())
+      for (let row = 0; row < ROWS; row += 3) index.live[row >>> 5]! &= ~(1 << (row & 31))
+      index.rowLimit = 390
+      const allow = new Uint32Array(index.live.length)
+      for (let row = 0; row < ROWS; row += 5) allow[row >>> 5]! |= 1 << (row & 31)
+      const lives = (row: number) => row % 3 !== 0 && row < 390
+      expect(search(index, query, asking({ probes: BUCKETS })).rows).toEqual(nearest(index, query, 10, lives))
+      const both = (row: number) => lives(row) && row % 5 === 0
+      expect(search(index, query, asking({ probes: BUCKETS, allow })).rows).toEqual(
+        nearest(index, query, 10, both),
+      )
+      const extra = Uint32Array.of(11, 13, 13, 12, 395)
+      expect(search(index, query, asking({ extra, extraCount: 5 })).rows.sort()).toEqual([11, 13])
+    })
+  })
+
+  it('rows get the buckets that the reference gives them, also among neighbours', () => {
+    const r = random(7)
+    const index = filled('l2', 96, r)
+    const rows = Uint32Array.from({ length: ROWS }, (_, i) => i)
+    const assign = (k: typeof kernels, neighbours?: Uint32Array) => {
+      const [home, second] = [new Uint32Array(ROWS).fill(3), new Uint32Array(ROWS)]
+      k.indexAssign(index, rows, 0, ROWS, home, second, neighbours, 8)
+      return [...home, ...second]
+    }
+    const near = new Uint32Array(BUCKETS * 8)
+    kernels.indexNeighbours(index, 0, BUCKETS, 8, near)
+    for (let b = 0; b < BUCKETS; b++) expect(near[8 * b]).toBe(b)
+    for (const neighbours of [undefined, near]) {
+      const expected = assign(reference, neighbours)
+      const same = assign(kernels, neighbours).filter((bucket, i) => bucket === expected[i]).length
+      expect(same).toBeGreaterThan(0.99 * 2 * ROWS)
+    }
+    const only = new Uint32Array(1)
+    kernels.indexAssign({ ...index, bucketCount: 1 }, rows, 0, 1, only, new Uint32Array(1))
+    expect(only[0]).toBe(0)
+  })
+})
+
+/** Errors of the estimates of ||q - x||^2 from entries, in units of scale * ||q - c||. */
+function errors(dim: number, r: Random): number[] {
+  const padded = paddedDim(dim)
+  const flips = Uint32Array.from({ length: 4 * padded }, () => (r.unit() < 0.5 ? 0 : 0x8000_0000))
+  const rotated = (spread: number, around?: Float32Array): Float32Array => {
+    // Values of very different size: without the rotation, signs would say little about them.
+    const vector = Float32Array.from({ length: dim }, (_, i) => (spread * r.normal()) / (1 + (i % 9)))
+    const out = new Float32Array(padded)
+    reference.rotate(vector, dim, padded, 0, 1, flips, out)
+    return around === undefined ? out : out.map((x, i) => x + around[i]!)
+  }
+  const found: number[] = []
+  for (let trial = 0; trial < 40; trial++) {
+    const centroid = rotated(3)
+    const query = rotated(1, centroid)
+    const block = new Uint8Array(blockBytes(padded))
+    clearBlock(new Uint32Array(block.buffer), padded)
+    const rows = Array.from({ length: BLOCK_ENTRIES }, () => rotated(1, centroid))
+    for (const [slot, x] of rows.entries()) writeSigns('l2', x, centroid, 0, block, 0, slot, slot)
+    const apart = (a: Float32Array, b: Float32Array) => a.reduce((sum, x, i) => sum + (x - b[i]!) ** 2, 0)
+    const base = apart(query, centroid)
+    const estimates = new Float32Array(BLOCK_ENTRIES)
+    scanSigns(query, block, 0, base, 0, estimates)
+    const scale = new Float32Array(block.buffer, 4 * padded + 4 * BLOCK_ENTRIES, BLOCK_ENTRIES)
+    for (const [slot, x] of rows.entries()) {
+      found.push((estimates[slot]! - apart(query, x)) / (scale[slot]! * Math.sqrt(base)))
+    }
+    expect(new Uint32Array(block.buffer)[blockRowsAt(padded) + 5]).toBe(5)
+  }
+  return found
+}
+
+it.each([64, 65, 100, 384, 768, 1536])(
+  'estimates of %i dimensions are unbiased and spread by 0.6 scale ||q - c||',
+  dim => {
+    const found = errors(dim, random(dim))
+    const mean = found.reduce((sum, e) => sum + e, 0) / found.length
+    const deviation = Math.sqrt(found.reduce((sum, e) => sum + (e - mean) ** 2, 0) / found.length)
+    // sqrt(1 - 2 / pi), the share of a vector that its signs leave out; a mean of 1 280 errors that share queries spreads by about 0.05.
+    expect(Math.abs(mean)).toBeLessThan(0.15)
+    expect(deviation).toBeGreaterThan(0.52)
+    expect(deviation).toBeLessThan(0.68)
+    // Beyond two deviations: 4.6 % of a normal distribution.
+    const violations = found.filter(e => Math.abs(e) > 1.2).length / found.length
+    expect(violations).toBeGreaterThan(0.01)
+    expect(violations).toBeLessThan(0.09)
+  },
+)
