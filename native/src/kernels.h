@@ -76,7 +76,20 @@ typedef struct {
   int64_t (*hnsw_search)(uint32_t *graph, drift_metric metric, const float *rows, size_t row_count, size_t dim,
                          const float *query, size_t ef, const uint32_t *live, size_t live_words, uint32_t *out_row,
                          float *out_distance, size_t room, drift_scratch *scratch);
+
+  /* float_page.c. element_bytes: 4 or 8. The smallest page of the values, exact to the bit, into 64 + size bytes. Returns its length. */
+  size_t (*float_page_encode)(size_t element_bytes, const void *values, size_t count, uint8_t *page);
+  /* Checks the page, which may hold anything, and decodes values first .. first + count - 1 of `values`. Returns 0 or DRIFT_PAGE_. */
+  int (*float_page_decode)(size_t element_bytes, const uint8_t *page, size_t length, size_t values, size_t first,
+                           size_t count, void *out);
+  /* bitpack.h, lanes of 64 bits, width < 64. */
+  void (*bits_pack)(const uint64_t *words, size_t count, size_t width, uint8_t *out);
+  void (*bits_unpack)(const uint8_t *in, size_t count, size_t width, uint64_t *out);
 } drift_kernels;
+
+/* Why a page cannot be decoded: shorter than its content, of a later version, with fields that its codec does not write, with exceptions
+ * that make no sense. */
+enum { DRIFT_PAGE_LENGTH = 1, DRIFT_PAGE_UNKNOWN = 2, DRIFT_PAGE_FIELDS = 3, DRIFT_PAGE_EXCEPTIONS = 4 };
 
 /* One build for all variants. */
 

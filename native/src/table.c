@@ -14,6 +14,10 @@ size_t KERNEL(top_k)(const float *, size_t, size_t, uint32_t *, float *);
 int64_t KERNEL(hnsw_insert)(uint32_t *, drift_metric, const float *, size_t, size_t, size_t, drift_scratch *);
 int64_t KERNEL(hnsw_search)(uint32_t *, drift_metric, const float *, size_t, size_t, const float *, size_t,
                             const uint32_t *, size_t, uint32_t *, float *, size_t, drift_scratch *);
+size_t KERNEL(float_page_encode)(size_t, const void *, size_t, uint8_t *);
+int KERNEL(float_page_decode)(size_t, const uint8_t *, size_t, size_t, size_t, size_t, void *);
+void KERNEL(bits_pack)(const uint64_t *, size_t, size_t, uint8_t *);
+void KERNEL(bits_unpack)(const uint8_t *, size_t, size_t, uint64_t *);
 
 const drift_kernels KERNEL(kernels) = {
     .distances = KERNEL(distances),
@@ -26,4 +30,8 @@ const drift_kernels KERNEL(kernels) = {
     .top_k = KERNEL(top_k),
     .hnsw_insert = KERNEL(hnsw_insert),
     .hnsw_search = KERNEL(hnsw_search),
+    .float_page_encode = KERNEL(float_page_encode),
+    .float_page_decode = KERNEL(float_page_decode),
+    .bits_pack = KERNEL(bits_pack),
+    .bits_unpack = KERNEL(bits_unpack),
 };
