@@ -3,6 +3,7 @@
  * that it was given. A wrong argument throws DRIFT_KERNEL_ARGUMENT before anything is read or written.
  */
 import { NativeError } from './error.js'
+import { floatPageRoom, packedBytes } from './float-page.js'
 import { HNSW_CAPACITY, HNSW_LINKED, HNSW_ROWS, requireHnsw } from './hnsw.js'
 import { type IndexSlabs, requireSlabs } from './index-slabs.js'
 import type { KernelMetric, Kernels } from './kernels.js'
@@ -351,6 +352,42 @@ export function checked(kernels: Kernels): Kernels {
       }
       return kernels.hash64(bytes, seed)
     },
+
+    floatPageEncode(values, page) {
+      requireValues('values', values)
+      requireCount('values.length', values.length)
+      requireBytes('page', page, floatPageRoom(values.length, values.BYTES_PER_ELEMENT))
+      return kernels.floatPageEncode(values, page)
+    },
+
+    floatPageDecode(page, values, first, out) {
+      requireBytes('page', page, 0)
+      requireCount('values', values)
+      requireCount('first', first)
+      requireValues('out', out)
+      if (first + out.length > values) {
+        throw wrong(
+          'first',
+          String(first),
+          `at most ${values - out.length}, so that ${out.length} values follow`,
+        )
+      }
+      return kernels.floatPageDecode(page, values, first, out)
+    },
+
+    bitsPack(words, width, out) {
+      requireView('words', words, 'BigUint64Array', 0)
+      requireWidth(width)
+      requireBytes('out', out, packedBytes(words.length, width))
+      kernels.bitsPack(words, width, out)
+    },
+
+    bitsUnpack(bytes, width, out) {
+      requireView('out', out, 'BigUint64Array', 0)
+      requireWidth(width)
+      requireBytes('bytes', bytes, packedBytes(out.length, width))
+      kernels.bitsUnpack(bytes, width, out)
+    },
   }
 }
 
@@ -401,6 +438,15 @@ function requireWords(name: string, view: Uint32Array, length: number): void {
 
 function requireCodes(name: string, view: Int8Array | undefined, length: number): asserts view is Int8Array {
   requireView(name, view, 'Int8Array', length)
+}
+
+function requireValues(name: string, view: Float32Array | Float64Array): void {
+  requireView(name, view, kindOf(view) === 'Float64Array' ? 'Float64Array' : 'Float32Array', 0)
+}
+
+/** Of a packed word. */
+function requireWidth(width: number): void {
+  if (!(Number.isInteger(width) && width >= 0 && width < 64)) throw wrong('width', describe(width), '0..63')
 }
 
 function requireBytes(

@@ -9,6 +9,7 @@ export { hasAddon } from './addon.js'
 export { MAX_DIMENSION } from './checked.js'
 export { NativeError, type NativeErrorCode } from './error.js'
 export { type FlockResult, flock } from './file-lock.js'
+export { floatPageRoom, PageFault, packedBytes } from './float-page.js'
 export { allocateHnsw, type HnswOptions, hnswCapacity, hnswLinked, hnswRows } from './hnsw.js'
 export {
   BLOCK_ENTRIES,

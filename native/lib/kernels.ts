@@ -316,4 +316,21 @@ export interface Kernels {
 
   /** XXH64 of the bytes with a 64-bit seed. */
   hash64(bytes: Uint8Array, seed?: bigint): bigint
+
+  /**
+   * The values as a page, under the codec that makes it smallest: RAW, CONST, ALP by division or ALP-RD with merged streams
+   * (reference/float-page). Exact to the bit. @param page - has `floatPageRoom` bytes. @returns its length.
+   */
+  floatPageEncode(values: Float32Array | Float64Array, page: Uint8Array): number
+
+  /**
+   * Values first .. first + out.length - 1 of a page that should hold `values` and may hold anything.
+   * @returns 0, or a `PageFault` after which `out` means nothing.
+   */
+  floatPageDecode(page: Uint8Array, values: number, first: number, out: Float32Array | Float64Array): number
+
+  /** The lowest `width` < 64 bits of each word, interleaved in 16 lanes (reference/float-page/packed), into `packedBytes` bytes. */
+  bitsPack(words: BigUint64Array, width: number, out: Uint8Array): void
+
+  bitsUnpack(bytes: Uint8Array, width: number, out: BigUint64Array): void
 }

@@ -6,6 +6,9 @@ import type { Kernels } from './kernels.js'
 import { affineDistances } from './reference/affine.js'
 import { crc32c } from './reference/crc32c.js'
 import { distances, distancesGather } from './reference/distance.js'
+import { floatPageDecode } from './reference/float-page/decode.js'
+import { floatPageEncode } from './reference/float-page/encode.js'
+import { bitsPack, bitsUnpack } from './reference/float-page/packed.js'
 import { hash64 } from './reference/hash64.js'
 import { hnswInsert, hnswSearch } from './reference/hnsw.js'
 import {
@@ -49,4 +52,8 @@ export const reference: Kernels = {
   indexNeighbours,
   crc32c,
   hash64,
+  floatPageEncode,
+  floatPageDecode,
+  bitsPack,
+  bitsUnpack,
 }

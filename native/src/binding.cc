@@ -245,6 +245,26 @@ NAN_METHOD(affineDistances) {
                                   size(info, 4), size(info, 5), size(info, 6), view<float>(info, 7));
 }
 
+size_t element_bytes(const Info &info, int i) { return info[i]->IsFloat64Array() ? 8 : 4; }
+
+NAN_METHOD(floatPageEncode) {
+  number(info, static_cast<double>(kernels(info)->float_page_encode(element_bytes(info, 0), view<char>(info, 0),
+                                                                    length(info, 0), view<uint8_t>(info, 1))));
+}
+
+NAN_METHOD(floatPageDecode) {
+  number(info, kernels(info)->float_page_decode(element_bytes(info, 3), view<uint8_t>(info, 0), length(info, 0),
+                                                size(info, 1), size(info, 2), length(info, 3), view<char>(info, 3)));
+}
+
+NAN_METHOD(bitsPack) {
+  kernels(info)->bits_pack(view<uint64_t>(info, 0), length(info, 0), size(info, 1), view<uint8_t>(info, 2));
+}
+
+NAN_METHOD(bitsUnpack) {
+  kernels(info)->bits_unpack(view<uint8_t>(info, 0), length(info, 2), size(info, 1), view<uint64_t>(info, 2));
+}
+
 NAN_METHOD(lockFile) {
   number(info, drift_flock(static_cast<int>(size(info, 0)), info[1]->IsTrue(), info[2]->IsTrue()));
 }
@@ -294,6 +314,10 @@ NAN_MODULE_INIT(init) {
     add(set, "indexNeighbours", indexNeighbours, i);
     add(set, "crc32c", crc32c);
     add(set, "hash64", hash64);
+    add(set, "floatPageEncode", floatPageEncode, i);
+    add(set, "floatPageDecode", floatPageDecode, i);
+    add(set, "bitsPack", bitsPack, i);
+    add(set, "bitsUnpack", bitsUnpack, i);
     Nan::Set(variants, Nan::New(drift_variant_name(i)).ToLocalChecked(), set);
   }
   Nan::Set(target, Nan::New("variants").ToLocalChecked(), variants);

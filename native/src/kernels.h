@@ -191,7 +191,20 @@ typedef struct {
   /* out[j * width ..] = the `width` buckets nearest to bucket first + j, itself among them; UINT32_MAX behind the last. */
   int64_t (*index_neighbours)(const drift_index *index, size_t first, size_t count, size_t width, uint32_t *out,
                               drift_scratch *scratch);
+
+  /* float_page.c. element_bytes: 4 or 8. The smallest page of the values, exact to the bit, into 64 + size bytes. Returns its length. */
+  size_t (*float_page_encode)(size_t element_bytes, const void *values, size_t count, uint8_t *page);
+  /* Checks the page, which may hold anything, and decodes values first .. first + count - 1 of `values`. Returns 0 or DRIFT_PAGE_. */
+  int (*float_page_decode)(size_t element_bytes, const uint8_t *page, size_t length, size_t values, size_t first,
+                           size_t count, void *out);
+  /* bitpack.h, lanes of 64 bits, width < 64. */
+  void (*bits_pack)(const uint64_t *words, size_t count, size_t width, uint8_t *out);
+  void (*bits_unpack)(const uint8_t *in, size_t count, size_t width, uint64_t *out);
 } drift_kernels;
+
+/* Why a page cannot be decoded: shorter than its content, of a later version, with fields that its codec does not write, with exceptions
+ * that make no sense. */
+enum { DRIFT_PAGE_LENGTH = 1, DRIFT_PAGE_UNKNOWN = 2, DRIFT_PAGE_FIELDS = 3, DRIFT_PAGE_EXCEPTIONS = 4 };
 
 /* One build for all variants. */
 

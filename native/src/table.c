@@ -31,6 +31,10 @@ void KERNEL(index_route_entries)(const drift_index *, size_t, size_t);
 int64_t KERNEL(index_assign)(const drift_index *, const uint32_t *, size_t, const drift_neighbours *, uint32_t *,
                              uint32_t *, drift_scratch *);
 int64_t KERNEL(index_neighbours)(const drift_index *, size_t, size_t, size_t, uint32_t *, drift_scratch *);
+size_t KERNEL(float_page_encode)(size_t, const void *, size_t, uint8_t *);
+int KERNEL(float_page_decode)(size_t, const uint8_t *, size_t, size_t, size_t, size_t, void *);
+void KERNEL(bits_pack)(const uint64_t *, size_t, size_t, uint8_t *);
+void KERNEL(bits_unpack)(const uint8_t *, size_t, size_t, uint64_t *);
 
 const drift_kernels KERNEL(kernels) = {
     .distances = KERNEL(distances),
@@ -55,4 +59,8 @@ const drift_kernels KERNEL(kernels) = {
     .index_route_entries = KERNEL(index_route_entries),
     .index_assign = KERNEL(index_assign),
     .index_neighbours = KERNEL(index_neighbours),
+    .float_page_encode = KERNEL(float_page_encode),
+    .float_page_decode = KERNEL(float_page_decode),
+    .bits_pack = KERNEL(bits_pack),
+    .bits_unpack = KERNEL(bits_unpack),
 };

@@ -9,6 +9,8 @@ export {
   type SegmentHomes,
   writeCheckpoint,
 } from './checkpoint.js'
+export { decodeFloats, encodeFloats } from './codec/floats.js'
+export { decodeIds, encodeIds } from './codec/ids.js'
 export { isDamage, StorageError, type StorageErrorCode, type StorageErrorDetails } from './errors.js'
 export {
   type CollectionEntry,

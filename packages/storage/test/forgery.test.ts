@@ -220,7 +220,7 @@ describe('a file of a later version', () => {
 
   it('is refused for a page codec that is unknown, as no damage', () => {
     const change = (bytes: Uint8Array, sectionAt: (kind: number) => number) =>
-      viewOf(bytes).setUint8(sectionAt(SectionKind.vectors), 1)
+      viewOf(bytes).setUint8(sectionAt(SectionKind.vectors), 9)
     expect(forged(segment, change, readSegment)).toEqual({ code: 'DRIFT_FORMAT_FEATURE' })
   })
 

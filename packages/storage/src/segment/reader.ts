@@ -9,7 +9,7 @@ import { isDamage, requireArgument, StorageError } from '../errors.js'
 import { decodeChunk, readColumn } from './bytes-column.js'
 import { ChunkCache } from './chunk-cache.js'
 import { FileKind, type Metric, SectionKind } from './format.js'
-import { decodeValues, pageFault } from './page.js'
+import { decodePage } from './page.js'
 import { SectionReader } from './section-reader.js'
 import { digestIds, readStats, type Stats } from './stats.js'
 import { QUANTIZER_ID_BYTES, type SegmentEntry } from './writer.js'
@@ -21,6 +21,10 @@ export interface SegmentReaderOptions {
 
 /** 64 chunks: the hits of a few searches. */
 const PAYLOAD_CACHE_BYTES = 4 * 1024 * 1024
+/** Raw bytes of a page of more than one row: what a damaged field may make us decode at once. */
+const PAGE_BYTES_MAX = 1024 * 1024
+/** Decoded at once when nobody wants the values: equal ones take no bytes, so the file's size bounds nothing. */
+const VERIFY_VALUES = 256 * 1024
 /** A rebuilt filter costs memory only, so the rate is that of a new one. */
 const REBUILT_FILTER_RATE = 0.01
 
@@ -102,10 +106,10 @@ export class SegmentReader {
     const firstPage = Math.floor(first / perPage)
     const lastPage = Math.floor((first + count - 1) / perPage)
     this.#file.readPages(SectionKind.vectors, firstPage, lastPage - firstPage + 1, (bytes, page) => {
-      this.#checkPage(bytes, page)
       const from = Math.max(first, page * perPage)
       const to = Math.min(first + count, (page + 1) * perPage)
-      decodeValues(bytes, (from - page * perPage) * dim, (to - from) * dim, into, (from - first) * dim)
+      const target = into.subarray((from - first) * dim, (to - first) * dim)
+      this.#decodePage(bytes, page, (from - page * perPage) * dim, target)
     })
   }
 
@@ -135,7 +139,13 @@ export class SegmentReader {
     this.#verifyPayloads()
     const { vectors } = SectionKind
     const pages = this.#file.pages(vectors).length
-    this.#file.readPages(vectors, 0, pages, (bytes, page) => this.#checkPage(bytes, page))
+    const scratch = new Float32Array(Math.min(this.#rowsPerPage * this.dim, VERIFY_VALUES))
+    this.#file.readPages(vectors, 0, pages, (bytes, page) => {
+      const values = Math.min(this.#rowsPerPage, this.rows - page * this.#rowsPerPage) * this.dim
+      for (let first = 0; first === 0 || first < values; first += scratch.length) {
+        this.#decodePage(bytes, page, first, scratch.subarray(0, Math.max(0, values - first)))
+      }
+    })
   }
 
   close(): void {
@@ -162,7 +172,7 @@ export class SegmentReader {
     }
     const { pageBytes } = this.#file.entry(vectors)
     const perPage = pageBytes / (this.dim * 4)
-    if (!Number.isInteger(perPage) || perPage < 1) {
+    if (!Number.isInteger(perPage) || perPage < 1 || pageBytes > Math.max(PAGE_BYTES_MAX, this.dim * 4)) {
       throw this.#file.bad(`has pages of ${pageBytes} bytes for rows of ${this.dim} values`, {
         section: vectors,
       })
@@ -170,13 +180,14 @@ export class SegmentReader {
     return perPage
   }
 
-  #checkPage(bytes: Uint8Array, page: number): void {
+  /** Values of a page, from its value `first` on, as many as `into` holds. */
+  #decodePage(bytes: Uint8Array, page: number, first: number, into: Float32Array): void {
     const perPage = this.#rowsPerPage
     const items = Math.min(perPage, this.rows - page * perPage)
     const found = this.#file.pages(SectionKind.vectors)[page]!.items
     const where = { section: SectionKind.vectors, page }
     if (found !== items) throw this.#file.bad(`has ${found} rows, expected ${items}`, where)
-    const fault = pageFault(bytes, items * this.dim)
+    const fault = decodePage(bytes, items * this.dim, first, into)
     if (fault !== undefined) throw this.#file.bad(fault.what, where, fault.code)
   }
 

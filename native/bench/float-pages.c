@@ -1,0 +1,146 @@
+/* What the float pages cost on one core: ns per value and GB/s of values, beside memcpy of the same run, and bits per value.
+ *   gcc -O3 -std=gnu11 -fno-trapping-math -fno-math-errno -mavx2 -mfma -mpclmul -DDRIFT_ISA=avx2 -Isrc \
+ *       bench/float-pages.c src/float_page.c src/crc32c.c -o float-pages && ./float-pages [file of float32 after 128 bytes] ... */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "isa.h"
+
+size_t KERNEL(float_page_encode)(size_t, const void *, size_t, uint8_t *);
+int KERNEL(float_page_decode)(size_t, const uint8_t *, size_t, size_t, size_t, size_t, void *);
+
+enum { NPY_HEADER_BYTES = 128, PAGE_VALUES = 4096, CACHED_VALUES = 4096, ROUNDS = 25 };
+static const double ROUND_SECONDS = 0.004, CASE_SECONDS = 0.15;
+static volatile uint32_t sink;
+
+static double seconds(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+typedef struct {
+  const uint8_t *values;
+  uint8_t *pages, *out;
+  size_t *lengths;
+  size_t count, each, bytes; /* pages, values of a page, bytes of a value */
+} task;
+
+static const uint8_t *page_of(const task *t, size_t i) { return t->pages + i * (64 + t->each * t->bytes); }
+
+static void run_copy(const task *t) { memcpy(t->out, t->values, t->count * t->each * t->bytes); }
+static void run_encode(const task *t) {
+  size_t size = t->each * t->bytes;
+  for (size_t i = 0; i < t->count; i++) {
+    t->lengths[i] = KERNEL(float_page_encode)(t->bytes, t->values + i * size, t->each, (uint8_t *)page_of(t, i));
+  }
+}
+static void run_write(const task *t) {
+  run_encode(t);
+  for (size_t i = 0; i < t->count; i++) sink += drift_crc32c(page_of(t, i), t->lengths[i], 0);
+}
+static void run_decode(const task *t) {
+  size_t size = t->each * t->bytes;
+  for (size_t i = 0; i < t->count; i++) {
+    if (KERNEL(float_page_decode)(t->bytes, page_of(t, i), t->lengths[i], t->each, 0, t->each, t->out + i * size)) abort();
+  }
+}
+static void run_read(const task *t) {
+  for (size_t i = 0; i < t->count; i++) sink += drift_crc32c(page_of(t, i), t->lengths[i], 0);
+  run_decode(t);
+}
+static void run_crc(const task *t) { sink += drift_crc32c(t->values, t->count * t->each * t->bytes, 0); }
+
+static double gigabytes(void (*run)(const task *), const task *t) {
+  double best = 1e9;
+  run(t);
+  double begin = seconds();
+  for (int round = 0; round < ROUNDS && (round < 2 || seconds() - begin < CASE_SECONDS); round++) {
+    size_t calls = 0;
+    double start = seconds(), spent;
+    do {
+      run(t);
+      calls++;
+      spent = seconds() - start;
+    } while (spent < ROUND_SECONDS);
+    if (spent / (double)calls < best) best = spent / (double)calls;
+  }
+  return (double)(t->count * t->each * t->bytes) / best * 1e-9;
+}
+
+static void report(const char *name, const void *values, size_t count, size_t bytes, size_t each) {
+  task t = {.values = values, .count = count / each, .each = each, .bytes = bytes};
+  t.pages = malloc(t.count * (64 + each * bytes));
+  /* Not a multiple of 4096 away from the values: loads would wait for stores to addresses that end alike. */
+  uint8_t *room = malloc(t.count * each * bytes + 8192);
+  t.out = room + ((uintptr_t)values + 2048 + 64 - (uintptr_t)room) % 4096;
+  t.lengths = malloc(t.count * sizeof *t.lengths);
+  run_encode(&t);
+  run_decode(&t);
+  if (memcmp(t.out, values, t.count * each * bytes) != 0) abort();
+  size_t stored = 0, codecs[4] = {0};
+  for (size_t i = 0; i < t.count; i++) {
+    stored += t.lengths[i];
+    codecs[page_of(&t, i)[0]]++;
+  }
+  printf("%-26s %8zu pages of %zu  raw %zu const %zu alp %zu rd %zu  width %2d  %6.2f bits/value\n", name, t.count, each,
+         codecs[0], codecs[1], codecs[2], codecs[3], page_of(&t, 0)[2], 8.0 * (double)stored / (double)(t.count * each));
+  static const char *const names[] = {"memcpy", "decode", "read (CRC)", "write", "write (CRC)", "CRC32C"};
+  static void (*const runs[])(const task *) = {run_copy, run_decode, run_read, run_encode, run_write, run_crc};
+  for (int i = 0; i < 6; i++) {
+    double gb = gigabytes(runs[i], &t);
+    printf("    %-12s %7.2f GB/s %7.3f ns/value\n", names[i], gb, (double)bytes / gb);
+  }
+  free(t.pages);
+  free(room);
+  free(t.lengths);
+}
+
+static uint64_t state = 1;
+static double unit(void) {
+  state = state * 6364136223846793005u + 1442695040888963407u;
+  return (double)(state >> 11) * 0x1p-53;
+}
+static double normal(void) {
+  double sum = -6;
+  for (int i = 0; i < 12; i++) sum += unit();
+  return sum;
+}
+
+int main(int argc, char **argv) {
+  enum { LARGE = 12 * 1024 * 1024 };
+  float *f32 = malloc(LARGE * sizeof *f32);
+  double *f64 = malloc(CACHED_VALUES * sizeof *f64);
+  for (size_t i = 0; i < LARGE; i++) f32[i] = (float)(normal() / 20);
+  report("normal, cached", f32, CACHED_VALUES, 4, PAGE_VALUES);
+  report("normal, memory", f32, LARGE, 4, PAGE_VALUES);
+  for (size_t i = 0; i < CACHED_VALUES; i++) f32[i] = (float)(int)(unit() * 219);
+  report("bytes, cached", f32, CACHED_VALUES, 4, PAGE_VALUES);
+  for (size_t i = 0; i < CACHED_VALUES; i++) f32[i] = (float)((double)(int)(normal() * 35000) / 1e5);
+  report("5 decimals, cached", f32, CACHED_VALUES, 4, PAGE_VALUES);
+  for (size_t i = 0; i < CACHED_VALUES; i++) {
+    uint32_t bits;
+    f32[i] = (float)(normal() / 20);
+    memcpy(&bits, f32 + i, 4);
+    bits &= ~(uint32_t)0x1fff;
+    memcpy(f32 + i, &bits, 4);
+  }
+  report("half precision, cached", f32, CACHED_VALUES, 4, PAGE_VALUES);
+  for (size_t i = 0; i < CACHED_VALUES; i++) f64[i] = normal() / 20;
+  report("float64 normal, cached", f64, CACHED_VALUES, 8, PAGE_VALUES / 2);
+  for (size_t i = 0; i < CACHED_VALUES; i++) f64[i] = (double)(int)(normal() * 35000) / 1e5;
+  report("float64 decimals, cached", f64, CACHED_VALUES, 8, PAGE_VALUES / 2);
+  fflush(stdout);
+  for (int i = 1; i < argc; i++) {
+    FILE *file = fopen(argv[i], "rb");
+    size_t count = file && fseek(file, NPY_HEADER_BYTES, SEEK_SET) == 0 ? fread(f32, 4, LARGE, file) : 0;
+    if (count < 3840) abort();
+    fclose(file);
+    report(argv[i], f32, count, 4, 3840);
+  }
+  free(f32);
+  free(f64);
+  return 0;
+}

@@ -1,0 +1,35 @@
+/** What a page needs to know of its element type. Words are the bits of values: a float must never carry them, it would quiet NaNs. */
+import type { HeaderLimits, PageHeader } from './header.js'
+
+export interface Element<Words extends Uint32Array | BigUint64Array> extends HeaderLimits {
+  /** In the header. */
+  readonly id: number
+  /** Numerators of ALP are smaller. */
+  readonly integerLimit: number
+  /** Powers of ten that are exact. */
+  readonly powers: number
+  words(count: number): Words
+  /** The memory of the values. */
+  wordsOf(values: Float32Array | Float64Array): Words
+  /** The bits of value i as a float, where it may be any float. */
+  valueAt(words: Words, i: number): number
+  /** Zeros that all words end with; some word is not 0. */
+  trim(words: Words): number
+  signAt(words: Words, i: number): number
+  /** The highest 16 bits after the sign, when `sign` is 1. */
+  keyAt(words: Words, i: number, sign: number): number
+  leftAt(words: Words, i: number, header: PageHeader): number
+  setLeft(words: Words, i: number, header: PageHeader, left: number): void
+  /** block[j] = the word of ALP-RD for value i. */
+  setCut(block: Words, j: number, words: Words, i: number, header: PageHeader): void
+  setInteger(block: Words, j: number, integer: number): void
+  copy(to: Words, j: number, from: Words, i: number): void
+  fill(words: Words, bits: bigint): void
+  bitsAt(words: Words, i: number): bigint
+  /** Rows of a block as lines: zeros before. */
+  pack(block: Words, rows: number, width: number, lines: Words): void
+  unpack(lines: Words, rows: number, width: number, block: Words): void
+  /** The first `count` words of a block become the bits of their values. */
+  joinAlp(block: Words, count: number, header: PageHeader): void
+  joinCut(block: Words, count: number, header: PageHeader): void
+}
