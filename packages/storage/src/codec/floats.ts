@@ -51,7 +51,7 @@ export function encodeFloats(values: Float32Array | Float64Array): Uint8Array {
  */
 export function decodeFloats(
   bytes: Uint8Array,
-  maxValues = Number.MAX_SAFE_INTEGER,
+  maxValues: number = Number.MAX_SAFE_INTEGER,
 ): Float32Array | Float64Array {
   if (bytes.length < HEADER_BYTES) throw corrupt('TRUNCATED', `${bytes.length} bytes are less than a header`)
   const view = viewOf(bytes)

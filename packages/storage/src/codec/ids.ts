@@ -57,7 +57,7 @@ export function encodeIds(ids: BigUint64Array): Uint8Array {
 }
 
 /** At most 64 ids for each byte of `bytes`, since equal steps take 24 bytes a block; `maxIds` bounds it further. */
-export function decodeIds(bytes: Uint8Array, maxIds = Number.MAX_SAFE_INTEGER): BigUint64Array {
+export function decodeIds(bytes: Uint8Array, maxIds: number = Number.MAX_SAFE_INTEGER): BigUint64Array {
   if (bytes.length < HEADER_BYTES) throw corrupt('TRUNCATED', `${bytes.length} bytes are less than a header`)
   const view = viewOf(bytes)
   if (view.getUint32(0, true) !== MAGIC) throw corrupt('MAGIC', 'they do not start with DRIC')
