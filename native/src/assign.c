@@ -72,12 +72,7 @@ static size_t rank_listed(const drift_index *index, const prepared_query *query,
     prefetch(index->centroid_codes + buckets[i] * padded, padded);
     list[count++].bucket = buckets[i];
   }
-  for (size_t i = 0; i < count; i++) {
-    size_t bucket = list[i].bucket;
-    float distance = sq8_distance(DRIFT_L2, query->codes, query->factors, index->centroid_codes + bucket * padded,
-                                  index->centroid_factors + 2 * bucket, padded);
-    list[i].distance = distance == distance ? distance : INFINITY;
-  }
+  measure_routed(index, query, DRIFT_L2, list, 0, count);
   sort_routed(list, count, room, bins);
   *out = list;
   return count;

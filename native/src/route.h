@@ -155,6 +155,18 @@ static inline router route_open(const drift_index *index, drift_metric metric, c
   return r;
 }
 
+/* The distances of list[from .. count) by the codes of their centroids, which are asked for already. */
+static inline void measure_routed(const drift_index *index, const prepared_query *query, drift_metric metric, routed *list,
+                                  size_t from, size_t count) {
+  size_t padded = index->padded;
+  for (size_t i = from; i < count; i++) {
+    size_t bucket = list[i].bucket;
+    float distance = sq8_distance(metric, query->codes, query->factors, index->centroid_codes + bucket * padded,
+                                  index->centroid_factors + 2 * bucket, padded);
+    list[i].distance = distance == distance ? distance : INFINITY; /* a NaN has no place in an order */
+  }
+}
+
 /* At least the min(wanted, all) nearest by estimate are in r->list then, by squared L2 or inner product of the codes, nearest
  * first. */
 static inline void route_more(router *r, size_t wanted) {
@@ -172,12 +184,7 @@ static inline void route_more(router *r, size_t wanted) {
       r->list[r->count++].bucket = (uint32_t)i;
     }
   }
-  for (size_t i = before; i < r->count; i++) {
-    size_t bucket = r->list[i].bucket;
-    float distance = sq8_distance(r->metric, r->query->codes, r->query->factors, index->centroid_codes + bucket * padded,
-                                  index->centroid_factors + 2 * bucket, padded);
-    r->list[i].distance = distance == distance ? distance : INFINITY; /* a NaN has no place in an order */
-  }
+  measure_routed(index, r->query, r->metric, r->list, before, r->count);
   r->limit = limit;
   sort_routed(r->list, r->count, r->room, r->bins);
 }

@@ -100,9 +100,10 @@ async function routeInPool(
 ): Promise<void> {
   // A snapshot of now: the partition may be younger than a pin that the caller holds.
   const { snapshot, release } = state.pin()
+  const wave = pool.threads * TASKS_PER_WAVE * TASK_ROWS
+  let running: Promise<Homes[]> = Promise.resolve([])
   try {
-    const wave = pool.threads * TASKS_PER_WAVE * TASK_ROWS
-    let running = pool.runAll(routeTasks(snapshot, rows, routing, 0, wave), job.signal)
+    running = pool.runAll(routeTasks(snapshot, rows, routing, 0, wave), job.signal)
     for (let first = 0; first < rows.length; first += wave) {
       const homes = await running
       job.check()
@@ -117,6 +118,8 @@ async function routeInPool(
       }
     }
   } finally {
+    // What still runs reads rows that the pin keeps.
+    await running.catch(() => {})
     release()
   }
 }
