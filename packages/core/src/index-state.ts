@@ -201,7 +201,8 @@ export class IndexState {
   /** The centroid of dim values. */
   centroidOf(bucket: number): Float32Array {
     const { padded, centroids } = this.router
-    return this.store.rotation.invert(centroids.subarray(bucket * padded, (bucket + 1) * padded))
+    const rotated = centroids.subarray(bucket * padded, (bucket + 1) * padded)
+    return this.store.rotation.undo(rotated, 1, new Float32Array(this.shape.dim))
   }
 
   /** The partition as the kernels see it now; to be used at once, as any change may replace it. */

@@ -1,24 +1,27 @@
 /**
- * The one rotation of every index: codes are made in the rotated space, where no direction is special. It is fixed for ever, so codes
- * of any two indexes of a dimension may be compared and none goes stale. Source: see `Kernels.rotate`.
+ * Random rotations of rows for codes, by seed, and back. A rotation spreads what a row holds over all values, so that codes of single
+ * values or of few of them lose about the same everywhere. Rule: an index has one rotation, fixed for ever, so codes of any two indexes of
+ * a dimension may be compared and none goes stale. Source: see `Kernels.rotate`; each of its steps is its own inverse.
  */
 import { kernels, paddedDim } from '@drift/native'
 import { seededRandom } from './random.js'
 
+/** Two give every value a share of every other; the trailing values see the whole row only after the second. */
 const ROUNDS = 4
-const SEED = 0x0dd5
+const INDEX_SEED = 0x0dd5
 const SIGN_BIT = 0x8000_0000
 
 export class Rotation {
   readonly dim: number
-  /** A multiple of 64. */
+  /** Values of a rotated row: a multiple of 64. */
   readonly padded: number
   readonly flips: Uint32Array
 
-  constructor(dim: number) {
+  /** @param seed - any integer; the same seed gives the same rotation everywhere. Default: that of every index. */
+  constructor(dim: number, seed: number = INDEX_SEED) {
     this.dim = dim
     this.padded = paddedDim(dim)
-    const random = seededRandom(SEED)
+    const random = seededRandom(seed)
     this.flips = new Uint32Array(new SharedArrayBuffer(4 * ROUNDS * this.padded))
     for (let i = 0; i < this.flips.length; i++) this.flips[i] = random() < 0.5 ? 0 : SIGN_BIT
   }
@@ -29,30 +32,35 @@ export class Rotation {
     return out
   }
 
-  /** The vector of dim values that `apply` makes this one of, up to rounding. */
-  invert(rotated: Float32Array): Float32Array {
+  /** The same backwards, up to rounding: the first `count` of `rows` into `out`, which gets dim values each. What a row has in its padding is lost. */
+  undo(rows: Float32Array, count: number, out: Float32Array): Float32Array {
     const { padded, dim } = this
-    const values = rotated.slice(0, padded)
-    let width = 64
-    while (2 * width <= padded) width *= 2
-    // Every step of a round is its own inverse.
-    for (let round = ROUNDS - 1; round >= 0; round--) {
-      if (width < padded) mix(values, 0, padded / 2, 1, Math.SQRT1_2)
-      const start = (round & 1) === 1 ? padded - width : 0
-      for (let half = 1; half < width; half *= 2)
-        mix(values.subarray(start, start + width), 0, half, width / (2 * half), 1)
-      const scale = 1 / Math.sqrt(width)
-      for (let i = start; i < start + width; i++) values[i]! *= scale
-      for (let i = 0; i < padded; i++) if (this.flips[round * padded + i] !== 0) values[i] = -values[i]!
+    const width = 2 ** Math.floor(Math.log2(padded))
+    for (let j = 0; j < count; j++) {
+      const row = rows.slice(j * padded, (j + 1) * padded)
+      for (let round = ROUNDS - 1; round >= 0; round--) {
+        if (width < padded) mix(row, padded / 2, 1, Math.SQRT1_2)
+        const start = round % 2 === 1 ? padded - width : 0
+        hadamard(row.subarray(start, start + width))
+        for (let i = 0; i < padded; i++) if (this.flips[round * padded + i] !== 0) row[i] = -row[i]!
+      }
+      out.set(row.subarray(0, dim), j * dim)
     }
-    return values.slice(0, dim)
+    return out
   }
 }
 
-/** (a, b) -> (a + b, a - b) * scale for values `half` apart, in `pieces` pieces of 2 * half values from `start` on. */
-function mix(values: Float32Array, start: number, half: number, pieces: number, scale: number): void {
+/** Walsh-Hadamard transform, scaled to keep lengths. */
+function hadamard(values: Float32Array): void {
+  for (let half = 1; half < values.length; half *= 2) mix(values, half, values.length / (2 * half), 1)
+  const scale = 1 / Math.sqrt(values.length)
+  for (let i = 0; i < values.length; i++) values[i]! *= scale
+}
+
+/** (a, b) -> (a + b, a - b) * scale for values `half` apart, in `pieces` pieces of 2 * half values. */
+function mix(values: Float32Array, half: number, pieces: number, scale: number): void {
   for (let piece = 0; piece < pieces; piece++) {
-    const at = start + piece * 2 * half
+    const at = piece * 2 * half
     for (let i = at; i < at + half; i++) {
       const x = values[i]!
       const y = values[i + half]!

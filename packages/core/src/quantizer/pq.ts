@@ -6,10 +6,10 @@
  * Inside, values are divided by a power of two near the largest learnt from, so that 1e30 and 1e-30 square without loss.
  */
 import { type KernelMetric, kernels } from '@drift/native'
+import { Rotation } from '../rotation.js'
 import { FAST_SCAN_ROWS, fastScanBytes, nibbleAt, putNibble, scan, scanTable } from './fast-scan.js'
 import { columnOf, trainCodebooks } from './pq-training.js'
 import { badOption, type Quantizer, quantizerOf, requireTrainingRows } from './quantizer.js'
-import { type Rotation, rotationOf } from './rotation.js'
 import { corrupt, type StoredQuantizer, writeStored } from './stored.js'
 
 export interface PqTraining {
@@ -82,7 +82,7 @@ interface Shape {
 }
 
 function shapeOf(dim: number, subspaces: number, bits: 4 | 8, rotate: boolean, seed: number): Shape {
-  const rotation = rotate ? rotationOf(dim, seed) : undefined
+  const rotation = rotate ? new Rotation(dim, seed) : undefined
   const inner = rotation?.padded ?? dim
   const width = Math.floor(inner / subspaces)
   const longer = inner % subspaces
@@ -176,7 +176,7 @@ function inwards(
     scaled[i] = Math.max(-INNER_LIMIT, Math.min(INNER_LIMIT, rows[i]! / scale))
   if (rotation === undefined) return scaled
   const turned = new Float32Array(count * inner)
-  rotation.apply(scaled, count, turned)
+  rotation.apply(scaled, 0, count, turned)
   return turned
 }
 

@@ -6,9 +6,9 @@
  *   block of 32 rows: [signs: 4 bits per group as FastScan reads them][||r||: 32 * f32][||r||^2 / ||r||_1: 32 * f32]
  */
 import type { KernelMetric } from '@drift/native'
+import { Rotation } from '../rotation.js'
 import { FAST_SCAN_ROWS, fastScanBytes, nibbleAt, putNibble, scan, scanTable } from './fast-scan.js'
 import { badOption, type Quantizer, quantizerOf, requireDim, requireTrainingRows } from './quantizer.js'
-import { type Rotation, rotationOf } from './rotation.js'
 import { corrupt, type StoredQuantizer, writeStored } from './stored.js'
 
 export interface SignOptions {
@@ -60,7 +60,7 @@ interface Shape {
 
 function signOf(mean: Float32Array, seed: number): Quantizer {
   const dim = mean.length
-  const rotation = rotationOf(dim, seed)
+  const rotation = new Rotation(dim, seed)
   const signBytes = fastScanBytes(rotation.padded / GROUP_VALUES)
   const shape: Shape = { dim, mean, rotation, signBytes, blockBytes: signBytes + 2 * FACTOR_BYTES }
   return quantizerOf({
@@ -107,7 +107,7 @@ function encodeRows(
   const residuals = new Float32Array(count * dim)
   for (let i = 0; i < residuals.length; i++) residuals[i] = vectors[i]! - mean[i % dim]!
   const turned = new Float32Array(count * padded)
-  rotation.apply(residuals, count, turned)
+  rotation.apply(residuals, 0, count, turned)
   for (let j = 0; j < count; j++) {
     let squares = 0
     let magnitudes = 0
@@ -163,7 +163,7 @@ function estimate(
   const view = new DataView(codes.buffer, codes.byteOffset, codes.byteLength)
   const isL2 = metric === 'l2'
   const turned = new Float32Array(rotation.padded)
-  rotation.apply(isL2 ? query.map((value, d) => value - mean[d]!) : query, 1, turned)
+  rotation.apply(isL2 ? query.map((value, d) => value - mean[d]!) : query, 0, 1, turned)
   const table = scanTable(signTable(turned))
   const constant = isL2
     ? turned.reduce((sum, value) => sum + value * value, 0)

@@ -1,16 +1,16 @@
 // Proves that the rotation keeps lengths and angles, spreads what is in one value over all, and can be undone.
 import { describe, expect, it } from 'vitest'
-import { gaussian, seededRandom } from '../random.js'
-import { rotationOf } from './rotation.js'
+import { gaussian, seededRandom } from './random.js'
+import { Rotation } from './rotation.js'
 
 describe.each([1, 2, 63, 64, 65, 128, 130, 384, 500, 768, 1000, 1536])('of %i dimensions', dim => {
-  const rotation = rotationOf(dim, 3)
+  const rotation = new Rotation(dim, 3)
   const { padded } = rotation
   const random = seededRandom(dim)
   const count = 4
   const rows = Float32Array.from({ length: count * dim }, () => gaussian(random))
   const turned = new Float32Array(count * padded)
-  rotation.apply(rows, count, turned)
+  rotation.apply(rows, 0, count, turned)
   const product = (values: Float32Array, width: number, a: number, b: number): number => {
     let sum = 0
     for (let i = 0; i < width; i++) sum += values[a * width + i]! * values[b * width + i]!
@@ -29,7 +29,7 @@ describe.each([1, 2, 63, 64, 65, 128, 130, 384, 500, 768, 1000, 1536])('of %i di
 
   it('comes back when undone', () => {
     const back = new Float32Array(count * dim)
-    rotation.undo(turned.slice(), count, back)
+    rotation.undo(turned, count, back)
     for (let i = 0; i < back.length; i++) expect(Math.abs(back[i]! - rows[i]!)).toBeLessThan(1e-5)
   })
 
@@ -38,7 +38,7 @@ describe.each([1, 2, 63, 64, 65, 128, 130, 384, 500, 768, 1000, 1536])('of %i di
       const one = new Float32Array(dim)
       one[at] = 1
       const out = new Float32Array(padded)
-      rotation.apply(one, 1, out)
+      rotation.apply(one, 0, 1, out)
       // A value of about 1 / sqrt(padded); normal ones exceed 6 of that once in 10^9.
       expect(Math.max(...out.map(Math.abs))).toBeLessThan(6 / Math.sqrt(padded))
     }
@@ -46,7 +46,7 @@ describe.each([1, 2, 63, 64, 65, 128, 130, 384, 500, 768, 1000, 1536])('of %i di
 
   it('is another one for another seed', () => {
     const other = new Float32Array(count * padded)
-    rotationOf(dim, 4).apply(rows, count, other)
+    new Rotation(dim, 4).apply(rows, 0, count, other)
     expect(other).not.toEqual(turned)
   })
 })
