@@ -13,6 +13,11 @@ void run_fast_scan(void);
 void run_affine_distances(void);
 void run_hnsw(void);
 void run_checksums(void);
+void run_nearest_by_heads(void);
+void run_project(void);
+void run_float_pages(void);
+void run_damaged_pages(void);
+void run_bits(void);
 
 const family FAMILIES[] = {
     {"distances", run_distances},
@@ -27,5 +32,10 @@ const family FAMILIES[] = {
     {"affine_distances", run_affine_distances},
     {"hnsw", run_hnsw},
     {"checksums", run_checksums},
+    {"nearest_by_heads", run_nearest_by_heads},
+    {"project", run_project},
+    {"float_pages", run_float_pages},
+    {"damaged_pages", run_damaged_pages},
+    {"bits", run_bits},
     {NULL, NULL},
 };

@@ -1,6 +1,7 @@
-/* index_assign, index_route_entries, index_append and index_search over one small index: each row's buckets and entries
- * against their formulas; each result live, allowed, met once, in order and at its distance; and all rows found when all may
- * be. With values whose squares overflow nothing is said of the results but that the calls end within their arguments. */
+/* index_assign, index_neighbours, index_route_entries, index_append, index_copy and index_search over one small index: each row's
+ * buckets and entries against their formulas; each result live, allowed, met once, in order and at its distance; and all rows
+ * found when all may be. With values whose squares overflow nothing is said of the results but that the calls end within their
+ * arguments. */
 #include "index.h"
 
 #include "harness.h"
@@ -170,6 +171,36 @@ static void damage(world *w, uint32_t draws) {
   }
 }
 
+/* Each bucket's neighbours: itself first unless another centroid is as near, each once, NO_ROW behind the last. */
+static void check_neighbours(const world *w, const drift_kernels *k, size_t width, uint32_t *out, drift_scratch *scratch) {
+  size_t buckets = w->index.bucket_count;
+  check_equal("neighbours", 0, (uint64_t)k->index_neighbours(&w->index, 0, buckets, width, out, scratch), 0);
+  for (size_t b = 0; b < buckets; b++) {
+    const uint32_t *near = out + b * width;
+    for (size_t i = 0; i < width; i++) {
+      if (near[i] >= buckets && near[i] != NO_ROW) fail("neighbour %zu of %zu is %u", i, b, near[i]);
+      if (i >= buckets && near[i] != NO_ROW) fail("%zu neighbours of %zu buckets", i, buckets);
+      for (size_t j = 0; j < i; j++) {
+        if (near[j] == near[i] && near[i] != NO_ROW) fail("neighbour %u of %zu is there twice", near[i], b);
+      }
+    }
+  }
+}
+
+/* An entry moved to a free place of the last block reads as it did. */
+static void check_copy(const world *w, const drift_kernels *k) {
+  const drift_index *index = &w->index;
+  uint32_t from = 0, to = (uint32_t)index->block_count * BLOCK_ENTRIES - 1;
+  uint8_t *first = index->blocks, *last = index->blocks + (index->block_count - 1) * block_bytes(index->padded);
+  k->index_copy(index, &from, &to, 1);
+  check_equal("row of a copy", 0, block_rows(last, index->padded)[31], block_rows(first, index->padded)[0]);
+  check_bits("add of a copy", 0, block_add(last, index->padded)[31], block_add(first, index->padded)[0]);
+  check_bits("scale of a copy", 0, block_scale(last, index->padded)[31], block_scale(first, index->padded)[0]);
+  for (size_t g = 0; g < index->padded / 4; g++) {
+    check_equal("signs of a copy", g, last[16 * g + 15] >> 4, first[16 * g] & 15);
+  }
+}
+
 static int bit(const uint32_t *bits, size_t row) { return bits[row / 32] >> row % 32 & 1; }
 
 void run_index(void) {
@@ -196,6 +227,8 @@ void run_index(void) {
   make_outputs(&w);
   uint32_t *row = memory(ask.k * 4);
   float *distance = outputs(ask.k);
+  size_t width = 1 + below(20);
+  uint32_t *neighbours = memory(index->bucket_count * width * 4);
   static float rotated[2112];
   for (const drift_kernels *k; (k = next_variant());) {
     drift_scratch scratch = {0};
@@ -206,10 +239,12 @@ void run_index(void) {
       check_entry(DRIFT_L2, index->centroids + b * index->padded, index->center, index->padded,
                   index->router + b / 32 * block_bytes(index->padded), b % 32, (uint32_t)b);
     }
+    check_neighbours(&w, k, width, neighbours, &scratch);
     int64_t done = k->index_assign(index, every_row, w.row_count, &(drift_neighbours){NULL, 1, 0}, w.home, w.second, &scratch);
     check_equal("assign", 0, (uint64_t)done, 0);
     for (size_t r = 0; r < w.row_count; r++) check_assignment(&w, r);
     fill(&w, k, &scratch);
+    check_copy(&w, k);
     if (damaged) damage(&w, damaged);
     drift_effort effort;
     int64_t found = k->index_search(index, &ask, query, &scratch, row, distance, &effort);
