@@ -91,6 +91,16 @@ export function checked(kernels: Kernels): Kernels {
       kernels.project(rows, dim, index, count, middle, directions, width, out)
     },
 
+    sumRows(rows, dim, index, group, count, sums) {
+      requireDim(dim)
+      requireFloats('rows', rows, 0)
+      requireIndex(index, count, Math.floor(rows.length / dim))
+      requireDoubles('sums', sums, 0)
+      requireWords('group', group, count)
+      requireRows('group', group, 0, count, Math.floor(sums.length / dim))
+      kernels.sumRows(rows, dim, index, group, count, sums)
+    },
+
     sq8Encode(rows, dim, first, count, codes, factors) {
       requireDim(dim)
       requireCount('first', first)
@@ -430,6 +440,10 @@ function requireFloats(
   length: number,
 ): asserts view is Float32Array {
   requireView(name, view, 'Float32Array', length)
+}
+
+function requireDoubles(name: string, view: Float64Array, length: number): void {
+  requireView(name, view, 'Float64Array', length)
 }
 
 function requireWords(name: string, view: Uint32Array, length: number): void {

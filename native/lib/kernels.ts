@@ -93,6 +93,16 @@ export interface Kernels {
     out: Float32Array,
   ): void
 
+  /** sums[group[j] * dim + i] += value i of row index[j], for j < count in order. The same bits everywhere. */
+  sumRows(
+    rows: Float32Array,
+    dim: number,
+    index: Uint32Array,
+    group: Uint32Array,
+    count: number,
+    sums: Float64Array,
+  ): void
+
   /**
    * SQ8 of rows first .. first + count - 1, written at the same row numbers: per row a symmetric step max|x| / 127 and
    * codes[i] = round(x[i] / step) + 128 (ties to even), in 1..255; an all-zero row has codes 128.

@@ -40,6 +40,7 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
     rotate: raw.rotate as Kernels['rotate'],
     nearest: raw.nearest as Kernels['nearest'],
     nearestByHeads: raw.nearestByHeads as Kernels['nearestByHeads'],
+    sumRows: raw.sumRows as Kernels['sumRows'],
     sq8Encode: raw.sq8Encode as Kernels['sq8Encode'],
     sq8Query: raw.sq8Query as Kernels['sq8Query'],
     topK: raw.topK as Kernels['topK'],

@@ -24,6 +24,7 @@ import { fastScan, lutDistances } from './reference/pq.js'
 import { project } from './reference/project.js'
 import { rotate } from './reference/rotate.js'
 import { sq8Distances, sq8DistancesGather, sq8Encode, sq8Query } from './reference/sq8.js'
+import { sumRows } from './reference/sums.js'
 import { topK } from './reference/topk.js'
 
 export const reference: Kernels = {
@@ -33,6 +34,7 @@ export const reference: Kernels = {
   nearest,
   nearestByHeads,
   project,
+  sumRows,
   sq8Encode,
   sq8Query,
   sq8Distances,

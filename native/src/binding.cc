@@ -67,6 +67,11 @@ NAN_METHOD(project) {
                                       view<float>(info, 7)));
 }
 
+NAN_METHOD(sumRows) {
+  kernels(info)->sum_rows(view<float>(info, 0), size(info, 1), view<uint32_t>(info, 2), view<uint32_t>(info, 3),
+                          size(info, 4), view<double>(info, 5));
+}
+
 NAN_METHOD(sq8Encode) {
   kernels(info)->sq8_encode(view<float>(info, 0), size(info, 1), size(info, 2), size(info, 3), view<uint8_t>(info, 4),
                             view<float>(info, 5));
@@ -295,6 +300,7 @@ NAN_MODULE_INIT(init) {
     add(set, "nearest", nearest, i);
     add(set, "nearestByHeads", nearestByHeads, i);
     add(set, "project", project, i);
+    add(set, "sumRows", sumRows, i);
     add(set, "sq8Encode", sq8Encode, i);
     add(set, "sq8Query", sq8Query, i);
     add(set, "sq8Distances", sq8Distances, i);

@@ -121,6 +121,10 @@ typedef struct {
   int (*project)(const float *rows, size_t dim, const uint32_t *index, size_t count, const float *middle,
                  const float *directions, size_t width, float *out);
 
+  /* sums[group[j] * dim + i] += value i of row index[j], for j = 0 .. count - 1 in order. Same bits everywhere. */
+  void (*sum_rows)(const float *rows, size_t dim, const uint32_t *index, const uint32_t *group, size_t count,
+                   double *sums);
+
   /* Per row r of first .. first + count - 1: step = max|x| / 127, codes[r*dim + i] = round(x[i] / step) + 128 (ties to
    * even, within 1..255), factors[2r] = s = ||x||^2 / <codes - 128, x> (sq8.h), factors[2r + 1] = ||x||^2. Zeros: all codes
    * 128, s = 0. Codes and s are the same bits everywhere. */

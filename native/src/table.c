@@ -17,6 +17,7 @@ size_t KERNEL(top_k)(const float *, size_t, size_t, uint32_t *, float *);
 int64_t KERNEL(hnsw_insert)(uint32_t *, drift_metric, const drift_rows *, size_t, drift_scratch *);
 int64_t KERNEL(hnsw_search)(uint32_t *, drift_metric, const drift_rows *, const float *, const int8_t *, const float *,
                             size_t, const uint32_t *, size_t, uint32_t *, float *, size_t, drift_scratch *);
+void KERNEL(sum_rows)(const float *, size_t, const uint32_t *, const uint32_t *, size_t, double *);
 void KERNEL(lut_distances)(const float *, size_t, const uint8_t *, size_t, size_t, float *);
 void KERNEL(fast_scan)(const uint8_t *, size_t, const uint8_t *, size_t, size_t, uint16_t *);
 void KERNEL(affine_distances)(drift_metric, const float *, const float *, const uint8_t *, size_t, size_t, size_t,
@@ -42,6 +43,7 @@ const drift_kernels KERNEL(kernels) = {
     .nearest = KERNEL(nearest),
     .nearest_by_heads = KERNEL(nearest_by_heads),
     .project = KERNEL(project),
+    .sum_rows = KERNEL(sum_rows),
     .sq8_encode = KERNEL(sq8_encode),
     .sq8_query = KERNEL(sq8_query),
     .sq8_distances = KERNEL(sq8_distances),

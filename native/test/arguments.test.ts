@@ -25,6 +25,7 @@ function goodCalls() {
     nearest: [rows, 4, index, 3, rows.slice(), 8, new Uint32Array(3), f32(3)],
     nearestByHeads: [rows, 4, index, 3, rows.slice(), 8, f32(6), 2, f32(16), 0, new Uint32Array(3), f32(3)],
     project: [rows, 4, index, 3, query, rows.slice(), 8, f32(27)],
+    sumRows: [rows, 4, index, Uint32Array.of(1, 0, 1), 3, new Float64Array(8)],
     sq8Encode: [rows, 4, 1, 7, new Uint8Array(32), f32(16)],
     sq8Query: [query, new Int8Array(4), f32(3)],
     sq8Distances: ['l2', new Int8Array(4), f32(3), new Uint8Array(32), f32(16), 4, 1, 7, f32(7)],
@@ -75,6 +76,7 @@ describe.each(supportedVariants())('%s', variant => {
       'nearest',
       'nearestByHeads',
       'project',
+      'sumRows',
       'sq8DistancesGather',
     ] as const) {
       const args: unknown[] = goodCalls()[name]
@@ -96,6 +98,7 @@ describe.each(supportedVariants())('%s', variant => {
       ['nearest', [2, 4, 6, 7]],
       ['nearestByHeads', [2, 4, 6, 8, 10, 11]],
       ['project', [2, 4, 5, 7]],
+      ['sumRows', [2, 3, 5]],
       ['sq8Encode', [0, 4, 5]],
       ['sq8Query', [1, 2]],
       ['sq8Distances', [1, 2, 3, 4, 8]],
@@ -130,6 +133,8 @@ describe.each(supportedVariants())('%s', variant => {
       ['nearestByHeads', 9, -1],
       ['nearestByHeads', 9, Number.NaN],
       ['project', 6, 9],
+      ['sumRows', 4, 4],
+      ['sumRows', 3, Uint32Array.of(1, 0, 2)],
       ['sq8Encode', 3, 8],
       ['sq8Distances', 6, 2],
       ['topK', 1, 33],

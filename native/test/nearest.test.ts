@@ -167,6 +167,28 @@ describe.each(compiled)('%s', variant => {
     }
   })
 
+  it('sums rows by group, in order', () => {
+    const { normal, below } = random(9)
+    for (const [dim, groups, count] of [
+      [1, 1, 3],
+      [7, 3, 50],
+      [100, 9, 70],
+    ] as const) {
+      const rows = floats(40 * dim, 3, normal)
+      const index = Uint32Array.from({ length: count }, () => below(40))
+      const group = Uint32Array.from({ length: count }, () => below(groups))
+      const got = new Float64Array(groups * dim + 1).fill(0.1)
+      const want = got.slice()
+      tested.sumRows(rows, dim, index, group, count, got)
+      reference.sumRows(rows, dim, index, group, count, want)
+      expect(got).toEqual(want)
+      for (let i = 0; i < dim; i++) {
+        const sum = index.reduce((total, row, j) => total + (group[j] === 0 ? rows[row * dim + i]! : 0), 0.1)
+        expect(Math.abs(got[i]! - sum)).toBeLessThan(1e-12 * count)
+      }
+    }
+  })
+
   it('projects rows from their middle, and measures them', () => {
     const { normal, below } = random(7)
     for (const [dim, width, count] of [

@@ -1,4 +1,4 @@
-/* What k-means calls beside `nearest`: nearest_by_heads, bit for bit what nearest gives, and project. */
+/* What k-means calls beside `nearest`: nearest_by_heads, bit for bit what nearest gives, project, and sum_rows. */
 #include "harness.h"
 
 /* Heads are the first values of each vector, so theirs is a part of the sum; the slack pays for its rounding. */
@@ -48,6 +48,23 @@ void run_project(void) {
         }
         check_sum("projection", j * (width + 1) + b, out[j * (width + 1) + b], sum, size, dim);
       }
+    }
+  }
+}
+
+void run_sum_rows(void) {
+  size_t dim = some_dim(), rows_there = 1 + below(20), count = below(50), groups = 1 + below(8);
+  float *rows = floats(rows_there * dim, some_scale());
+  uint32_t *index = words(count, rows_there), *group = words(count, groups);
+  inputs_end();
+  double *sums = memory(groups * dim * sizeof *sums);
+  for (const drift_kernels *kernels; (kernels = next_variant());) {
+    memset(sums, 0, groups * dim * sizeof *sums);
+    kernels->sum_rows(rows, dim, index, group, count, sums);
+    for (size_t at = 0; at < groups * dim; at++) {
+      double want = 0;
+      for (size_t j = 0; j < count; j++) want += group[j] == at / dim ? rows[index[j] * dim + at % dim] : 0.0f;
+      if (sums[at] != want) fail("sum %zu is %g, expected %g", at, sums[at], want);
     }
   }
 }

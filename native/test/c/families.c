@@ -15,6 +15,7 @@ void run_hnsw(void);
 void run_checksums(void);
 void run_nearest_by_heads(void);
 void run_project(void);
+void run_sum_rows(void);
 void run_float_pages(void);
 void run_damaged_pages(void);
 void run_bits(void);
@@ -34,6 +35,7 @@ const family FAMILIES[] = {
     {"checksums", run_checksums},
     {"nearest_by_heads", run_nearest_by_heads},
     {"project", run_project},
+    {"sum_rows", run_sum_rows},
     {"float_pages", run_float_pages},
     {"damaged_pages", run_damaged_pages},
     {"bits", run_bits},

@@ -111,10 +111,12 @@ export class RowStore {
     for (let i = 0; i < rows.length; ) {
       let end = i + 1
       while (end < rows.length && rows[end] === rows[end - 1]! + 1) end++
-      for (let j = i; j < end; j++) {
+      for (let j = i; j < end; ) {
+        let run = j + 1
+        while (run < end && sources[run] === sources[run - 1]! + 1) run++
         const from = sources[j]! * dim
-        this.vectors.set(vectors.subarray(from, from + dim), rows[j]! * dim)
-        this.ids.recordId(rows[j]!, ids[j]!)
+        this.vectors.set(vectors.subarray(from, from + (run - j) * dim), rows[j]! * dim)
+        for (; j < run; j++) this.ids.recordId(rows[j]!, ids[j]!)
       }
       prepare(metric, this.vectors, dim, rows[i]!, end - i)
       this.#encode(rows[i]!, end - i)

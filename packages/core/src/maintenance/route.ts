@@ -9,8 +9,9 @@ import { assignBuckets, type Homes, NEIGHBOURS, type Neighbours } from '../route
 import type { Job } from './assign.js'
 import type { Slices } from './slices.js'
 
-/** Rows of a pool task: a few milliseconds, so that a batch of queries behind it does not wait long. */
+/** Rows of a pool task: a few milliseconds, so that a batch of queries behind it does not wait long; among neighbours a row costs a fifth. */
 const TASK_ROWS = 256
+const NEAR_TASK_ROWS = 1024
 
 /** Tasks a thread gets before the results are taken: fewer turns, while a batch of queries waits some ten milliseconds at most. */
 const TASKS_PER_WAVE = 4
@@ -100,21 +101,22 @@ async function routeInPool(
 ): Promise<void> {
   // A snapshot of now: the partition may be younger than a pin that the caller holds.
   const { snapshot, release } = state.pin()
-  const wave = pool.threads * TASKS_PER_WAVE * TASK_ROWS
+  const taskRows = routing.from === undefined ? TASK_ROWS : NEAR_TASK_ROWS
+  const wave = pool.threads * TASKS_PER_WAVE * taskRows
   let running: Promise<Homes[]> = Promise.resolve([])
   try {
-    running = pool.runAll(routeTasks(snapshot, rows, routing, 0, wave), job.signal)
+    running = pool.runAll(routeTasks(snapshot, rows, routing, taskRows, 0, wave), job.signal)
     for (let first = 0; first < rows.length; first += wave) {
       const homes = await running
       job.check()
       // The threads go on while this one works on what they found.
       if (first + wave < rows.length) {
-        running = pool.runAll(routeTasks(snapshot, rows, routing, first + wave, wave), job.signal)
+        running = pool.runAll(routeTasks(snapshot, rows, routing, taskRows, first + wave, wave), job.signal)
         running.catch(() => {}) // awaited in the next round; a failure of `each` comes first
       }
       for (let i = 0; i < homes.length; i++) {
-        const at = first + i * TASK_ROWS
-        await each(rows.subarray(at, Math.min(rows.length, at + TASK_ROWS)), homes[i]!, at)
+        const at = first + i * taskRows
+        await each(rows.subarray(at, Math.min(rows.length, at + taskRows)), homes[i]!, at)
       }
     }
   } finally {
@@ -128,13 +130,14 @@ function routeTasks(
   snapshot: RouteTask['snapshot'],
   rows: Uint32Array,
   { from, seconds }: Routing,
+  taskRows: number,
   first: number,
   count: number,
 ): RouteTask[] {
   const tasks: RouteTask[] = []
   const end = Math.min(rows.length, first + count)
-  for (let at = first; at < end; at += TASK_ROWS) {
-    const to = Math.min(end, at + TASK_ROWS)
+  for (let at = first; at < end; at += taskRows) {
+    const to = Math.min(end, at + taskRows)
     // Copies: posting a view would post the whole buffer behind it.
     const homes = from?.homes.slice(at, to)
     tasks.push({
