@@ -38,8 +38,10 @@ export interface IndexSlabs {
   readonly center: Float32Array
   /** First block of every bucket; one that `next` does not have: none. */
   readonly heads: Uint32Array
-  /** Entries of every bucket that count. */
+  /** Entries of every bucket, dead ones included: what a scan reads. */
   readonly sizes: Uint32Array
+  /** Of those, the ones that count. */
+  readonly lives: Uint32Array
   /** The block after each block; one that `next` does not have ends the chain. */
   readonly next: Uint32Array
   readonly blocks: Uint8Array
@@ -101,7 +103,7 @@ export function requireSlabs(index: IndexSlabs): void {
   const { dim, padded, vectors, codes, factors, live, rowLimit, bucketCount } = index
   const rows = Math.min(codes.length / padded, factors.length / 2, live.length * 32)
   requireCount('rowLimit', rowLimit, Math.min(rows, vectors === undefined ? rows : vectors.length / dim))
-  const { centroids, centroidCodes, centroidFactors, router, heads, sizes } = index
+  const { centroids, centroidCodes, centroidFactors, router, heads, sizes, lives } = index
   const buckets = Math.min(
     centroids.length / padded,
     centroidCodes.length / padded,
@@ -109,6 +111,7 @@ export function requireSlabs(index: IndexSlabs): void {
     (router.length / blockBytes(padded)) * BLOCK_ENTRIES,
     heads.length,
     sizes.length,
+    lives.length,
   )
   requireCount('bucketCount', bucketCount, buckets)
 }

@@ -180,6 +180,7 @@ function descriptorOf(index: IndexSlabs): Uint8Array {
     index.center,
     index.heads,
     index.sizes,
+    index.lives,
     index.next,
     index.blocks,
   )

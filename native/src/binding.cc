@@ -145,9 +145,10 @@ NAN_METHOD(describeIndex) {
   index.center = view<float>(info, 14);
   index.heads = view<uint32_t>(info, 15);
   index.sizes = view<uint32_t>(info, 16);
-  index.next = view<uint32_t>(info, 17);
-  index.block_count = length(info, 17);
-  index.blocks = view<uint8_t>(info, 18);
+  index.lives = view<uint32_t>(info, 17);
+  index.next = view<uint32_t>(info, 18);
+  index.block_count = length(info, 18);
+  index.blocks = view<uint8_t>(info, 19);
   memcpy(view<uint8_t>(info, 0), &index, sizeof index);
 }
 

@@ -62,7 +62,8 @@ typedef struct {
   const float *center;   /* D values */
   size_t bucket_count;
   const uint32_t *heads; /* first block of every bucket */
-  const uint32_t *sizes; /* entries of every bucket that count */
+  const uint32_t *sizes; /* entries of every bucket, dead ones included: what a scan reads */
+  const uint32_t *lives; /* of those, the ones that count */
   const uint32_t *next;  /* following block, or one >= block_count */
   uint8_t *blocks;
   size_t block_count;

@@ -48,6 +48,7 @@ function filled(metric: KernelMetric, dim: number, r: Random): IndexSlabs {
     center: shared.floats(padded),
     heads: shared.words(BUCKETS),
     sizes: shared.words(BUCKETS),
+    lives: shared.words(BUCKETS),
     next: shared.words(blocks),
     blocks: shared.bytes(blocks * blockBytes(padded)),
     rowLimit: ROWS,
@@ -89,6 +90,7 @@ function place(index: IndexSlabs): void {
     const members = rows.filter(row => home[row] === b || second[row] === b)
     index.heads[b] = b * perBucket
     index.sizes[b] = members.length
+    index.lives[b] = members.length
     const slots = members.map((_, i) => b * perBucket * BLOCK_ENTRIES + i)
     reference.indexAppend(
       index,

@@ -12,11 +12,13 @@ enum { MOST_ROWS = 60, MOST_BUCKETS = 80, SPARE_BLOCKS = 4, SURE_BUCKETS = 16 };
 /* What one variant has written and the next writes again. */
 typedef struct {
   drift_index index;
-  uint32_t *heads, *sizes, *next;
+  uint32_t *heads, *sizes, *lives, *next;
   uint32_t *home, *second;
   size_t row_count;
   int finite;
 } world;
+
+static int bit(const uint32_t *bits, size_t row) { return bits[row / 32] >> row % 32 & 1; }
 
 static void draw_world(world *w) {
   size_t dim = below(32) ? 1 + below(below(8) ? 130 : 700) : 2049 + below(64), padded = (dim + 63) / 64 * 64;
@@ -67,6 +69,7 @@ static void make_outputs(world *w) {
   index->blocks = memory(index->block_count * bytes);
   index->heads = w->heads = memory(index->bucket_count * 4);
   index->sizes = w->sizes = memory(index->bucket_count * 4);
+  index->lives = w->lives = memory(index->bucket_count * 4);
   index->next = w->next = memory(index->block_count * 4);
   w->home = memory(w->row_count * 4);
   w->second = memory(w->row_count * 4);
@@ -132,7 +135,7 @@ static void check_assignment(const world *w, size_t row) {
 /* Entries for both buckets of each row, in chains over blocks that are taken in order. Returns the blocks that are used. */
 static void fill(world *w, const drift_kernels *k, drift_scratch *scratch) {
   drift_index *index = &w->index;
-  for (size_t b = 0; b < index->bucket_count; b++) w->heads[b] = UINT32_MAX, w->sizes[b] = 0;
+  for (size_t b = 0; b < index->bucket_count; b++) w->heads[b] = UINT32_MAX, w->sizes[b] = w->lives[b] = 0;
   for (size_t b = 0; b < index->block_count; b++) w->next[b] = UINT32_MAX;
   size_t used = 0;
   static float x[2112];
@@ -146,7 +149,7 @@ static void fill(world *w, const drift_kernels *k, drift_scratch *scratch) {
         w->next[used] = w->heads[bucket];
         w->heads[bucket] = (uint32_t)used++;
       }
-      w->sizes[bucket]++;
+      w->sizes[bucket]++, w->lives[bucket] += bit(index->live, row);
       uint32_t slot = w->heads[bucket] * BLOCK_ENTRIES + (uint32_t)place;
       check_equal("append", row, (uint64_t)k->index_append(index, &row, &bucket, &slot, 1, scratch), 0);
       if (!w->finite) continue;
@@ -169,8 +172,6 @@ static void damage(world *w, uint32_t draws) {
     else block_rows(index->blocks + block * block_bytes(index->padded), index->padded)[draws % 32] = draws >> 16;
   }
 }
-
-static int bit(const uint32_t *bits, size_t row) { return bits[row / 32] >> row % 32 & 1; }
 
 void run_index(void) {
   world w;

@@ -6,6 +6,7 @@
 import { type IndexSlabs, kernels } from '@drift/native'
 import { Directory } from './bucket/directory.js'
 import { NONE } from './bucket/extent.js'
+import { Temperature } from './bucket/temperature.js'
 import { CoreError } from './errors.js'
 import type { Id } from './id.js'
 import type { Refinement } from './maintenance/refine.js'
@@ -43,6 +44,8 @@ export class IndexState {
   readonly directory: Directory
   readonly router: Router
   readonly pins: Pins = new Pins()
+  /** Of the buckets, by the queries of this thread. */
+  readonly temperature: Temperature = new Temperature()
   active: Memtable
   frozen: readonly Memtable[] = []
   unassigned: RowList = new RowList()
@@ -232,6 +235,7 @@ export class IndexState {
         center: router.center,
         heads: directory.heads,
         sizes: directory.sizes,
+        lives: directory.lives,
         next: directory.extents.next,
         blocks: directory.extents.blocks,
         rowLimit: 0,

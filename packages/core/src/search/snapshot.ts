@@ -31,6 +31,7 @@ export interface Snapshot {
   readonly routerSlabs: RouterSlabs
   readonly buckets: number
   readonly sizeSlab: SharedArrayBuffer
+  readonly lifeSlab: SharedArrayBuffer
   readonly blockSlab: SharedArrayBuffer
   readonly nextSlab: SharedArrayBuffer
   readonly memtables: readonly {
@@ -85,6 +86,7 @@ export class SnapshotCopies {
       routerSlabs: router.slabs,
       buckets: directory.count,
       sizeSlab: directory.slabs.sizes,
+      lifeSlab: directory.slabs.lives,
       blockSlab: directory.extents.slabs.blocks,
       nextSlab: directory.extents.slabs.next,
       memtables: source.memtables.map(({ rows, count, graph, linked }) => ({ rows, count, graph, linked })),
@@ -100,7 +102,8 @@ export function attach(snapshot: Snapshot): SearchView {
 }
 
 function slabsOf(snapshot: Snapshot): IndexSlabs {
-  const { dim, padded, capacity, rowSlabs, routerSlabs, buckets, sizeSlab, blockSlab, nextSlab } = snapshot
+  const { dim, padded, capacity, rowSlabs, routerSlabs, buckets } = snapshot
+  const { sizeSlab, lifeSlab, blockSlab, nextSlab } = snapshot
   // The writer may be growing them: whatever both have room for.
   const blocks = Math.min(nextSlab.byteLength / 4, Math.floor(blockSlab.byteLength / blockBytes(padded)))
   const routerBlocks = Math.ceil(buckets / 32)
@@ -121,6 +124,7 @@ function slabsOf(snapshot: Snapshot): IndexSlabs {
     center: new Float32Array(routerSlabs.center),
     heads: snapshot.heads,
     sizes: new Uint32Array(sizeSlab, 0, buckets),
+    lives: new Uint32Array(lifeSlab, 0, buckets),
     next: new Uint32Array(nextSlab, 0, blocks),
     blocks: new Uint8Array(blockSlab, 0, blocks * blockBytes(padded)),
     rowLimit: snapshot.rowLimit,
