@@ -52,10 +52,23 @@ export interface IndexSlabs {
 
 export interface IndexQuery {
   readonly k: number
-  /** Buckets to scan; 0: by share. */
+  /** Buckets to scan, nearest first; 0: by `floor`. */
   readonly probes: number
-  /** Of the hits that all buckets are expected to hold; what the probes are chosen by when they are 0; both 0: no bucket is scanned. */
-  readonly share: number
+  /**
+   * Instead of `probes`: every bucket is scanned whose expected hits per row of cost (16, and its entries) reach this; both 0: no
+   * bucket is scanned. The hits of the j-th nearest bucket: (1 + L)^byRank * (d_j^2 / d_0^2)^byRatio * n^bySize, with n its live entries
+   * and L those of all nearer buckets over `meanLives`; 0 when n is 0. Source: src/estimate.h.
+   */
+  readonly floor: number
+  /** With `floor`: nearest buckets are scanned, whatever they promise, until they have so many entries that count. */
+  readonly least: number
+  readonly byRank: number
+  readonly byRatio: number
+  readonly bySize: number
+  /** Live entries of a bucket, the mean over all buckets; of `lives` when these are given. */
+  readonly meanLives: number
+  /** Entries of every bucket that count for this query. Undefined: `IndexSlabs.lives`. */
+  readonly lives: Uint32Array | undefined
   /** Rows beyond k whose exact distance may be computed. */
   readonly rerank: number
   /** Scan every parts-th bucket of the probe list, from `part` on: several threads share one query so. */
@@ -66,7 +79,15 @@ export interface IndexQuery {
   /** Rows to look at besides those in buckets: the first `extraCount` of `extra`. */
   readonly extra: Uint32Array
   readonly extraCount: number
+  /**
+   * Gets PROBE_WORDS words for every scanned bucket, in order, as many as fit: bucket, rank by distance from 0, then as float32 bits the
+   * distance of the centroid in the routing metric and the expected hits. Undefined: nobody asks.
+   */
+  readonly trace: Uint32Array | undefined
 }
+
+/** Of a bucket in `IndexQuery.trace`. */
+export const PROBE_WORDS = 4
 
 /** The least multiple of 64 that holds `dim` values. */
 export function paddedDim(dim: number): number {

@@ -12,6 +12,7 @@ import type { Id } from './id.js'
 import type { Refinement } from './maintenance/refine.js'
 import { type GraphOptions, Memtable } from './memtable.js'
 import { kernelMetric, type Metric, routingMetric } from './metric.js'
+import { RecallMap } from './recall/map.js'
 import { Router } from './router/router.js'
 import { RowStore } from './row-store.js'
 import { Pins } from './search/pins.js'
@@ -46,6 +47,8 @@ export class IndexState {
   readonly pins: Pins = new Pins()
   /** Of the buckets, by the queries of this thread. */
   readonly temperature: Temperature = new Temperature()
+  /** From recalls to floors: the prior, or what was learned. */
+  readonly recall: RecallMap = new RecallMap()
   active: Memtable
   frozen: readonly Memtable[] = []
   unassigned: RowList = new RowList()
@@ -354,6 +357,9 @@ function liveView(state: IndexState): SearchView {
     },
     get liveRows() {
       return store.liveRows
+    },
+    get meanLives() {
+      return state.directory.meanLives
     },
     get home() {
       return store.home

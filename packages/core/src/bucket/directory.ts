@@ -45,6 +45,8 @@ export class Directory {
   rowsAtHome = 0
   /** Changes when a chain is replaced or a bucket added: equal versions, equal heads. */
   version = 0
+  /** Changes with every entry that comes or goes: equal versions, equal sizes and lives. */
+  entryVersion = 0
   readonly #rows: RowStore
   readonly #retire: (free: () => void) => void
   /** Buckets that became empty, some of them filled again since. */
@@ -83,6 +85,7 @@ export class Directory {
     this.#tails[bucket] = NONE
     this.sizes[bucket] = 0
     this.lives[bucket] = 0
+    this.entryVersion++
     this.#homes[bucket] = 0
     this.version++
     return bucket
@@ -117,6 +120,7 @@ export class Directory {
   /** A row died that had its second entry here, or has it elsewhere now. */
   lostSecond(bucket: number): void {
     this.lives[bucket]!--
+    this.entryVersion++
     if (this.sizes[bucket]! - this.lives[bucket]! >= BLOCK_ENTRIES && this.#isStale(bucket))
       this.compact(bucket)
   }
@@ -184,6 +188,11 @@ export class Directory {
     if (old !== NONE) this.#retire(() => this.extents.free(old))
   }
 
+  /** Entries that count in a bucket, the mean over all; rows have two each. */
+  get meanLives(): number {
+    return (2 * this.rowsAtHome) / Math.max(1, this.count)
+  }
+
   get bytes(): number {
     return this.extents.bytes + 5 * this.heads.byteLength // heads, sizes, lives, tails, homes
   }
@@ -201,6 +210,7 @@ export class Directory {
     this.#tails[bucket] = NONE
     this.sizes[bucket] = 0
     this.lives[bucket] = 0
+    this.entryVersion++
     this.#homes[bucket] = 0
     return old
   }
@@ -222,6 +232,7 @@ export class Directory {
       this.#tails[bucket] = block
     }
     this.sizes[bucket] = entries + 1
+    this.entryVersion++
     this.lives[bucket]!++
     return this.#tails[bucket]! * BLOCK_ENTRIES + slot
   }
