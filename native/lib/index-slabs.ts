@@ -38,8 +38,10 @@ export interface IndexSlabs {
   readonly center: Float32Array
   /** First block of every bucket; one that `next` does not have: none. */
   readonly heads: Uint32Array
-  /** Entries of every bucket that count. */
+  /** Entries of every bucket, dead ones included: what a scan reads. */
   readonly sizes: Uint32Array
+  /** Of those, the ones that count. */
+  readonly lives: Uint32Array
   /** The block after each block; one that `next` does not have ends the chain. */
   readonly next: Uint32Array
   readonly blocks: Uint8Array
@@ -50,10 +52,23 @@ export interface IndexSlabs {
 
 export interface IndexQuery {
   readonly k: number
-  /** Buckets to scan; 0: by share. */
+  /** Buckets to scan, nearest first; 0: by `floor`. */
   readonly probes: number
-  /** Of the hits that all buckets are expected to hold; what the probes are chosen by when they are 0; both 0: no bucket is scanned. */
-  readonly share: number
+  /**
+   * Instead of `probes`: every bucket is scanned whose expected hits per row of cost (16, and its entries) reach this; both 0: no
+   * bucket is scanned. The hits of the j-th nearest bucket: (1 + L)^byRank * (d_j^2 / d_0^2)^byRatio * n^bySize, with n its live entries
+   * and L those of all nearer buckets over `meanLives`; 0 when n is 0. Source: src/estimate.h.
+   */
+  readonly floor: number
+  /** With `floor`: nearest buckets are scanned, whatever they promise, until they have so many entries that count. */
+  readonly least: number
+  readonly byRank: number
+  readonly byRatio: number
+  readonly bySize: number
+  /** Live entries of a bucket, the mean over all buckets; of `lives` when these are given. */
+  readonly meanLives: number
+  /** Entries of every bucket that count for this query. Undefined: `IndexSlabs.lives`. */
+  readonly lives: Uint32Array | undefined
   /** Rows beyond k whose exact distance may be computed. */
   readonly rerank: number
   /** Scan every parts-th bucket of the probe list, from `part` on: several threads share one query so. */
@@ -64,7 +79,15 @@ export interface IndexQuery {
   /** Rows to look at besides those in buckets: the first `extraCount` of `extra`. */
   readonly extra: Uint32Array
   readonly extraCount: number
+  /**
+   * Gets PROBE_WORDS words for every scanned bucket, in order, as many as fit: bucket, rank by distance from 0, then as float32 bits the
+   * distance of the centroid in the routing metric and the expected hits. Undefined: nobody asks.
+   */
+  readonly trace: Uint32Array | undefined
 }
+
+/** Of a bucket in `IndexQuery.trace`. */
+export const PROBE_WORDS = 4
 
 /** The least multiple of 64 that holds `dim` values. */
 export function paddedDim(dim: number): number {
@@ -101,7 +124,7 @@ export function requireSlabs(index: IndexSlabs): void {
   const { dim, padded, vectors, codes, factors, live, rowLimit, bucketCount } = index
   const rows = Math.min(codes.length / padded, factors.length / 2, live.length * 32)
   requireCount('rowLimit', rowLimit, Math.min(rows, vectors === undefined ? rows : vectors.length / dim))
-  const { centroids, centroidCodes, centroidFactors, router, heads, sizes } = index
+  const { centroids, centroidCodes, centroidFactors, router, heads, sizes, lives } = index
   const buckets = Math.min(
     centroids.length / padded,
     centroidCodes.length / padded,
@@ -109,6 +132,7 @@ export function requireSlabs(index: IndexSlabs): void {
     (router.length / blockBytes(padded)) * BLOCK_ENTRIES,
     heads.length,
     sizes.length,
+    lives.length,
   )
   requireCount('bucketCount', bucketCount, buckets)
 }

@@ -18,6 +18,7 @@ export {
   clearBlock,
   type IndexQuery,
   type IndexSlabs,
+  PROBE_WORDS,
   paddedDim,
 } from './index-slabs.js'
 export type { KernelMetric, Kernels, KernelVariant } from './kernels.js'

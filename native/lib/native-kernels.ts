@@ -70,25 +70,33 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
     },
     indexSearch(index, ask, query, outRow, outDistance, at, effort) {
       const { rowLimit, bucketCount } = index
-      const { k, probes, share, rerank, part, parts, allow, extra, extraCount } = ask
+      const { k, probes, floor, least, byRank, byRatio, bySize, meanLives, lives } = ask
+      const { rerank, part, parts, allow, extra, extraCount, trace } = ask
       const found = indexSearch(
         descriptorOf(index),
         rowLimit,
         bucketCount,
         k,
         probes,
-        share,
+        floor,
+        byRank,
+        byRatio,
+        bySize,
+        meanLives,
+        lives,
         rerank,
         part,
         parts,
         allow,
         extra,
         extraCount,
+        trace,
         query,
         outRow,
         outDistance,
         at,
         effort,
+        least,
       )
       return countOf(found)
     },
@@ -181,6 +189,7 @@ function descriptorOf(index: IndexSlabs): Uint8Array {
     index.center,
     index.heads,
     index.sizes,
+    index.lives,
     index.next,
     index.blocks,
   )

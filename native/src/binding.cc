@@ -30,6 +30,7 @@ T *view(const Info &info, int i) {
 size_t length(const Info &info, int i) { return info[i].As<v8::TypedArray>()->Length(); }
 
 size_t size(const Info &info, int i) { return static_cast<size_t>(info[i].As<v8::Number>()->Value()); }
+float real(const Info &info, int i) { return static_cast<float>(info[i].As<v8::Number>()->Value()); }
 
 drift_metric metric(const Info &info, int i) { return size(info, i) == DRIFT_IP ? DRIFT_IP : DRIFT_L2; }
 
@@ -57,7 +58,7 @@ NAN_METHOD(nearestByHeads) {
   number(info, static_cast<double>(kernels(info)->nearest_by_heads(
                    view<float>(info, 0), size(info, 1), view<uint32_t>(info, 2), size(info, 3), view<float>(info, 4),
                    size(info, 5), view<float>(info, 6), size(info, 7), view<float>(info, 8),
-                   static_cast<float>(info[9].As<v8::Number>()->Value()), view<uint32_t>(info, 10),
+                   real(info, 9), view<uint32_t>(info, 10),
                    view<float>(info, 11))));
 }
 
@@ -150,9 +151,10 @@ NAN_METHOD(describeIndex) {
   index.center = view<float>(info, 14);
   index.heads = view<uint32_t>(info, 15);
   index.sizes = view<uint32_t>(info, 16);
-  index.next = view<uint32_t>(info, 17);
-  index.block_count = length(info, 17);
-  index.blocks = view<uint8_t>(info, 18);
+  index.lives = view<uint32_t>(info, 17);
+  index.next = view<uint32_t>(info, 18);
+  index.block_count = length(info, 18);
+  index.blocks = view<uint8_t>(info, 19);
   memcpy(view<uint8_t>(info, 0), &index, sizeof index);
 }
 
@@ -169,21 +171,31 @@ NAN_METHOD(indexSearch) {
   drift_query ask = {};
   ask.k = size(info, 3);
   ask.probes = size(info, 4);
-  ask.share = static_cast<float>(info[5].As<v8::Number>()->Value());
-  ask.rerank = size(info, 6);
-  ask.part = size(info, 7);
-  ask.parts = size(info, 8);
-  if (!info[9]->IsUndefined()) {
-    ask.allow = view<uint32_t>(info, 9);
-    ask.allow_words = length(info, 9);
+  ask.floor = real(info, 5);
+  ask.by_rank = real(info, 6);
+  ask.by_ratio = real(info, 7);
+  ask.by_size = real(info, 8);
+  ask.mean_lives = real(info, 9);
+  if (!info[10]->IsUndefined()) ask.lives = view<uint32_t>(info, 10);
+  ask.rerank = size(info, 11);
+  ask.least = size(info, 23);
+  ask.part = size(info, 12);
+  ask.parts = size(info, 13);
+  if (!info[14]->IsUndefined()) {
+    ask.allow = view<uint32_t>(info, 14);
+    ask.allow_words = length(info, 14);
   }
-  ask.extra = view<uint32_t>(info, 10);
-  ask.extra_count = size(info, 11);
+  ask.extra = view<uint32_t>(info, 15);
+  ask.extra_count = size(info, 16);
+  if (!info[17]->IsUndefined()) {
+    ask.trace = reinterpret_cast<drift_probe *>(view<uint32_t>(info, 17));
+    ask.trace_room = length(info, 17) / (sizeof(drift_probe) / 4);
+  }
   drift_effort effort = {};
-  size_t at = size(info, 15);
-  int64_t found = kernels(info)->index_search(&index, &ask, view<float>(info, 12), &scratch,
-                                              view<uint32_t>(info, 13) + at, view<float>(info, 14) + at, &effort);
-  uint32_t *out = view<uint32_t>(info, 16);
+  size_t at = size(info, 21);
+  int64_t found = kernels(info)->index_search(&index, &ask, view<float>(info, 18), &scratch,
+                                              view<uint32_t>(info, 19) + at, view<float>(info, 20) + at, &effort);
+  uint32_t *out = view<uint32_t>(info, 22);
   out[0] = effort.buckets;
   out[1] = effort.entries;
   out[2] = effort.rows;

@@ -28,7 +28,6 @@ typedef struct {
   size_t waiting_room;
   void *arena; /* what one search works in */
   size_t arena_bytes;
-  float *ranks; /* what search.c expects by rank: made once */
 } drift_scratch;
 
 void drift_scratch_free(drift_scratch *scratch);
@@ -62,23 +61,37 @@ typedef struct {
   const float *center;   /* D values */
   size_t bucket_count;
   const uint32_t *heads; /* first block of every bucket */
-  const uint32_t *sizes; /* entries of every bucket that count */
+  const uint32_t *sizes; /* entries of every bucket, dead ones included: what a scan reads */
+  const uint32_t *lives; /* of those, the ones that count */
   const uint32_t *next;  /* following block, or one >= block_count */
   uint8_t *blocks;
   size_t block_count;
 } drift_index;
 
+/* A bucket that was scanned. */
+typedef struct {
+  uint32_t bucket, rank; /* rank: by distance, from 0 */
+  float distance;        /* of the centroid by its codes, in the routing metric */
+  float hits;            /* expected, in the units of the estimate */
+} drift_probe;
+
 /* What a query asks for. */
 typedef struct {
   size_t k;
-  size_t probes;         /* buckets to scan; 0: by share */
-  float share;           /* of the hits that all buckets are expected to hold */
+  size_t probes;         /* buckets to scan, nearest first; 0: by `floor` */
+  float floor;           /* scan every bucket of at least so many expected hits per row of cost (estimate.h) */
+  size_t least;          /* and the nearest until they have so many entries that count */
+  float by_rank, by_ratio, by_size; /* exponents of the estimate */
+  float mean_lives;      /* live entries of a bucket, over all buckets */
+  const uint32_t *lives; /* entries that count, of every bucket; NULL: those of the index */
   size_t rerank;         /* rows beyond k whose exact distance may be computed */
   size_t part, parts;    /* scan every parts-th bucket of the list only, from `part` on; parts >= 1 */
   const uint32_t *allow; /* one bit a row: only these count; NULL: all */
   size_t allow_words;
   const uint32_t *extra; /* rows to look at besides those in buckets */
   size_t extra_count;
+  drift_probe *trace;    /* gets the scanned buckets, `trace_room` at most; NULL: nobody asks */
+  size_t trace_room;
 } drift_query;
 
 /* What a search did: buckets and entries scanned, rows whose codes were read. */

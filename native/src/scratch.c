@@ -1,4 +1,4 @@
-/* The end of a thread's scratch; hnsw.c, arena.h and search.c grow it. */
+/* The end of a thread's scratch; hnsw.c and arena.h grow it. */
 #include <stdlib.h>
 
 #include "kernels.h"
@@ -8,5 +8,4 @@ void drift_scratch_free(drift_scratch *scratch) {
   free(scratch->waiting);
   free(scratch->beam);
   free(scratch->arena);
-  free(scratch->ranks);
 }

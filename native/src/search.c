@@ -2,8 +2,8 @@
  * that may be near enough -> exact distances of the best.
  * Rule: the probe list is fixed before the first block is read, so blocks are asked for ahead; a row is touched only when the
  * lower bound of its entry is below the worst of the best so far. */
+#include "estimate.h"
 #include "heap.h"
-#include "route.h"
 
 void KERNEL(rotate)(const float *rows, size_t dim, size_t padded, size_t first, size_t count, const uint32_t *flips,
                     size_t rounds, float *out);
@@ -154,47 +154,31 @@ static void scan_blocks(scan *s, const probe *probes, size_t count) {
   }
 }
 
-/* Hits expected by rank, (1 + j)^-1.1, and their sums up to each rank. The exponent and that of the distance ratio, -3.5, were
- * fitted alike on sentence embeddings and on SIFT. */
-enum { FIRST_BUCKETS = 48, FAR_RANK = 512 };
+/* Buckets whose hits are estimated first, and of which part of them a worthy one makes more be looked at. */
+enum { FIRST_BUCKETS = 48 };
 
-static const float *rank_weights(drift_scratch *scratch) {
-  if (!scratch->ranks) {
-    float *made = malloc(2 * (FAR_RANK + 1) * sizeof *made);
-    if (!made) return NULL;
-    float sum = 0;
-    for (size_t j = 0; j <= FAR_RANK; j++) {
-      made[j] = powf(1 + (float)j, -1.1f);
-      made[FAR_RANK + 1 + j] = sum;
-      sum += made[j];
+/* The buckets to scan, in order of distance, in routes->list; their hits and ranks when these were asked for. */
+static size_t choose(router *routes, const drift_query *ask, const prepared_query *query, float *hits, float *mass, uint32_t *ranks) {
+  size_t all = routes->index->bucket_count;
+  if (ask->probes) {
+    size_t wanted = ask->probes < all ? ask->probes : all;
+    /* More are routed than taken, because the 1-bit order is rough. */
+    route_more(routes, 2 * wanted + 16);
+    size_t near = routes->count < wanted ? routes->count : wanted;
+    if (ask->trace) {
+      expect_hits(routes, ask, query, near, mass, hits);
+      for (size_t j = 0; j < near; j++) ranks[j] = (uint32_t)j;
     }
-    scratch->ranks = made;
+    return near;
   }
-  return scratch->ranks;
-}
-
-/* How many of the routed buckets hold the asked share of the hits that all are expected to hold; 0 when these are too few
- * to tell. Of the buckets beyond, each is taken to be as far as the last, up to FAR_RANK. hits: room for `count`. */
-static size_t buckets_for_share(float share, const routed *list, size_t count, size_t all, const float *ranks,
-                                float *restrict hits) {
-  float nearest = list[0].distance;
-  if (!(nearest > 0)) return count;
-  const float *sums = ranks + FAR_RANK + 1;
-  float total = 0, last = 0;
-  for (size_t j = 0; j < count; j++) {
-    float closeness = nearest / list[j].distance;
-    last = closeness * closeness * closeness * sqrtf(closeness);
-    hits[j] = ranks[j < FAR_RANK ? j : FAR_RANK] * last;
-    total += hits[j];
+  for (size_t wanted = FIRST_BUCKETS;; wanted *= 2) {
+    if (wanted > all) wanted = all;
+    route_more(routes, wanted + wanted / 2);
+    size_t near = routes->count < wanted ? routes->count : wanted;
+    expect_hits(routes, ask, query, near, mass, hits);
+    near = keep_worthy(routes->index, ask, routes->list, hits, ranks, near);
+    if (near != SIZE_MAX) return near;
   }
-  size_t far = all < FAR_RANK ? all : FAR_RANK;
-  if (count < far) total += last * (sums[far] - sums[count]);
-  float enough = share * total, sum = 0;
-  for (size_t j = 0; j < count; j++) {
-    sum += hits[j];
-    if (sum >= enough) return j + 1;
-  }
-  return count < all ? 0 : count;
 }
 
 /* Four standard deviations of the difference of two SQ8 distances: codes are off by up to half a step, uniformly, in the query
@@ -226,7 +210,7 @@ int64_t KERNEL(index_search)(const drift_index *index, const drift_query *ask, c
   }
   size_t padded = index->padded, room = ask->k + ask->rerank;
   size_t fixed = arena_size(4 * padded) + prepared_bytes(padded) + route_bytes(index) +
-                 arena_size(4 * index->bucket_count) + arena_size(index->block_count * sizeof(probe)) +
+                 3 * arena_size(4 * index->bucket_count) + arena_size(index->block_count * sizeof(probe)) +
                  arena_size((room + 1) * sizeof(drift_found));
   arena memory;
   if (!arena_open(scratch, fixed + met_bytes(index->block_count * BLOCK_ENTRIES + ask->extra_count), &memory)) return DRIFT_NO_MEMORY;
@@ -234,21 +218,12 @@ int64_t KERNEL(index_search)(const drift_index *index, const drift_query *ask, c
   float *rotated = arena_take(&memory, 4 * padded);
   KERNEL(rotate)(query, index->dim, padded, 0, 1, index->flips, index->rounds, rotated);
   prepared_query prepared = prepare_rotated(rotated, padded, &memory);
-  int is_routed = index->bucket_count > 0 && (ask->probes > 0 || ask->share > 0);
+  int is_routed = index->bucket_count > 0 && (ask->probes > 0 || ask->floor > 0);
   router routes = {.list = NULL};
   if (is_routed) routes = route_open(index, index->routing, &prepared, &memory);
-  int by_share = !ask->probes && index->routing == DRIFT_L2;
-  const float *ranks = rank_weights(scratch);
-  if (!ranks) return DRIFT_NO_MEMORY;
-  float *hits = arena_take(&memory, 4 * index->bucket_count);
-  size_t near = 0;
-  for (size_t wanted = ask->probes ? ask->probes : FIRST_BUCKETS; near == 0 && is_routed; wanted *= 2) {
-    if (wanted > index->bucket_count) wanted = index->bucket_count;
-    /* More are routed than taken, because the 1-bit order is rough. */
-    route_more(&routes, by_share ? wanted + wanted / 2 : 2 * wanted + 16);
-    near = routes.count < wanted ? routes.count : wanted;
-    if (by_share) near = buckets_for_share(ask->share, routes.list, near, index->bucket_count, ranks, hits);
-  }
+  float *hits = arena_take(&memory, 4 * index->bucket_count), *mass = arena_take(&memory, 4 * index->bucket_count);
+  uint32_t *ranks = arena_take(&memory, 4 * index->bucket_count);
+  size_t near = is_routed ? choose(&routes, ask, &prepared, hits, mass, ranks) : 0;
   const routed *list = routes.list;
 
   probe *probes = arena_take(&memory, index->block_count * sizeof *probes);
@@ -263,6 +238,9 @@ int64_t KERNEL(index_search)(const drift_index *index, const drift_query *ask, c
       float norms = prepared.factors[1] + index->centroid_factors[2 * bucket + 1];
       if (index->routing == DRIFT_L2) base = (distance - norms) / 2;
       else squared = norms + 2 * distance;
+    }
+    if (done.buckets < ask->trace_room) {
+      ask->trace[done.buckets] = (drift_probe){(uint32_t)bucket, ranks[i], distance, hits[i]};
     }
     done.buckets++;
     done.entries += index->sizes[bucket];

@@ -10,6 +10,7 @@ import {
   type IndexSlabs,
   type KernelMetric,
   kernelsOf,
+  PROBE_WORDS,
   paddedDim,
   supportedVariants,
 } from '../lib/index.js'
@@ -48,6 +49,7 @@ function filled(metric: KernelMetric, dim: number, r: Random): IndexSlabs {
     center: shared.floats(padded),
     heads: shared.words(BUCKETS),
     sizes: shared.words(BUCKETS),
+    lives: shared.words(BUCKETS),
     next: shared.words(blocks),
     blocks: shared.bytes(blocks * blockBytes(padded)),
     rowLimit: ROWS,
@@ -89,6 +91,7 @@ function place(index: IndexSlabs): void {
     const members = rows.filter(row => home[row] === b || second[row] === b)
     index.heads[b] = b * perBucket
     index.sizes[b] = members.length
+    index.lives[b] = members.length
     const slots = members.map((_, i) => b * perBucket * BLOCK_ENTRIES + i)
     reference.indexAppend(
       index,
@@ -101,8 +104,24 @@ function place(index: IndexSlabs): void {
 }
 
 function asking(ask: Partial<IndexQuery>): IndexQuery {
-  const none = { probes: 0, share: 0, rerank: ROWS, part: 0, parts: 1, allow: undefined }
-  return { k: 10, ...none, extra: new Uint32Array(0), extraCount: 0, ...ask }
+  const none = {
+    probes: 0,
+    floor: 0,
+    least: 0,
+    rerank: ROWS,
+    part: 0,
+    parts: 1,
+    allow: undefined,
+    trace: undefined,
+  }
+  const estimate = {
+    byRank: -1.1,
+    byRatio: -3.5,
+    bySize: 0.6,
+    meanLives: (2 * ROWS) / BUCKETS,
+    lives: undefined,
+  }
+  return { k: 10, ...none, ...estimate, extra: new Uint32Array(0), extraCount: 0, ...ask }
 }
 
 function nearest(
@@ -172,6 +191,49 @@ describe.each(supportedVariants())('%s', variant => {
       const { rows } = search(index, query, asking({ probes: 8 }))
       for (const row of rows) expect(halves).toContain(row)
       expect(new Set(rows).size).toBe(10)
+    })
+
+    it('scans the buckets that the estimate finds worth their cost, and says which', () => {
+      const r = random(9)
+      const index = filled(metric, 40, r)
+      const trace = new Uint32Array(PROBE_WORDS * BUCKETS)
+      const floats = new Float32Array(trace.buffer)
+      for (const floor of [1e-4, 0.003, 0.01, 0.03]) {
+        const query = Float32Array.from({ length: 40 }, () => r.normal())
+        index.lives[3] = 0
+        const all = search(index, query, asking({ probes: BUCKETS, trace }))
+        expect(all.effort[0]).toBe(BUCKETS)
+        const hits = new Map(
+          Array.from({ length: BUCKETS }, (_, i) => [trace[4 * i]!, floats[4 * i + 3]!] as const),
+        )
+        // The formula, from what the trace says of ranks and distances.
+        const squared = (i: number) => floats[4 * i + 2]!
+        let nearer = 0
+        for (let i = 0; metric === 'l2' && i < BUCKETS; i++) {
+          const n = index.lives[trace[4 * i]!]!
+          const expected =
+            (1 + nearer / 40) ** -1.1 * (squared(i) / Math.max(1e-37, squared(0))) ** -3.5 * n ** 0.6
+          expect(Math.abs(floats[4 * i + 3]! - expected)).toBeLessThanOrEqual(3e-3 * expected)
+          expect(trace[4 * i + 1]).toBe(i)
+          nearer += n
+        }
+        const worthy = [...hits].filter(
+          ([bucket, hit]) => hit > 0 && hit >= floor * (16 + index.sizes[bucket]!),
+        )
+        const { effort } = search(index, query, asking({ floor, trace }))
+        const scanned = [...trace.filter((_, i) => i % 4 === 0)].slice(0, effort[0])
+        expect(scanned).toEqual(worthy.map(([bucket]) => bucket))
+        expect(scanned).not.toContain(3)
+        const least = search(index, query, asking({ floor: 1e9, least: 100, trace }))
+        const entries = [...trace.filter((_, i) => i % 4 === 0)]
+          .slice(0, least.effort[0])
+          .reduce((sum, bucket) => sum + index.lives[bucket]!, 0)
+        expect(entries).toBeGreaterThanOrEqual(100)
+        expect(entries).toBeLessThan(100 + Math.max(...index.lives))
+        const lives = Uint32Array.from(index.lives, (n, bucket) => (bucket === scanned[0] ? 0 : n))
+        const without = search(index, query, asking({ floor, trace, lives }))
+        expect([...trace.filter((_, i) => i % 4 === 0)].slice(0, without.effort[0])).not.toContain(scanned[0])
+      }
     })
 
     it('rows that are dead, beyond the limit or not allowed are not found; rows named beside the buckets are', () => {

@@ -1,5 +1,5 @@
 /** One query over the partitioned index, stage by stage as src/search.c: without tables, prefetches and thresholds. */
-import { BLOCK_ENTRIES, blockBytes, type IndexQuery, type IndexSlabs } from '../index-slabs.js'
+import { BLOCK_ENTRIES, blockBytes, type IndexQuery, type IndexSlabs, PROBE_WORDS } from '../index-slabs.js'
 import { distancesGather } from './distance.js'
 import { rotate } from './rotate.js'
 import { type PreparedQuery, prepareRotated, type Routed, route } from './route.js'
@@ -8,7 +8,8 @@ import { sq8DistancesGather } from './sq8.js'
 
 const BOUND = 0.5
 const FIRST_BUCKETS = 48
-const FAR_RANK = 512
+const OPENING = 16
+const FLT_MIN = 2 ** -126
 
 interface Found {
   readonly row: number
@@ -31,9 +32,15 @@ export function indexSearch(
   for (const row of ask.extra.subarray(0, ask.extraCount)) best.score(row)
   effort.fill(0, 0, 2)
   const bounds = new Float32Array(BLOCK_ENTRIES)
-  probeList(index, ask, prepared).forEach(({ bucket, distance }, place) => {
+  const words = ask.trace ?? new Uint32Array(0)
+  const floats = new Float32Array(words.buffer, words.byteOffset, words.length)
+  probeList(index, ask, prepared).forEach(({ bucket, distance, rank, hits }, place) => {
     if (place % ask.parts !== ask.part % ask.parts) return
-    effort[0]!++
+    const at = PROBE_WORDS * effort[0]!++
+    if (at + PROBE_WORDS <= words.length) {
+      words.set([bucket, rank], at)
+      floats.set([distance, hits], at + 2)
+    }
     effort[1]! += index.sizes[bucket]!
     const { base, squared } = centroidTerms(index, prepared, bucket, distance)
     const slack = squared > 0 ? BOUND * Math.sqrt(squared) : 0
@@ -52,34 +59,57 @@ export function indexSearch(
   return found.length
 }
 
-function probeList(index: IndexSlabs, ask: IndexQuery, query: PreparedQuery): Routed[] {
-  const { bucketCount, routing } = index
-  if (bucketCount === 0 || (ask.probes === 0 && ask.share === 0)) return []
-  for (let wanted = ask.probes || FIRST_BUCKETS; ; wanted *= 2) {
-    const byShare = ask.probes === 0 && routing === 'l2'
-    const routed = byShare ? Math.floor(1.5 * wanted) : 2 * wanted + 16
-    const list = route(index, routing, query, routed).slice(0, wanted)
-    if (!byShare) return list
-    const count = bucketsForShare(ask.share, list, bucketCount)
-    if (count > 0) return list.slice(0, count)
+/** A routed bucket, its place by distance, and its expected hits. */
+interface Candidate extends Routed {
+  readonly rank: number
+  readonly hits: number
+}
+
+function probeList(index: IndexSlabs, ask: IndexQuery, query: PreparedQuery): Candidate[] {
+  const { bucketCount, routing, sizes } = index
+  if (bucketCount === 0 || (ask.probes === 0 && ask.floor === 0)) return []
+  if (ask.probes > 0) {
+    const list = route(index, routing, query, 2 * ask.probes + 16).slice(0, ask.probes)
+    return expectHits(index, ask, query, list)
+  }
+  for (let wanted = FIRST_BUCKETS; ; wanted *= 2) {
+    const routed = route(index, routing, query, Math.floor(1.5 * wanted)).slice(0, wanted)
+    const list = expectHits(index, ask, query, routed)
+    const lives = ask.lives ?? index.lives
+    let entries = 0
+    const worthy = list.filter(({ bucket, hits }) => {
+      const worth = entries < ask.least || hits >= ask.floor * (OPENING + sizes[bucket]!)
+      if (hits > 0 && worth) entries += lives[bucket]!
+      return hits > 0 && worth
+    })
+    const last = worthy.at(-1)?.rank ?? -1
+    const enough = entries >= ask.least && 3 * last < 2 * list.length
+    if (list.length === bucketCount || enough) return worthy
   }
 }
 
-/** 0: these buckets are too few to tell. */
-function bucketsForShare(share: number, list: readonly Routed[], all: number): number {
-  const nearest = list[0]!.distance
-  if (!(nearest > 0)) return list.length
-  const closeness = list.map(({ distance }) => (nearest / distance) ** 3.5)
-  const hits = closeness.map((close, rank) => (1 + rank) ** -1.1 * close)
-  let total = hits.reduce((sum, hit) => sum + hit, 0)
-  for (let rank = list.length; rank < Math.min(all, FAR_RANK); rank++)
-    total += (1 + rank) ** -1.1 * closeness.at(-1)!
-  let sum = 0
-  for (let j = 0; j < hits.length; j++) {
-    sum += hits[j]!
-    if (sum >= share * total) return j + 1
-  }
-  return list.length < all ? 0 : list.length
+/** As src/estimate.h, with exact logarithms. */
+function expectHits(
+  index: IndexSlabs,
+  ask: IndexQuery,
+  query: PreparedQuery,
+  list: readonly Routed[],
+): Candidate[] {
+  const lives = ask.lives ?? index.lives
+  const longest = Math.max(...list.map(({ bucket }) => index.centroidFactors[2 * bucket + 1]!))
+  const squared = list.map(({ distance }) =>
+    index.routing === 'l2' ? distance : query.factors[1]! + longest + 2 * distance,
+  )
+  const nearest = Math.max(FLT_MIN, squared[0]!)
+  let nearer = 0
+  return list.map(({ bucket, distance }, rank) => {
+    const mass = 1 + nearer / (ask.meanLives > 0 ? ask.meanLives : 1)
+    const n = lives[bucket]!
+    nearer += n
+    const ratio = Math.max(1, squared[rank]! / nearest)
+    const hits = n === 0 ? 0 : mass ** ask.byRank * ratio ** ask.byRatio * n ** ask.bySize
+    return { bucket, distance, rank, hits }
+  })
 }
 
 /** The distance of the centroid in the metric of the rows, and squared. */

@@ -13,11 +13,13 @@ enum { MOST_ROWS = 60, MOST_BUCKETS = 80, SPARE_BLOCKS = 4, SURE_BUCKETS = 16 };
 /* What one variant has written and the next writes again. */
 typedef struct {
   drift_index index;
-  uint32_t *heads, *sizes, *next;
+  uint32_t *heads, *sizes, *lives, *next;
   uint32_t *home, *second;
   size_t row_count;
   int finite;
 } world;
+
+static int bit(const uint32_t *bits, size_t row) { return bits[row / 32] >> row % 32 & 1; }
 
 static void draw_world(world *w) {
   size_t dim = below(32) ? 1 + below(below(8) ? 130 : 700) : 2049 + below(64), padded = (dim + 63) / 64 * 64;
@@ -68,6 +70,7 @@ static void make_outputs(world *w) {
   index->blocks = memory(index->block_count * bytes);
   index->heads = w->heads = memory(index->bucket_count * 4);
   index->sizes = w->sizes = memory(index->bucket_count * 4);
+  index->lives = w->lives = memory(index->bucket_count * 4);
   index->next = w->next = memory(index->block_count * 4);
   w->home = memory(w->row_count * 4);
   w->second = memory(w->row_count * 4);
@@ -133,7 +136,7 @@ static void check_assignment(const world *w, size_t row) {
 /* Entries for both buckets of each row, in chains over blocks that are taken in order. Returns the blocks that are used. */
 static void fill(world *w, const drift_kernels *k, drift_scratch *scratch) {
   drift_index *index = &w->index;
-  for (size_t b = 0; b < index->bucket_count; b++) w->heads[b] = UINT32_MAX, w->sizes[b] = 0;
+  for (size_t b = 0; b < index->bucket_count; b++) w->heads[b] = UINT32_MAX, w->sizes[b] = w->lives[b] = 0;
   for (size_t b = 0; b < index->block_count; b++) w->next[b] = UINT32_MAX;
   size_t used = 0;
   static float x[2112];
@@ -147,7 +150,7 @@ static void fill(world *w, const drift_kernels *k, drift_scratch *scratch) {
         w->next[used] = w->heads[bucket];
         w->heads[bucket] = (uint32_t)used++;
       }
-      w->sizes[bucket]++;
+      w->sizes[bucket]++, w->lives[bucket] += bit(index->live, row);
       uint32_t slot = w->heads[bucket] * BLOCK_ENTRIES + (uint32_t)place;
       check_equal("append", row, (uint64_t)k->index_append(index, &row, &bucket, &slot, 1, scratch), 0);
       if (!w->finite) continue;
@@ -201,8 +204,6 @@ static void check_copy(const world *w, const drift_kernels *k) {
   }
 }
 
-static int bit(const uint32_t *bits, size_t row) { return bits[row / 32] >> row % 32 & 1; }
-
 void run_index(void) {
   world w;
   draw_world(&w);
@@ -215,13 +216,15 @@ void run_index(void) {
   size_t allow_words = below((w.row_count + 31) / 32 + 1);
   uint32_t *allow = memory(allow_words * 4);
   for (size_t i = 0; i < allow_words; i++) allow[i] = draw();
-  drift_query ask = {.k = below(w.row_count + 3), .share = unit(), .rerank = below(2) ? below(10) : w.row_count, .parts = 1};
+  drift_query ask = {.k = below(w.row_count + 3), .floor = unit() * unit() * 0.1f, .least = below(60), .by_rank = -2 * unit(), .by_ratio = -8 * unit(), .by_size = unit(), .mean_lives = unit() * 8, .rerank = below(2) ? below(10) : w.row_count, .parts = 1};
   ask.probes = below(4) == 0 ? 0 : below(2) ? index->bucket_count + below(3) : 1 + below(index->bucket_count);
   if (below(4) == 0) ask.parts = 1 + below(3), ask.part = below(ask.parts);
   if (below(3) == 0) ask.allow = allow, ask.allow_words = allow_words;
   ask.extra_count = below(3) ? 0 : below(20);
   uint32_t *extra = words(ask.extra_count, w.row_count + 2);
   ask.extra = extra;
+  drift_probe *trace = memory((1 + index->bucket_count) * sizeof *trace);
+  if (below(2)) ask.trace = trace, ask.trace_room = below(index->bucket_count + 2);
   uint32_t damaged = below(4) ? 0 : draw();
   inputs_end();
   make_outputs(&w);

@@ -7,7 +7,8 @@ import type { Id } from './id.js'
 import type { IdTable } from './id-table.js'
 import type { IndexShape } from './index-state.js'
 import { type Metric, validateVectors } from './metric.js'
-import type { SearchWidth } from './search/view.js'
+import type { RecallMap } from './recall/map.js'
+import type { SearchWidth, Weights } from './search/view.js'
 
 export interface VectorIndexOptions {
   /** Values of a vector, 1..4096. */
@@ -28,18 +29,29 @@ export interface VectorIndexOptions {
 export interface SearchOptions {
   /** Results wanted; fewer come back only when the index has fewer. */
   readonly k: number
-  /** Buckets to scan. Default: chosen for each query, for recall@10 of about 0.95. Infinity compares every live row exactly. */
+  /**
+   * Share of the k nearest that should be found, in the mean over queries: above 0, at most 1. Each query scans what it needs for it. 1
+   * compares every live row exactly. Default 0.95.
+   */
+  readonly recall?: number
+  /** Instead of `recall`, buckets to scan. Infinity compares every live row exactly. */
   readonly probes?: number
   /**
-   * Instead of `probes`, share of the expected hits to look for, above 0 and below 1: each query gets as many buckets as it needs.
-   * More finds more and costs more; not a recall, but it rises with it.
+   * Instead of `recall`, for experts: a bucket is scanned when it is expected to hold at least so many of the nearest rows per row that
+   * scanning it costs. The unit is that of the estimate (docs/adr/0011): 0.001 is about recall@10 of 0.95; less finds more.
    */
-  readonly share?: number
+  readonly floor?: number
+  /** Of the estimate, for experts. Default: those that the index has learned. */
+  readonly weights?: Weights
   /** Beam width in the memtables' graphs. Default: max(64, 2 * k). */
   readonly ef?: number
   /** Only these rows count: bit r & 31 of word r >>> 5 for row r. Rows beyond the bits do not. */
   readonly allow?: Uint32Array
+  /** With `allow`: entries of every bucket that it allows, as `liveByBucket` counts them, so that buckets are chosen by these. */
+  readonly lives?: Uint32Array
 }
+
+export const DEFAULT_RECALL = 0.95
 
 export const MAX_DIM = 4096
 
@@ -133,28 +145,45 @@ export function requireQueries(shape: IndexShape, queries: Float32Array): number
   return count
 }
 
-export function requireWidth(options: SearchOptions, queries = 1): SearchWidth {
-  const { k, probes, share, ef, allow } = options
+export function requireWidth(options: SearchOptions, map: RecallMap, queries = 1): SearchWidth {
+  const { k, recall, probes, floor, weights = map.weights, ef, allow, lives } = options
   requireInteger('DRIFT_K', 'k', k, 1, Math.floor(MAX_RESULTS / queries))
+  const given = ['recall', 'probes', 'floor'].filter(name => options[name as 'recall'] !== undefined)
+  if (given.length > 1) {
+    const message = `${given.join(' and ')} are two ways to say how much to scan: give one`
+    throw new CoreError('DRIFT_RECALL', message, { recall, probes, floor })
+  }
+  requireRecall(recall ?? DEFAULT_RECALL)
   if (probes !== undefined && probes !== Number.POSITIVE_INFINITY) {
     requireInteger('DRIFT_PROBES', 'probes', probes, 1, 0xffff_ffff)
   }
-  if (share !== undefined && !(share > 0 && share < 1)) {
-    throw new CoreError('DRIFT_SHARE', `share is ${String(share)}, expected a number above 0 and below 1`, {
-      share,
-    })
-  }
-  if (share !== undefined && probes !== undefined) {
-    throw new CoreError('DRIFT_SHARE', 'probes and share are two ways to say how much to scan: give one', {
-      share,
-      probes,
-    })
+  if (floor !== undefined && !(floor > 0 && floor < Number.POSITIVE_INFINITY)) {
+    throw new CoreError('DRIFT_FLOOR', `floor is ${String(floor)}, expected a number above 0`, { floor })
   }
   if (ef !== undefined) requireInteger('DRIFT_EF', 'ef', ef, 1, 2 ** 20)
-  if (allow !== undefined && !(allow instanceof Uint32Array)) {
-    throw new CoreError('DRIFT_ALLOW', 'allow is no Uint32Array of one bit a row', {})
+  for (const [name, value] of Object.entries({ allow, lives })) {
+    if (value === undefined || value instanceof Uint32Array) continue
+    throw new CoreError('DRIFT_ALLOW', `${name} is no Uint32Array`, {})
   }
-  return { k, probes, share, ef, allow }
+  return {
+    k,
+    probes: recall === 1 ? Number.POSITIVE_INFINITY : probes,
+    floor: floor ?? (probes === undefined && recall !== 1 ? map.floorOf(recall ?? DEFAULT_RECALL, k) : 0),
+    weights,
+    ef,
+    allow,
+    lives,
+  }
+}
+
+/** @throws CoreError DRIFT_RECALL. */
+export function requireRecall(recall: number): void {
+  if (recall > 0 && recall <= 1) return
+  throw new CoreError(
+    'DRIFT_RECALL',
+    `recall is ${String(recall)}, expected a number above 0 and at most 1`,
+    { recall },
+  )
 }
 
 export function requireInteger(

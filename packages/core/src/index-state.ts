@@ -6,11 +6,13 @@
 import { type IndexSlabs, kernels } from '@drift/native'
 import { Directory } from './bucket/directory.js'
 import { NONE } from './bucket/extent.js'
+import { Temperature } from './bucket/temperature.js'
 import { CoreError } from './errors.js'
 import type { Id } from './id.js'
 import type { Refinement } from './maintenance/refine.js'
 import { type GraphOptions, Memtable } from './memtable.js'
 import { kernelMetric, type Metric, routingMetric } from './metric.js'
+import { RecallMap } from './recall/map.js'
 import { Router } from './router/router.js'
 import { RowStore } from './row-store.js'
 import { Pins } from './search/pins.js'
@@ -43,6 +45,10 @@ export class IndexState {
   readonly directory: Directory
   readonly router: Router
   readonly pins: Pins = new Pins()
+  /** Of the buckets, by the queries of this thread. */
+  readonly temperature: Temperature = new Temperature()
+  /** From recalls to floors: the prior, or what was learned. */
+  readonly recall: RecallMap = new RecallMap()
   active: Memtable
   frozen: readonly Memtable[] = []
   unassigned: RowList = new RowList()
@@ -233,6 +239,7 @@ export class IndexState {
         center: router.center,
         heads: directory.heads,
         sizes: directory.sizes,
+        lives: directory.lives,
         next: directory.extents.next,
         blocks: directory.extents.blocks,
         rowLimit: 0,
@@ -351,6 +358,9 @@ function liveView(state: IndexState): SearchView {
     },
     get liveRows() {
       return store.liveRows
+    },
+    get meanLives() {
+      return state.directory.meanLives
     },
     get home() {
       return store.home

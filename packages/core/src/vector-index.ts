@@ -318,10 +318,10 @@ export class VectorIndex {
     return centroids
   }
 
-  /** @throws CoreError DRIFT_DIMENSION, DRIFT_VECTOR_VALUE, DRIFT_ZERO_VECTOR, DRIFT_K, DRIFT_PROBES, DRIFT_EF. */
+  /** @throws CoreError DRIFT_DIMENSION, DRIFT_VECTOR_VALUE, DRIFT_ZERO_VECTOR, DRIFT_K, DRIFT_RECALL, DRIFT_PROBES, DRIFT_FLOOR, DRIFT_EF. */
   searchSync(query: Float32Array, options: SearchOptions): SearchResult {
     const state = this.#open()
-    const width = requireWidth(options)
+    const width = requireWidth(options, state.recall)
     this.#prepareQuery(query)
     const { outRows, outDistances } = this.#scratch.reserveResult(Math.min(width.k, this.count))
     return this.#result(searchView(state.view, width, this.#scratch, outRows, outDistances))
@@ -334,7 +334,7 @@ export class VectorIndex {
   ): Promise<SearchResult> {
     const state = this.#open()
     const { signal } = options
-    const width = requireWidth(options)
+    const width = requireWidth(options, state.recall)
     signal?.throwIfAborted()
     this.#prepareQuery(query)
     this.#scratch.reserveResult(Math.min(width.k, this.count))
@@ -350,7 +350,7 @@ export class VectorIndex {
     const state = this.#open()
     const { signal } = options
     const count = requireQueries(state.shape, queries)
-    const width = requireWidth(options, count)
+    const width = requireWidth(options, state.recall, count)
     signal?.throwIfAborted()
     const prepared = new Float32Array(new SharedArrayBuffer(queries.byteLength))
     prepared.set(queries)

@@ -1,5 +1,5 @@
 /**
- * Proves that an index built at once finds what one filled by writes finds, that `share` says how much is scanned, and that `allow`
+ * Proves that an index built at once finds what one filled by writes finds, that `recall` says how much is scanned, and that `allow`
  * narrows a search to some rows without losing any of the k.
  */
 import { beforeAll, describe, expect, it } from 'vitest'
@@ -64,15 +64,15 @@ describe('an index built at once', () => {
   })
 })
 
-it('a larger share scans more and finds more', () => {
+it('a higher recall scans more and finds more', () => {
   let before = { rows: 0, recall: 0 }
-  for (const share of [0.3, 0.7, 0.95]) {
+  for (const recall of [0.1, 0.5, 0.9]) {
     let rows = 0
     let found = 0
     for (let i = 0; i < 100; i++) {
       const query = rowOf(queries, DIM, i)
       const truth = new Set(index.exactSync(query, 10).ids)
-      const result = index.searchSync(query, { k: 10, share })
+      const result = index.searchSync(query, { k: 10, recall })
       rows += result.scannedRows
       for (const id of result.ids) if (truth.has(id)) found++
     }
@@ -106,10 +106,13 @@ it('nothing is allowed: nothing is found', () => {
 })
 
 it.each([
-  ['DRIFT_SHARE', { share: 0 }],
-  ['DRIFT_SHARE', { share: 1 }],
-  ['DRIFT_SHARE', { share: Number.NaN }],
-  ['DRIFT_SHARE', { share: 0.5, probes: 3 }],
+  ['DRIFT_RECALL', { recall: 0 }],
+  ['DRIFT_RECALL', { recall: -0.5 }],
+  ['DRIFT_RECALL', { recall: 1.01 }],
+  ['DRIFT_RECALL', { recall: Number.NaN }],
+  ['DRIFT_RECALL', { recall: 0.5, probes: 3 }],
+  ['DRIFT_FLOOR', { floor: 0 }],
+  ['DRIFT_FLOOR', { floor: Number.NaN }],
   ['DRIFT_ALLOW', { allow: [1] as unknown as Uint32Array }],
 ])('%s: %o', (code, options) => {
   expect(() => index.searchSync(rowOf(queries, DIM, 0), { k: 3, ...options })).toThrow(

@@ -95,6 +95,8 @@ it('buckets agree with sets over random placing, dying and moving', () => {
     for (const free of limbo.splice(0)) if (random() < 0.8) free()
     expect(directory.homesIn(bucket)).toBe(members.size)
     expect(directory.rowsOf(bucket)).toEqual(all(bucket))
+    expect(directory.lives[bucket]).toBe(all(bucket).length)
+    expect(directory.sizes[bucket]).toBe(walk(directory.heads[bucket]!).length)
   }
 
   function all(bucket: number): Uint32Array {

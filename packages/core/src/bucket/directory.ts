@@ -1,6 +1,6 @@
 /**
  * All buckets: where each chain starts and ends, how many entries it has, how many of them count, and how many rows call it home.
- * Rule: `entries - live` is the price of lazy deletes, and stays below DEAD_SHARE plus one block in every bucket.
+ * Rule: `sizes - lives` is the price of lazy deletes, and stays below DEAD_SHARE plus one block in every bucket.
  * Rewriting replaces the chain as a whole; `retire` decides when the old blocks are free. An entry counts only while its row is live
  * and calls the bucket its home or its second, so a delete or a move never searches for entries.
  */
@@ -29,16 +29,24 @@ export type CopyEntries = (from: readonly number[], to: readonly number[]) => vo
 
 export class Directory {
   readonly extents: Extents
-  readonly slabs: { readonly heads: SharedArrayBuffer; readonly sizes: SharedArrayBuffer }
+  readonly slabs: {
+    readonly heads: SharedArrayBuffer
+    readonly sizes: SharedArrayBuffer
+    readonly lives: SharedArrayBuffer
+  }
   /** First block of every bucket. */
   heads: Uint32Array
-  /** Entries that count, of every bucket. */
+  /** Entries of every bucket, those of dead or moved rows included: what a scan reads. */
   sizes: Uint32Array
+  /** Entries that count, of every bucket: of live rows that call it their home or their second. */
+  lives: Uint32Array
   count = 0
   /** Live rows that have a home. */
   rowsAtHome = 0
   /** Changes when a chain is replaced or a bucket added: equal versions, equal heads. */
   version = 0
+  /** Changes with every entry that comes or goes: equal versions, equal sizes and lives. */
+  entryVersion = 0
   readonly #rows: RowStore
   readonly #retire: (free: () => void) => void
   /** Buckets that became empty, some of them filled again since. */
@@ -49,7 +57,6 @@ export class Directory {
   #pending: { rows: Uint32Array; buckets: Uint32Array; slots: Uint32Array } = pendingOf(64)
   #pendingCount = 0
   #tails: Uint32Array
-  #entries: Uint32Array
   #homes: Uint32Array
 
   constructor(rows: RowStore, retire: (free: () => void) => void, write: WriteEntries, copy: CopyEntries) {
@@ -58,11 +65,15 @@ export class Directory {
     this.#retire = retire
     this.#write = write
     this.extents = new Extents(rows.rotation.padded)
-    this.slabs = { heads: allocateSlab(0, 4 * MAX_BUCKETS), sizes: allocateSlab(0, 4 * MAX_BUCKETS) }
+    this.slabs = {
+      heads: allocateSlab(0, 4 * MAX_BUCKETS),
+      sizes: allocateSlab(0, 4 * MAX_BUCKETS),
+      lives: allocateSlab(0, 4 * MAX_BUCKETS),
+    }
     this.heads = new Uint32Array(this.slabs.heads, 0, 0)
     this.sizes = new Uint32Array(this.slabs.sizes, 0, 0)
+    this.lives = new Uint32Array(this.slabs.lives, 0, 0)
     this.#tails = new Uint32Array(0)
-    this.#entries = new Uint32Array(0)
     this.#homes = new Uint32Array(0)
   }
 
@@ -72,8 +83,9 @@ export class Directory {
     const bucket = this.count++
     this.heads[bucket] = NONE
     this.#tails[bucket] = NONE
-    this.#entries[bucket] = 0
     this.sizes[bucket] = 0
+    this.lives[bucket] = 0
+    this.entryVersion++
     this.#homes[bucket] = 0
     this.version++
     return bucket
@@ -107,8 +119,9 @@ export class Directory {
 
   /** A row died that had its second entry here, or has it elsewhere now. */
   lostSecond(bucket: number): void {
-    this.sizes[bucket]!--
-    if (this.#entries[bucket]! - this.sizes[bucket]! >= BLOCK_ENTRIES && this.#isStale(bucket))
+    this.lives[bucket]!--
+    this.entryVersion++
+    if (this.sizes[bucket]! - this.lives[bucket]! >= BLOCK_ENTRIES && this.#isStale(bucket))
       this.compact(bucket)
   }
 
@@ -175,13 +188,18 @@ export class Directory {
     if (old !== NONE) this.#retire(() => this.extents.free(old))
   }
 
+  /** Entries that count in a bucket, the mean over all; rows have two each. */
+  get meanLives(): number {
+    return (2 * this.rowsAtHome) / Math.max(1, this.count)
+  }
+
   get bytes(): number {
-    return this.extents.bytes + 5 * this.heads.byteLength // heads, sizes, tails, entries, homes
+    return this.extents.bytes + 5 * this.heads.byteLength // heads, sizes, lives, tails, homes
   }
 
   /** Before a new block is taken, dead entries make room. */
   #tidy(bucket: number): void {
-    const entries = this.#entries[bucket]!
+    const entries = this.sizes[bucket]!
     if (entries % BLOCK_ENTRIES === 0 && entries > 0 && this.#isStale(bucket)) this.compact(bucket)
   }
 
@@ -190,8 +208,9 @@ export class Directory {
     const old = this.heads[bucket]!
     this.heads[bucket] = NONE
     this.#tails[bucket] = NONE
-    this.#entries[bucket] = 0
     this.sizes[bucket] = 0
+    this.lives[bucket] = 0
+    this.entryVersion++
     this.#homes[bucket] = 0
     return old
   }
@@ -202,7 +221,7 @@ export class Directory {
 
   /** The place of one more entry. */
   #slotFor(bucket: number): number {
-    const entries = this.#entries[bucket]!
+    const entries = this.sizes[bucket]!
     const slot = entries % BLOCK_ENTRIES
     if (slot === 0) {
       const block = this.extents.allocate()
@@ -212,8 +231,9 @@ export class Directory {
       } else this.extents.next[this.#tails[bucket]!] = block
       this.#tails[bucket] = block
     }
-    this.#entries[bucket] = entries + 1
-    this.sizes[bucket]!++
+    this.sizes[bucket] = entries + 1
+    this.entryVersion++
+    this.lives[bucket]!++
     return this.#tails[bucket]! * BLOCK_ENTRIES + slot
   }
 
@@ -239,17 +259,18 @@ export class Directory {
   }
 
   #isStale(bucket: number): boolean {
-    return this.#entries[bucket]! - this.sizes[bucket]! >= DEAD_SHARE * this.#entries[bucket]!
+    return this.sizes[bucket]! - this.lives[bucket]! >= DEAD_SHARE * this.sizes[bucket]!
   }
 
   #grow(): void {
     const capacity = Math.max(FIRST_BUCKETS, 2 * this.heads.length)
     growSlab(this.slabs.heads, 4 * capacity)
     growSlab(this.slabs.sizes, 4 * capacity)
+    growSlab(this.slabs.lives, 4 * capacity)
     this.heads = new Uint32Array(this.slabs.heads, 0, capacity)
     this.sizes = new Uint32Array(this.slabs.sizes, 0, capacity)
+    this.lives = new Uint32Array(this.slabs.lives, 0, capacity)
     this.#tails = grown(this.#tails, capacity)
-    this.#entries = grown(this.#entries, capacity)
     this.#homes = grown(this.#homes, capacity)
   }
 }

@@ -17,13 +17,20 @@ export class Scratch {
   readonly ask: Mutable<IndexQuery> = {
     k: 0,
     probes: 0,
-    share: 0,
+    floor: 0,
+    least: 0,
+    byRank: 0,
+    byRatio: 0,
+    bySize: 0,
+    meanLives: 0,
+    lives: undefined,
     rerank: 0,
     part: 0,
     parts: 1,
     allow: undefined,
     extra: new Uint32Array(0),
     extraCount: 0,
+    trace: undefined,
   }
   /** What it did: buckets and entries scanned, rows whose codes were read. */
   readonly effort: Uint32Array = new Uint32Array(3)

@@ -15,10 +15,13 @@ const SCAN_ALL_ROWS = 1500
 
 const MIN_EF = 64
 
+/** Entries of the scanned buckets, in units of k: rows have two each. */
+const LEAST_ENTRIES = 3
+
 /**
- * Share of the expected hits, for recall@10 of about 0.95: see docs/bench/notes.md.
+ * How the floor falls when k rows of those that count are as far as `times` k rows of all: measured for k of 1..100 on four sets.
  */
-const SHARE = 0.84
+const FLOOR_BY_K = -0.45
 
 /** Rows beyond k that may get an exact distance: SQ8 is off by less than what tells the k-th from those behind. */
 function rerankOf(k: number): number {
@@ -28,7 +31,7 @@ function rerankOf(k: number): number {
 /**
  * Search for the prepared query in scratch.query.
  *
- * @param outRows - gets min(k, rows that count) row numbers from `at` on, nearest first; fewer only when `probes` or `share` is given.
+ * @param outRows - gets min(k, rows that count) row numbers from `at` on, nearest first; fewer only when `probes` is given.
  * @param outDistances - their kernel distances.
  * @param part, parts - scan only every parts-th bucket, from `part` on.
  * @returns how many were written.
@@ -44,61 +47,59 @@ export function searchView(
   parts = 1,
 ): number {
   const { slabs } = view
-  const countable =
-    width.allow === undefined ? view.liveRows : bitsSet(scratch.allowedOf(slabs.live, width.allow))
+  const bits = width.allow === undefined ? slabs.live : scratch.allowedOf(slabs.live, width.allow)
+  const countable = width.allow === undefined ? view.liveRows : bitsSet(bits)
   const k = Math.min(width.k, countable)
   scratch.scannedRows = 0
   scratch.scannedBuckets = 0
   if (k === 0) return 0
   if (width.probes === Number.POSITIVE_INFINITY) {
-    return searchExactly(view, width.allow, k, scratch, outRows, outDistances, at)
+    return searchExactly(view, bits, k, scratch, outRows, outDistances, at)
   }
   if (width.probes === undefined && countable <= SCAN_ALL_ROWS) {
-    return scanEverything(view, width, k, scratch, outRows, outDistances, at)
+    return scanEverything(view, bits, k, scratch, outRows, outDistances, at)
   }
-  gatherExtra(view, width, k, part, parts, scratch)
+  gatherExtra(view, width, bits, k, part, parts, scratch)
   const { ask } = scratch
   ask.k = k
-  ask.probes = probesOf(view, width, k, countable)
-  ask.share = width.share ?? SHARE
+  weigh(view, width, countable, ask)
   ask.rerank = rerankOf(k)
   ask.part = part
   ask.parts = parts
   ask.allow = width.allow
   const written = searchIndex(view, scratch, outRows, outDistances, at)
   // Fewer than k only when the probed buckets hold too few rows; asked without a width, k rows are owed.
-  if (written === k || parts > 1 || width.probes !== undefined || width.share !== undefined) return written
-  return scanEverything(view, width, k, scratch, outRows, outDistances, at)
+  if (written === k || parts > 1 || width.probes !== undefined) return written
+  return scanEverything(view, bits, k, scratch, outRows, outDistances, at)
 }
 
-/** Buckets to scan; 0: by share. A wide k, or few rows that count, need more than the nearest ten rows do. */
-function probesOf(
-  { slabs, bucketRows, liveRows }: SearchView,
-  width: SearchWidth,
-  k: number,
-  countable: number,
-): number {
-  if (width.probes !== undefined) return Math.min(width.probes, slabs.bucketCount)
-  const wide = Math.ceil((3 * k * liveRows) / (countable * bucketRows))
-  // An inner product is no distance: there is no ratio to go by.
-  if (slabs.routing === 'ip')
-    return Math.min(slabs.bucketCount, Math.max(wide, 24 + Math.ceil(Math.sqrt(slabs.bucketCount) / 4)))
-  return width.share === undefined && wide > 32 ? Math.min(slabs.bucketCount, wide) : 0
+/** By what the buckets are chosen. The k nearest of few rows that count lie as far as more of all rows. */
+function weigh(view: SearchView, width: SearchWidth, countable: number, ask: Scratch['ask']): void {
+  const times = view.liveRows / countable
+  ask.probes = width.probes === undefined ? 0 : Math.min(width.probes, view.slabs.bucketCount)
+  ask.byRank = width.weights.byRank
+  ask.byRatio = width.weights.byRatio
+  ask.bySize = width.weights.bySize
+  ask.lives = width.lives
+  // Counts of the rows that matter are smaller throughout: the estimate's unit follows them.
+  const unit = width.lives === undefined ? 1 : times ** -ask.bySize
+  ask.meanLives = width.lives === undefined ? view.meanLives : view.meanLives / times
+  ask.floor = width.floor * unit * times ** FLOOR_BY_K
+  ask.least = Math.ceil(LEAST_ENTRIES * width.k * (width.lives === undefined ? times : 1))
 }
 
 /** The k nearest of all live rows by the exact kernel: the truth that recall is measured against. */
 function searchExactly(
   { slabs, liveRows }: SearchView,
-  allow: Uint32Array | undefined,
+  bits: Uint32Array,
   k: number,
   scratch: Scratch,
   outRows: Uint32Array,
   outDistances: Float32Array,
   at: number,
 ): number {
-  const { metric, vectors, dim, live, rowLimit, bucketCount } = slabs
+  const { metric, vectors, dim, rowLimit, bucketCount } = slabs
   const rows = scratch.reserveRows(liveRows)
-  const bits = allow === undefined ? live : scratch.allowedOf(live, allow)
   const count = liveRowsOf(bits, rowLimit, rows)
   scratch.scannedRows = count
   scratch.scannedBuckets = bucketCount
@@ -116,23 +117,21 @@ function searchExactly(
 /** The k nearest by the codes of every row that counts. */
 function scanEverything(
   view: SearchView,
-  { allow }: SearchWidth,
+  bits: Uint32Array,
   k: number,
   scratch: Scratch,
   outRows: Uint32Array,
   outDistances: Float32Array,
   at: number,
 ): number {
-  const { live, rowLimit } = view.slabs
-  const bits = allow === undefined ? live : scratch.allowedOf(live, allow)
-  scratch.rowCount = liveRowsOf(bits, rowLimit, scratch.reserveRows(view.liveRows))
+  scratch.rowCount = liveRowsOf(bits, view.slabs.rowLimit, scratch.reserveRows(view.liveRows))
   const { ask } = scratch
   ask.k = k
   ask.rerank = rerankOf(k)
   ask.allow = undefined
   // All rows are named: no bucket has to be scanned.
   ask.probes = 0
-  ask.share = 0
+  ask.floor = 0
   ask.part = 0
   ask.parts = 1
   return searchIndex(view, scratch, outRows, outDistances, at)
@@ -158,6 +157,7 @@ function searchIndex(
 function gatherExtra(
   view: SearchView,
   width: SearchWidth,
+  bits: Uint32Array,
   k: number,
   part: number,
   parts: number,
@@ -165,7 +165,6 @@ function gatherExtra(
 ): void {
   scratch.rowCount = 0
   const { memtables, unassigned } = view
-  const bits = width.allow === undefined ? view.slabs.live : scratch.allowedOf(view.slabs.live, width.allow)
   if (memtables.some(({ linked }) => linked > 0)) {
     const { dim, padded, flips } = view.slabs
     kernels.rotate(scratch.query, dim, padded, 0, 1, flips, scratch.rotated)

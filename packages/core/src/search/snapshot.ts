@@ -1,6 +1,6 @@
 /**
  * A view of the index at one moment that other threads can read: the slabs themselves, plus copies of what a writer
- * changes in place (live bits, chain heads).
+ * changes in place (live bits, chain heads, counts of entries).
  * Rule: while its pin is open, nothing that it reaches is reused. Rows appended later are not live in it; chains that are
  * replaced later stay walkable; a row that moves to another bucket later is still met through its old chain.
  */
@@ -26,11 +26,13 @@ export interface Snapshot {
   readonly capacity: number
   readonly rowLimit: number
   readonly liveRows: number
+  readonly meanLives: number
   readonly live: Uint32Array
   readonly heads: Uint32Array
   readonly routerSlabs: RouterSlabs
   readonly buckets: number
-  readonly sizeSlab: SharedArrayBuffer
+  readonly sizes: Uint32Array
+  readonly lives: Uint32Array
   readonly blockSlab: SharedArrayBuffer
   readonly nextSlab: SharedArrayBuffer
   readonly memtables: readonly {
@@ -57,6 +59,9 @@ export class SnapshotCopies {
   #liveVersion = -1
   #heads: Uint32Array = new Uint32Array(0)
   #headsVersion = -1
+  #sizes: Uint32Array = new Uint32Array(0)
+  #lives: Uint32Array = new Uint32Array(0)
+  #entryVersion = -1
 
   take(source: SnapshotSource): Snapshot {
     const { store, directory, router } = source
@@ -69,6 +74,11 @@ export class SnapshotCopies {
       this.#heads = shared(directory.heads.subarray(0, directory.count))
       this.#headsVersion = directory.version
     }
+    if (directory.entryVersion !== this.#entryVersion || directory.count !== this.#lives.length) {
+      this.#sizes = shared(directory.sizes.subarray(0, directory.count))
+      this.#lives = shared(directory.lives.subarray(0, directory.count))
+      this.#entryVersion = directory.entryVersion
+    }
     return {
       dim: store.dim,
       padded: store.rotation.padded,
@@ -80,11 +90,13 @@ export class SnapshotCopies {
       capacity: store.capacity,
       rowLimit: store.rows,
       liveRows: store.liveRows,
+      meanLives: directory.meanLives,
       live: this.#live,
       heads: this.#heads,
       routerSlabs: router.slabs,
       buckets: directory.count,
-      sizeSlab: directory.slabs.sizes,
+      sizes: this.#sizes,
+      lives: this.#lives,
       blockSlab: directory.extents.slabs.blocks,
       nextSlab: directory.extents.slabs.next,
       memtables: source.memtables.map(({ rows, count, graph, linked }) => ({ rows, count, graph, linked })),
@@ -95,12 +107,13 @@ export class SnapshotCopies {
 
 /** The view that a snapshot describes, in any thread. */
 export function attach(snapshot: Snapshot): SearchView {
-  const { bucketRows, liveRows, memtables, unassigned } = snapshot
-  return { slabs: slabsOf(snapshot), bucketRows, liveRows, memtables, unassigned, home: undefined }
+  const { bucketRows, liveRows, meanLives, memtables, unassigned } = snapshot
+  return { slabs: slabsOf(snapshot), bucketRows, liveRows, meanLives, memtables, unassigned, home: undefined }
 }
 
 function slabsOf(snapshot: Snapshot): IndexSlabs {
-  const { dim, padded, capacity, rowSlabs, routerSlabs, buckets, sizeSlab, blockSlab, nextSlab } = snapshot
+  const { dim, padded, capacity, rowSlabs, routerSlabs, buckets } = snapshot
+  const { blockSlab, nextSlab } = snapshot
   // The writer may be growing them: whatever both have room for.
   const blocks = Math.min(nextSlab.byteLength / 4, Math.floor(blockSlab.byteLength / blockBytes(padded)))
   const routerBlocks = Math.ceil(buckets / 32)
@@ -120,7 +133,8 @@ function slabsOf(snapshot: Snapshot): IndexSlabs {
     router: new Uint8Array(routerSlabs.blocks, 0, routerBlocks * blockBytes(padded)),
     center: new Float32Array(routerSlabs.center),
     heads: snapshot.heads,
-    sizes: new Uint32Array(sizeSlab, 0, buckets),
+    sizes: snapshot.sizes,
+    lives: snapshot.lives,
     next: new Uint32Array(nextSlab, 0, blocks),
     blocks: new Uint8Array(blockSlab, 0, blocks * blockBytes(padded)),
     rowLimit: snapshot.rowLimit,

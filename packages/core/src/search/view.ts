@@ -12,6 +12,8 @@ export interface SearchView {
   /** Entries of these rows per bucket, the target. */
   readonly bucketRows: number
   readonly liveRows: number
+  /** Live entries of a bucket, the mean over all buckets. */
+  readonly meanLives: number
   readonly memtables: readonly MemtableViews[]
   /** Rows in no memtable and, but for those that got a home since, in no bucket. */
   readonly unassigned: { readonly rows: Uint32Array; readonly count: number }
@@ -19,15 +21,25 @@ export interface SearchView {
   readonly home: Uint32Array | undefined
 }
 
+/** Exponents of the estimate of a bucket's hits: see `IndexQuery.floor`. */
+export interface Weights {
+  readonly byRank: number
+  readonly byRatio: number
+  readonly bySize: number
+}
+
 /** How much to look at; every number is at least 1. */
 export interface SearchWidth {
   readonly k: number
-  /** Buckets to scan. Infinity: every live row is compared exactly. Undefined: by `share`. */
+  /** Buckets to scan. Infinity: every live row is compared exactly. Undefined: by `floor`. */
   readonly probes: number | undefined
-  /** Of the hits that all buckets are expected to hold, above 0 and below 1. Undefined: the default. */
-  readonly share: number | undefined
+  /** Least expected hits per row of cost that a bucket is scanned for (`IndexQuery.floor`), when every live row counts. */
+  readonly floor: number
+  readonly weights: Weights
   /** Beam width in the graphs. Undefined: the default for k. */
   readonly ef: number | undefined
   /** One bit a row: only these rows count. */
   readonly allow: Uint32Array | undefined
+  /** Entries of every bucket that count. Undefined: all live ones. */
+  readonly lives: Uint32Array | undefined
 }

@@ -1,0 +1,103 @@
+/* How many of the nearest rows a bucket holds that nearer buckets do not, before any is read:
+ *
+ *   hits_j = (1 + L_j)^by_rank * (d_j^2 / d_0^2)^by_ratio * n_j^by_size
+ *
+ * d_j is the distance of the centroid of the j-th nearest bucket, n_j its live entries, L_j the live entries of all nearer buckets over
+ * the mean of a bucket: the rank, counted in live mass, so that dead buckets do not push live ones back. A bucket without live
+ * entries is never scanned. The unit is arbitrary; recall is learned from it (packages/core/src/recall/map.ts).
+ * Rule: buckets are taken by hits per cost against one floor, so no order is needed beyond that of distance. */
+#ifndef DRIFT_ESTIMATE_H
+#define DRIFT_ESTIMATE_H
+
+#include "route.h"
+
+/* Opening a bucket costs as much as scanning so many entries: a miss of the head, the block and its rows. */
+static const float OPENING = 16;
+
+/* The logarithm to base 2 of a positive finite x, off by at most 2e-4: the exponent, and a polynomial in the mantissa. */
+static inline float fast_log2(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, 4);
+  float exponent = (float)((int32_t)(bits >> 23) - 127);
+  bits = (bits & 0x7fffff) | 0x3f800000;
+  float m;
+  memcpy(&m, &bits, 4);
+  return exponent + (((-0.07844068f * m + 0.62603218f) * m - 2.07833517f) * m + 4.02921139f) * m - 2.49835315f;
+}
+
+/* 2^x for x in [-126, 126], clamped, off by at most 2e-4 of it. */
+static inline float fast_exp2(float x) {
+  x = x < -126 ? -126 : x > 126 ? 126 : x;
+  int32_t whole = (int32_t)(x + 127) - 127; /* floor, as x + 127 > 0 */
+  float f = x - (float)whole;
+  float part = ((0.07896726f * f + 0.22469316f) * f + 0.69632477f) * f + 0.99990029f;
+  uint32_t bits = (uint32_t)(whole + 127) << 23;
+  float scale;
+  memcpy(&scale, &bits, 4);
+  return part * scale;
+}
+
+/* What makes squared distances, as order and ratio need them, of a router's: d^2 = at + times * distance. Inner products are taken as
+ * distances between the query and centroids lifted to one length, that of the longest listed. */
+typedef struct {
+  float times, at;
+} squares;
+
+static inline squares squares_of(const router *routes, const prepared_query *query, size_t count) {
+  if (routes->metric == DRIFT_L2) return (squares){1, 0};
+  float longest = 0;
+  for (size_t j = 0; j < count; j++) {
+    float squared = routes->index->centroid_factors[2 * routes->list[j].bucket + 1];
+    longest = squared > longest ? squared : longest;
+  }
+  return (squares){2, query->factors[1] + longest};
+}
+
+/* hits[j] of the first `count` buckets listed. mass: room for count. */
+static inline void expect_hits(const router *routes, const drift_query *ask, const prepared_query *query, size_t count,
+                               float *restrict mass, float *restrict hits) {
+  const uint32_t *lives = ask->lives ? ask->lives : routes->index->lives;
+  const routed *list = routes->list;
+  float nearer = 0, per_mean = ask->mean_lives > 0 ? 1 / ask->mean_lives : 1;
+  for (size_t j = 0; j < count; j++) {
+    float n = (float)lives[list[j].bucket];
+    hits[j] = n;
+    mass[j] = 1 + nearer * per_mean;
+    nearer += n;
+  }
+  squares to = squares_of(routes, query, count);
+  float nearest = count > 0 ? to.at + to.times * list[0].distance : 0;
+  if (!(nearest > FLT_MIN)) nearest = FLT_MIN; /* on a centroid: whatever is farther is infinitely farther */
+  float of_nearest = fast_log2(nearest), by_rank = ask->by_rank, by_ratio = ask->by_ratio, by_size = ask->by_size;
+  for (size_t j = 0; j < count; j++) {
+    float n = hits[j], d = to.at + to.times * list[j].distance;
+    d = d > nearest ? d : nearest;
+    d = d < FLT_MAX ? d : FLT_MAX;
+    float power = by_rank * fast_log2(mass[j]) + by_ratio * (fast_log2(d) - of_nearest) + by_size * fast_log2(n > 1 ? n : 1);
+    hits[j] = n > 0 ? fast_exp2(power) : 0;
+  }
+}
+
+/* Keeps of list[0 .. count) what is worth scanning, in order of distance, and its hits and rank. Returns how many are kept, or
+ * SIZE_MAX, with nothing changed, when buckets beyond may be worth it too: one of the farther third is, or entries are short. */
+static inline size_t keep_worthy(const drift_index *index, const drift_query *ask, routed *list, float *hits, uint32_t *ranks,
+                                 size_t count) {
+  const uint32_t *lives = ask->lives ? ask->lives : index->lives;
+  size_t kept = 0, entries = 0;
+  for (size_t j = 0; j < count; j++) {
+    ranks[kept] = (uint32_t)j;
+    float cost = OPENING + (float)index->sizes[list[j].bucket];
+    if (!(hits[j] > 0 && (entries < ask->least || hits[j] >= ask->floor * cost))) continue;
+    entries += lives[list[j].bucket];
+    kept++;
+  }
+  int may_be_more = entries < ask->least || (kept > 0 && 3 * (size_t)ranks[kept - 1] >= 2 * count);
+  if (may_be_more && count < index->bucket_count) return SIZE_MAX;
+  for (size_t i = 0; i < kept; i++) {
+    list[i] = list[ranks[i]];
+    hits[i] = hits[ranks[i]];
+  }
+  return kept;
+}
+
+#endif

@@ -1,0 +1,60 @@
+/**
+ * From the recall that is asked for to the floor that `IndexQuery` takes: what a bucket has to promise per row of its cost.
+ * Rule: monotone, and conservative where nothing was learned: the prior is the lowest floor of four sets (sentence embeddings, SIFT, two
+ * generated mixtures) that reach the recall, see docs/adr/0011. What shadow queries teach replaces it (learn.ts).
+ */
+import type { Weights } from '../search/view.js'
+
+/** Fitted alike on sentence embeddings and on SIFT. */
+export const PRIOR_WEIGHTS: Weights = { byRank: -1.1, byRatio: -3.5, bySize: 0.6 }
+
+/** Recalls of the columns below. Beyond the last, floors fall as from the last but one to the last. */
+const RECALLS = [0.5, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99, 0.995]
+const KS = [1, 10, 100]
+const FLOORS = [
+  [5.0e-2, 1.6e-2, 7.0e-3, 5.5e-3, 3.1e-3, 2.1e-3, 1.5e-3, 9.0e-4, 6.5e-4, 3.8e-4, 2.0e-4],
+  [2.4e-2, 7.6e-3, 3.5e-3, 2.2e-3, 1.3e-3, 8.6e-4, 6.5e-4, 4.1e-4, 2.9e-4, 1.7e-4, 1.0e-4],
+  [7.0e-3, 2.0e-3, 1.0e-3, 6.7e-4, 3.9e-4, 2.7e-4, 1.6e-4, 7.8e-5, 4.2e-5, 1.5e-5, 7.0e-6],
+]
+
+/** What an index has learned about its floors; `undefined`: nothing yet. */
+export interface LearnedFloors {
+  floorOf(recall: number, k: number, prior: number): number | undefined
+}
+
+export class RecallMap {
+  weights: Weights = PRIOR_WEIGHTS
+  learned: LearnedFloors | undefined
+
+  floorOf(recall: number, k: number): number {
+    const prior = priorFloor(recall, k)
+    return this.learned?.floorOf(recall, k, prior) ?? prior
+  }
+}
+
+/** Falls with recall and with k. @param recall - above 0 and below 1. */
+export function priorFloor(recall: number, k: number): number {
+  const at = between(KS.map(Math.log), Math.log(k))
+  const of = (row: number) => alongRow(FLOORS[row]!, recall)
+  return Math.exp((1 - at.share) * of(at.first) + at.share * of(at.first + 1))
+}
+
+/** The logarithm of the floor: straight in the logarithm of what may be missed. */
+function alongRow(floors: readonly number[], recall: number): number {
+  const { first, share } = between(
+    RECALLS.map(known => -Math.log1p(-known)),
+    -Math.log1p(-Math.min(recall, MAX_RECALL)),
+  )
+  return (1 - share) * Math.log(floors[first]!) + share * Math.log(floors[first + 1]!)
+}
+
+/** Nearer to 1 there is nothing to tell from samples: ask for 1. */
+const MAX_RECALL = 0.9999
+
+/** The pair of neighbours first, first + 1 that `value` is between or, beyond an end, nearest to; `share` of the way, also outside 0..1. */
+function between(ascending: readonly number[], value: number): { first: number; share: number } {
+  let first = 0
+  while (first < ascending.length - 2 && ascending[first + 1]! < value) first++
+  const [low, high] = [ascending[first]!, ascending[first + 1]!]
+  return { first, share: (value - low) / (high - low) }
+}
