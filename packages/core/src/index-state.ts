@@ -9,6 +9,7 @@ import { NONE } from './bucket/extent.js'
 import { Temperature } from './bucket/temperature.js'
 import { CoreError } from './errors.js'
 import type { Id } from './id.js'
+import { Health } from './maintenance/health.js'
 import type { Refinement } from './maintenance/refine.js'
 import { type GraphOptions, Memtable } from './memtable.js'
 import { kernelMetric, type Metric, routingMetric } from './metric.js'
@@ -57,6 +58,8 @@ export class IndexState {
   refinedRows = 0
   /** Refinements that have ended. */
   refinements = 0
+  /** What maintenance remembers of each bucket. */
+  readonly health: Health = new Health()
   /** The active memtable, then the frozen ones. */
   memtables: readonly Memtable[]
   /** What a search in this thread reads. */
@@ -176,7 +179,7 @@ export class IndexState {
   addBuckets(centroids: Float32Array): void {
     const { rotation } = this.store
     const count = centroids.length / rotation.dim
-    for (let i = 0; i < count; i++) this.directory.add()
+    for (let i = 0; i < count; i++) this.health.reset(this.directory.add())
     this.router.add(rotation.apply(centroids, 0, count, new Float32Array(count * rotation.padded)))
   }
 
@@ -187,6 +190,7 @@ export class IndexState {
       this.addBuckets(centroid)
       return this.directory.count - 1
     }
+    this.health.reset(empty)
     this.setCentroid(empty, centroid)
     return empty
   }
@@ -195,6 +199,36 @@ export class IndexState {
   setCentroid(bucket: number, centroid: Float32Array): void {
     const { rotation } = this.store
     this.router.set(bucket, rotation.apply(centroid, 0, 1, new Float32Array(rotation.padded)))
+  }
+
+  /** A rotated centroid for a new bucket. @returns its number. */
+  addRotated(centroid: Float32Array): number {
+    const bucket = this.directory.add()
+    this.router.add(centroid)
+    this.health.reset(bucket)
+    return bucket
+  }
+
+  /** The rotated centroid of a bucket; its rows get their codes anew. */
+  recentre(bucket: number, centroid: Float32Array): void {
+    this.router.set(bucket, centroid)
+    this.directory.rewrite(bucket, this.directory.rowsOf(bucket))
+  }
+
+  /** The row loses its second bucket, if it has one. */
+  leaveSecond(row: number): void {
+    const second = this.store.second[row]!
+    this.store.second[row] = NONE
+    if (second !== NONE) this.directory.lostSecond(second)
+  }
+
+  /** A bucket without rows goes; the last one takes its number. */
+  dropBucket(bucket: number): void {
+    const last = this.directory.drop(bucket)
+    this.router.drop(bucket, last)
+    this.health.rename(last, bucket)
+    this.temperature.set(bucket, this.temperature.of(last))
+    this.temperature.set(last, 0)
   }
 
   /** Centroids of dim values for all buckets, which are empty. */

@@ -14,7 +14,17 @@ export {
   kmeans,
   type Partition,
 } from './kmeans.js'
+export type { Healed, HealState } from './maintenance/apply.js'
 export type { MaintenanceOptions } from './maintenance/assign.js'
+export type { HealOptions, HealReport } from './maintenance/heal.js'
+export type {
+  BucketStats,
+  HealPolicy,
+  Operation,
+  OperationKind,
+  PlanOptions,
+} from './maintenance/plan.js'
+export { Scheduler, type SchedulerOptions } from './maintenance/scheduler.js'
 export type { Memtable } from './memtable.js'
 export { type Metric, prepare, publicDistance, score, validateVectors } from './metric.js'
 export { IndexPool, type IndexPoolOptions } from './pool/pool.js'

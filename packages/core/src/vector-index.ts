@@ -18,7 +18,16 @@ import { NONE } from './bucket/extent.js'
 import { CoreError } from './errors.js'
 import type { Id } from './id.js'
 import { type Appended, IndexState } from './index-state.js'
+import { applyOperation, type Healed } from './maintenance/apply.js'
 import { assignRows, type Job, type MaintenanceOptions } from './maintenance/assign.js'
+import { type HealOptions, type HealReport, heal, requireBudget, requirePolicy } from './maintenance/heal.js'
+import {
+  type BucketStats,
+  bucketStats,
+  type Operation,
+  type PlanOptions,
+  planOperations,
+} from './maintenance/plan.js'
 import { refineChunk } from './maintenance/refine.js'
 import type { Memtable } from './memtable.js'
 import { kernelMetric, type Metric, prepare, publicDistance } from './metric.js'
@@ -293,6 +302,54 @@ export class VectorIndex {
     return more
   }
 
+  /**
+   * What would make searches cheaper, best first. Changes nothing; a plan is of this moment and may be applied later or not at all.
+   *
+   * @throws CoreError DRIFT_OPTION.
+   */
+  plan(options: PlanOptions = {}): Operation[] {
+    requirePolicy(options.policy)
+    return planOperations(this.#open(), options)
+  }
+
+  /**
+   * Do one operation of a plan, after the maintenance that is under way. Searches and writes go on; every row stays findable. Aborted, it
+   * stops between two steps: what has moved has moved, and the rest is where it was.
+   *
+   * @param options - `budget`: rows that a merge may move; it goes on with the next plan.
+   */
+  async apply(operation: Operation, options: HealOptions = {}): Promise<Healed> {
+    const budget = requireBudget(options.budget)
+    let healed: Healed | undefined
+    await this.#maintain(options, async (state, job) => {
+      healed = await applyOperation(state, operation, budget, { ...job, onProgress: () => {} })
+    })
+    return healed!
+  }
+
+  /** Plan and apply until nothing pays, or as many rows have moved as `budget` says. */
+  async maintain(options: HealOptions = {}): Promise<HealReport> {
+    const state = this.#open()
+    return heal({
+      plan: () => this.plan(options),
+      apply: (operation, budget) => this.apply(operation, { signal: options.signal, budget }),
+      rows: () => state.directory.rowsAtHome,
+      budget: requireBudget(options.budget),
+      onProgress: options.onProgress ?? (() => {}),
+      onOperation: options.onOperation ?? (() => {}),
+    })
+  }
+
+  /** Rows that were ever inserted or deleted. */
+  get updates(): number {
+    return this.#state.store.version
+  }
+
+  /** How each bucket is doing, by number. */
+  bucketStats(): BucketStats[] {
+    return bucketStats(this.#open())
+  }
+
   /** Refinements that have ended: with each, `centroids` and `bucketsOf` are worth storing again. */
   get refinements(): number {
     return this.#state.refinements
@@ -455,7 +512,7 @@ export class VectorIndex {
 
   /** Run the job after those before it. */
   #maintain(
-    { signal, onProgress = () => {} }: MaintenanceOptions,
+    { signal, onProgress = () => {} }: Pick<HealOptions, 'signal' | 'onProgress'>,
     run: (state: IndexState, job: Job) => Promise<void>,
   ): Promise<void> {
     const check = this.#checkOf(signal)

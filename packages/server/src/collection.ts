@@ -2,7 +2,7 @@
  * Collection: the door for rows. Validates, then each method reads as its path: upsert = memtable and log in the same
  * tick, visible when durable; search = the index, then ids and payloads of the hits.
  */
-import { type Id, MAX_RECORD_BYTES, type Metric, score } from '@drift/core'
+import { type BucketStats, type HealReport, type Id, MAX_RECORD_BYTES, type Metric, score } from '@drift/core'
 import { assertOpen, assertWritable, type Engine } from './engine.js'
 import { DriftError } from './errors.js'
 import { hasRoom, orAborted, refineStore, waitForRoom } from './janitor.js'
@@ -10,7 +10,9 @@ import { encodeDelete, encodeUpsert } from './operation.js'
 import {
   type FlushOptions,
   type MaintainOptions,
+  parseMaintainOptions,
   parseSearchOptions,
+  parseStatsOptions,
   parseWriteOptions,
   type SearchOptions,
   type WriteOptions,
@@ -77,6 +79,8 @@ export interface CollectionStats {
   readonly metric: Metric
   readonly rows: number
   readonly buckets: number
+  /** How each bucket is doing; with `{ buckets: true }` only. */
+  readonly bucketStats?: readonly BucketStats[]
   readonly segments: number
   /** Rows that are only in the log and in memory. */
   readonly unflushedRows: number
@@ -256,18 +260,30 @@ export class Collection {
    * Do now what is done in the background when nothing else is to do: bring rows and buckets together after the collection has grown.
    * Searches are faster and find more afterwards.
    */
-  async maintain(options?: MaintainOptions): Promise<void> {
-    const { signal, onProgress } = parseWriteOptions(options, 'maintain')
+  async maintain(options?: MaintainOptions): Promise<HealReport> {
+    const { signal, onProgress, budget } = parseMaintainOptions(options)
     this.#assertWritable()
+    const { healing } = this.#engine.janitor
+    if (healing.mode === 'off') {
+      throw new DriftError('DRIFT_MAINTENANCE_OFF', "the database was opened with maintenance: 'off'")
+    }
     for (let more = true, done = 0; more; ) {
       signal?.throwIfAborted()
       this.#assertWritable()
       more = await refineStore(this.#engine, this.#store)
       onProgress?.({ stage: 'refine', done: ++done, total: more ? done + 1 : done })
     }
+    const report = await this.#store.index.maintain({
+      ...defined({ signal, budget }),
+      onProgress: (done, total) => onProgress?.({ stage: 'heal', done, total }),
+      onOperation: healed => healing.tell(this.#store, healed),
+    })
+    await healing.keep(this.#engine, this.#store)
+    return report
   }
 
-  async stats(): Promise<CollectionStats> {
+  async stats(options?: { readonly buckets?: boolean }): Promise<CollectionStats> {
+    const wanted = parseStatsOptions(options)
     this.#assertOpen()
     const { config, index, payloads, segments, frozen, active } = this.#store
     const stats = index.stats()
@@ -279,6 +295,7 @@ export class Collection {
       metric: config.metric,
       rows: stats.rows,
       buckets: stats.buckets,
+      ...(wanted.buckets ? { bucketStats: index.bucketStats() } : {}),
       segments: segments.length,
       unflushedRows,
       diskBytes: segments.reduce((bytes, { entry }) => bytes + entry.bytes, 0),

@@ -11,6 +11,7 @@ import { writePartition } from './checkpoint.js'
 import { Collection, type CollectionStats } from './collection.js'
 import { assertOpen, assertWritable, catalog, type Engine, floorLsn } from './engine.js'
 import { DriftError } from './errors.js'
+import type { MaintenanceEvent } from './healing.js'
 import { type CollectionConfig, encodeCreate, encodeDrop } from './operation.js'
 import {
   type CollectionOptions,
@@ -93,6 +94,7 @@ export class Drift {
         },
         parsed,
       )
+      engine.janitor.healing.mode = parsed.maintenance ?? 'background'
       return new Drift(engine, path)
     } catch (error) {
       await pool?.close()
@@ -127,6 +129,17 @@ export class Drift {
     } finally {
       this.#creating.delete(name)
     }
+  }
+
+  /** Told of every healing operation; `diagnostics_channel` 'drift:maintenance' has the same. */
+  on(event: 'maintenance', listener: (event: MaintenanceEvent) => void): this {
+    this.#engine.janitor.healing.events.on(event, listener)
+    return this
+  }
+
+  off(event: 'maintenance', listener: (event: MaintenanceEvent) => void): this {
+    this.#engine.janitor.healing.events.off(event, listener)
+    return this
   }
 
   /** Names, in the order of creation. */

@@ -11,6 +11,7 @@ export { Collection } from './collection.js'
 export type { DriftStats } from './drift.js'
 export { Drift } from './drift.js'
 export { DriftError } from './errors.js'
+export type { MaintenanceEvent, MaintenanceMode } from './healing.js'
 export type {
   CollectionOptions,
   FlushOptions,

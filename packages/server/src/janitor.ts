@@ -7,6 +7,7 @@ import { writePartition } from './checkpoint.js'
 import type { Engine } from './engine.js'
 import { DriftError } from './errors.js'
 import { flushGeneration } from './flush.js'
+import { Healing } from './healing.js'
 import type { Generation, Store } from './store.js'
 
 /** Frozen generations of a collection that may wait before writers have to. */
@@ -19,6 +20,7 @@ const FIRST_RETRY_MS = 1_000
 const MAX_RETRY_MS = 60_000
 
 export class Janitor {
+  readonly healing: Healing = new Healing()
   #engine: Engine | undefined
   #running: Promise<void> | undefined
   #stopped = false
@@ -128,9 +130,11 @@ export class Janitor {
 
   async #refineOnce(): Promise<boolean> {
     const engine = this.#engine!
+    if (this.healing.mode !== 'background') return false
     for (const store of engine.stores.values()) {
       try {
         if (await refineStore(engine, store)) return true
+        if (await this.healing.step(engine, store, performance.now())) return true
       } catch (error) {
         // Only speed is lost, and the next wake tries again; a dropped collection has nothing to refine.
         if (!store.dropped) this.#error = error as Error

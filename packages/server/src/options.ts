@@ -5,6 +5,7 @@
 import type { Metric } from '@drift/core'
 import type { DriftFs } from '@drift/fs'
 import { DriftError } from './errors.js'
+import type { MaintenanceMode } from './healing.js'
 
 /** When a write is acknowledged. `always`: on stable storage. `intervalMs`: written, synced at least that often. `os`: written. */
 export type SyncMode = 'always' | 'os' | { readonly intervalMs: number }
@@ -18,6 +19,8 @@ export interface OpenOptions {
   readonly walFileBytes?: number
   /** Another disk, for tests and simulations. Default: the real one. Everything then runs on the calling thread. */
   readonly fs?: DriftFs
+  /** Whether buckets are healed while nothing else is to do. Default `background`. */
+  readonly maintenance?: MaintenanceMode
   /** Told about rows read while opening. */
   readonly onProgress?: (progress: Progress) => void
   readonly signal?: AbortSignal
@@ -62,8 +65,27 @@ export interface FlushOptions {
   readonly onProgress?: (progress: Progress) => void
 }
 
-export type MaintainOptions = FlushOptions
+export interface MaintainOptions extends FlushOptions {
+  /** Rows that may move to other buckets. Default: as many as it takes. */
+  readonly budget?: number
+}
 
+export function parseStatsOptions(options: unknown): { readonly buckets?: boolean } {
+  const given = knownKeys(options, ['buckets'], 'stats') as { buckets?: boolean }
+  if (given.buckets === undefined || typeof given.buckets === 'boolean') return given
+  throw new DriftError('DRIFT_OPTION', `buckets is ${show(given.buckets)}, expected true or false`, {
+    option: 'buckets',
+  })
+}
+
+export function parseMaintainOptions(options: unknown): MaintainOptions {
+  const given = knownKeys(options, ['budget', ...WRITE_KEYS], 'maintain') as MaintainOptions
+  integerOption('budget', given.budget, 0, Number.MAX_SAFE_INTEGER)
+  callbacks(given)
+  return given
+}
+
+const MODES: readonly MaintenanceMode[] = ['background', 'manual', 'off']
 const METRICS: readonly Metric[] = ['l2', 'cosine', 'ip']
 const NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/
 const MAX_DIM = 4096
@@ -73,7 +95,7 @@ const MIN_WAL_FILE_BYTES = 64 * 1024
 const MAX_WAL_FILE_BYTES = 1024 * 1024 * 1024
 const MAX_THREADS = 64
 
-const OPEN_KEYS = ['sync', 'threads', 'walFileBytes', 'fs', 'onProgress', 'signal']
+const OPEN_KEYS = ['sync', 'threads', 'walFileBytes', 'maintenance', 'fs', 'onProgress', 'signal']
 const COLLECTION_KEYS = ['dim', 'metric', 'memtableRows']
 const SEARCH_KEYS = ['k', 'probes', 'ef', 'payload', 'signal']
 const WRITE_KEYS = ['signal', 'onProgress']
@@ -90,6 +112,14 @@ export function parseOpenOptions(options: unknown): OpenOptions {
         { option: 'sync' },
       )
     }
+  }
+  const { maintenance } = given as OpenOptions
+  if (maintenance !== undefined && !MODES.includes(maintenance)) {
+    throw new DriftError(
+      'DRIFT_OPTION',
+      `maintenance is ${show(maintenance)}, expected one of ${MODES.join(', ')}`,
+      { option: 'maintenance' },
+    )
   }
   integerOption('threads', threads, 0, MAX_THREADS)
   integerOption('walFileBytes', walFileBytes, MIN_WAL_FILE_BYTES, MAX_WAL_FILE_BYTES)

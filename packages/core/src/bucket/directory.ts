@@ -43,6 +43,8 @@ export class Directory {
   count = 0
   /** Live rows that have a home. */
   rowsAtHome = 0
+  /** Of every bucket, how many rows came or went that call it home. Only grows. */
+  changes: Uint32Array = new Uint32Array(0)
   /** Changes when a chain is replaced or a bucket added: equal versions, equal heads. */
   version = 0
   /** Changes with every entry that comes or goes: equal versions, equal sizes and lives. */
@@ -87,6 +89,7 @@ export class Directory {
     this.lives[bucket] = 0
     this.entryVersion++
     this.#homes[bucket] = 0
+    this.changes[bucket] = 0
     this.version++
     return bucket
   }
@@ -96,6 +99,7 @@ export class Directory {
     this.#tidy(home)
     this.#rows.home[row] = home
     this.#homes[home]!++
+    this.changes[home]!++
     this.rowsAtHome++
     this.#push(home, row)
     if (second === NONE) this.#settle()
@@ -113,6 +117,7 @@ export class Directory {
   /** A row died whose home was this bucket, or has got another. */
   lost(bucket: number): void {
     this.rowsAtHome--
+    this.changes[bucket]!++
     if (--this.#homes[bucket]! === 0) this.#emptied.push(bucket)
     this.lostSecond(bucket)
   }
@@ -133,12 +138,39 @@ export class Directory {
    */
   takeEmpty(): number | undefined {
     for (let bucket = this.#emptied.pop(); bucket !== undefined; bucket = this.#emptied.pop()) {
-      if (this.#homes[bucket] !== 0) continue
+      if (bucket >= this.count || this.#homes[bucket] !== 0) continue
       for (const row of this.rowsOf(bucket)) this.#rows.second[row] = NONE
       this.rewrite(bucket, new Uint32Array(0))
       return bucket
     }
     return undefined
+  }
+
+  /**
+   * A bucket that is no row's home or second any more goes, and the last one takes its number: no centroid is left that would attract
+   * queries or rows. Readers of an older moment still walk the chains that they know.
+   *
+   * @returns the number that is no bucket any more.
+   */
+  drop(bucket: number): number {
+    const { home, second } = this.#rows
+    const gone = this.#clear(bucket)
+    const last = this.count - 1
+    if (last !== bucket) {
+      for (const row of this.rowsOf(last)) {
+        if (home[row] === last) home[row] = bucket
+        else second[row] = bucket
+      }
+      for (const column of [this.heads, this.sizes, this.lives, this.#tails, this.#homes, this.changes]) {
+        column[bucket] = column[last]!
+      }
+      if (this.#homes[bucket] === 0) this.#emptied.push(bucket)
+    }
+    this.count = last
+    this.heads[last] = NONE
+    this.version++
+    if (gone !== NONE) this.#retire(() => this.extents.free(gone))
+    return last
   }
 
   /** Rows that call the bucket home. */
@@ -194,7 +226,7 @@ export class Directory {
   }
 
   get bytes(): number {
-    return this.extents.bytes + 5 * this.heads.byteLength // heads, sizes, lives, tails, homes
+    return this.extents.bytes + 6 * this.heads.byteLength // heads, sizes, lives, tails, homes, changes
   }
 
   /** Before a new block is taken, dead entries make room. */
@@ -272,6 +304,7 @@ export class Directory {
     this.lives = new Uint32Array(this.slabs.lives, 0, capacity)
     this.#tails = grown(this.#tails, capacity)
     this.#homes = grown(this.#homes, capacity)
+    this.changes = grown(this.changes, capacity)
   }
 }
 

@@ -80,6 +80,14 @@ export class Router {
     this.#write(bucket, 1)
   }
 
+  /** Bucket `last`, the last one, takes the number `bucket`, which is no more. */
+  drop(bucket: number, last: number): void {
+    const { padded } = this
+    if (bucket !== last) this.set(bucket, this.centroids.slice(last * padded, (last + 1) * padded))
+    this.count = last
+    this.#centered = Math.min(this.#centered, Math.max(1, last))
+  }
+
   /** Other centroids for all buckets. */
   replace(centroids: Float32Array): void {
     this.#encode(0, this.count, centroids)

@@ -1,0 +1,72 @@
+/** Healing by hand: plan, apply the best for its moves, plan again, until nothing pays or the budget of moves is spent. */
+import { setImmediate } from 'node:timers/promises'
+import { requireInteger } from '../arguments.js'
+import { CoreError } from '../errors.js'
+import type { Healed } from './apply.js'
+import type { MaintenanceOptions } from './assign.js'
+import type { HealPolicy, Operation, OperationKind, PlanOptions } from './plan.js'
+
+export interface HealOptions extends Pick<MaintenanceOptions, 'onProgress'>, PlanOptions {
+  readonly signal?: AbortSignal | undefined
+  /** Rows that may move. Default: as many as it takes. */
+  readonly budget?: number
+  /** Told of each operation that was tried. */
+  readonly onOperation?: (healed: Healed) => void
+}
+
+export interface HealReport {
+  readonly operations: number
+  /** Rows that got another home, and rows of which only the second bucket changed. */
+  readonly moves: number
+  readonly seconds: number
+  readonly kinds: Readonly<Partial<Record<OperationKind, number>>>
+}
+
+/** Plans of one call: what operations move asks for a little more each time, and that may wait for the next call. */
+const ROUNDS = 3
+
+export async function heal(on: {
+  readonly plan: () => Operation[]
+  readonly apply: (operation: Operation, budget: number) => Promise<Healed>
+  readonly rows: () => number
+  readonly budget: number
+  readonly onProgress: (done: number, total: number) => void
+  readonly onOperation: (healed: Healed) => void
+}): Promise<HealReport> {
+  const kinds: Partial<Record<OperationKind, number>> = {}
+  let operations = 0
+  let moves = 0
+  let seconds = 0
+  for (let round = 0; round < ROUNDS; round++) {
+    const planned = on.plan()
+    let applied = 0
+    for (const [i, operation] of planned.entries()) {
+      const left = on.budget - moves
+      if (left <= 0) break
+      const healed = await on.apply(operation, left)
+      on.onOperation(healed)
+      on.onProgress(i + 1, planned.length)
+      // Operations are about a slice long: writes and searches come between any two.
+      await setImmediate()
+      moves += healed.moves
+      seconds += healed.seconds
+      if (!healed.applied) continue
+      applied++
+      kinds[operation.kind] = (kinds[operation.kind] ?? 0) + 1
+    }
+    operations += applied
+    if (applied === 0 || moves >= on.budget) break
+  }
+  return { operations, moves, seconds, kinds }
+}
+
+export function requireBudget(budget: number = Number.POSITIVE_INFINITY): number {
+  if (budget !== Number.POSITIVE_INFINITY)
+    requireInteger('DRIFT_OPTION', 'budget', budget, 0, Number.MAX_SAFE_INTEGER)
+  return budget
+}
+
+export function requirePolicy(policy: HealPolicy | undefined): void {
+  if (policy === undefined || policy === 'drift' || policy === 'paper') return
+  throw new CoreError('DRIFT_OPTION', `policy is ${String(policy)}, expected 'drift' or 'paper'`, { policy })
+}

@@ -1,0 +1,43 @@
+/**
+ * A centroid goes back to the mean of its rows when those have drifted away from it, and the entries get codes around it.
+ * Rule: the mean is measured only when rows came or went since the last time, so looking again costs nothing.
+ */
+import type { IndexState } from '../index-state.js'
+import { centroidAt, homeRows, rotatedRows, squared } from './region.js'
+
+/** ||mean - centroid||^2 over the mean squared distance of the rows to the centroid, from which on it pays. */
+export const DRIFTED = 0.03
+
+/** @returns that ratio; 0 for a bucket without rows, or whose rows all lie on the centroid. */
+export function driftOf(state: IndexState, bucket: number): number {
+  const { directory, health } = state
+  const changes = directory.changes[bucket]!
+  const known = health.driftOf(bucket, changes)
+  if (known !== undefined) return known
+  const { mean, spread } = measure(state, bucket)
+  const drift = spread > 0 ? squared(mean, centroidAt(state, bucket), 0) / spread : 0
+  health.setDrift(bucket, changes, drift)
+  return drift
+}
+
+export function recentreBucket(state: IndexState, bucket: number): boolean {
+  if (state.directory.homesIn(bucket) === 0) return false
+  state.recentre(bucket, measure(state, bucket).mean)
+  state.health.setDrift(bucket, state.directory.changes[bucket]!, 0)
+  return true
+}
+
+function measure(state: IndexState, bucket: number): { mean: Float32Array; spread: number } {
+  const { padded } = state.router
+  const rows = homeRows(state, bucket)
+  const vectors = rotatedRows(state, rows)
+  const sums = new Float64Array(padded)
+  const centroid = centroidAt(state, bucket).slice()
+  let spread = 0
+  for (let at = 0; at < vectors.length; at += padded) {
+    for (let j = 0; j < padded; j++) sums[j]! += vectors[at + j]!
+    spread += squared(centroid, vectors, at)
+  }
+  const count = Math.max(1, rows.length)
+  return { mean: Float32Array.from(sums, sum => sum / count), spread: spread / count }
+}

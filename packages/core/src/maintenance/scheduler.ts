@@ -1,0 +1,117 @@
+/**
+ * When which operation may run, beside foreground work: the best for its moves first, paid from a budget that writes and idle time fill.
+ * Rule: nothing here runs or knows the time; the caller gives both, so a schedule can be repeated. A candidate that comes to nothing
+ * waits twice as long each time, and the others go on.
+ */
+import { byGainPerMove, type Operation } from './plan.js'
+
+export interface SchedulerOptions {
+  /** Moves that a millisecond of idle time is worth. Default 10: a fifth of a core. */
+  readonly idleMovesPerMs?: number
+  /** Foreground p99 in milliseconds above which nothing runs. Default 5. */
+  readonly maxP99Ms?: number
+}
+
+/** Moves that can be saved up: those of a large flush, so that a burst of writes is healed and a year of silence is not. */
+const MAX_TOKENS = 65_536
+const FIRST_DELAY_MS = 100
+const MAX_DELAY_MS = 60_000
+
+export class Scheduler {
+  readonly #idleMovesPerMs: number
+  readonly #maxP99Ms: number
+  #tokens = 0
+  #queue: Operation[] = []
+  /** By the serial of the bucket. */
+  readonly #delays: Map<number, { readonly until: number; readonly delayMs: number }> = new Map()
+
+  constructor({ idleMovesPerMs = 10, maxP99Ms = 5 }: SchedulerOptions = {}) {
+    this.#idleMovesPerMs = idleMovesPerMs
+    this.#maxP99Ms = maxP99Ms
+  }
+
+  /** Moves that may be made now. */
+  get tokens(): number {
+    return this.#tokens
+  }
+
+  /** Operations that wait. */
+  get waiting(): number {
+    return this.#queue.length
+  }
+
+  /** So many rows were inserted or deleted: each pays for a move. */
+  earn(rows: number): void {
+    this.#tokens = Math.min(MAX_TOKENS, this.#tokens + rows)
+  }
+
+  /** Nothing else was to do for so long. */
+  rest(ms: number): void {
+    this.earn(ms * this.#idleMovesPerMs)
+  }
+
+  /** A new plan takes the place of the old one. */
+  offer(plan: readonly Operation[]): void {
+    this.#queue = [...plan]
+    for (let at = (this.#queue.length >>> 1) - 1; at >= 0; at--) sink(this.#queue, at)
+  }
+
+  /** @param p99Ms - of foreground searches, lately. @returns what to do now, or undefined. */
+  next(nowMs: number, p99Ms = 0): Operation | undefined {
+    if (p99Ms > this.#maxP99Ms) return undefined
+    while (this.#queue.length > 0) {
+      const best = this.#queue[0]!
+      const waits = (this.#delays.get(best.serial)?.until ?? 0) > nowMs
+      // One that is too dear for now waits for its tokens: a cheaper one behind it is worth less for each move.
+      if (!waits && Math.min(best.moves, MAX_TOKENS) > this.#tokens) return undefined
+      pop(this.#queue)
+      if (!waits) return best
+    }
+    return undefined
+  }
+
+  /** The operation ran. @param applied - false: it came to nothing, and its bucket waits. */
+  done(operation: Operation, moves: number, applied: boolean, nowMs: number): void {
+    this.#tokens = Math.max(0, this.#tokens - moves)
+    if (applied) {
+      this.#delays.delete(operation.serial)
+      return
+    }
+    const before = this.#delays.get(operation.serial)?.delayMs
+    const delayMs = before === undefined ? FIRST_DELAY_MS : Math.min(MAX_DELAY_MS, 2 * before)
+    this.#delays.set(operation.serial, { until: nowMs + delayMs, delayMs })
+  }
+
+  /** Forget the delays of buckets that are long past. */
+  tidy(nowMs: number): void {
+    for (const [serial, { until }] of this.#delays) {
+      if (until + MAX_DELAY_MS < nowMs) this.#delays.delete(serial)
+    }
+  }
+}
+
+/** The first of a binary heap, which is never empty. */
+function pop(heap: Operation[]): Operation {
+  const first = heap[0]!
+  const last = heap.pop()!
+  if (heap.length > 0) {
+    heap[0] = last
+    sink(heap, 0)
+  }
+  return first
+}
+
+function sink(heap: Operation[], from: number): void {
+  for (let at = from; ; ) {
+    const left = 2 * at + 1
+    let best = at
+    for (const child of [left, left + 1]) {
+      if (child < heap.length && byGainPerMove(heap[child]!, heap[best]!) < 0) best = child
+    }
+    if (best === at) return
+    const moved = heap[at]!
+    heap[at] = heap[best]!
+    heap[best] = moved
+    at = best
+  }
+}

@@ -1,0 +1,72 @@
+/**
+ * Rows to the buckets that are nearest now, after centroids around them have changed: the reassignment of LIRE (Xu et al., SOSP 2023),
+ * whose two conditions say which rows may gain; those are the rows of the buckets around. Second buckets are chosen anew with it.
+ * Rule: a row moves in one synchronous step, only while it is alive, and only from the bucket where it is at that moment, so a delete or
+ * an upsert that comes between is never undone.
+ */
+import type { IndexState } from '../index-state.js'
+import { assignBuckets } from '../router/homes.js'
+import type { Job } from './assign.js'
+import { nearestBuckets } from './region.js'
+import { routeRows } from './route.js'
+import type { Slices } from './slices.js'
+
+export interface Moves {
+  /** Rows that got another home. */
+  readonly moves: number
+  /** Rows of which only the second bucket changed. */
+  readonly seconds: number
+}
+
+export const NO_MOVES: Moves = { moves: 0, seconds: 0 }
+
+/** Multiply-adds that giving a row its buckets is worth. */
+const MOVE_WORK = 20_000
+
+/** The rows, which have homes, to the nearest of all buckets, by routing: in the pool when there is one. */
+export async function steal(state: IndexState, rows: Uint32Array, slices: Slices, job: Job): Promise<Moves> {
+  let moves = 0
+  let seconds = 0
+  await routeRows(state, rows, { seconds: true }, slices, job, async (part, { homes, seconds: others }) => {
+    for (let i = 0; i < part.length; i++) {
+      const row = part[i]!
+      const before = state.store.home[row]
+      if (!state.move(row, homes[i]!, others[i]!)) continue
+      if (before === homes[i]) seconds++
+      else moves++
+    }
+    await slices.spend(part.length * MOVE_WORK)
+  })
+  return { moves, seconds }
+}
+
+/** One synchronous step: each row to its best buckets among `width` around its home, but not to `leaving`. */
+export function scatter(
+  state: IndexState,
+  rows: Uint32Array,
+  leaving: number,
+  width: number,
+  avoid: ReadonlySet<number>,
+): Moves {
+  let moves = 0
+  let seconds = 0
+  const lists = new Map<number, Uint32Array>()
+  for (const row of rows) {
+    const from = state.store.home[row]!
+    let list = lists.get(from)
+    if (list === undefined) {
+      const near = nearestBuckets(state, from, width + 1).filter(bucket => bucket !== leaving)
+      const open = near.filter(bucket => !avoid.has(bucket))
+      list = Uint32Array.from(open.length > 0 ? open : near)
+      lists.set(from, list)
+    }
+    if (list.length === 0) continue
+    const found = { homes: new Uint32Array(1), seconds: new Uint32Array(1) }
+    const neighbours = { buckets: list, width: list.length }
+    assignBuckets(state.slabs, Uint32Array.of(row), 0, 1, found, neighbours, true)
+    if (!state.move(row, found.homes[0]!, found.seconds[0]!)) continue
+    if (from === found.homes[0]) seconds++
+    else moves++
+  }
+  return { moves, seconds }
+}

@@ -1,0 +1,166 @@
+/**
+ * Proves that healing never loses, doubles or revives a row: seeded writes come between its steps, pins are open, it is aborted and the
+ * index closed in the middle; and that it comes to rest on data that cannot be split or merged.
+ */
+import { expect, it } from 'vitest'
+import { IndexPool, seededRandom, VectorIndex } from '../src/index.js'
+import { clustered, expectExactly, numbers, rowOf } from './data.js'
+
+const DIM = 16
+const ROWS = 3000
+const options = { dim: DIM, metric: 'l2', bucketRows: 8 } as const
+const vectors = clustered(ROWS, DIM, 80, 11)
+
+/** Rows of half of the topics come later and come all at once, so that there is everything to do. */
+async function drifted(threads?: IndexPool): Promise<VectorIndex> {
+  const order = numbers(ROWS).sort((a, b) => vectors[a * DIM]! - vectors[b * DIM]!)
+  const part = (ids: number[]) => Float32Array.from(ids.flatMap(id => [...rowOf(vectors, DIM, id)]))
+  const [first, then] = [order.slice(0, ROWS / 2), order.slice(ROWS / 2)]
+  const index = await VectorIndex.build(threads ? { ...options, pool: threads } : options, part(first), {
+    ids: first,
+  })
+  index.upsert(then, part(then))
+  await index.flush(index.rotate()!)
+  index.delete(first.filter(id => id % 8 > 0))
+  return index
+}
+
+function living(index: VectorIndex): number[] {
+  return numbers(ROWS).filter(id => index.find(id) >= 0)
+}
+
+it.each([1, 2, 3])('writes between the steps are kept as they were made, seed %i', async seed => {
+  const index = await drifted()
+  const random = seededRandom(seed)
+  const model = new Map(living(index).map(id => [id, rowOf(vectors, DIM, id)]))
+  let running = true
+  const healing = index.maintain().finally(() => {
+    running = false
+  })
+  let writes = 0
+  for (; running; writes++) {
+    const id = Math.floor(random() * ROWS)
+    if (random() < 0.5) {
+      index.delete([id])
+      model.delete(id)
+    } else {
+      const vector = rowOf(vectors, DIM, Math.floor(random() * ROWS))
+      index.upsert([id], vector)
+      model.set(id, vector)
+    }
+    if (writes % 64 === 0) expectExactly(index, model.keys())
+    await new Promise(setImmediate)
+  }
+  const { operations } = await healing
+  expect(operations).toBeGreaterThan(50)
+  expect(writes).toBeGreaterThan(20)
+  expectExactly(index, model.keys())
+  for (const [id, vector] of model) expect(index.vectorAt(index.find(id))).toEqual(vector)
+})
+
+it('a batch that is under way sees each row of its moment once', async () => {
+  const pool = new IndexPool({ threads: 1 })
+  try {
+    const index = await drifted(pool)
+    const alive = new Set(living(index))
+    const healing = index.maintain()
+    for (let i = 0; i < 10; i++) {
+      const { ids, counts } = await index.searchBatch(vectors.slice(0, 2 * DIM), {
+        k: ROWS,
+        probes: Number.POSITIVE_INFINITY,
+      })
+      expect([...counts]).toEqual([alive.size, alive.size])
+      expect(new Set(ids.slice(0, counts[0]))).toEqual(alive)
+    }
+    expect((await healing).operations).toBeGreaterThan(50)
+    expectExactly(index, alive)
+  } finally {
+    await pool.close()
+  }
+})
+
+it('aborted in the middle of a split, it leaves every row where it can be found, and the next call goes on', async () => {
+  const index = await drifted()
+  const alive = living(index)
+  const split = index.plan().find(({ kind }) => kind === 'split')!
+  const stop = new AbortController()
+  const applying = index.apply(split, { signal: stop.signal })
+  setImmediate(() => stop.abort())
+  await applying.catch(error => expect(error.name).toBe('AbortError'))
+  expectExactly(index, alive)
+  await index.maintain()
+  expectExactly(index, alive)
+  expect(index.plan().filter(({ kind }) => kind === 'split').length).toBeLessThan(10)
+})
+
+it('closing in the middle ends it at once', async () => {
+  const index = await drifted()
+  const healing = index.maintain()
+  await new Promise(setImmediate)
+  index.close()
+  await expect(healing).rejects.toMatchObject({ code: 'DRIFT_CLOSED' })
+})
+
+it('an operation whose bucket has gone or needs it no more does nothing', async () => {
+  const index = await drifted()
+  const plan = index.plan()
+  await index.maintain()
+  const alive = living(index)
+  const buckets = index.stats().buckets
+  for (const operation of plan.filter(({ kind }) => kind !== 'refine')) {
+    expect(await index.apply(operation)).toMatchObject({ applied: false, moves: 0, seconds: 0 })
+  }
+  expect(index.stats().buckets).toBe(buckets)
+  expectExactly(index, alive)
+})
+
+it('a budget of moves is kept, and what a merge cannot finish is drained next', async () => {
+  const index = await drifted()
+  const merge = index.plan().find(({ kind, moves }) => kind === 'merge' && moves > 0)!
+  if (merge) {
+    const { after } = await index.apply(merge, { budget: 0 })
+    expect(after.buckets).toBe(index.stats().buckets)
+    expect(index.bucketStats()[merge.bucket]?.draining).toBe(true)
+    const again = index.plan().find(({ bucket }) => bucket === merge.bucket)!
+    expect(again.kind).toBe('merge')
+    expect((await index.apply(again)).applied).toBe(true)
+  }
+  const { moves } = await index.maintain({ budget: 10 })
+  expect(moves).toBeGreaterThan(0)
+  expect(moves).toBeLessThan(200)
+  await expect(index.maintain({ budget: -1 })).rejects.toMatchObject({ code: 'DRIFT_OPTION' })
+  expect(() => index.plan({ policy: 'best' as never })).toThrow(
+    expect.objectContaining({ code: 'DRIFT_OPTION' }),
+  )
+})
+
+it.each([
+  ['ten thousand identical rows', () => new Float32Array(10_000 * 4).fill(0.5)],
+  ['all rows at the origin', () => new Float32Array(10_000 * 4)],
+  ['one row', () => new Float32Array(4).fill(1)],
+])('%s: it comes to rest', async (_, make) => {
+  const same = make()
+  const count = same.length / 4
+  const index = new VectorIndex({ dim: 4, metric: 'l2' })
+  index.upsert(numbers(count), same)
+  await index.flush(index.rotate()!)
+  await index.maintain()
+  expect((await index.maintain()).moves).toBe(0)
+  expect(index.plan().filter(({ kind }) => kind === 'split')).toEqual([])
+  expect(index.count).toBe(count)
+  expect(index.searchSync(same.slice(0, 4), { k: 5 }).ids).toHaveLength(Math.min(5, count))
+})
+
+it('an empty index, and one from which everything was deleted and refilled', async () => {
+  const index = new VectorIndex(options)
+  expect(await index.maintain()).toMatchObject({ operations: 0, moves: 0 })
+  for (let round = 0; round < 3; round++) {
+    index.upsert(numbers(ROWS), vectors)
+    await index.flush(index.rotate()!)
+    expectExactly(index, numbers(ROWS))
+    index.delete(numbers(ROWS))
+    await index.maintain()
+    expectExactly(index, [])
+    expect(index.stats().buckets).toBeLessThan(10)
+  }
+})

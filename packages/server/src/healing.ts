@@ -1,0 +1,108 @@
+/**
+ * Healing in the background: which operation of which collection runs next, paid by what was written there, and who is told.
+ * Rule: one operation at a time, a few milliseconds each, so that a close or a flush behind it hardly waits. The partition on disk is
+ * written again when half of the rows have moved: an older one is as true, only slower to search.
+ */
+import { channel } from 'node:diagnostics_channel'
+import { EventEmitter } from 'node:events'
+import { type Healed, type HealState, type OperationKind, Scheduler } from '@drift/core'
+import { writePartition } from './checkpoint.js'
+import type { Engine } from './engine.js'
+import type { Store } from './store.js'
+
+/** `background`: when nothing else is to do. `manual`: by `collection.maintain()` only. `off`: not even that. */
+export type MaintenanceMode = 'background' | 'manual' | 'off'
+
+/** One operation that was done. */
+export interface MaintenanceEvent {
+  readonly collection: string
+  readonly kind: OperationKind
+  readonly bucket: number
+  /** Rows that got another bucket, and rows of which only the second one changed. */
+  readonly moves: number
+  readonly seconds: number
+  readonly before: HealState
+  readonly after: HealState
+}
+
+/** Share of the rows that moved since the partition was written. */
+const MOVED_DUE = 0.5
+
+const published = channel('drift:maintenance')
+
+interface Course {
+  readonly scheduler: Scheduler
+  /** `index.updates` up to which tokens were earned, and at which the last plan was made. */
+  earned: number
+  planned: number
+  /** Whether anything of that plan came to something. */
+  applied: boolean
+  lastMs: number
+}
+
+export class Healing {
+  mode: MaintenanceMode = 'background'
+  readonly events: EventEmitter = new EventEmitter()
+  readonly #courses: WeakMap<Store, Course> = new WeakMap()
+  readonly #moved: WeakMap<Store, number> = new WeakMap()
+
+  /** The next operation of this collection. @returns false when nothing is due or may run now. */
+  async step(engine: Engine, store: Store, nowMs: number): Promise<boolean> {
+    const course = this.#courseOf(store, nowMs)
+    const { scheduler } = course
+    const { index } = store
+    scheduler.earn(index.updates - course.earned)
+    course.earned = index.updates
+    scheduler.rest(nowMs - course.lastMs)
+    course.lastMs = nowMs
+    if (scheduler.waiting === 0) {
+      if (course.planned === index.updates && !course.applied) return false
+      scheduler.offer(index.plan())
+      scheduler.tidy(nowMs)
+      course.planned = index.updates
+      course.applied = false
+    }
+    const operation = scheduler.next(nowMs)
+    if (operation === undefined) return false
+    const healed = await index.apply(operation)
+    scheduler.done(operation, healed.moves, healed.applied, nowMs)
+    course.applied ||= healed.applied
+    this.tell(store, healed)
+    await this.keep(engine, store)
+    return true
+  }
+
+  tell(store: Store, { operation, applied, moves, seconds, before, after }: Healed): void {
+    if (!applied) return
+    this.#moved.set(store, (this.#moved.get(store) ?? 0) + moves)
+    const { kind, bucket } = operation
+    const event: MaintenanceEvent = {
+      collection: store.config.name,
+      kind,
+      bucket,
+      moves,
+      seconds,
+      before,
+      after,
+    }
+    if (published.hasSubscribers) published.publish(event)
+    this.events.emit('maintenance', event)
+  }
+
+  /** Write the partition when enough rows have moved. */
+  async keep(engine: Engine, store: Store): Promise<void> {
+    if ((this.#moved.get(store) ?? 0) < MOVED_DUE * Math.max(1, store.index.count)) return
+    this.#moved.set(store, 0)
+    await writePartition(engine, store)
+  }
+
+  #courseOf(store: Store, nowMs: number): Course {
+    let course = this.#courses.get(store)
+    if (course === undefined) {
+      const { updates } = store.index
+      course = { scheduler: new Scheduler(), earned: updates, planned: -1, applied: false, lastMs: nowMs }
+      this.#courses.set(store, course)
+    }
+    return course
+  }
+}

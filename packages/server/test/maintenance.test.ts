@@ -1,0 +1,91 @@
+/** Proves that healing runs in the background and by hand, is told to listeners, keeps every row, and does not hold up a close. */
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { expect, it } from 'vitest'
+import { type Collection, Drift, type MaintenanceEvent } from '../src/index.js'
+
+const DIM = 8
+const ROWS = 2000
+
+/** Rows around points that move along the first axis. */
+function vectorsAt(place: number): Float32Array {
+  return Float32Array.from({ length: ROWS * DIM }, (_, i) => {
+    const row = Math.floor(i / DIM)
+    return (i % DIM === 0 ? place : 0) + Math.sin((row % 97) * (1 + (i % DIM))) + 0.2 * Math.sin(i * 1.7)
+  })
+}
+
+function idsFrom(first: number): number[] {
+  return Array.from({ length: ROWS }, (_, i) => first + i)
+}
+
+/** A collection whose first rows are gone and whose others came later. */
+async function drifted(db: Drift): Promise<Collection> {
+  const docs = await db.collection('docs', { dim: DIM, metric: 'l2' })
+  await docs.upsert({ ids: idsFrom(0), vectors: vectorsAt(0) })
+  await docs.flush()
+  await docs.upsert({ ids: idsFrom(ROWS), vectors: vectorsAt(5) })
+  await docs.flush()
+  await docs.delete(idsFrom(0).filter(id => id % 10 > 0))
+  return docs
+}
+
+async function expectAll(docs: Collection): Promise<void> {
+  expect(await docs.count()).toBe(ROWS + ROWS / 10)
+  const hits = await docs.search(new Float32Array(DIM), { k: 2 * ROWS, probes: 10_000 })
+  expect(new Set(hits.map(({ id }) => id)).size).toBe(ROWS + ROWS / 10)
+}
+
+it('by hand it reports what it did, each operation is told, and the buckets can be looked at', async () => {
+  const db = await Drift.open(':memory:', { maintenance: 'manual', threads: 0 })
+  const events: MaintenanceEvent[] = []
+  const published: unknown[] = []
+  const listener = (event: MaintenanceEvent) => events.push(event)
+  const subscriber = (message: unknown) => published.push(message)
+  db.on('maintenance', listener)
+  subscribe('drift:maintenance', subscriber)
+  try {
+    const docs = await drifted(db)
+    expect(events).toEqual([])
+    const report = await docs.maintain()
+    expect(report.operations).toBeGreaterThan(20)
+    expect(events).toHaveLength(report.operations)
+    expect(published).toEqual(events)
+    const merge = events.find(({ kind }) => kind === 'merge')!
+    expect(merge.collection).toBe('docs')
+    expect(merge.after.buckets).toBe(merge.before.buckets - 1)
+    const { buckets, bucketStats } = await docs.stats({ buckets: true })
+    expect(bucketStats).toHaveLength(buckets)
+    expect(bucketStats!.reduce((sum, { rows }) => sum + rows, 0)).toBe(ROWS + ROWS / 10)
+    await expectAll(docs)
+    db.off('maintenance', listener)
+    await docs.delete([ROWS])
+    await docs.maintain()
+    expect(events).toHaveLength(report.operations)
+  } finally {
+    unsubscribe('drift:maintenance', subscriber)
+    await db.close()
+  }
+})
+
+it('in the background it comes to rest by itself, and what it did not finish does not hold up a close', async () => {
+  const db = await Drift.open(':memory:', { threads: 0 })
+  const merged = new Promise<MaintenanceEvent>(resolve => db.on('maintenance', resolve))
+  const docs = await drifted(db)
+  await docs.upsert([{ id: 'wake', vector: new Float32Array(DIM) }])
+  await merged
+  await docs.delete(['wake'])
+  await expectAll(docs)
+  const started = performance.now()
+  await db.close()
+  expect(performance.now() - started).toBeLessThan(1000)
+})
+
+it('switched off, it is refused by hand too; a mode that does not exist is refused', async () => {
+  const db = await Drift.open(':memory:', { maintenance: 'off', threads: 0 })
+  const docs = await db.collection('docs', { dim: DIM, metric: 'l2' })
+  await expect(docs.maintain()).rejects.toMatchObject({ code: 'DRIFT_MAINTENANCE_OFF' })
+  await db.close()
+  await expect(Drift.open(':memory:', { maintenance: 'on' as never })).rejects.toMatchObject({
+    code: 'DRIFT_OPTION',
+  })
+})
