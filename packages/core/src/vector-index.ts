@@ -17,6 +17,7 @@ import {
 import { NONE } from './bucket/extent.js'
 import { CoreError } from './errors.js'
 import type { Id } from './id.js'
+import { type ImageColumn, type ImageSizes, type IndexImage, restoreImage, takeImage } from './index-image.js'
 import { type Appended, IndexState } from './index-state.js'
 import { assignRows, type Job, type MaintenanceOptions } from './maintenance/assign.js'
 import { refineChunk } from './maintenance/refine.js'
@@ -89,10 +90,12 @@ export interface IndexStats {
 export class VectorIndex {
   readonly dim: number
   readonly metric: Metric
-  readonly #state: IndexState
+  #state: IndexState
   readonly #scratch: Scratch
   readonly #pool: IndexPool | undefined
   #closed = false
+  /** Set while exact vectors are still being filled in: what needs them waits. */
+  #vectorsPending: Promise<void> | undefined
   /** The last of the maintenance jobs, which run one after the other. */
   #maintenance: Promise<void> = Promise.resolve()
 
@@ -197,6 +200,7 @@ export class VectorIndex {
 
   /** A copy, as prepared: of unit length under cosine. */
   vectorAt(row: number): Float32Array {
+    this.#requireVectorsReady()
     return this.#requireRow(row).vectorAt(row)
   }
 
@@ -298,6 +302,52 @@ export class VectorIndex {
     return this.#state.refinements
   }
 
+  /** Everything but the exact vectors. Take a pin in the same step, and keep it while the columns are read. */
+  takeImage(): IndexImage {
+    return takeImage(this.#open())
+  }
+
+  /**
+   * For an index that holds nothing: become what an image says. Until `vectors` resolves, reads that need exact vectors wait for it;
+   * when it rejects they fail with its reason.
+   *
+   * @param live - one bit a row: rows that are not live are free.
+   * @param read - fills a column.
+   * @param fill - called once the image is in place: fills row r of the live rows at r * dim of `vectors`, which is shared memory, while a
+   *   pin keeps the rows.
+   * @throws CoreError DRIFT_IMAGE, or what `read` throws; the index holds nothing then.
+   */
+  restoreImage(
+    sizes: ImageSizes,
+    live: Uint32Array,
+    read: (column: ImageColumn, into: Uint8Array) => void,
+    fill: (vectors: Float32Array) => Promise<void>,
+  ): void {
+    const before = this.#open()
+    if (before.store.rows > 0 || before.router.count > 0) {
+      throw new CoreError('DRIFT_PARTITION', `the index holds ${before.store.rows} rows already`)
+    }
+    const state = restoreImage(before.shape, sizes, live, read)
+    state.adopt(before.active)
+    this.#state = state
+    const pin = state.pins.open()
+    this.#vectorsPending = fill(state.store.vectors).then(() => {
+      this.#vectorsPending = undefined
+      pin()
+    })
+    this.#vectorsPending.catch(() => {}) // told to everyone who waits
+  }
+
+  /** Resolves when every exact vector is there. @throws what kept it from being there. */
+  async vectorsReady(): Promise<void> {
+    await this.#vectorsPending
+  }
+
+  /** `free` is called when no pin is open that was opened before now: at once when there is none. */
+  whenUnpinned(free: () => void): void {
+    this.#open().pins.retire(free)
+  }
+
   /** One empty bucket per centroid, for an index that has none. */
   restoreCentroids(centroids: Float32Array): void {
     const state = this.#open()
@@ -321,6 +371,7 @@ export class VectorIndex {
   /** @throws CoreError DRIFT_DIMENSION, DRIFT_VECTOR_VALUE, DRIFT_ZERO_VECTOR, DRIFT_K, DRIFT_PROBES, DRIFT_EF. */
   searchSync(query: Float32Array, options: SearchOptions): SearchResult {
     const state = this.#open()
+    this.#requireVectorsReady()
     const width = requireWidth(options)
     this.#prepareQuery(query)
     const { outRows, outDistances } = this.#scratch.reserveResult(Math.min(width.k, this.count))
@@ -336,7 +387,14 @@ export class VectorIndex {
     const { signal } = options
     const width = requireWidth(options)
     signal?.throwIfAborted()
-    this.#prepareQuery(query)
+    if (this.#vectorsPending !== undefined) {
+      requireVectors(state.shape, query, 1)
+      // The caller's memory may change while it waits.
+      const waiting = query.slice()
+      await this.#vectorsPending
+      this.#open()
+      this.#prepareQuery(waiting)
+    } else this.#prepareQuery(query)
     this.#scratch.reserveResult(Math.min(width.k, this.count))
     const found = await searchOne(state, this.#pool, width, this.#scratch, this.#checkOf(signal), signal)
     return this.#result(found)
@@ -355,6 +413,10 @@ export class VectorIndex {
     const prepared = new Float32Array(new SharedArrayBuffer(queries.byteLength))
     prepared.set(queries)
     prepare(this.metric, prepared, this.dim, 0, count)
+    if (this.#vectorsPending !== undefined) {
+      await this.#vectorsPending
+      this.#open()
+    }
     const { snapshot, release } = state.pin()
     try {
       const check = this.#checkOf(signal)
@@ -413,6 +475,11 @@ export class VectorIndex {
     return this.#state
   }
 
+  #requireVectorsReady(): void {
+    if (this.#vectorsPending === undefined) return
+    throw new CoreError('DRIFT_LOADING', 'exact vectors are still being read: wait for vectorsReady() first')
+  }
+
   #requireRow(row: number): IndexState['store'] {
     const { store } = this.#open()
     requireInteger('DRIFT_ROW', 'row', row, 0, store.rows - 1)
@@ -459,7 +526,8 @@ export class VectorIndex {
     run: (state: IndexState, job: Job) => Promise<void>,
   ): Promise<void> {
     const check = this.#checkOf(signal)
-    const result = this.#maintenance.then(() => {
+    const result = this.#maintenance.then(async () => {
+      await this.#vectorsPending
       check()
       return run(this.#state, { pool: this.#pool, signal, onProgress, check })
     })

@@ -172,6 +172,8 @@ export class Collection {
   /** The row with this id, or undefined. */
   async get(id: Id): Promise<StoredRow | undefined> {
     this.#assertOpen()
+    await this.#store.index.vectorsReady()
+    this.#assertOpen()
     const row = this.#store.index.find(id)
     return row < 0 ? undefined : this.#rowAt(row)
   }
@@ -220,6 +222,7 @@ export class Collection {
     this.#assertOpen()
     const pin = this.#store.index.pin()
     try {
+      await this.#store.index.vectorsReady()
       for (let row = 0; row < pin.rows; row++) {
         if (((pin.live[row >>> 5]! >>> (row & 31)) & 1) === 0) continue
         signal?.throwIfAborted()

@@ -1,103 +1,232 @@
 /**
- * The files of a collection, brought into memory: rows and tombstones in the order of the log, then every row into its bucket.
+ * The files of a collection, brought into memory. What the index file knows is put in place as it was, and the exact vectors follow
+ * behind; what is in newer files is indexed here, in the order of the log. Without an index file that can be used, that is everything.
  */
 import { decodeId, type Id } from '@drift/core'
 import {
+  type CheckpointEntry,
   type CollectionEntry,
-  NO_HOME,
+  IndexFile,
+  NO_ROW,
+  type Origins,
   readTombstones,
   type SegmentEntry,
+  type SegmentPlaces,
   SegmentReader,
   type TombstoneEntry,
 } from '@drift/storage'
-import { readPartition } from './checkpoint.js'
 import type { OpenOptions, Progress } from './options.js'
+import { quantizerId } from './quantizer.js'
 import type { Surroundings } from './recovery.js'
-import type { Store } from './store.js'
+import type { LiveSegment, Store } from './store.js'
 
-/** Segments and tombstones in the order of the log: a tombstone kills the id in older segments only. */
+/** Vectors up to this size are read before the database is open, which takes some ten milliseconds. */
+const EAGER_BYTES = 32 * 1024 * 1024
+
+type Around = Pick<Surroundings, 'fs' | 'folder' | 'executor'>
+type SegmentFile = Pick<LiveSegment, 'entry' | 'reader'>
+
 export async function loadFiles(
-  around: Pick<Surroundings, 'fs' | 'folder'>,
+  around: Around,
   store: Store,
   entry: CollectionEntry,
   options: OpenOptions,
 ): Promise<void> {
   const { fs, folder } = around
   const total = entry.segments.reduce((rows, segment) => rows + segment.rows, 0)
-  const report = (done: number): void =>
-    options.onProgress?.({ stage: `open ${entry.name}`, done, total } satisfies Progress)
-  const files: (SegmentEntry | TombstoneEntry)[] = [...entry.tombstones, ...entry.segments]
-  files.sort((a, b) => a.lsnLow - b.lsnLow)
+  const readers = new Map<string, SegmentReader>()
+  for (const segment of entry.segments) readers.set(segment.uuid, SegmentReader.open(fs, folder, segment))
+  const known = isWholeLog(options) ? restoreIndex(around, store, entry, readers) : undefined
   let done = 0
-  for (const file of files) {
+  for (const file of inOrder(entry)) {
     options.signal?.throwIfAborted()
-    if (isSegment(file, entry)) {
-      loadSegment(around, store, file)
+    const reader = readers.get(file.uuid)
+    if (reader) {
+      const places = known?.get(file.uuid)
+      loadSegment(store, { entry: file, reader }, places)
       done += file.rows
-      report(done)
-    } else {
+      options.onProgress?.({ stage: `open ${entry.name}`, done, total } satisfies Progress)
+    } else if (!known?.has(file.uuid)) {
       store.index.delete(readTombstones(fs, folder, file).map(decodeId))
     }
   }
-  await placeRows(around, store, entry, options)
+  const small = total * store.config.dim * 4 <= EAGER_BYTES
+  if (small) await store.index.vectorsReady()
+  await placeRows(store, entry, known, small, options)
 }
 
-function isSegment(file: SegmentEntry | TombstoneEntry, entry: CollectionEntry): file is SegmentEntry {
-  return entry.segments.includes(file as SegmentEntry)
+/** An index file knows of deletions that are only in the log: where the end of the log may be given up, it may know too much. */
+function isWholeLog(options: OpenOptions & { readonly recovery?: unknown }): boolean {
+  return options.recovery === undefined || options.recovery === 'strict'
 }
 
-function loadSegment(around: Pick<Surroundings, 'fs' | 'folder'>, store: Store, entry: SegmentEntry): void {
-  const { dim } = store.config
-  const reader = SegmentReader.open(around.fs, around.folder, entry)
-  const vectors = new Float32Array(entry.rows * dim)
-  reader.readVectors(0, entry.rows, vectors)
-  const ids: Id[] = reader.ids().map(decodeId)
-  const rows = store.index.load(ids, vectors)
+/**
+ * By the newest record. A tombstone file that ends with the record that a segment ends with comes before it: it kills ids in older
+ * segments only.
+ */
+function inOrder({ segments, tombstones }: CollectionEntry): (SegmentEntry | TombstoneEntry)[] {
+  return [...tombstones, ...segments].sort((a, b) => a.lsnHigh - b.lsnHigh)
+}
+
+function loadSegment(
+  store: Store,
+  { entry, reader }: SegmentFile,
+  places: Uint32Array | null | undefined,
+): void {
+  let rows = places
+  if (!rows) {
+    const vectors = new Float32Array(entry.rows * store.config.dim)
+    reader.readVectors(0, entry.rows, vectors)
+    const ids: Id[] = reader.ids().map(decodeId)
+    rows = store.index.load(ids, vectors)
+  }
   store.payloads.moveToSegment(rows, reader)
-  store.segments.push({ entry, reader, rows })
+  store.segments.push({ entry, reader, rows, origins: places ? originsOf(reader) : undefined })
 }
 
-/** Rows into buckets: where the checkpoint says, else by routing, else by a new partition. */
+/** Rows that the index file did not know, into buckets by routing; without buckets, by a new partition. */
 async function placeRows(
-  around: Pick<Surroundings, 'fs' | 'folder'>,
   store: Store,
   entry: CollectionEntry,
+  known: Known | undefined,
+  isReady: boolean,
   { signal, onProgress }: OpenOptions,
 ): Promise<void> {
-  if (store.segments.length === 0) return
-  const partition = entry.checkpoint && readPartition(around, entry.checkpoint)
-  if (partition) store.index.restoreCentroids(partition.centroids)
-  const placed: number[] = []
-  const homes: number[] = []
-  const seconds: number[] = []
-  const unplaced: number[] = []
-  for (const segment of store.segments) {
-    const known = partition?.homes.get(segment.entry.uuid)
-    for (let i = 0; i < segment.rows.length; i++) {
+  const loose: number[] = []
+  for (const { entry, reader, rows } of store.segments) {
+    if (known?.get(entry.uuid)) continue
+    for (let i = 0; i < rows.length; i++) {
       // A newer segment may have replaced the row, and its number may have gone to another since.
-      if (!store.payloads.rowIsAt(segment.rows[i]!, segment.reader, i)) continue
-      const home = known?.[2 * i] ?? NO_HOME
-      if (home === NO_HOME) unplaced.push(segment.rows[i]!)
-      else {
-        placed.push(segment.rows[i]!)
-        homes.push(home)
-        seconds.push(known![2 * i + 1]!)
-      }
+      if (store.payloads.rowIsAt(rows[i]!, reader, i)) loose.push(rows[i]!)
     }
   }
-  if (placed.length > 0) {
-    await store.index.assign(Uint32Array.from(placed), {
-      homes: Uint32Array.from(homes),
-      seconds: Uint32Array.from(seconds),
-    })
+  const rows = Uint32Array.from(loose)
+  if (known) store.checkpointRows = store.index.count - rows.length
+  if (rows.length === 0) return
+  if (known && !isReady) {
+    // Behind the vectors. When it fails the rows stay where every search scans them, until the next flush.
+    void store.index.assign(rows).catch(() => undefined)
+    return
   }
-  if (partition) store.checkpointRows = store.index.count
-  if (unplaced.length > 0) {
-    const options = { ...(signal ? { signal } : {}), ...(onProgress ? { onProgress: place } : {}) }
-    await store.index.assign(Uint32Array.from(unplaced), undefined, options)
-  }
-
-  function place(done: number, total: number): void {
+  const place = (done: number, total: number): void =>
     onProgress?.({ stage: `index ${entry.name}`, done, total })
+  await store.index.assign(rows, undefined, {
+    ...(signal ? { signal } : {}),
+    ...(onProgress ? { onProgress: place } : {}),
+  })
+}
+
+/** By uuid of a file that has had its effect: a segment's places, or null for tombstones. */
+type Known = ReadonlyMap<string, Uint32Array | null>
+
+/** @returns undefined when there is no index file that can be used; the index holds nothing then. */
+function restoreIndex(
+  around: Around,
+  store: Store,
+  entry: CollectionEntry,
+  readers: ReadonlyMap<string, SegmentReader>,
+): Known | undefined {
+  if (!entry.checkpoint) return undefined
+  let file: IndexFile | undefined
+  try {
+    file = openIndexFile(around, entry.checkpoint, store.config.dim)
+    const known = file && knownFiles(file, entry, readers)
+    if (!file || !known) return undefined
+    const { columns, live } = { columns: file, live: liveRows(file.sizes.rows, known) }
+    store.index.restoreImage(
+      file.sizes,
+      live,
+      (column, into) => columns.read(column, into),
+      vectors => readVectors(around, store, entry, known, vectors),
+    )
+    store.covered = new Set(file.segments.map(({ segment }) => segment))
+    return known
+  } catch {
+    // Derived: whatever is wrong with it, the rows are all there.
+    return undefined
+  } finally {
+    file?.close()
+  }
+}
+
+function openIndexFile({ fs, folder }: Around, entry: CheckpointEntry, dim: number): IndexFile | undefined {
+  const file = IndexFile.open(fs, folder, entry)
+  if (file.dim === dim && file.quantizerId === quantizerId(dim)) return file
+  file.close()
+  return undefined
+}
+
+/** The files of the manifest that the index file has seen; undefined when an older one is not among them. */
+function knownFiles(
+  file: IndexFile,
+  entry: CollectionEntry,
+  readers: ReadonlyMap<string, SegmentReader>,
+): Known | undefined {
+  const stored = new Map(file.segments.map(({ segment, places }) => [segment, places]))
+  const known = new Map<string, Uint32Array | null>()
+  for (const segment of entry.segments) {
+    const places = stored.get(segment.uuid) ?? placesByOrigin(originsOf(readers.get(segment.uuid)!), stored)
+    if (places?.length === segment.rows) known.set(segment.uuid, places)
+  }
+  for (const { uuid } of entry.tombstones) if (file.tombstones.includes(uuid)) known.set(uuid, null)
+  // Files that are not known are applied after what is known, so each must be newer.
+  let newest = 0
+  const files = inOrder(entry)
+  for (const { uuid, lsnHigh } of files) if (known.has(uuid)) newest = Math.max(newest, lsnHigh)
+  return files.every(({ uuid, lsnLow }) => known.has(uuid) || lsnLow > newest) ? known : undefined
+}
+
+/** Undefined when there are none or they are damaged: they are derived. */
+function originsOf(reader: SegmentReader): Origins | undefined {
+  try {
+    return reader.origins()
+  } catch {
+    return undefined
+  }
+}
+
+/** Where rows are now that were in segments which the index file knows. */
+function placesByOrigin(
+  origins: Origins | undefined,
+  stored: ReadonlyMap<string, SegmentPlaces['places']>,
+): Uint32Array | undefined {
+  if (!origins) return undefined
+  const sources = origins.segments.map(uuid => stored.get(uuid))
+  const places = new Uint32Array(origins.places.length / 2)
+  for (let i = 0; i < places.length; i++) {
+    const place = sources[origins.places[2 * i]!]?.[origins.places[2 * i + 1]!]
+    if (place === undefined) return undefined
+    places[i] = place
+  }
+  return places
+}
+
+/** One bit per row that a segment holds. @throws when two segments claim a row, or one claims a row that is not there. */
+function liveRows(rows: number, known: Known): Uint32Array {
+  const live = new Uint32Array((rows + 31) >>> 5)
+  for (const places of known.values()) {
+    for (const row of places ?? []) {
+      if (row === NO_ROW) continue
+      const word = live[row >>> 5] ?? 0
+      if (row >= rows || ((word >>> (row & 31)) & 1) === 1)
+        throw new RangeError(`row ${row} is claimed wrongly`)
+      live[row >>> 5] = word | (1 << (row & 31))
+    }
+  }
+  return live
+}
+
+/** One segment after the other, so that other work of the thread comes in between. */
+async function readVectors(
+  { executor, folder }: Around,
+  store: Store,
+  { segments }: CollectionEntry,
+  known: Known,
+  vectors: Float32Array,
+): Promise<void> {
+  const { dim } = store.config
+  for (const entry of segments) {
+    const places = known.get(entry.uuid)
+    if (places) await executor.run({ kind: 'vectors', folder, entry, places, dim, vectors })
   }
 }

@@ -9,7 +9,13 @@ import { DriftError } from '../errors.js'
 import { checkpointName, fileNumber, segmentName, tombstoneName } from '../folder.js'
 import type { CollectionConfig } from '../operation.js'
 import type { Executor } from './executor.js'
-import { type CheckpointTask, pathsIn, type SegmentTask, type TombstoneTask } from './tasks.js'
+import {
+  type CheckpointTask,
+  pathsIn,
+  type SegmentTask,
+  type TombstoneTask,
+  type VectorsTask,
+} from './tasks.js'
 
 /** What a commit changes; the rest is carried over. */
 export interface Edit {
