@@ -96,12 +96,12 @@ export function restoreImage(
   read('homes', bytesOf(store.home.subarray(0, rows)))
   read('seconds', bytesOf(store.second.subarray(0, rows)))
   store.ids.restore(rows, idTextWords, store.live, (column, into) => read(column, into))
+  clearDead(state, buckets)
+  directory.restore(buckets, blocks, (column, into) => read(column, into))
   router.restore(buckets, (centroids, center) => {
     read('centroids', bytesOf(centroids))
     read('center', bytesOf(center))
   })
-  clearDead(state)
-  directory.restore(buckets, blocks, (column, into) => read(column, into))
   const loose: number[] = []
   for (let row = 0; row < rows; row++) {
     if (store.isLive(row) && store.home[row] === NONE) loose.push(row)
@@ -112,7 +112,7 @@ export function restoreImage(
 }
 
 /** A row that is not live has no buckets; a live one has buckets that there are. */
-function clearDead({ store, router }: IndexState): void {
+function clearDead({ store }: IndexState, buckets: number): void {
   const { home, second } = store
   for (let row = 0; row < store.rows; row++) {
     if (!store.isLive(row)) {
@@ -125,8 +125,8 @@ function clearDead({ store, router }: IndexState): void {
     const sound =
       first === NONE
         ? other === NONE
-        : first < router.count && (other === NONE || (other < router.count && other !== first))
-    if (!sound) throw misfit(`row ${row} is at home in ${first} and ${other} of ${router.count} buckets`)
+        : first < buckets && (other === NONE || (other < buckets && other !== first))
+    if (!sound) throw misfit(`row ${row} is at home in ${first} and ${other} of ${buckets} buckets`)
   }
 }
 

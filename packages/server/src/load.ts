@@ -37,6 +37,7 @@ export async function loadFiles(
   const readers = new Map<string, SegmentReader>()
   for (const segment of entry.segments) readers.set(segment.uuid, SegmentReader.open(fs, folder, segment))
   const known = isWholeLog(options) ? restoreIndex(around, store, entry, readers) : undefined
+  if (known) options.onProgress?.({ stage: `restore ${entry.name}`, done: store.index.count, total })
   let done = 0
   for (const file of inOrder(entry)) {
     options.signal?.throwIfAborted()

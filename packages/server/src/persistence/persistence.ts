@@ -14,7 +14,6 @@ import {
   pathsIn,
   type SegmentTask,
   type TombstoneTask,
-  type VectorsTask,
 } from './tasks.js'
 
 /** What a commit changes; the rest is carried over. */
