@@ -182,7 +182,7 @@ export class IndexFile {
 
   /** Fills `into`, which has as many bytes as the column. */
   read(column: IndexColumn, into: Uint8Array): void {
-    this.#readPaged(SECTIONS[column], into)
+    this.#file.readInto(SECTIONS[column], PAGE_BYTES, into)
   }
 
   /** Walks every checksum. Throws at the first damage. */
@@ -202,29 +202,12 @@ export class IndexFile {
       throw this.#file.bad(`has ${logicalBytes} bytes for ${total} rows of segments`, { section: places })
     }
     const bytes = new Uint8Array(logicalBytes)
-    this.#readPaged(places, bytes)
+    this.#file.readInto(places, PAGE_BYTES, bytes)
     let at = 0
     return counts.map(({ segment, rows }) => {
       const of = new Uint32Array(bytes.buffer, at, rows)
       at += rows * 4
       return { segment, places: of }
-    })
-  }
-
-  #readPaged(kind: number, into: Uint8Array): void {
-    const { logicalBytes } = this.#file.entry(kind)
-    const pages = this.#file.pages(kind)
-    const where = { section: kind }
-    if (logicalBytes !== into.length) {
-      throw this.#file.bad(`has ${logicalBytes} bytes, expected ${into.length}`, where)
-    }
-    if (pages.length !== Math.ceil(into.length / PAGE_BYTES)) throw this.#file.bad('has other pages', where)
-    this.#file.readPages(kind, 0, pages.length, (bytes, page) => {
-      const content = into.subarray(page * PAGE_BYTES, (page + 1) * PAGE_BYTES)
-      if (bytes.length < content.length || pages[page]!.items !== content.length) {
-        throw this.#file.bad(`has ${bytes.length} bytes, expected ${content.length}`, { ...where, page })
-      }
-      content.set(bytes.subarray(0, content.length))
     })
   }
 }
