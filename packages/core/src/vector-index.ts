@@ -343,6 +343,11 @@ export class VectorIndex {
     await this.#vectorsPending
   }
 
+  /** Row numbers are those that `find` and `liveRows` gave. */
+  isLive(row: number): boolean {
+    return this.#requireRow(row).isLive(row)
+  }
+
   /** `free` is called when no pin is open that was opened before now: at once when there is none. */
   whenUnpinned(free: () => void): void {
     this.#open().pins.retire(free)

@@ -14,6 +14,8 @@ const GROWTH_DUE = 1.5
 const UNKNOWN_DUE = 1 / 3
 
 export async function writeCheckpointIfDue(engine: Engine, store: Store): Promise<void> {
+  // A compaction is at it; after the next flush it will be due again.
+  if (store.isBusy) return
   const unknown = store.segments.filter(({ entry, origins }) => !store.covered.has(entry.uuid) && !origins)
   const unknownRows = unknown.reduce((rows, { entry }) => rows + entry.rows, 0)
   if (
@@ -36,15 +38,12 @@ async function writeAlone(engine: Engine, store: Store): Promise<boolean> {
   try {
     const rows = store.index.count
     const segments = [...store.segments]
-    const { tombstones = [] } =
-      engine.persistence.manifest.collections.find(entry => entry.number === store.number) ?? {}
     const checkpoint = await engine.persistence.writeCheckpoint({
       dim: store.config.dim,
       lsn: engine.journal.durableLsn,
       quantizerId: quantizerId(store.config.dim),
       ...store.index.takeImage(),
       segments: segments.map(segment => placesOf(store, segment, pin.live)),
-      tombstones: tombstones.map(({ uuid }) => uuid),
     })
     // The image knows of deletions that are only in the log: with a weaker sync mode that might not survive what the file does.
     if (!engine.durable) await engine.journal.writer.sync()

@@ -3,6 +3,8 @@
  * tick, visible when durable; search = the index, then ids and payloads of the hits.
  */
 import { type Id, MAX_RECORD_BYTES, type Metric, score } from '@drift/core'
+import { writePartition } from './checkpoint.js'
+import { compactOnce } from './compaction.js'
 import { assertOpen, assertWritable, type Engine } from './engine.js'
 import { DriftError } from './errors.js'
 import { hasRoom, orAborted, refineStore, waitForRoom } from './janitor.js'
@@ -81,6 +83,8 @@ export interface CollectionStats {
   /** Rows that are only in the log and in memory. */
   readonly unflushedRows: number
   readonly diskBytes: number
+  /** Rows in segments, those that were deleted or replaced and are still there included. */
+  readonly diskRows: number
   /** Bytes by slab. */
   readonly memory: Readonly<Record<string, number>>
 }
@@ -270,6 +274,24 @@ export class Collection {
     }
   }
 
+  /**
+   * Bring segments together now, and leave out rows that were deleted or replaced: fewer and smaller files. Done in the background when
+   * it is due. Searches and writes go on meanwhile; aborted, what was finished stays.
+   */
+  async compact(options?: FlushOptions): Promise<void> {
+    const { signal, onProgress } = parseWriteOptions(options, 'compact')
+    await this.flush(signal ? { signal } : {})
+    await writePartition(this.#engine, this.#store)
+    // Each leaves fewer files, or fewer dead rows; those that die meanwhile are left to the next call.
+    const total = 2 * this.#store.segments.length
+    for (let done = 0; done < total; done++) {
+      this.#assertWritable()
+      if (!(await compactOnce(this.#engine, this.#store, { all: true, signal }))) break
+      onProgress?.({ stage: 'compact', done: done + 1, total })
+    }
+    onProgress?.({ stage: 'compact', done: total, total })
+  }
+
   async stats(): Promise<CollectionStats> {
     this.#assertOpen()
     const { config, index, payloads, segments, frozen, active } = this.#store
@@ -285,6 +307,7 @@ export class Collection {
       segments: segments.length,
       unflushedRows,
       diskBytes: segments.reduce((bytes, { entry }) => bytes + entry.bytes, 0),
+      diskRows: segments.reduce((rows, { entry }) => rows + entry.rows, 0),
       memory: { ...stats.memory, payloads: payloads.memoryBytes },
     }
   }

@@ -157,7 +157,10 @@ function openIndexFile({ fs, folder }: Around, entry: CheckpointEntry, dim: numb
   return undefined
 }
 
-/** The files of the manifest that the index file has seen; undefined when an older one is not among them. */
+/**
+ * The files of the manifest whose effect is in the index file; undefined when an older one's is not. It has seen every record up to its
+ * LSN, so tombstones that come before a known segment have had theirs; later ones are applied in their turn, which does no harm.
+ */
 function knownFiles(
   file: IndexFile,
   entry: CollectionEntry,
@@ -165,16 +168,17 @@ function knownFiles(
 ): Known | undefined {
   const stored = new Map(file.segments.map(({ segment, places }) => [segment, places]))
   const known = new Map<string, Uint32Array | null>()
+  let newest = 0
   for (const segment of entry.segments) {
     const places = stored.get(segment.uuid) ?? placesByOrigin(originsOf(readers.get(segment.uuid)!), stored)
-    if (places?.length === segment.rows) known.set(segment.uuid, places)
+    if (places?.length !== segment.rows) continue
+    known.set(segment.uuid, places)
+    newest = Math.max(newest, segment.lsnHigh)
   }
-  for (const { uuid } of entry.tombstones) if (file.tombstones.includes(uuid)) known.set(uuid, null)
-  // Files that are not known are applied after what is known, so each must be newer.
-  let newest = 0
-  const files = inOrder(entry)
-  for (const { uuid, lsnHigh } of files) if (known.has(uuid)) newest = Math.max(newest, lsnHigh)
-  return files.every(({ uuid, lsnLow }) => known.has(uuid) || lsnLow > newest) ? known : undefined
+  for (const { uuid, lsnHigh } of entry.tombstones) if (lsnHigh <= newest) known.set(uuid, null)
+  // What is not known is applied after what is, so it must be newer.
+  const isNewer = ({ uuid, lsnLow }: SegmentEntry | TombstoneEntry) => known.has(uuid) || lsnLow > newest
+  return known.size > 0 && inOrder(entry).every(isNewer) ? known : undefined
 }
 
 /** Undefined when there are none or they are damaged: they are derived. */

@@ -47,6 +47,7 @@ export class Store {
   /** Uuids of the segments whose rows the newest index file knows. */
   covered: ReadonlySet<string> = new Set()
   #files: Promise<unknown> = Promise.resolve()
+  #waiting = 0
 
   constructor(number: number, config: CollectionConfig, pool: IndexPool | undefined) {
     this.number = number
@@ -121,8 +122,17 @@ export class Store {
   /** Work that replaces files or says what they hold runs one at a time. */
   alone<T>(work: () => Promise<T>): Promise<T> {
     const result = this.#files.then(work)
-    this.#files = result.catch(() => undefined)
+    this.#waiting++
+    this.#files = result.then(
+      () => this.#waiting--,
+      () => this.#waiting--,
+    )
     return result
+  }
+
+  /** Such work is under way. */
+  get isBusy(): boolean {
+    return this.#waiting > 0
   }
 
   close(): void {

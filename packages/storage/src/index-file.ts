@@ -3,8 +3,8 @@
  * is damaged or does not fit, the caller drops it and indexes the rows anew. It says which files of truth it has seen, and of which
  * row of the index each row of a segment is the home; what the columns mean is the index's business (packages/core/src/index-image.ts).
  *
- * SHAPE   lsn u64 | quantizer id u64 | rows u64 | buckets u64 | blocks u64 | id text words u64 | segments u64 | tombstone files u64
- *         per segment { uuid 16 B, rows u64 } | per tombstone file uuid 16 B
+ * SHAPE   lsn u64 | quantizer id u64 | rows u64 | buckets u64 | blocks u64 | id text words u64 | segments u64
+ *         per segment { uuid 16 B, rows u64 }
  * PLACES  per segment, u32 x rows: the row's number in the index, or NO_ROW when it does not count any more
  * one section per column, kinds 34 to 46 in the order of INDEX_COLUMNS
  *
@@ -80,8 +80,6 @@ export interface IndexFileInput {
   /** May be shared memory that others write to meanwhile: each page is copied before its checksum is computed. */
   readonly columns: Readonly<Record<IndexColumn, Uint8Array>>
   readonly segments: readonly SegmentPlaces[]
-  /** Uuids of the tombstone files that have had their effect. */
-  readonly tombstones: readonly string[]
   /** The folder is synced too; else that is the caller's next step. */
   readonly syncFolder?: boolean
 }
@@ -93,8 +91,7 @@ const SHAPE_BUCKETS = SHAPE_ROWS + 8
 const SHAPE_BLOCKS = SHAPE_BUCKETS + 8
 const SHAPE_ID_TEXT = SHAPE_BLOCKS + 8
 const SHAPE_SEGMENTS = SHAPE_ID_TEXT + 8
-const SHAPE_TOMBSTONES = SHAPE_SEGMENTS + 8
-const SHAPE_BYTES = SHAPE_TOMBSTONES + 8
+const SHAPE_BYTES = SHAPE_SEGMENTS + 8
 const UUID_BYTES = 16
 const SEGMENT_BYTES = UUID_BYTES + 8
 /** Checked while it is still in the cache. */
@@ -127,7 +124,6 @@ export class IndexFile {
   readonly quantizerId: bigint
   readonly sizes: IndexFileSizes
   readonly segments: readonly SegmentPlaces[]
-  readonly tombstones: readonly string[]
   readonly #file: SectionReader
 
   /** Throws when the file is damaged, of a later format, or not the one that `entry` names. Columns are checked as they are read. */
@@ -158,8 +154,7 @@ export class IndexFile {
       idTextWords: u64(SHAPE_ID_TEXT),
     }
     const segments = u64(SHAPE_SEGMENTS)
-    const tombstones = u64(SHAPE_TOMBSTONES)
-    const expected = SHAPE_BYTES + segments * SEGMENT_BYTES + tombstones * UUID_BYTES
+    const expected = SHAPE_BYTES + segments * SEGMENT_BYTES
     if (shape.length !== expected) throw bad(`has ${shape.length} bytes, expected ${expected}`)
     if (this.dim === 0 || this.sizes.rows !== file.footer.rows) throw bad(`has ${this.sizes.rows} rows`)
     // Sizes are what memory is taken by, so they must be those of sections that are there.
@@ -169,13 +164,10 @@ export class IndexFile {
       if (entry.logicalBytes !== bytes || entry.storedBytes < bytes)
         throw bad(`gives ${column} ${bytes} bytes, its section has another size`)
     }
-    const uuids = (at: number) => uuidText(shape.subarray(at, at + UUID_BYTES))
     const counts = Array.from({ length: segments }, (_, i) => {
       const at = SHAPE_BYTES + i * SEGMENT_BYTES
-      return { segment: uuids(at), rows: u64(at + UUID_BYTES) }
+      return { segment: uuidText(shape.subarray(at, at + UUID_BYTES)), rows: u64(at + UUID_BYTES) }
     })
-    const tombstonesAt = SHAPE_BYTES + segments * SEGMENT_BYTES
-    this.tombstones = Array.from({ length: tombstones }, (_, i) => uuids(tombstonesAt + i * UUID_BYTES))
     this.segments = this.#readPlaces(counts)
     file.releaseTail()
   }
@@ -212,9 +204,8 @@ export class IndexFile {
   }
 }
 
-function encodeShape({ lsn, quantizerId, sizes, segments, tombstones }: IndexFileInput): Uint8Array {
-  const tombstonesAt = SHAPE_BYTES + segments.length * SEGMENT_BYTES
-  const bytes = new Uint8Array(tombstonesAt + tombstones.length * UUID_BYTES)
+function encodeShape({ lsn, quantizerId, sizes, segments }: IndexFileInput): Uint8Array {
+  const bytes = new Uint8Array(SHAPE_BYTES + segments.length * SEGMENT_BYTES)
   const view = viewOf(bytes)
   setU64(view, SHAPE_LSN, lsn)
   view.setBigUint64(SHAPE_QUANTIZER, quantizerId, true)
@@ -223,13 +214,9 @@ function encodeShape({ lsn, quantizerId, sizes, segments, tombstones }: IndexFil
   setU64(view, SHAPE_BLOCKS, sizes.blocks)
   setU64(view, SHAPE_ID_TEXT, sizes.idTextWords)
   setU64(view, SHAPE_SEGMENTS, segments.length)
-  setU64(view, SHAPE_TOMBSTONES, tombstones.length)
   segments.forEach(({ segment, places }, i) => {
     bytes.set(uuidBytes(segment), SHAPE_BYTES + i * SEGMENT_BYTES)
     setU64(view, SHAPE_BYTES + i * SEGMENT_BYTES + UUID_BYTES, places.length)
-  })
-  tombstones.forEach((uuid, i) => {
-    bytes.set(uuidBytes(uuid), tombstonesAt + i * UUID_BYTES)
   })
   return bytes
 }

@@ -18,6 +18,7 @@ import {
   writeSegment,
   writeTombstones,
 } from '@drift/storage'
+import { type CompactResult, type CompactTask, compact } from './compact.js'
 import { type Packed, unpack } from './packed.js'
 
 export interface SegmentTask {
@@ -86,12 +87,20 @@ export interface TaskResults {
   readonly tombstones: TombstoneEntry
   readonly checkpoint: CheckpointEntry
   readonly vectors: undefined
+  readonly compact: CompactResult
   /** Its checksum. */
   readonly manifest: number
   readonly remove: undefined
 }
 
-export type Task = SegmentTask | TombstoneTask | CheckpointTask | VectorsTask | ManifestTask | RemoveTask
+export type Task =
+  | SegmentTask
+  | TombstoneTask
+  | CheckpointTask
+  | VectorsTask
+  | CompactTask
+  | ManifestTask
+  | RemoveTask
 
 export function runTask<T extends Task>(fs: DriftFs, task: T): TaskResults[T['kind']] {
   return run(fs, task) as TaskResults[T['kind']]
@@ -112,6 +121,8 @@ function run(fs: DriftFs, task: Task): TaskResults[Task['kind']] {
       return writeTombstones(fs, task.folder, task.name, { ...task, ids: unpack(task.ids) as Uint8Array[] })
     case 'checkpoint':
       return writeIndexFile(fs, task.folder, task.name, task)
+    case 'compact':
+      return compact(fs, task)
     case 'vectors':
       return readVectors(fs, task)
     case 'manifest':
