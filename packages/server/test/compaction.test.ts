@@ -195,7 +195,8 @@ describe('the choice of segments', () => {
   })
 
   it('takes four of a size, and what is smaller between them', () => {
-    expect(dueRun([of(64_000), of(4_000), of(5_000), of(100), of(6_000)])).toEqual({ first: 1, count: 4 })
+    const sizes = [64_000, 5_000, 6_000, 100, 7_000, 5_500]
+    expect(dueRun(sizes.map(rows => of(rows)))).toEqual({ first: 1, count: 5 })
   })
 
   it('takes what is a quarter dead, before all else', () => {
