@@ -47,8 +47,10 @@ export async function loadFiles(
       loadSegment(store, { entry: file, reader }, places)
       done += file.rows
       options.onProgress?.({ stage: `open ${entry.name}`, done, total } satisfies Progress)
-    } else if (!known?.has(file.uuid)) {
-      store.index.delete(readTombstones(fs, folder, file).map(decodeId))
+    } else {
+      // Read also when their effect is known: they are truth, and damage in them is to be told.
+      const ids = readTombstones(fs, folder, file)
+      if (!known?.has(file.uuid)) store.index.delete(ids.map(decodeId))
     }
   }
   const small = total * store.config.dim * 4 <= EAGER_BYTES
