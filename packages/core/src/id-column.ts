@@ -112,6 +112,46 @@ export class IdColumn {
     if (this.#kind === STRING) copyWords(this.#arena, this.#low, wordsOf(this.#high), this.#text, 0)
   }
 
+  /** What rows below `rows` have, in this column's own memory: true while no row is released. */
+  columns(rows: number): { kinds: Uint8Array; words: Int32Array; text: Int32Array } {
+    if (rows > this.#kinds.length) this.#growRows(rows)
+    return {
+      kinds: this.#kinds.subarray(0, rows),
+      words: this.#words.subarray(0, 2 * rows),
+      text: this.#arena.subarray(0, this.#arenaEnd),
+    }
+  }
+
+  /** For an empty column: the ids of the live rows. @param live - one bit a row. @throws CoreError DRIFT_IMAGE. */
+  restore(rows: number, textWords: number, live: Uint32Array, read: ReadIdColumn): void {
+    if (rows > this.#kinds.length) this.#growRows(rows)
+    this.#reserveText(textWords)
+    read('idKinds', this.#kinds.subarray(0, rows))
+    read('idWords', new Uint8Array(this.#words.buffer, 0, rows * ROW_BYTES))
+    read('idText', new Uint8Array(this.#arena.buffer, 0, textWords * WORD_BYTES))
+    this.#arenaEnd = textWords
+    this.#garbage = textWords
+    for (let row = 0; row < rows; row++) {
+      if (((live[row >>> 5]! >>> (row & 31)) & 1) === 0) this.#kinds[row] = 0
+      else this.#checkRow(row, textWords)
+    }
+  }
+
+  #checkRow(row: number, textWords: number): void {
+    const kind = this.#kinds[row]!
+    const low = this.#words[2 * row]!
+    const high = this.#words[2 * row + 1]!
+    let sound = false
+    if (kind === STRING) {
+      const length = high & LENGTH_MASK
+      sound = length > 0 && length <= MAX_ID_BYTES && low >= 0 && low + wordsOf(high) <= textWords
+      if (sound) this.#garbage -= wordsOf(high)
+    } else if (kind === NUMBER) sound = Number.isSafeInteger(high * TWO_32 + (low >>> 0))
+    else sound = kind === BIGINT || (kind === NEGATIVE && high < 0)
+    if (sound) return
+    throw new CoreError('DRIFT_IMAGE', `the stored index does not fit: row ${row} has an id of kind ${kind}`)
+  }
+
   /** Forget the id of `row`, which has one. */
   release(row: number): void {
     if (this.#kinds[row] === STRING) this.#garbage += wordsOf(this.#words[2 * row + 1]!)
@@ -171,6 +211,9 @@ export class IdColumn {
     this.#garbage = 0
   }
 }
+
+/** Fills a stored column. */
+export type ReadIdColumn = (column: 'idKinds' | 'idWords' | 'idText', into: Uint8Array) => void
 
 const TWO_32 = 4_294_967_296
 const WORD_BYTES = 4

@@ -5,7 +5,7 @@
  * to sweep. Hashing stays in TypeScript: a call into the addon costs more than the hash.
  */
 import type { Id } from './id.js'
-import { IdColumn } from './id-column.js'
+import { IdColumn, type ReadIdColumn } from './id-column.js'
 
 /** 16 to 24 bytes per integer id. Rows are numbers that the caller hands out, dense from 0. */
 export class IdTable {
@@ -78,6 +78,32 @@ export class IdTable {
     const slot = this.#slot()
     if (this.#slots[slot] === row) this.#empty(slot)
     this.#ids.release(row)
+  }
+
+  /** The ids of rows below `rows`, as views that stay true while no row is released. */
+  columns(rows: number): ReturnType<IdColumn['columns']> {
+    return this.#ids.columns(rows)
+  }
+
+  /**
+   * For an empty table: the ids of the live rows, which are distinct.
+   *
+   * @param live - one bit a row.
+   * @throws CoreError DRIFT_IMAGE when a live row has no id.
+   */
+  restore(rows: number, textWords: number, live: Uint32Array, read: ReadIdColumn): void {
+    this.#ids.restore(rows, textWords, live, read)
+    let slots = FIRST_SLOTS
+    while (MAX_LOAD * slots < rows) slots *= 2
+    this.#slots = emptySlots(slots)
+    const mask = slots - 1
+    for (let row = 0; row < rows; row++) {
+      if (!this.#ids.has(row)) continue
+      let slot = this.#ids.hashAt(row) & mask
+      while (this.#slots[slot] !== EMPTY) slot = (slot + 1) & mask
+      this.#slots[slot] = row
+      this.#size++
+    }
   }
 
   /** Where the loaded id is, or the empty slot where it belongs. */

@@ -126,6 +126,12 @@ export class IndexState {
     return row >= 0
   }
 
+  /** Take over the active memtable, still empty, of a state that is given up. */
+  adopt(memtable: Memtable): void {
+    this.active = memtable
+    this.memtables = [memtable, ...this.frozen]
+  }
+
   rotate(): Memtable | undefined {
     const memtable = this.active
     if (memtable.count === 0) return undefined

@@ -5,6 +5,12 @@ export { NONE } from './bucket/extent.js'
 export { CoreError } from './errors.js'
 export { decodeId, encodeId, type Id } from './id.js'
 export { IdTable } from './id-table.js'
+export {
+  IMAGE_COLUMNS,
+  type ImageColumn,
+  type ImageSizes,
+  type IndexImage,
+} from './index-image.js'
 export type { Appended } from './index-state.js'
 export {
   type HierarchicalKmeansOptions,

@@ -124,6 +124,18 @@ export class RowStore {
     }
   }
 
+  /** For an empty store: rows 0 .. rows - 1, of which those of `live` are live and the others free. Columns are not filled in. */
+  restore(rows: number, live: Uint32Array): void {
+    this.#reserve(rows)
+    this.rows = rows
+    this.live.set(live.subarray(0, (rows + 31) >>> 5))
+    for (let row = rows - 1; row >= 0; row--) {
+      if (this.isLive(row)) this.liveRows++
+      else this.#free.push(row)
+    }
+    this.version++
+  }
+
   isLive(row: number): boolean {
     return ((this.live[row >>> 5]! >>> (row & 31)) & 1) === 1
   }

@@ -17,6 +17,7 @@ import {
 import { NONE } from './bucket/extent.js'
 import { CoreError } from './errors.js'
 import type { Id } from './id.js'
+import { type ImageColumn, type ImageSizes, type IndexImage, restoreImage, takeImage } from './index-image.js'
 import { type Appended, IndexState } from './index-state.js'
 import { applyOperation, type Healed } from './maintenance/apply.js'
 import { assignRows, type Job, type MaintenanceOptions } from './maintenance/assign.js'
@@ -98,10 +99,12 @@ export interface IndexStats {
 export class VectorIndex {
   readonly dim: number
   readonly metric: Metric
-  readonly #state: IndexState
+  #state: IndexState
   readonly #scratch: Scratch
   readonly #pool: IndexPool | undefined
   #closed = false
+  /** Set while exact vectors are still being filled in: what needs them waits. */
+  #vectorsPending: Promise<void> | undefined
   /** The last of the maintenance jobs, which run one after the other. */
   #maintenance: Promise<void> = Promise.resolve()
 
@@ -206,6 +209,7 @@ export class VectorIndex {
 
   /** A copy, as prepared: of unit length under cosine. */
   vectorAt(row: number): Float32Array {
+    this.#requireVectorsReady()
     return this.#requireRow(row).vectorAt(row)
   }
 
@@ -309,7 +313,10 @@ export class VectorIndex {
    */
   plan(options: PlanOptions = {}): Operation[] {
     requirePolicy(options.policy)
-    return planOperations(this.#open(), options)
+    const state = this.#open()
+    // Plans look at exact vectors.
+    if (this.#vectorsPending !== undefined) return []
+    return planOperations(state, options)
   }
 
   /**
@@ -355,6 +362,57 @@ export class VectorIndex {
     return this.#state.refinements
   }
 
+  /** Everything but the exact vectors. Take a pin in the same step, and keep it while the columns are read. */
+  takeImage(): IndexImage {
+    return takeImage(this.#open())
+  }
+
+  /**
+   * For an index that holds nothing: become what an image says. Until `vectors` resolves, reads that need exact vectors wait for it;
+   * when it rejects they fail with its reason.
+   *
+   * @param live - one bit a row: rows that are not live are free.
+   * @param read - fills a column.
+   * @param fill - called once the image is in place: fills row r of the live rows at r * dim of `vectors`, which is shared memory, while a
+   *   pin keeps the rows.
+   * @throws CoreError DRIFT_IMAGE, or what `read` throws; the index holds nothing then.
+   */
+  restoreImage(
+    sizes: ImageSizes,
+    live: Uint32Array,
+    read: (column: ImageColumn, into: Uint8Array) => void,
+    fill: (vectors: Float32Array) => Promise<void>,
+  ): void {
+    const before = this.#open()
+    if (before.store.rows > 0 || before.router.count > 0) {
+      throw new CoreError('DRIFT_PARTITION', `the index holds ${before.store.rows} rows already`)
+    }
+    const state = restoreImage(before.shape, sizes, live, read)
+    state.adopt(before.active)
+    this.#state = state
+    const pin = state.pins.open()
+    this.#vectorsPending = fill(state.store.vectors).then(() => {
+      this.#vectorsPending = undefined
+      pin()
+    })
+    this.#vectorsPending.catch(() => {}) // told to everyone who waits
+  }
+
+  /** Resolves when every exact vector is there. @throws what kept it from being there. */
+  async vectorsReady(): Promise<void> {
+    await this.#vectorsPending
+  }
+
+  /** Row numbers are those that `find` and `liveRows` gave. */
+  isLive(row: number): boolean {
+    return this.#requireRow(row).isLive(row)
+  }
+
+  /** `free` is called when no pin is open that was opened before now: at once when there is none. */
+  whenUnpinned(free: () => void): void {
+    this.#open().pins.retire(free)
+  }
+
   /** One empty bucket per centroid, for an index that has none. */
   restoreCentroids(centroids: Float32Array): void {
     const state = this.#open()
@@ -378,6 +436,7 @@ export class VectorIndex {
   /** @throws CoreError DRIFT_DIMENSION, DRIFT_VECTOR_VALUE, DRIFT_ZERO_VECTOR, DRIFT_K, DRIFT_RECALL, DRIFT_PROBES, DRIFT_FLOOR, DRIFT_EF. */
   searchSync(query: Float32Array, options: SearchOptions): SearchResult {
     const state = this.#open()
+    this.#requireVectorsReady()
     const width = requireWidth(options, state.recall)
     this.#prepareQuery(query)
     const { outRows, outDistances } = this.#scratch.reserveResult(Math.min(width.k, this.count))
@@ -393,7 +452,14 @@ export class VectorIndex {
     const { signal } = options
     const width = requireWidth(options, state.recall)
     signal?.throwIfAborted()
-    this.#prepareQuery(query)
+    if (this.#vectorsPending !== undefined) {
+      requireVectors(state.shape, query, 1)
+      // The caller's memory may change while it waits.
+      const waiting = query.slice()
+      await this.#vectorsPending
+      this.#open()
+      this.#prepareQuery(waiting)
+    } else this.#prepareQuery(query)
     this.#scratch.reserveResult(Math.min(width.k, this.count))
     const found = await searchOne(state, this.#pool, width, this.#scratch, this.#checkOf(signal), signal)
     return this.#result(found)
@@ -412,6 +478,10 @@ export class VectorIndex {
     const prepared = new Float32Array(new SharedArrayBuffer(queries.byteLength))
     prepared.set(queries)
     prepare(this.metric, prepared, this.dim, 0, count)
+    if (this.#vectorsPending !== undefined) {
+      await this.#vectorsPending
+      this.#open()
+    }
     const { snapshot, release } = state.pin()
     try {
       const check = this.#checkOf(signal)
@@ -470,6 +540,11 @@ export class VectorIndex {
     return this.#state
   }
 
+  #requireVectorsReady(): void {
+    if (this.#vectorsPending === undefined) return
+    throw new CoreError('DRIFT_LOADING', 'exact vectors are still being read: wait for vectorsReady() first')
+  }
+
   #requireRow(row: number): IndexState['store'] {
     const { store } = this.#open()
     requireInteger('DRIFT_ROW', 'row', row, 0, store.rows - 1)
@@ -516,7 +591,8 @@ export class VectorIndex {
     run: (state: IndexState, job: Job) => Promise<void>,
   ): Promise<void> {
     const check = this.#checkOf(signal)
-    const result = this.#maintenance.then(() => {
+    const result = this.#maintenance.then(async () => {
+      await this.#vectorsPending
       check()
       return run(this.#state, { pool: this.#pool, signal, onProgress, check })
     })

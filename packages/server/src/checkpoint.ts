@@ -1,59 +1,76 @@
 /**
- * The partition on disk: centroids, and for each segment the two buckets of every row. Derived from the rows and only there
- * to open faster: a missing, damaged or outdated one costs time, never an answer.
+ * The index on disk: everything that is derived from the rows, as columns, with the files of truth that it has seen. Only there to open
+ * faster: a missing, damaged or outdated one costs time, never an answer. Rows deleted or replaced since are known from the log and
+ * from newer files; rows that newer segments hold are indexed when the database is opened.
  */
-import { type CheckpointEntry, NO_HOME, readCheckpoint } from '@drift/storage'
+import { NO_ROW, type SegmentPlaces } from '@drift/storage'
 import { catalog, type Engine, floorLsn } from './engine.js'
+import { quantizerId } from './quantizer.js'
 import type { LiveSegment, Store } from './store.js'
 
 /** Written again when this share of the rows has been added since: its cost stays a constant share of all writing. */
 const GROWTH_DUE = 1.5
+/** Or when this share of the rows is in segments that it does not know. */
+const UNKNOWN_DUE = 1 / 3
 
 export async function writeCheckpointIfDue(engine: Engine, store: Store): Promise<void> {
-  if (store.index.count >= store.checkpointRows * GROWTH_DUE) await writePartition(engine, store)
+  // A compaction is at it; after the next flush it will be due again.
+  if (store.isBusy) return
+  const unknown = store.segments.filter(({ entry, origins }) => !store.covered.has(entry.uuid) && !origins)
+  const unknownRows = unknown.reduce((rows, { entry }) => rows + entry.rows, 0)
+  if (
+    store.index.count >= store.checkpointRows * GROWTH_DUE ||
+    unknownRows > store.index.count * UNKNOWN_DUE
+  ) {
+    await writePartition(engine, store)
+  }
 }
 
 /** @returns false when the collection has no partition yet. */
-export async function writePartition(engine: Engine, store: Store): Promise<boolean> {
-  const centroids = store.index.centroids()
-  if (centroids.length === 0 || store.dropped) return false
-  const rows = store.index.count
-  const checkpoint = await engine.persistence.writeCheckpoint({
-    dim: store.config.dim,
-    centroids,
-    homes: store.segments.map(segment => ({ segment: segment.entry.uuid, homes: homesOf(store, segment) })),
-  })
-  await engine.persistence.commit(() => ({
-    floorLsn: floorLsn(engine),
-    durableLsn: engine.journal.durableLsn,
-    collections: catalog(engine),
-    changed: store.number,
-    change: entry => ({ ...entry, checkpoint }),
-  }))
-  store.checkpointRows = rows
-  return true
+export function writePartition(engine: Engine, store: Store): Promise<boolean> {
+  return store.alone(() => writeAlone(engine, store))
 }
 
-/** The two buckets of each row of each segment, by segment uuid; undefined when there is nothing that can be trusted. */
-export function readPartition(
-  engine: Pick<Engine, 'fs' | 'folder'>,
-  entry: CheckpointEntry,
-): { centroids: Float32Array; homes: Map<string, Uint32Array> } | undefined {
+async function writeAlone(engine: Engine, store: Store): Promise<boolean> {
+  if (store.dropped || store.index.stats().buckets === 0) return false
+  // One step: what the image holds, the live rows, the files and the LSN are of the same moment.
+  const pin = store.index.pin()
   try {
-    const { centroids, homes } = readCheckpoint(engine.fs, engine.folder, entry)
-    return { centroids, homes: new Map(homes.map(({ segment, homes }) => [segment, homes])) }
-  } catch {
-    // Derived: the rows are all there, so the partition is computed again.
-    return undefined
+    const rows = store.index.count
+    const segments = [...store.segments]
+    const checkpoint = await engine.persistence.writeCheckpoint({
+      dim: store.config.dim,
+      lsn: engine.journal.durableLsn,
+      quantizerId: quantizerId(store.config.dim),
+      ...store.index.takeImage(),
+      segments: segments.map(segment => placesOf(store, segment, pin.live)),
+    })
+    // The image knows of deletions that are only in the log: with a weaker sync mode that might not survive what the file does.
+    if (!engine.durable) await engine.journal.writer.sync()
+    if (store.dropped) return false
+    await engine.persistence.commit(() => ({
+      floorLsn: floorLsn(engine),
+      durableLsn: engine.journal.durableLsn,
+      collections: catalog(engine),
+      changed: store.number,
+      change: entry => ({ ...entry, checkpoint }),
+    }))
+    store.checkpointRows = rows
+    store.covered = new Set(segments.map(({ entry }) => entry.uuid))
+    for (const segment of segments) segment.origins = undefined
+    return true
+  } finally {
+    pin.release()
   }
 }
 
-/** Two for each row of the segment: home, second; NO_HOME where there is none or the row is gone. */
-function homesOf(store: Store, { rows, reader }: LiveSegment): Uint32Array {
-  const homes = new Uint32Array(2 * rows.length).fill(NO_HOME)
+function placesOf(store: Store, { entry, reader, rows }: LiveSegment, live: Uint32Array): SegmentPlaces {
+  const places = rows.slice()
   for (let i = 0; i < rows.length; i++) {
     const row = rows[i]!
-    if (store.payloads.rowIsAt(row, reader, i)) homes.set(store.index.bucketsOf(row), 2 * i)
+    const isLive = row !== NO_ROW && ((live[row >>> 5]! >>> (row & 31)) & 1) === 1
+    // A row number that was given to another row since is not this one's.
+    if (!isLive || !store.payloads.rowIsAt(row, reader, i)) places[i] = NO_ROW
   }
-  return homes
+  return { segment: entry.uuid, places }
 }

@@ -3,6 +3,8 @@
  * tick, visible when durable; search = the index, then ids and payloads of the hits.
  */
 import { type BucketStats, type HealReport, type Id, MAX_RECORD_BYTES, type Metric, score } from '@drift/core'
+import { writePartition } from './checkpoint.js'
+import { compactOnce } from './compaction.js'
 import { assertOpen, assertWritable, type Engine } from './engine.js'
 import { DriftError } from './errors.js'
 import { hasRoom, orAborted, refineStore, waitForRoom } from './janitor.js'
@@ -85,6 +87,8 @@ export interface CollectionStats {
   /** Rows that are only in the log and in memory. */
   readonly unflushedRows: number
   readonly diskBytes: number
+  /** Rows in segments, those that were deleted or replaced and are still there included. */
+  readonly diskRows: number
   /** Bytes by slab. */
   readonly memory: Readonly<Record<string, number>>
 }
@@ -176,6 +180,8 @@ export class Collection {
   /** The row with this id, or undefined. */
   async get(id: Id): Promise<StoredRow | undefined> {
     this.#assertOpen()
+    await this.#store.index.vectorsReady()
+    this.#assertOpen()
     const row = this.#store.index.find(id)
     return row < 0 ? undefined : this.#rowAt(row)
   }
@@ -224,6 +230,7 @@ export class Collection {
     this.#assertOpen()
     const pin = this.#store.index.pin()
     try {
+      await this.#store.index.vectorsReady()
       for (let row = 0; row < pin.rows; row++) {
         if (((pin.live[row >>> 5]! >>> (row & 31)) & 1) === 0) continue
         signal?.throwIfAborted()
@@ -282,8 +289,28 @@ export class Collection {
     return report
   }
 
+  /**
+   * Bring segments together now, and leave out rows that were deleted or replaced: fewer and smaller files. Done in the background when
+   * it is due. Searches and writes go on meanwhile; aborted, what was finished stays.
+   */
+  async compact(options?: FlushOptions): Promise<void> {
+    const { signal, onProgress } = parseWriteOptions(options, 'compact')
+    await this.flush(signal ? { signal } : {})
+    await writePartition(this.#engine, this.#store)
+    // Each leaves fewer files, or fewer dead rows; those that die meanwhile are left to the next call.
+    const total = 2 * this.#store.segments.length
+    for (let done = 0; done < total; done++) {
+      this.#assertWritable()
+      if (!(await compactOnce(this.#engine, this.#store, { all: true, signal }))) break
+      onProgress?.({ stage: 'compact', done: done + 1, total })
+    }
+    onProgress?.({ stage: 'compact', done: total, total })
+  }
+
   async stats(options?: { readonly buckets?: boolean }): Promise<CollectionStats> {
     const wanted = parseStatsOptions(options)
+    this.#assertOpen()
+    if (wanted.buckets) await this.#store.index.vectorsReady()
     this.#assertOpen()
     const { config, index, payloads, segments, frozen, active } = this.#store
     const stats = index.stats()
@@ -299,6 +326,7 @@ export class Collection {
       segments: segments.length,
       unflushedRows,
       diskBytes: segments.reduce((bytes, { entry }) => bytes + entry.bytes, 0),
+      diskRows: segments.reduce((rows, { entry }) => rows + entry.rows, 0),
       memory: { ...stats.memory, payloads: payloads.memoryBytes },
     }
   }

@@ -184,7 +184,7 @@ export class Drift {
     return {
       path: this.#path,
       state: failed ? 'failed' : 'open',
-      lastError: (failed ?? janitor.error)?.message,
+      lastError: (failed ?? janitor.error ?? janitor.compactionError)?.message,
       collections,
       wal: {
         files: files.length,
@@ -215,6 +215,7 @@ export class Drift {
     try {
       await engine.journal.idle()
       await engine.janitor.stop()
+      for (const store of engine.stores.values()) await store.alone(async () => undefined)
       if (!engine.journal.failed && !engine.persistence.failed) {
         for (const store of engine.stores.values()) {
           if (store.checkpointRows !== store.index.count) await writePartition(engine, store)

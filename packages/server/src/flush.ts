@@ -7,6 +7,7 @@ import { SegmentReader, type TombstoneEntry } from '@drift/storage'
 import { writeCheckpointIfDue } from './checkpoint.js'
 import { catalog, type Engine, floorLsn } from './engine.js'
 import { pack } from './persistence/packed.js'
+import { quantizerOf } from './quantizer.js'
 import type { Generation, LiveSegment, Store } from './store.js'
 
 export async function flushGeneration(engine: Engine, store: Store, generation: Generation): Promise<void> {
@@ -84,9 +85,4 @@ async function writeDeleted(
     lsnLow: generation.lsnLow,
     lsnHigh: generation.lsnHigh,
   })
-}
-
-/** The codes that an index derives from the rows: symmetric SQ8 with a scale for each row, which needs no training. */
-function quantizerOf(dim: number): Uint8Array {
-  return new TextEncoder().encode(JSON.stringify({ type: 'sq8-row', version: 1, dim }))
 }

@@ -4,6 +4,7 @@
  */
 import { HIGH_WATER_BYTES } from '@drift/core'
 import { writePartition } from './checkpoint.js'
+import { compactOnce } from './compaction.js'
 import type { Engine } from './engine.js'
 import { DriftError } from './errors.js'
 import { flushGeneration } from './flush.js'
@@ -28,6 +29,9 @@ export class Janitor {
   #retryMs = FIRST_RETRY_MS
   #retryTimer: NodeJS.Timeout | undefined
   #idleWork: NodeJS.Immediate | undefined
+  #compactionError: Error | undefined
+  #compacting: Promise<void> = Promise.resolve()
+  readonly #ending = new AbortController()
   readonly #waiters: (() => void)[] = []
 
   start(engine: Engine): void {
@@ -38,6 +42,11 @@ export class Janitor {
   /** The last flush failed with this and will be tried again. */
   get error(): Error | undefined {
     return this.#error
+  }
+
+  /** The last compaction failed with this; it is tried again after the next flush. */
+  get compactionError(): Error | undefined {
+    return this.#compactionError
   }
 
   /** There may be something to do. */
@@ -63,7 +72,9 @@ export class Janitor {
   async stop(): Promise<void> {
     this.#stopped = true
     clearTimeout(this.#retryTimer)
+    this.#ending.abort()
     await this.#running
+    await this.#compacting
     if (this.#idleWork) clearImmediate(this.#idleWork)
     this.#changed()
   }
@@ -76,12 +87,27 @@ export class Janitor {
         this.#error = undefined
         this.#retryMs = FIRST_RETRY_MS
         this.#changed()
+        this.#compactSoon(next.store)
       }
     } catch (error) {
       this.#error = error as Error
       this.#retryLater()
     }
     return true
+  }
+
+  /** Beside flushes, which do not wait for it; one store after the other. */
+  #compactSoon(store: Store): void {
+    this.#compacting = this.#compacting.then(async () => {
+      const { signal } = this.#ending
+      try {
+        while (!signal.aborted && (await compactOnce(this.#engine!, store, { rests: true, signal })));
+        this.#compactionError = undefined
+      } catch (error) {
+        // Only space is lost, and the next flush tries again; a dropped collection or an ending database has nothing to compact.
+        if (!store.dropped && !signal.aborted) this.#compactionError = error as Error
+      }
+    })
   }
 
   #retryLater(): void {

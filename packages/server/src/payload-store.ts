@@ -2,14 +2,14 @@
  * Where each row's payload is: in memory while the row is only in the log, in a segment afterwards. A row's payload
  * stays readable until its row number is given to another row, so a pinned reader never misses one.
  */
-import type { SegmentReader } from '@drift/storage'
+import { NO_ROW, type SegmentReader } from '@drift/storage'
 
 const IN_MEMORY = 0xffffffff
 const FIRST_ROWS = 1024
 
 export class PayloadStore {
   readonly #memory = new Map<number, Uint8Array>()
-  readonly #segments: SegmentReader[] = []
+  readonly #segments: (SegmentReader | undefined)[] = []
   /** By row: position in #segments, or IN_MEMORY; and the row's place in that segment. */
   #segment = new Uint32Array(FIRST_ROWS).fill(IN_MEMORY)
   #ordinal = new Uint32Array(FIRST_ROWS)
@@ -24,7 +24,7 @@ export class PayloadStore {
   read(row: number): Uint8Array | undefined {
     const segment = this.#segment[row]
     if (segment === undefined || segment === IN_MEMORY) return this.#memory.get(row)
-    return this.#segments[segment]!.payload(this.#ordinal[row]!)
+    return this.#segments[segment]?.payload(this.#ordinal[row]!)
   }
 
   /** A new row under this number, not yet in a segment. Ends the life of an older payload. */
@@ -37,11 +37,14 @@ export class PayloadStore {
     this.#memoryBytes += payload.length
   }
 
-  /** These rows are now in the segment, in this order. */
+  /** These rows are now in the segment, in this order; NO_ROW is nobody's. */
   moveToSegment(rows: Uint32Array, reader: SegmentReader): void {
-    const position = this.#segments.push(reader) - 1
+    const free = this.#segments.indexOf(undefined)
+    const position = free < 0 ? this.#segments.length : free
+    this.#segments[position] = reader
     for (let ordinal = 0; ordinal < rows.length; ordinal++) {
       const row = rows[ordinal]!
+      if (row === NO_ROW) continue
       this.#grow(row)
       this.#forget(row)
       this.#segment[row] = position
@@ -52,6 +55,17 @@ export class PayloadStore {
   /** Whether the row number still stands for the segment's row `ordinal`; after a reuse it stands for another. */
   rowIsAt(row: number, reader: SegmentReader, ordinal: number): boolean {
     return this.#segments[this.#segment[row] ?? IN_MEMORY] === reader && this.#ordinal[row] === ordinal
+  }
+
+  /** Whether the row is in a segment, so that it is not only in the log. */
+  isInSegment(row: number): boolean {
+    return (this.#segment[row] ?? IN_MEMORY) !== IN_MEMORY
+  }
+
+  /** No row that can still be read is in this segment. */
+  release(reader: SegmentReader): void {
+    const position = this.#segments.indexOf(reader)
+    if (position >= 0) this.#segments[position] = undefined
   }
 
   #forget(row: number): void {

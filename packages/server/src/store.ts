@@ -2,8 +2,8 @@
  * One collection's state: the index, the payloads, and the generations of writes that are not yet in segments. A
  * generation is a memtable with the contiguous range of log records that made it; it is written, committed and dropped as a whole.
  */
-import { type Appended, encodeId, type Id, type IndexPool, type Memtable, VectorIndex } from '@drift/core'
-import type { SegmentEntry, SegmentReader } from '@drift/storage'
+import { type Appended, type Id, type IndexPool, type Memtable, VectorIndex } from '@drift/core'
+import type { Origins, SegmentEntry, SegmentReader } from '@drift/storage'
 import type { CollectionConfig } from './operation.js'
 import { PayloadStore } from './payload-store.js'
 import type { Batch } from './rows.js'
@@ -25,6 +25,8 @@ export interface LiveSegment {
   readonly entry: SegmentEntry
   readonly reader: SegmentReader
   readonly rows: Uint32Array
+  /** Where the rows were before they were brought together here, in segments that the index file knows. */
+  origins?: Origins | undefined
 }
 
 export interface Written {
@@ -40,8 +42,12 @@ export class Store {
   #active: Generation
   readonly frozen: Generation[] = []
   dropped = false
-  /** Rows when the partition was last written. */
+  /** Rows when the index was last written. */
   checkpointRows = 0
+  /** Uuids of the segments whose rows the newest index file knows. */
+  covered: ReadonlySet<string> = new Set()
+  #files: Promise<unknown> = Promise.resolve()
+  #waiting = 0
 
   constructor(number: number, config: CollectionConfig, pool: IndexPool | undefined) {
     this.number = number
@@ -113,9 +119,20 @@ export class Store {
     return true
   }
 
-  /** Ids of rows in the form that files hold. */
-  encodedIds(rows: Uint32Array): Uint8Array[] {
-    return Array.from(rows, row => encodeId(this.index.idAt(row)))
+  /** Work that replaces files or says what they hold runs one at a time. */
+  alone<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#files.then(work)
+    this.#waiting++
+    this.#files = result.then(
+      () => this.#waiting--,
+      () => this.#waiting--,
+    )
+    return result
+  }
+
+  /** Such work is under way. */
+  get isBusy(): boolean {
+    return this.#waiting > 0
   }
 
   close(): void {

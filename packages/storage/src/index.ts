@@ -13,6 +13,16 @@ export { decodeFloats, encodeFloats } from './codec/floats.js'
 export { decodeIds, encodeIds } from './codec/ids.js'
 export { isDamage, StorageError, type StorageErrorCode, type StorageErrorDetails } from './errors.js'
 export {
+  INDEX_COLUMNS,
+  type IndexColumn,
+  IndexFile,
+  type IndexFileInput,
+  type IndexFileSizes,
+  NO_ROW,
+  type SegmentPlaces,
+  writeIndexFile,
+} from './index-file.js'
+export {
   type CollectionEntry,
   commitManifest,
   type LoadedManifest,
@@ -22,6 +32,7 @@ export {
   removeOldManifests,
 } from './manifest/manifest.js'
 export { MAGIC_BYTES, type Metric } from './segment/format.js'
+export type { Origins } from './segment/origins.js'
 export { SegmentReader, type SegmentReaderOptions } from './segment/reader.js'
 export type { FileEntry } from './segment/section-writer.js'
 export type { Stats } from './segment/stats.js'

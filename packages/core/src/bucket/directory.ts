@@ -5,6 +5,7 @@
  * and calls the bucket its home or its second, so a delete or a move never searches for entries.
  */
 import { allocateSlab, BLOCK_ENTRIES, growSlab } from '@drift/native'
+import { CoreError } from '../errors.js'
 import type { RowStore } from '../row-store.js'
 import { Extents, NONE } from './extent.js'
 
@@ -23,6 +24,9 @@ export type WriteEntries = (
   slots: Uint32Array,
   count: number,
 ) => void
+
+/** Fills a stored column. */
+export type ReadChains = (column: 'heads' | 'entries' | 'next' | 'blocks', into: Uint8Array) => void
 
 /** The entry to[i] becomes what from[i] is. */
 export type CopyEntries = (from: readonly number[], to: readonly number[]) => void
@@ -223,6 +227,75 @@ export class Directory {
   /** Entries that count in a bucket, the mean over all; rows have two each. */
   get meanLives(): number {
     return (2 * this.rowsAtHome) / Math.max(1, this.count)
+  }
+
+  /** Chains as they are now; what grows in place afterwards is beyond `entries`. */
+  columns(): {
+    count: number
+    heads: Uint32Array
+    entries: Uint32Array
+    next: Uint32Array
+    blocks: Uint8Array
+  } {
+    return {
+      heads: this.heads.slice(0, this.count),
+      entries: this.sizes.slice(0, this.count),
+      ...this.extents.columns(),
+    }
+  }
+
+  /**
+   * For an empty directory whose rows have their buckets already: `buckets` chains in `blocks` blocks, filled in by `read`.
+   *
+   * @throws CoreError DRIFT_IMAGE when a chain leaves the blocks, meets another, or misses rows of its bucket.
+   */
+  restore(buckets: number, blocks: number, read: ReadChains): void {
+    while (this.heads.length < buckets) this.#grow()
+    this.count = buckets
+    read('heads', new Uint8Array(this.heads.buffer, 0, buckets * 4))
+    read('entries', new Uint8Array(this.sizes.buffer, 0, buckets * 4))
+    this.extents.restore(blocks, read)
+    const { home, second, rows } = this.#rows
+    for (let row = 0; row < rows; row++) {
+      if (home[row] === NONE) continue
+      this.rowsAtHome++
+      this.#homes[home[row]!]!++
+      this.lives[home[row]!]!++
+      if (second[row] !== NONE) this.lives[second[row]!]!++
+    }
+    const taken = new Uint8Array(blocks)
+    for (let bucket = 0; bucket < buckets; bucket++) {
+      this.#checkChain(bucket, taken)
+      if (this.#homes[bucket] === 0) this.#emptied.push(bucket)
+    }
+    for (let block = blocks - 1; block >= 0; block--) if (taken[block] === 0) this.extents.freeBlock(block)
+    this.version++
+  }
+
+  #checkChain(bucket: number, taken: Uint8Array): void {
+    const { home, second } = this.#rows
+    const { extents } = this
+    const bad = (what: string) =>
+      new CoreError('DRIFT_IMAGE', `the stored index does not fit: bucket ${bucket} ${what}`, { bucket })
+    let counting = 0
+    let last = NONE
+    let block = this.heads[bucket]!
+    for (let left = this.sizes[bucket]!; left > 0; left -= BLOCK_ENTRIES) {
+      if (block >= taken.length || taken[block] === 1) throw bad(`has block ${block} in its chain`)
+      taken[block] = 1
+      const entries = Math.min(left, BLOCK_ENTRIES)
+      for (let i = 0; i < entries; i++) {
+        const row = extents.rowAt(block, i)
+        if (home[row] === bucket || second[row] === bucket) counting++
+      }
+      last = block
+      block = extents.next[block]!
+    }
+    this.#tails[bucket] = last
+    if (last === NONE) this.heads[bucket] = NONE
+    else extents.endChain(last, ((this.sizes[bucket]! - 1) % BLOCK_ENTRIES) + 1)
+    // A row that left and came back has two entries.
+    if (counting < this.lives[bucket]!) throw bad(`has ${counting} entries for ${this.lives[bucket]} rows`)
   }
 
   get bytes(): number {

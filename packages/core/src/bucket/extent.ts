@@ -86,6 +86,39 @@ export class Extents {
     return rows
   }
 
+  /** Blocks ever allocated: `next` copied, the blocks as they lie in memory. */
+  columns(): { count: number; next: Uint32Array; blocks: Uint8Array } {
+    const count = this.#blocks
+    const bytes = count * 4 * this.#wordsPerBlock
+    return { count, next: this.next.slice(0, count), blocks: this.blocks.subarray(0, bytes) }
+  }
+
+  /** For none so far: `count` blocks, filled in by `read`. */
+  restore(count: number, read: (column: 'next' | 'blocks', into: Uint8Array) => void): void {
+    while (this.next.length < count) this.#grow(count)
+    this.#blocks = count
+    read('next', new Uint8Array(this.next.buffer, 0, count * 4))
+    read('blocks', this.blocks.subarray(0, count * 4 * this.#wordsPerBlock))
+  }
+
+  /** A block that is in no chain may be allocated. */
+  freeBlock(block: number): void {
+    this.next[block] = this.#free
+    this.#free = block
+  }
+
+  /** The block ends its chain and holds `entries` entries. */
+  endChain(block: number, entries: number): void {
+    this.next[block] = NONE
+    const at = block * this.#wordsPerBlock + blockRowsAt(this.#padded)
+    this.#words.fill(NONE, at + entries, at + BLOCK_ENTRIES)
+  }
+
+  /** Row of an entry of a block. */
+  rowAt(block: number, entry: number): number {
+    return this.#words[block * this.#wordsPerBlock + blockRowsAt(this.#padded) + entry]!
+  }
+
   get bytes(): number {
     return this.slabs.blocks.byteLength + this.slabs.next.byteLength
   }
@@ -94,8 +127,8 @@ export class Extents {
     return this.#words.subarray(block * this.#wordsPerBlock, (block + 1) * this.#wordsPerBlock)
   }
 
-  #grow(): void {
-    const blocks = Math.min(this.#max, Math.max(FIRST_BLOCKS, Math.ceil(1.5 * this.next.length)))
+  #grow(needed = 0): void {
+    const blocks = Math.min(this.#max, Math.max(FIRST_BLOCKS, needed, Math.ceil(1.5 * this.next.length)))
     if (blocks === this.next.length) {
       throw new CoreError('DRIFT_FULL', `buckets hold ${this.#max} blocks at most`, { limit: this.#max })
     }

@@ -94,6 +94,17 @@ export class Router {
     this.recenter()
   }
 
+  /** For an empty router: `count` centroids around a center, both filled in by `read`. */
+  restore(count: number, read: (centroids: Float32Array, center: Float32Array) => void): void {
+    this.#reserve(count)
+    this.count = count
+    const { padded } = this
+    read(this.centroids.subarray(0, count * padded), this.center)
+    kernels.sq8Encode(this.centroids, padded, 0, count, this.codes, this.factors)
+    this.#centered = count
+    if (count > 0) this.#write(0, count)
+  }
+
   /** All entries anew, around the mean of the centroids: the nearer the center, the better the estimates. */
   recenter(): void {
     const { padded, count, centroids } = this

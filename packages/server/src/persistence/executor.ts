@@ -1,6 +1,6 @@
 /**
- * Where persistence tasks run: on a thread of their own, so that an fsync never stalls the caller's event loop, or
- * inline over a simulated disk. Tasks run one after another, in the order given.
+ * Where persistence tasks run: on threads of their own, so that an fsync never stalls the caller's event loop, or
+ * inline over a simulated disk. Two may run at once: whoever needs an order waits for the first.
  */
 import type { DriftFs } from '@drift/fs'
 import { Piscina } from 'piscina'
@@ -8,6 +8,8 @@ import { DriftError } from '../errors.js'
 import { runTask, type Task, type TaskResults } from './tasks.js'
 
 export interface Executor {
+  /** Tasks leave the caller's thread, so one may pause. */
+  readonly isThread: boolean
   run<T extends Task>(task: T): Promise<TaskResults[T['kind']]>
   close(): Promise<void>
 }
@@ -24,10 +26,13 @@ export interface TaskOutcome<R> {
 
 /** Idle for this long, the thread ends; the next flush starts another. */
 const IDLE_MS = 10_000
+/** A compaction takes seconds and pauses; a flush must not wait for it. */
+const MAX_THREADS = 2
 
 export function inlineExecutor(fs: DriftFs): Executor {
   let last: Promise<unknown> = Promise.resolve()
   return {
+    isThread: false,
     run(task) {
       const result = last.then(() => runTask(fs, task))
       last = result.catch(() => undefined)
@@ -44,13 +49,14 @@ export function threadExecutor(): Executor {
     // Under vitest this file is in src; the thread needs built JavaScript.
     filename: new URL('./thread.js', import.meta.url.replace('/src/', '/dist/')).href,
     minThreads: 0,
-    maxThreads: 1,
+    maxThreads: MAX_THREADS,
     idleTimeout: IDLE_MS,
     atomics: 'disabled',
   })
   // A late message of a dead thread is emitted here; unhandled it would end the process. The task itself has been rejected.
   pool.on('error', () => undefined)
   return {
+    isThread: true,
     async run<T extends Task>(task: T) {
       const { result, failure } = (await pool.run(task)) as TaskOutcome<TaskResults[T['kind']]>
       if (failure) throw new DriftError(failure.code, failure.message, failure.details)

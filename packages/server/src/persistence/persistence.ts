@@ -8,6 +8,7 @@ import type { CheckpointEntry, CollectionEntry, Manifest, SegmentEntry, Tombston
 import { DriftError } from '../errors.js'
 import { checkpointName, fileNumber, segmentName, tombstoneName } from '../folder.js'
 import type { CollectionConfig } from '../operation.js'
+import type { CompactResult, CompactTask } from './compact.js'
 import type { Executor } from './executor.js'
 import { type CheckpointTask, pathsIn, type SegmentTask, type TombstoneTask } from './tasks.js'
 
@@ -88,6 +89,23 @@ export class PersistenceManager {
 
   writeCheckpoint(task: Contents<CheckpointTask>): Promise<CheckpointEntry> {
     return this.#executor.run({ kind: 'checkpoint', ...this.#newFile(checkpointName), ...task })
+  }
+
+  compact(
+    task: Omit<Contents<CompactTask>, 'newTombstones'> & Pick<CompactTask, 'tombstones'>,
+  ): Promise<CompactResult> {
+    const newTombstones = task.tombstones.map(() => {
+      const { name, uuid } = this.#newFile(tombstoneName)
+      return { name, uuid }
+    })
+    const file = this.#newFile(segmentName)
+    const rests = task.rests && this.#executor.isThread
+    return this.#executor.run({ kind: 'compact', ...file, ...task, newTombstones, rests })
+  }
+
+  /** Files that no manifest will name. */
+  discard(names: readonly string[]): Promise<undefined> {
+    return this.#executor.run({ kind: 'remove', paths: pathsIn(this.#folder, names) })
   }
 
   /** Durable when it resolves. `edit` is called when the commit's turn has come, on the state of that moment. */

@@ -7,15 +7,18 @@ import type { DriftFs } from '@drift/fs'
 import {
   type CheckpointEntry,
   commitManifest,
+  type IndexFileInput,
   type Manifest,
+  NO_ROW,
   removeOldManifests,
   type SegmentEntry,
-  type SegmentHomes,
+  SegmentReader,
   type TombstoneEntry,
-  writeCheckpoint,
+  writeIndexFile,
   writeSegment,
   writeTombstones,
 } from '@drift/storage'
+import { type CompactResult, type CompactTask, compact } from './compact.js'
 import { type Packed, unpack } from './packed.js'
 
 export interface SegmentTask {
@@ -47,14 +50,22 @@ export interface TombstoneTask {
   readonly lsnHigh: number
 }
 
-export interface CheckpointTask {
+export interface CheckpointTask extends Omit<IndexFileInput, 'createdMs' | 'syncFolder'> {
   readonly kind: 'checkpoint'
   readonly folder: string
   readonly name: string
-  readonly uuid: string
+}
+
+/** Exact vectors of one segment, into the index's own memory. */
+export interface VectorsTask {
+  readonly kind: 'vectors'
+  readonly folder: string
+  readonly entry: SegmentEntry
+  /** By row of the segment: its number in the index, or NO_ROW: not wanted. */
+  readonly places: Uint32Array
   readonly dim: number
-  readonly centroids: Float32Array
-  readonly homes: readonly SegmentHomes[]
+  /** Shared: row r is at r * dim. */
+  readonly vectors: Float32Array
 }
 
 /** New files become durable names, then the manifest that names them. The point of no return. */
@@ -75,12 +86,21 @@ export interface TaskResults {
   readonly segment: SegmentEntry
   readonly tombstones: TombstoneEntry
   readonly checkpoint: CheckpointEntry
+  readonly vectors: undefined
+  readonly compact: CompactResult
   /** Its checksum. */
   readonly manifest: number
   readonly remove: undefined
 }
 
-export type Task = SegmentTask | TombstoneTask | CheckpointTask | ManifestTask | RemoveTask
+export type Task =
+  | SegmentTask
+  | TombstoneTask
+  | CheckpointTask
+  | VectorsTask
+  | CompactTask
+  | ManifestTask
+  | RemoveTask
 
 export function runTask<T extends Task>(fs: DriftFs, task: T): TaskResults[T['kind']] {
   return run(fs, task) as TaskResults[T['kind']]
@@ -100,7 +120,11 @@ function run(fs: DriftFs, task: Task): TaskResults[Task['kind']] {
     case 'tombstones':
       return writeTombstones(fs, task.folder, task.name, { ...task, ids: unpack(task.ids) as Uint8Array[] })
     case 'checkpoint':
-      return writeCheckpoint(fs, task.folder, task.name, task)
+      return writeIndexFile(fs, task.folder, task.name, task)
+    case 'compact':
+      return compact(fs, task)
+    case 'vectors':
+      return readVectors(fs, task)
     case 'manifest':
       // The names of the files that the manifest lists must not be lost when its own is kept.
       fs.syncFolder(task.folder)
@@ -108,6 +132,34 @@ function run(fs: DriftFs, task: Task): TaskResults[Task['kind']] {
     case 'remove':
       for (const path of task.paths) if (fs.stat(path)) fs.remove(path)
       return undefined
+  }
+}
+
+/** Rows decoded at once: where they are not in order in the index, they are copied from a buffer of this many. */
+const READ_ROWS = 512
+
+function readVectors(fs: DriftFs, { folder, entry, places, dim, vectors }: VectorsTask): undefined {
+  const reader = SegmentReader.open(fs, folder, entry)
+  try {
+    const buffer = new Float32Array(READ_ROWS * dim)
+    for (let first = 0; first < places.length; first += READ_ROWS) {
+      const some = places.subarray(first, first + READ_ROWS)
+      if (some.every(row => row === NO_ROW)) continue
+      if (some.every((row, i) => row === some[0]! + i)) {
+        reader.readVectors(
+          first,
+          some.length,
+          vectors.subarray(some[0]! * dim, (some[0]! + some.length) * dim),
+        )
+        continue
+      }
+      reader.readVectors(first, some.length, buffer.subarray(0, some.length * dim))
+      for (let i = 0; i < some.length; i++) {
+        if (some[i] !== NO_ROW) vectors.set(buffer.subarray(i * dim, (i + 1) * dim), some[i]! * dim)
+      }
+    }
+  } finally {
+    reader.close()
   }
 }
 

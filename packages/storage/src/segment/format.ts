@@ -29,7 +29,7 @@ export const FORMAT_MINOR = 0
 const KNOWN_INCOMPATIBLE = 0
 
 /** What a file is; stored in its header, so that none is ever read as another. */
-export const FileKind = { segment: 1, tombstones: 2, checkpoint: 3 } as const
+export const FileKind = { segment: 1, tombstones: 2, checkpoint: 3, index: 4 } as const
 export type FileKind = (typeof FileKind)[keyof typeof FileKind]
 
 /** Section kinds. A number is never reused. `codes` and `schema` are reserved. */
@@ -44,6 +44,23 @@ export const SectionKind = {
   stats: 8,
   schema: 9,
   homes: 10,
+  origins: 11,
+  // Of index files: see index-file.ts.
+  shape: 32,
+  places: 33,
+  rowCodes: 34,
+  rowFactors: 35,
+  rowHomes: 36,
+  rowSeconds: 37,
+  idKinds: 38,
+  idWords: 39,
+  idText: 40,
+  bucketCentroids: 41,
+  center: 42,
+  heads: 43,
+  entries: 44,
+  next: 45,
+  blocks: 46,
 } as const
 export const KNOWN_SECTIONS: ReadonlySet<number> = new Set(Object.values(SectionKind))
 /** The page index of the section of kind k has kind k | INDEX_BIT. */

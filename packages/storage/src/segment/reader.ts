@@ -9,6 +9,7 @@ import { isDamage, requireArgument, StorageError } from '../errors.js'
 import { decodeChunk, readColumn } from './bytes-column.js'
 import { ChunkCache } from './chunk-cache.js'
 import { FileKind, type Metric, SectionKind } from './format.js'
+import { decodeOrigins, type Origins } from './origins.js'
 import { decodePage } from './page.js'
 import { SectionReader } from './section-reader.js'
 import { digestIds, readStats, type Stats } from './stats.js'
@@ -122,6 +123,12 @@ export class SegmentReader {
     if (!this.#file.has(SectionKind.payload)) return undefined
     this.#payloads ??= new ChunkCache(this.#file, SectionKind.payload, this.#cacheBytes)
     return this.#payloads.entry(row)?.slice()
+  }
+
+  /** Where the rows were before, when they were brought together from other segments and that is still known. */
+  origins(): Origins | undefined {
+    if (!this.#file.has(SectionKind.origins)) return undefined
+    return decodeOrigins(this.#file.section(SectionKind.origins), this.rows, this.#file)
   }
 
   /** False: the id is not in this segment. True: it is, or is not in about one case of a hundred. */

@@ -10,7 +10,15 @@ import { kernels } from '@drift/native'
 import { StorageError, type StorageErrorDetails } from '../errors.js'
 import { uuidBytes } from '../uuid.js'
 import { decodeFooter, type Footer, footerCrc } from './footer.js'
-import { type FileKind, FOOTER_BYTES, HEADER_BYTES, INDEX_BIT, pageSeed, tocSeed } from './format.js'
+import {
+  type FileKind,
+  FOOTER_BYTES,
+  HEADER_BYTES,
+  INDEX_BIT,
+  pageSeed,
+  SECTION_ALIGNMENT,
+  tocSeed,
+} from './format.js'
 import { decodeHeader, type FileHeader } from './header.js'
 import type { FileEntry } from './section-writer.js'
 import { decodePageIndex, decodeToc, type PageIndexEntry, type TocEntry } from './toc.js'
@@ -127,6 +135,37 @@ export class SectionReader {
   }
 
   /**
+   * A paged section whose pages hold `pageBytes` bytes each and the last one what is left, straight into `into`, which may be shared
+   * memory: copying there is ten times slower than reading. What is there after an error is anything.
+   */
+  readInto(kind: number, pageBytes: number, into: Uint8Array): void {
+    const entry = this.entry(kind)
+    const pages = this.pages(kind)
+    const where = { section: kind }
+    if (entry.logicalBytes !== into.length || entry.storedBytes < into.length) {
+      throw this.bad(`has ${entry.logicalBytes} bytes, expected ${into.length}`, where)
+    }
+    if (pages.length !== Math.ceil(into.length / pageBytes)) throw this.bad('has other pages', where)
+    for (let i = 0; i < pages.length; i++) {
+      const { start, crc, items } = pages[i]!
+      const content = into.subarray(i * pageBytes, (i + 1) * pageBytes)
+      const end = pages[i + 1]?.start ?? entry.storedBytes
+      const padding = end - start - content.length
+      if (padding < 0 || padding >= SECTION_ALIGNMENT || items !== content.length) {
+        throw this.bad(`has ${end - start} bytes for ${content.length}`, { ...where, page: i })
+      }
+      const offset = entry.offset + start
+      this.#read(offset, content)
+      let found = kernels.crc32c(content, pageSeed(this.#uuid, kind, i))
+      if (padding > 0) {
+        found = kernels.crc32c(this.#read(offset + content.length, new Uint8Array(padding)), found)
+      }
+      if (found !== crc)
+        this.#throwCrc(found, crc, `section ${kind} page ${i}`, { offset, ...where, page: i })
+    }
+  }
+
+  /**
    * Pages first .. first + count - 1, checked, with their padding, in order. The bytes are valid during the call of `visit` only: runs of
    * pages are read into one buffer.
    */
@@ -235,7 +274,10 @@ export class SectionReader {
 
   #check(bytes: Uint8Array, seed: number, stored: number, what: string, where: StorageErrorDetails): void {
     const computed = kernels.crc32c(bytes, seed)
-    if (computed === stored) return
+    if (computed !== stored) this.#throwCrc(computed, stored, what, where)
+  }
+
+  #throwCrc(computed: number, stored: number, what: string, where: StorageErrorDetails): never {
     const message = `${this.path}: the ${what} has CRC ${computed}, expected ${stored}`
     throw new StorageError('DRIFT_CORRUPT_CRC', message, { path: this.path, ...where })
   }

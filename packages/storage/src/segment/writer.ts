@@ -8,6 +8,7 @@ import { IdFilter } from '../bloom.js'
 import { requireArgument } from '../errors.js'
 import { CHUNK_BYTES, encodeChunks } from './bytes-column.js'
 import { FileKind, type Metric, SectionKind } from './format.js'
+import { encodeOrigins, type Origins } from './origins.js'
 import { encodePages, rowsPerPage } from './page.js'
 import { type FileEntry, writeContainer } from './section-writer.js'
 import { digestIds, encodeStats } from './stats.js'
@@ -29,6 +30,8 @@ export interface SegmentInput {
   readonly quantizer: Uint8Array
   /** Whether every vector has length 1. */
   readonly normalised?: boolean
+  /** Where the rows were before, when they were brought together from other segments. */
+  readonly origins?: Origins
   /** False positives of `mightContain`, in (0, 1). */
   readonly idFilterRate?: number
   /** The folder is synced too; else that is the caller's next step. */
@@ -64,6 +67,12 @@ export function writeSegment(fs: DriftFs, folder: string, name: string, input: S
     writer.add({ kind: quantizer, items: 1 }, encodeQuantizer(input.quantizer))
     const filter = encodeFilter(ids, input.idFilterRate ?? ID_FILTER_RATE)
     writer.add({ kind: bloom, critical: false, items: rows }, filter)
+    if (input.origins) {
+      writer.add(
+        { kind: SectionKind.origins, critical: false, items: rows },
+        encodeOrigins(input.origins, rows),
+      )
+    }
     const payloadBytes = present.reduce((sum, bytes) => sum + bytes.length, 0)
     const counts = {
       rows,

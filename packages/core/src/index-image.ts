@@ -1,0 +1,139 @@
+/**
+ * The derived state of an index as flat columns, taken at one moment and put back: codes, buckets, ids, everything but the exact
+ * vectors. Rule: a column that is put back is checked against the others before any of it counts; what does not fit is refused
+ * whole, since the rows can always be indexed anew.
+ *
+ *   codes     padded u8 a row      factors  2 f32 a row         homes, seconds  u32 a row (NONE: none)
+ *   idKinds   u8 a row             idWords  2 i32 a row         idText          i32 words (see IdColumn)
+ *   centroids padded f32 a bucket, rotated                      center          padded f32
+ *   heads     u32 a bucket         entries  u32 a bucket        next, blocks    u32 and blockBytes a block (see Extents)
+ */
+import { NONE } from './bucket/extent.js'
+import { CoreError } from './errors.js'
+import { IndexState } from './index-state.js'
+
+export const IMAGE_COLUMNS = [
+  'codes',
+  'factors',
+  'homes',
+  'seconds',
+  'idKinds',
+  'idWords',
+  'idText',
+  'centroids',
+  'center',
+  'heads',
+  'entries',
+  'next',
+  'blocks',
+] as const
+export type ImageColumn = (typeof IMAGE_COLUMNS)[number]
+
+export interface ImageSizes {
+  /** Row numbers are below. */
+  readonly rows: number
+  readonly buckets: number
+  readonly blocks: number
+  /** Words of four bytes. */
+  readonly idTextWords: number
+}
+
+/**
+ * Bytes by column. Some are the index's own shared memory, valid while the pin is open that was taken in the same step: what is in them
+ * beyond this moment belongs to rows that were not live then.
+ */
+export interface IndexImage {
+  readonly sizes: ImageSizes
+  readonly columns: Readonly<Record<ImageColumn, Uint8Array>>
+}
+
+/** What the index is now. Small columns are copies, large ones views. */
+export function takeImage({ store, directory, router }: IndexState): IndexImage {
+  const rows = store.rows
+  const { padded } = store.rotation
+  const { kinds, words, text } = store.ids.columns(rows)
+  const { heads, entries, next, blocks, count } = directory.columns()
+  return {
+    sizes: { rows, buckets: router.count, blocks: count, idTextWords: text.length },
+    columns: {
+      codes: store.codes.subarray(0, rows * padded),
+      factors: bytesOf(store.factors.subarray(0, rows * 2)),
+      homes: bytesOf(store.home.slice(0, rows)),
+      seconds: bytesOf(store.second.slice(0, rows)),
+      idKinds: kinds,
+      idWords: bytesOf(words),
+      idText: bytesOf(text),
+      centroids: bytesOf(router.centroids.slice(0, router.count * padded)),
+      center: bytesOf(router.center.slice()),
+      heads: bytesOf(heads),
+      entries: bytesOf(entries),
+      next: bytesOf(next),
+      blocks,
+    },
+  }
+}
+
+/**
+ * A new state of this shape that holds the image; the vectors are not filled in.
+ *
+ * @param live - one bit a row: the others are free. Rows of no home become unassigned.
+ * @param read - fills a column.
+ * @throws CoreError DRIFT_IMAGE when the columns do not fit each other, or what `read` throws.
+ */
+export function restoreImage(
+  shape: IndexState['shape'],
+  sizes: ImageSizes,
+  live: Uint32Array,
+  read: (column: ImageColumn, into: Uint8Array) => void,
+): IndexState {
+  const state = new IndexState(shape)
+  const { store, directory, router } = state
+  const { padded } = store.rotation
+  const { rows, buckets, blocks, idTextWords } = sizes
+  store.restore(rows, live)
+  read('codes', store.codes.subarray(0, rows * padded))
+  read('factors', bytesOf(store.factors.subarray(0, rows * 2)))
+  read('homes', bytesOf(store.home.subarray(0, rows)))
+  read('seconds', bytesOf(store.second.subarray(0, rows)))
+  store.ids.restore(rows, idTextWords, store.live, (column, into) => read(column, into))
+  clearDead(state, buckets)
+  directory.restore(buckets, blocks, (column, into) => read(column, into))
+  router.restore(buckets, (centroids, center) => {
+    read('centroids', bytesOf(centroids))
+    read('center', bytesOf(center))
+  })
+  const loose: number[] = []
+  for (let row = 0; row < rows; row++) {
+    if (store.isLive(row) && store.home[row] === NONE) loose.push(row)
+  }
+  state.unassigned.push(Uint32Array.from(loose))
+  state.refinedRows = directory.rowsAtHome
+  return state
+}
+
+/** A row that is not live has no buckets; a live one has buckets that there are. */
+function clearDead({ store }: IndexState, buckets: number): void {
+  const { home, second } = store
+  for (let row = 0; row < store.rows; row++) {
+    if (!store.isLive(row)) {
+      home[row] = NONE
+      second[row] = NONE
+      continue
+    }
+    const first = home[row]!
+    const other = second[row]!
+    const sound =
+      first === NONE
+        ? other === NONE
+        : first < buckets && (other === NONE || (other < buckets && other !== first))
+    if (!sound) throw misfit(`row ${row} is at home in ${first} and ${other} of ${buckets} buckets`)
+  }
+}
+
+export function misfit(what: string): CoreError {
+  return new CoreError('DRIFT_IMAGE', `the stored index does not fit: ${what}`)
+}
+
+function bytesOf(values: Float32Array | Uint32Array | Int32Array): Uint8Array {
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
+}

@@ -1,0 +1,239 @@
+/**
+ * The files of a collection, brought into memory. What the index file knows is put in place as it was, and the exact vectors follow
+ * behind; what is in newer files is indexed here, in the order of the log. Without an index file that can be used, that is everything.
+ */
+import { decodeId, type Id } from '@drift/core'
+import {
+  type CheckpointEntry,
+  type CollectionEntry,
+  IndexFile,
+  NO_ROW,
+  type Origins,
+  readTombstones,
+  type SegmentEntry,
+  type SegmentPlaces,
+  SegmentReader,
+  type TombstoneEntry,
+} from '@drift/storage'
+import type { OpenOptions, Progress } from './options.js'
+import { quantizerId } from './quantizer.js'
+import type { Surroundings } from './recovery.js'
+import type { LiveSegment, Store } from './store.js'
+
+/** Vectors up to this size are read before the database is open, which takes some ten milliseconds. */
+const EAGER_BYTES = 32 * 1024 * 1024
+
+type Around = Pick<Surroundings, 'fs' | 'folder' | 'executor'>
+type SegmentFile = Pick<LiveSegment, 'entry' | 'reader'>
+
+export async function loadFiles(
+  around: Around,
+  store: Store,
+  entry: CollectionEntry,
+  options: OpenOptions,
+): Promise<void> {
+  const { fs, folder } = around
+  const total = entry.segments.reduce((rows, segment) => rows + segment.rows, 0)
+  const readers = new Map<string, SegmentReader>()
+  for (const segment of entry.segments) readers.set(segment.uuid, SegmentReader.open(fs, folder, segment))
+  const known = isWholeLog(options) ? restoreIndex(around, store, entry, readers) : undefined
+  if (known) options.onProgress?.({ stage: `restore ${entry.name}`, done: store.index.count, total })
+  let done = 0
+  for (const file of inOrder(entry)) {
+    options.signal?.throwIfAborted()
+    const reader = readers.get(file.uuid)
+    if (reader) {
+      const places = known?.get(file.uuid)
+      loadSegment(store, { entry: file, reader }, places)
+      done += file.rows
+      options.onProgress?.({ stage: `open ${entry.name}`, done, total } satisfies Progress)
+    } else {
+      // Read also when their effect is known: they are truth, and damage in them is to be told.
+      const ids = readTombstones(fs, folder, file)
+      if (!known?.has(file.uuid)) store.index.delete(ids.map(decodeId))
+    }
+  }
+  const small = total * store.config.dim * 4 <= EAGER_BYTES
+  if (small) await store.index.vectorsReady()
+  await placeRows(store, entry, known, small, options)
+}
+
+/** An index file knows of deletions that are only in the log: where the end of the log may be given up, it may know too much. */
+function isWholeLog(options: OpenOptions & { readonly recovery?: unknown }): boolean {
+  return options.recovery === undefined || options.recovery === 'strict'
+}
+
+/**
+ * By the newest record. A tombstone file that ends with the record that a segment ends with comes before it: it kills ids in older
+ * segments only.
+ */
+function inOrder({ segments, tombstones }: CollectionEntry): (SegmentEntry | TombstoneEntry)[] {
+  return [...tombstones, ...segments].sort((a, b) => a.lsnHigh - b.lsnHigh)
+}
+
+function loadSegment(
+  store: Store,
+  { entry, reader }: SegmentFile,
+  places: Uint32Array | null | undefined,
+): void {
+  let rows = places
+  if (!rows) {
+    const vectors = new Float32Array(entry.rows * store.config.dim)
+    reader.readVectors(0, entry.rows, vectors)
+    const ids: Id[] = reader.ids().map(decodeId)
+    rows = store.index.load(ids, vectors)
+  }
+  store.payloads.moveToSegment(rows, reader)
+  store.segments.push({ entry, reader, rows, origins: places ? originsOf(reader) : undefined })
+}
+
+/** Rows that the index file did not know, into buckets by routing; without buckets, by a new partition. */
+async function placeRows(
+  store: Store,
+  entry: CollectionEntry,
+  known: Known | undefined,
+  isReady: boolean,
+  { signal, onProgress }: OpenOptions,
+): Promise<void> {
+  const loose: number[] = []
+  for (const { entry, reader, rows } of store.segments) {
+    if (known?.get(entry.uuid)) continue
+    for (let i = 0; i < rows.length; i++) {
+      // A newer segment may have replaced the row, and its number may have gone to another since.
+      if (store.payloads.rowIsAt(rows[i]!, reader, i)) loose.push(rows[i]!)
+    }
+  }
+  const rows = Uint32Array.from(loose)
+  if (known) store.checkpointRows = store.index.count - rows.length
+  if (rows.length === 0) return
+  if (known && !isReady) {
+    // Behind the vectors. When it fails the rows stay where every search scans them, until the next flush.
+    void store.index.assign(rows).catch(() => undefined)
+    return
+  }
+  const place = (done: number, total: number): void =>
+    onProgress?.({ stage: `index ${entry.name}`, done, total })
+  await store.index.assign(rows, undefined, {
+    ...(signal ? { signal } : {}),
+    ...(onProgress ? { onProgress: place } : {}),
+  })
+}
+
+/** By uuid of a file that has had its effect: a segment's places, or null for tombstones. */
+type Known = ReadonlyMap<string, Uint32Array | null>
+
+/** @returns undefined when there is no index file that can be used; the index holds nothing then. */
+function restoreIndex(
+  around: Around,
+  store: Store,
+  entry: CollectionEntry,
+  readers: ReadonlyMap<string, SegmentReader>,
+): Known | undefined {
+  if (!entry.checkpoint) return undefined
+  let file: IndexFile | undefined
+  try {
+    file = openIndexFile(around, entry.checkpoint, store.config.dim)
+    const known = file && knownFiles(file, entry, readers)
+    if (!file || !known) return undefined
+    const { columns, live } = { columns: file, live: liveRows(file.sizes.rows, known) }
+    store.index.restoreImage(
+      file.sizes,
+      live,
+      (column, into) => columns.read(column, into),
+      vectors => readVectors(around, store, entry, known, vectors),
+    )
+    store.covered = new Set(file.segments.map(({ segment }) => segment))
+    return known
+  } catch {
+    // Derived: whatever is wrong with it, the rows are all there.
+    return undefined
+  } finally {
+    file?.close()
+  }
+}
+
+function openIndexFile({ fs, folder }: Around, entry: CheckpointEntry, dim: number): IndexFile | undefined {
+  const file = IndexFile.open(fs, folder, entry)
+  if (file.dim === dim && file.quantizerId === quantizerId(dim)) return file
+  file.close()
+  return undefined
+}
+
+/**
+ * The files of the manifest whose effect is in the index file; undefined when an older one's is not. It has seen every record up to its
+ * LSN, so tombstones that come before a known segment have had theirs; later ones are applied in their turn, which does no harm.
+ */
+function knownFiles(
+  file: IndexFile,
+  entry: CollectionEntry,
+  readers: ReadonlyMap<string, SegmentReader>,
+): Known | undefined {
+  const stored = new Map(file.segments.map(({ segment, places }) => [segment, places]))
+  const known = new Map<string, Uint32Array | null>()
+  let newest = 0
+  for (const segment of entry.segments) {
+    const places = stored.get(segment.uuid) ?? placesByOrigin(originsOf(readers.get(segment.uuid)!), stored)
+    if (places?.length !== segment.rows) continue
+    known.set(segment.uuid, places)
+    newest = Math.max(newest, segment.lsnHigh)
+  }
+  for (const { uuid, lsnHigh } of entry.tombstones) if (lsnHigh <= newest) known.set(uuid, null)
+  // What is not known is applied after what is, so it must be newer.
+  const isNewer = ({ uuid, lsnLow }: SegmentEntry | TombstoneEntry) => known.has(uuid) || lsnLow > newest
+  return known.size > 0 && inOrder(entry).every(isNewer) ? known : undefined
+}
+
+/** Undefined when there are none or they are damaged: they are derived. */
+function originsOf(reader: SegmentReader): Origins | undefined {
+  try {
+    return reader.origins()
+  } catch {
+    return undefined
+  }
+}
+
+/** Where rows are now that were in segments which the index file knows. */
+function placesByOrigin(
+  origins: Origins | undefined,
+  stored: ReadonlyMap<string, SegmentPlaces['places']>,
+): Uint32Array | undefined {
+  if (!origins) return undefined
+  const sources = origins.segments.map(uuid => stored.get(uuid))
+  const places = new Uint32Array(origins.places.length / 2)
+  for (let i = 0; i < places.length; i++) {
+    const place = sources[origins.places[2 * i]!]?.[origins.places[2 * i + 1]!]
+    if (place === undefined) return undefined
+    places[i] = place
+  }
+  return places
+}
+
+/** One bit per row that a segment holds. @throws when two segments claim a row, or one claims a row that is not there. */
+function liveRows(rows: number, known: Known): Uint32Array {
+  const live = new Uint32Array((rows + 31) >>> 5)
+  for (const places of known.values()) {
+    for (const row of places ?? []) {
+      if (row === NO_ROW) continue
+      const word = live[row >>> 5] ?? 0
+      if (row >= rows || ((word >>> (row & 31)) & 1) === 1)
+        throw new RangeError(`row ${row} is claimed wrongly`)
+      live[row >>> 5] = word | (1 << (row & 31))
+    }
+  }
+  return live
+}
+
+/** One segment after the other, so that other work of the thread comes in between. */
+async function readVectors(
+  { executor, folder }: Around,
+  store: Store,
+  { segments }: CollectionEntry,
+  known: Known,
+  vectors: Float32Array,
+): Promise<void> {
+  const { dim } = store.config
+  for (const entry of segments) {
+    const places = known.get(entry.uuid)
+    if (places) await executor.run({ kind: 'vectors', folder, entry, places, dim, vectors })
+  }
+}
