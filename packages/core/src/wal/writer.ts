@@ -36,6 +36,8 @@ export interface WalWriterOptions {
   readonly thread?: boolean
   /** Called in order, before the promises up to `lsn` resolve. */
   readonly onDurable?: (lsn: number) => void
+  /** The disk has no room for what is not acknowledged yet; it waits until `retry` or `giveUp`. May come again. */
+  readonly onStall?: (error: unknown) => void
   /** Idle time before a mark; Infinity for none. */
   readonly markAfterMs?: number
 }
@@ -74,6 +76,7 @@ export class WalWriter {
   #pendingBytes = 0
   #drain: Deferred | undefined
   #failed: CoreError | undefined
+  #stalled: unknown
   #closing: Promise<void> | undefined
 
   static async open(options: WalWriterOptions): Promise<WalWriter> {
@@ -109,6 +112,11 @@ export class WalWriter {
   /** Set once the log has failed; only opening the database again helps. */
   get failed(): CoreError | undefined {
     return this.#failed
+  }
+
+  /** Why what is not acknowledged yet waits for room on the disk; undefined while it does not. */
+  get stalled(): unknown {
+    return this.#stalled
   }
 
   /** Bytes appended and not yet acknowledged. */
@@ -166,6 +174,16 @@ export class WalWriter {
     await this.#request(id => ({ kind: 'removeBelow', id, lsn }))
   }
 
+  /** There may be room on the disk again. */
+  retry(): void {
+    if (!this.#failed && !this.#closing) this.#post({ kind: 'retry' })
+  }
+
+  /** What waits for room is not to be written: the log fails, and so do its writers. Nothing when nothing waits. */
+  giveUp(): void {
+    if (!this.#failed && !this.#closing) this.#post({ kind: 'giveUp' })
+  }
+
   /** Ends the log so that the next opening knows it to be whole. Repeated calls give the same promise. */
   close(): Promise<void> {
     this.#closing ??= this.#close()
@@ -217,11 +235,17 @@ export class WalWriter {
   #onReply(reply: WalReply): void {
     if (this.#failed) return
     if (reply.kind === 'failed') this.#fail(reply.error)
-    else if (reply.kind === 'refused') this.#settle(reply.id)?.reject(reply.error)
+    else if (reply.kind === 'stalled') {
+      this.#stalled = reply.error
+      this.#options.onStall?.(reply.error)
+    } else if (reply.kind === 'refused') this.#settle(reply.id)?.reject(reply.error)
     else {
       this.#files = reply.files
       if (reply.kind === 'done') this.#settle(reply.id)?.resolve()
-      else this.#acknowledge(reply.lsn)
+      else {
+        this.#stalled = undefined
+        this.#acknowledge(reply.lsn)
+      }
     }
     if (this.#groups.length === 0 && this.#requests.size === 0) this.#port.hold(false)
   }
