@@ -9,6 +9,7 @@ import { NodeFs, type NodeFsOptions, SimFs } from '@drift/fs'
 import { flock, hasAddon } from '@drift/native'
 import { writePartition } from './checkpoint.js'
 import { Collection, type CollectionStats } from './collection.js'
+import type { DiskStats } from './disk.js'
 import { assertOpen, assertWritable, catalog, type Engine, floorLsn } from './engine.js'
 import { DriftError } from './errors.js'
 import { type CollectionConfig, encodeCreate, encodeDrop } from './operation.js'
@@ -30,8 +31,9 @@ const MAX_DEFAULT_THREADS = 4
 
 export interface DriftStats {
   readonly path: string
-  /** `failed`: a log or manifest write failed; reads go on, writing needs a reopen. */
-  readonly state: 'open' | 'failed'
+  /** `full`: writes are refused until the disk has room. `failed`: a log or manifest write failed; reads go on, writing needs a reopen. */
+  readonly state: 'open' | 'full' | 'failed'
+  readonly disk: DiskStats
   /** Why the last flush failed, while it is being retried. */
   readonly lastError: string | undefined
   readonly collections: readonly CollectionStats[]
@@ -90,6 +92,7 @@ export class Drift {
           durable: !inMemory,
           newDatabaseId: () => randomBytes(16),
           nonce: () => randomBytes(8).readBigUInt64LE(),
+          now: () => performance.now(),
         },
         parsed,
       )
@@ -141,6 +144,7 @@ export class Drift {
     const engine = this.#engine
     const store = this.#find(parseName(name))
     if (!store) return false
+    this.#engine.disk.assertRoom(false)
     store.dropped = true
     const { done } = engine.journal.log(encodeDrop(store.number), {
       apply: () => engine.stores.delete(store.number),
@@ -165,12 +169,14 @@ export class Drift {
     assertOpen(this.#engine)
     const { journal, persistence, janitor, stores } = this.#engine
     const failed = journal.failed ?? persistence.failed
+    const disk = this.#engine.disk.stats()
     const files = journal.writer.files()
     const collections: CollectionStats[] = []
     for (const store of stores.values()) collections.push(await new Collection(this.#engine, store).stats())
     return {
       path: this.#path,
-      state: failed ? 'failed' : 'open',
+      state: failed ? 'failed' : disk.state,
+      disk: failed ? { ...disk, state: 'failed' } : disk,
       lastError: (failed ?? janitor.error)?.message,
       collections,
       wal: {
@@ -199,6 +205,8 @@ export class Drift {
   async #close(): Promise<void> {
     const engine = this.#engine
     engine.closed = true
+    // What waits for room was not acknowledged, and must not make this wait too.
+    engine.journal.writer.giveUp()
     try {
       await engine.journal.idle()
       await engine.janitor.stop()
@@ -215,7 +223,8 @@ export class Drift {
 
   /** Every part is let go, also when another one fails to end. @throws what the first one to fail threw. */
   async #release(): Promise<void> {
-    const { journal, persistence, pool, stores, lock } = this.#engine
+    const { journal, persistence, pool, stores, lock, disk } = this.#engine
+    await disk.close()
     const ended = [journal.writer.close(), persistence.close(), pool?.close()]
     const outcomes = await Promise.allSettled(ended)
     for (const store of stores.values()) store.close()
@@ -236,6 +245,7 @@ export class Drift {
       )
     }
     const engine = this.#engine
+    engine.disk.assertRoom(true)
     const number = engine.nextCollection++
     const config: CollectionConfig = {
       name,

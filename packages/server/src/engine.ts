@@ -4,6 +4,7 @@
  */
 import type { IndexPool } from '@drift/core'
 import type { DriftFs, FileLock } from '@drift/fs'
+import type { Disk } from './disk.js'
 import { DriftError } from './errors.js'
 import type { Janitor } from './janitor.js'
 import type { Journal } from './journal.js'
@@ -18,6 +19,7 @@ export interface Engine {
   readonly persistence: PersistenceManager
   readonly pool: IndexPool | undefined
   readonly janitor: Janitor
+  readonly disk: Disk
   /** By collection number, creation order. */
   readonly stores: Map<number, Store>
   /** False for `:memory:`: nothing outlives the process. */

@@ -8,6 +8,7 @@ export type {
   UpsertResult,
 } from './collection.js'
 export { Collection } from './collection.js'
+export type { DiskStats } from './disk.js'
 export type { DriftStats } from './drift.js'
 export { Drift } from './drift.js'
 export { DriftError } from './errors.js'

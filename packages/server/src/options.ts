@@ -18,6 +18,8 @@ export interface OpenOptions {
   readonly walFileBytes?: number
   /** Another disk, for tests and simulations. Default: the real one. Everything then runs on the calling thread. */
   readonly fs?: DriftFs
+  /** Low-water mark: with fewer bytes free on the disk, writes are refused with DRIFT_DISK_FULL. Default 256 MiB; 0 for none. */
+  readonly minFreeBytes?: number
   /** Told about rows read while opening. */
   readonly onProgress?: (progress: Progress) => void
   readonly signal?: AbortSignal
@@ -73,14 +75,23 @@ const MIN_WAL_FILE_BYTES = 64 * 1024
 const MAX_WAL_FILE_BYTES = 1024 * 1024 * 1024
 const MAX_THREADS = 64
 
-const OPEN_KEYS = ['sync', 'threads', 'walFileBytes', 'fs', 'onProgress', 'signal']
+const OPEN_KEYS = [
+  'sync',
+  'threads',
+  'walFileBytes',
+  'fs',
+  'minFreeBytes',
+  'recovery',
+  'onProgress',
+  'signal',
+]
 const COLLECTION_KEYS = ['dim', 'metric', 'memtableRows']
 const SEARCH_KEYS = ['k', 'probes', 'ef', 'payload', 'signal']
 const WRITE_KEYS = ['signal', 'onProgress']
 
 export function parseOpenOptions(options: unknown): OpenOptions {
   const given = knownKeys(options, OPEN_KEYS, 'Drift.open')
-  const { sync, threads, walFileBytes } = given as OpenOptions
+  const { sync, threads, walFileBytes, minFreeBytes } = given as OpenOptions
   if (sync !== undefined && sync !== 'always' && sync !== 'os') {
     const intervalMs = (sync as { intervalMs?: unknown } | null)?.intervalMs
     if (typeof intervalMs !== 'number' || !(intervalMs > 0) || !Number.isFinite(intervalMs)) {
@@ -93,6 +104,7 @@ export function parseOpenOptions(options: unknown): OpenOptions {
   }
   integerOption('threads', threads, 0, MAX_THREADS)
   integerOption('walFileBytes', walFileBytes, MIN_WAL_FILE_BYTES, MAX_WAL_FILE_BYTES)
+  integerOption('minFreeBytes', minFreeBytes, 0, Number.MAX_SAFE_INTEGER)
   callbacks(given)
   return given as OpenOptions
 }

@@ -15,6 +15,7 @@ import {
   type TombstoneEntry,
 } from '@drift/storage'
 import { readPartition } from './checkpoint.js'
+import { DEFAULT_MIN_FREE_BYTES, Disk } from './disk.js'
 import type { Engine } from './engine.js'
 import { DriftError } from './errors.js'
 import {
@@ -44,6 +45,8 @@ export interface Surroundings {
   readonly durable: boolean
   readonly newDatabaseId: () => Uint8Array
   readonly nonce: () => bigint
+  /** Milliseconds, from any start. */
+  readonly now: () => number
 }
 
 export async function recover(around: Surroundings, options: OpenOptions): Promise<Engine> {
@@ -98,9 +101,11 @@ async function recoverLocked(
   if (!known) writeFormat(fs, folder, database)
   if (loaded?.damaged) quarantine(fs, folder, loaded.damaged.name)
   for (const name of unfinishedFiles(fs, folder)) fs.remove(join(folder, name))
+  const { minFreeBytes = DEFAULT_MIN_FREE_BYTES } = options
+  const disk = new Disk({ fs, folder, executor: around.executor, minFreeBytes, now: around.now })
   const persistence = new PersistenceManager(
     folder,
-    around.executor,
+    disk.executor,
     loaded ?? firstManifest(database),
     ownedFiles(fs, folder),
   )
@@ -121,6 +126,7 @@ async function recoverLocked(
     sync: options.sync ?? 'always',
     thread: around.threaded,
     onDurable: lsn => journal.applyUpTo(lsn),
+    onStall: error => disk.meet(error),
     ...(options.walFileBytes === undefined ? {} : { fileBytes: options.walFileBytes }),
   })
   journal.start(writer, lastLsn)
@@ -132,12 +138,17 @@ async function recoverLocked(
     persistence,
     pool,
     janitor: new Janitor(),
+    disk,
     stores,
     durable: around.durable && (options.sync ?? 'always') === 'always',
     nextCollection,
     closed: false,
   }
   engine.janitor.start(engine)
+  disk.start(() => {
+    writer.retry()
+    void engine.janitor.turn()
+  })
   return engine
 }
 

@@ -148,7 +148,7 @@ export class WalWriter {
     return { lsn, durable: group.promise }
   }
 
-  /** Resolves when less than HIGH_WATER_BYTES are pending: await it before appending more. */
+  /** Resolves when less than HIGH_WATER_BYTES are pending, or when the log stalls: await it, and ask again, before appending more. */
   async drained(): Promise<void> {
     if (this.#failed) throw this.#failed
     if (this.#pendingBytes < HIGH_WATER_BYTES) return
@@ -238,6 +238,8 @@ export class WalWriter {
     else if (reply.kind === 'stalled') {
       this.#stalled = reply.error
       this.#options.onStall?.(reply.error)
+      this.#drain?.resolve() // Whoever waits to append learns that there is no room.
+      this.#drain = undefined
     } else if (reply.kind === 'refused') this.#settle(reply.id)?.reject(reply.error)
     else {
       this.#files = reply.files
