@@ -12,6 +12,7 @@ import { Collection, type CollectionStats } from './collection.js'
 import type { DiskStats } from './disk.js'
 import { assertOpen, assertWritable, catalog, type Engine, floorLsn } from './engine.js'
 import { DriftError } from './errors.js'
+import type { RecoveryReport } from './log-recovery.js'
 import { type CollectionConfig, encodeCreate, encodeDrop } from './operation.js'
 import {
   type CollectionOptions,
@@ -34,6 +35,8 @@ export interface DriftStats {
   /** `full`: writes are refused until the disk has room. `failed`: a log or manifest write failed; reads go on, writing needs a reopen. */
   readonly state: 'open' | 'full' | 'failed'
   readonly disk: DiskStats
+  /** What opening found and did. */
+  readonly recovery: RecoveryReport
   /** Why the last flush failed, while it is being retried. */
   readonly lastError: string | undefined
   readonly collections: readonly CollectionStats[]
@@ -102,6 +105,11 @@ export class Drift {
       await executor.close()
       throw error
     }
+  }
+
+  /** What opening found and did: what was replayed, and under `salvage` what is lost. */
+  get recovery(): RecoveryReport {
+    return this.#engine.recovery
   }
 
   get path(): string {
@@ -176,6 +184,7 @@ export class Drift {
     return {
       path: this.#path,
       state: failed ? 'failed' : disk.state,
+      recovery: this.#engine.recovery,
       disk: failed ? { ...disk, state: 'failed' } : disk,
       lastError: (failed ?? janitor.error)?.message,
       collections,

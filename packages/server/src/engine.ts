@@ -8,6 +8,7 @@ import type { Disk } from './disk.js'
 import { DriftError } from './errors.js'
 import type { Janitor } from './janitor.js'
 import type { Journal } from './journal.js'
+import type { RecoveryReport } from './log-recovery.js'
 import type { CatalogEntry, PersistenceManager } from './persistence/persistence.js'
 import type { Generation, Store } from './store.js'
 
@@ -20,6 +21,8 @@ export interface Engine {
   readonly pool: IndexPool | undefined
   readonly janitor: Janitor
   readonly disk: Disk
+  /** What opening found. */
+  readonly recovery: RecoveryReport
   /** By collection number, creation order. */
   readonly stores: Map<number, Store>
   /** False for `:memory:`: nothing outlives the process. */

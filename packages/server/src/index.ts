@@ -12,6 +12,7 @@ export type { DiskStats } from './disk.js'
 export type { DriftStats } from './drift.js'
 export { Drift } from './drift.js'
 export { DriftError } from './errors.js'
+export type { RecoveryMode, RecoveryReport } from './log-recovery.js'
 export type {
   CollectionOptions,
   FlushOptions,

@@ -5,6 +5,7 @@
 import type { Metric } from '@drift/core'
 import type { DriftFs } from '@drift/fs'
 import { DriftError } from './errors.js'
+import type { RecoveryMode } from './log-recovery.js'
 
 /** When a write is acknowledged. `always`: on stable storage. `intervalMs`: written, synced at least that often. `os`: written. */
 export type SyncMode = 'always' | 'os' | { readonly intervalMs: number }
@@ -20,7 +21,9 @@ export interface OpenOptions {
   readonly fs?: DriftFs
   /** Low-water mark: with fewer bytes free on the disk, writes are refused with DRIFT_DISK_FULL. Default 256 MiB; 0 for none. */
   readonly minFreeBytes?: number
-  /** Told about rows read while opening. */
+  /** What to do about a damaged log. Default `strict`: refuse, and change nothing. */
+  readonly recovery?: RecoveryMode
+  /** Told about rows and bytes read while opening. */
   readonly onProgress?: (progress: Progress) => void
   readonly signal?: AbortSignal
 }
@@ -30,6 +33,8 @@ export interface Progress {
   readonly stage: string
   readonly done: number
   readonly total: number
+  /** Default `rows`. */
+  readonly unit?: 'rows' | 'bytes'
 }
 
 export interface CollectionOptions {
@@ -104,6 +109,7 @@ export function parseOpenOptions(options: unknown): OpenOptions {
   }
   integerOption('threads', threads, 0, MAX_THREADS)
   integerOption('walFileBytes', walFileBytes, MIN_WAL_FILE_BYTES, MAX_WAL_FILE_BYTES)
+  recoveryOption((given as OpenOptions).recovery)
   integerOption('minFreeBytes', minFreeBytes, 0, Number.MAX_SAFE_INTEGER)
   callbacks(given)
   return given as OpenOptions
@@ -175,6 +181,17 @@ function knownKeys(options: unknown, known: readonly string[], where: string): o
     )
   }
   return options
+}
+
+function recoveryOption(recovery: unknown): void {
+  if (recovery === undefined || recovery === 'strict' || recovery === 'salvage') return
+  const lsn = (recovery as { pointInTime?: unknown } | null)?.pointInTime
+  if (Number.isSafeInteger(lsn) && (lsn as number) >= 0) return
+  throw new DriftError(
+    'DRIFT_OPTION',
+    `recovery is ${show(recovery)}, expected 'strict', 'salvage' or { pointInTime: an LSN }`,
+    { option: 'recovery' },
+  )
 }
 
 function integerOption(option: string, value: unknown, low: number, high: number): void {

@@ -3,7 +3,7 @@
  * to an existing database until everything that will be trusted has been checked.
  */
 import { join } from 'node:path'
-import { decodeId, type Id, type IndexPool, readWal, WalWriter } from '@drift/core'
+import { decodeId, type Id, type IndexPool, type WalLoss, WalWriter } from '@drift/core'
 import { type DriftFs, type FileLock, FsError } from '@drift/fs'
 import {
   type CollectionEntry,
@@ -29,11 +29,15 @@ import {
 } from './folder.js'
 import { Janitor } from './janitor.js'
 import { Journal } from './journal.js'
+import { readLog, removeReplaced, setAside } from './log-recovery.js'
 import { type CollectionConfig, decodeOperation, type Operation } from './operation.js'
 import type { OpenOptions, Progress } from './options.js'
 import type { Executor } from './persistence/executor.js'
 import { type Loaded, PersistenceManager } from './persistence/persistence.js'
 import { Store } from './store.js'
+
+/** Between two reports of a replay, when other work of the process and a cancellation get their turn. */
+const REPLAY_SLICE_BYTES = 8 * 1024 * 1024
 
 export interface Surroundings {
   readonly fs: DriftFs
@@ -87,15 +91,41 @@ async function recoverLocked(
     await loadFiles(around, store, entry, options)
   }
 
-  const wal = readWal(fs, folder, { database, floorLsn: manifest.floorLsn, durableLsn: manifest.durableLsn })
+  const mode = options.recovery ?? 'strict'
+  const wal = readLog(fs, folder, database, manifest, mode)
+  const losses: WalLoss[] = [...wal.losses]
+  for (const { bytes } of wal.leftOut) {
+    const operation = decodeOperation(bytes)
+    if (operation.kind !== 'create') continue
+    stores.get(operation.collection)?.close()
+    stores.delete(operation.collection)
+  }
+  const replayBytes = wal.records.reduce((sum, { bytes }) => sum + bytes.length, 0)
+  let replayedBytes = 0
+  let reportAt = REPLAY_SLICE_BYTES
   let nextCollection = manifest.nextCollection
+  const created = new Set<number>()
   const flushed = new Map(manifest.collections.map(entry => [entry.number, lastFlushed(entry)]))
   for (const { lsn, bytes } of wal.records) {
     options.signal?.throwIfAborted()
     const operation = decodeOperation(bytes)
     nextCollection = Math.max(nextCollection, operation.collection + 1)
     if (lsn > (flushed.get(operation.collection) ?? 0)) replay(stores, operation, lsn, pool)
+    const orphan = operation.kind === 'upsert' || operation.kind === 'delete'
+    if (mode === 'salvage' && orphan && !stores.has(operation.collection)) {
+      if (operation.collection >= manifest.nextCollection && !created.has(operation.collection)) {
+        const reason = `collection ${operation.collection} is unknown: its creation is gone`
+        losses.push({ file: folder, offset: 0, kind: 'collection', reason, firstLsn: lsn, lastLsn: lsn })
+      }
+    } else if (operation.kind === 'create') created.add(operation.collection)
+    replayedBytes += bytes.length
+    if (replayedBytes < reportAt) continue
+    reportAt = replayedBytes + REPLAY_SLICE_BYTES
+    options.onProgress?.({ stage: 'replay', done: replayedBytes, total: replayBytes, unit: 'bytes' })
+    await new Promise(resolve => setImmediate(resolve))
   }
+  if (replayBytes > 0)
+    options.onProgress?.({ stage: 'replay', done: replayBytes, total: replayBytes, unit: 'bytes' })
 
   // Everything has been read and checked: from here on the folder may be written.
   if (!known) writeFormat(fs, folder, database)
@@ -111,6 +141,18 @@ async function recoverLocked(
   )
   if (!loaded) {
     await persistence.commit(() => ({ floorLsn: manifest.floorLsn, durableLsn: 0, collections: [] }))
+  }
+  const quarantined = loaded?.damaged ? [loaded.damaged.name] : []
+  // The state that is gone back to is committed before the log says so, and after: both manifests that are kept then agree with it.
+  const commitReplaced = () =>
+    persistence.commit(() => ({
+      floorLsn: manifest.floorLsn,
+      durableLsn: wal.end.lsn - 1,
+      collections: [...stores.values()].map(({ number, config }) => ({ number, config })),
+    }))
+  if (wal.replaced) {
+    quarantined.push(...setAside(fs, folder, { ...wal, losses }, mode))
+    if (typeof mode === 'object') await commitReplaced()
   }
   const lastLsn = wal.end.lsn - 1
   const journal = new Journal()
@@ -129,6 +171,10 @@ async function recoverLocked(
     onStall: error => disk.meet(error),
     ...(options.walFileBytes === undefined ? {} : { fileBytes: options.walFileBytes }),
   })
+  if (wal.replaced) {
+    await commitReplaced()
+    await removeReplaced(fs, folder, writer)
+  }
   journal.start(writer, lastLsn)
   const engine: Engine = {
     fs,
@@ -139,6 +185,15 @@ async function recoverLocked(
     pool,
     janitor: new Janitor(),
     disk,
+    recovery: {
+      mode,
+      clean: wal.clean,
+      replayedRecords: wal.records.length,
+      replayedBytes,
+      torn: wal.torn,
+      losses,
+      quarantined,
+    },
     stores,
     durable: around.durable && (options.sync ?? 'always') === 'always',
     nextCollection,
@@ -294,6 +349,7 @@ function replay(
   pool: IndexPool | undefined,
 ): void {
   const store = stores.get(operation.collection)
+  if (operation.kind === 'lost') return
   if (operation.kind === 'create') {
     if (!store) stores.set(operation.collection, new Store(operation.collection, operation.config, pool))
     return
