@@ -50,5 +50,8 @@ export {
   VectorIndex,
 } from './vector-index.js'
 export { MAX_RECORD_BYTES } from './wal/format.js'
+export { inspectWal, type WalFileReport, type WalFrameReport } from './wal/inspect.js'
+export type { WalRecord } from './wal/log.js'
 export { type ReadWalOptions, readWal, type WalDamage, type WalScan } from './wal/reader.js'
+export { salvageWal, type WalLoss, type WalSalvage } from './wal/salvage.js'
 export { HIGH_WATER_BYTES, type WalAppend, WalWriter, type WalWriterOptions } from './wal/writer.js'

@@ -39,6 +39,9 @@ export interface DriftFs {
   /** What is at the path, or undefined when nothing is. */
   stat(path: string): FileStat | undefined
 
+  /** Bytes that may still be written to the disk of this folder; Infinity when it has no limit. A quota need not show in it. */
+  freeBytes(folder: string): number
+
   /** Exclusive advisory lock of a file (created when missing), freed by `release` or by the end of the process. Throws DRIFT_FS_LOCKED. */
   lock(path: string): FileLock
 }

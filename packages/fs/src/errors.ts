@@ -14,6 +14,10 @@ export interface FsErrorDetails {
   readonly cause?: unknown
 }
 
+/** No room for more bytes: a full disk, a quota, a limit on the size of files. */
+const OUT_OF_SPACE: ReadonlySet<string> = new Set(['DRIFT_FS_ENOSPC', 'DRIFT_FS_EDQUOT', 'DRIFT_FS_EFBIG'])
+const OUT_OF_DESCRIPTORS: ReadonlySet<string> = new Set(['DRIFT_FS_EMFILE', 'DRIFT_FS_ENFILE'])
+
 export class FsError extends Error {
   override readonly name: string = 'FsError'
   readonly code: FsErrorCode
@@ -26,6 +30,21 @@ export class FsError extends Error {
     this.operation = details.operation
     this.path = details.path
   }
+
+  /** The same values for logs, and for those who carry errors between threads. */
+  get details(): { readonly operation: FsOperation; readonly path: string } {
+    return { operation: this.operation, path: this.path }
+  }
+}
+
+/** Whether the failure ends when somebody frees space. Goes by the code, so that an error of another thread counts too. */
+export function isOutOfSpace(error: unknown): boolean {
+  return OUT_OF_SPACE.has(String(errnoOf(error)))
+}
+
+/** Whether the failure ends by itself: no space, or no file descriptors. */
+export function isShortage(error: unknown): boolean {
+  return isOutOfSpace(error) || OUT_OF_DESCRIPTORS.has(String(errnoOf(error)))
 }
 
 /** @param errno - `ENOENT`, `EIO`, ... or `LOCKED`. */

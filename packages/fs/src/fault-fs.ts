@@ -103,6 +103,11 @@ export class FaultFs implements DriftFs {
     return this.#inner.stat(path)
   }
 
+  freeBytes(folder: string): number {
+    this.#meet('freeBytes', folder)
+    return this.#inner.freeBytes(folder)
+  }
+
   lock(path: string): FileLock {
     this.#meet('lock', path)
     return this.#inner.lock(path)

@@ -1,5 +1,12 @@
 export type { DriftFs, FileLock, FileStat, OpenMode } from './drift-fs.js'
-export { FsError, type FsErrorCode, type FsErrorDetails, type FsOperation } from './errors.js'
+export {
+  FsError,
+  type FsErrorCode,
+  type FsErrorDetails,
+  type FsOperation,
+  isOutOfSpace,
+  isShortage,
+} from './errors.js'
 export { type Fault, FaultFs } from './fault-fs.js'
 export { NodeFs, type NodeFsOptions } from './node-fs.js'
 export type { Choose, Survival } from './sim-file.js'

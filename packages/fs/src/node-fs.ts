@@ -16,6 +16,7 @@ import {
   readSync,
   renameSync,
   rmdirSync,
+  statfsSync,
   statSync,
   unlinkSync,
   writeSync,
@@ -147,6 +148,13 @@ export class NodeFs implements DriftFs {
         if (errnoOf(cause) === 'ENOENT' || errnoOf(cause) === 'ENOTDIR') return undefined
         throw cause
       }
+    })
+  }
+
+  freeBytes(folder: string): number {
+    return attempt('freeBytes', folder, () => {
+      const { bavail, bsize } = statfsSync(folder)
+      return bavail * bsize
     })
   }
 

@@ -24,6 +24,13 @@ export class SimFolder {
   #durable = new Map<string, SimNode>()
   #changes: NameChange[] = []
 
+  /** Of all files below, as programs see them. */
+  storedBytes(): number {
+    let bytes = 0
+    for (const node of this.names.values()) bytes += node.kind === 'folder' ? node.storedBytes() : node.bytes
+    return bytes
+  }
+
   change(change: NameChange): void {
     apply(change, this.names)
     this.#changes.push(change)

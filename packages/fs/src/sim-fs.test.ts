@@ -236,3 +236,23 @@ test('rewriting a synced file over and over takes no more memory', () => {
   expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(4 << 20)
   expect(content(fs, '/a')?.[(1 << 20) - 1]).toBe(63)
 })
+
+test('a disk with a capacity writes what fits, refuses the rest, and goes on when there is room', () => {
+  const disk = new SimFs({ capacity: 100 })
+  const fd = disk.open('/a', 'create')
+  expect(disk.freeBytes('/')).toBe(100)
+  disk.write(fd, new Uint8Array(60).fill(1), 0)
+  expect(disk.freeBytes('/')).toBe(40)
+  expect(() => disk.write(fd, new Uint8Array(80).fill(2), 60)).toThrow(
+    expect.objectContaining({ code: 'DRIFT_FS_ENOSPC' }),
+  )
+  expect(disk.stat('/a')?.bytes).toBe(100)
+  expect(disk.freeBytes('/')).toBe(0)
+  disk.write(fd, new Uint8Array(100).fill(3), 0)
+  disk.truncate(fd, 10)
+  expect(() => disk.truncate(fd, 101)).toThrow(expect.objectContaining({ code: 'DRIFT_FS_ENOSPC' }))
+  disk.capacity = 200
+  disk.truncate(fd, 101)
+  disk.remove('/a')
+  expect(disk.freeBytes('/')).toBe(200)
+})

@@ -15,6 +15,8 @@ export interface SimFsOptions {
   /** Called before each operation takes effect, with its number from 1: the place to take a power cut at every point. */
   readonly before?: (operation: FsOperation, path: string, count: number) => void
   readonly writeLimit?: WriteLimit
+  /** Bytes that the files may hold together; no limit when not given. `SimFs.capacity` changes it later. */
+  readonly capacity?: number
 }
 
 export interface PowerCut {
@@ -40,9 +42,12 @@ export class SimFs implements DriftFs {
   #root = new SimFolder()
   #operations = 0
   #nextFd = 3
+  /** Names take nothing, and a file that was removed gives its bytes back although it is still open. */
+  capacity: number
 
   constructor(options: SimFsOptions = {}) {
     this.#options = options
+    this.capacity = options.capacity ?? Number.POSITIVE_INFINITY
   }
 
   get operationCount(): number {
@@ -94,8 +99,10 @@ export class SimFs implements DriftFs {
     checkOffset(offset, 'write', path)
     if (!writable && bytes.length > 0) throw fsError('EBADF', 'write', path, 'is open for reading only')
     const take = (part: Uint8Array, at: number): number => {
-      file.write(part, at)
-      return part.length
+      const room = this.#roomFor(file, at, part.length)
+      if (room === 0 && part.length > 0) throw fsError('ENOSPC', 'write', path, 'the disk is full')
+      file.write(part.subarray(0, room), at)
+      return room
     }
     try {
       writeAll(take, bytes, offset, path, this.#options.writeLimit)
@@ -121,6 +128,8 @@ export class SimFs implements DriftFs {
     const { file, path, writable } = this.#use(fd, 'truncate')
     checkOffset(bytes, 'truncate', path)
     if (!writable) throw fsError('EINVAL', 'truncate', path, 'is open for reading only')
+    if (bytes > file.bytes && this.#roomFor(file, file.bytes, bytes - file.bytes) < bytes - file.bytes)
+      throw fsError('ENOSPC', 'truncate', path, 'the disk is full')
     file.truncate(bytes)
   }
 
@@ -171,6 +180,12 @@ export class SimFs implements DriftFs {
     return node && { kind: node.kind, bytes: node.bytes }
   }
 
+  freeBytes(folder: string): number {
+    this.#count('freeBytes', folder)
+    this.#folder(folder, 'freeBytes')
+    return Math.max(0, this.capacity - this.#root.storedBytes())
+  }
+
   lock(path: string): FileLock {
     this.#count('lock', path)
     const { folder, name, node } = this.#find(path, 'lock')
@@ -186,6 +201,13 @@ export class SimFs implements DriftFs {
         held = false
       },
     }
+  }
+
+  /** How many of `count` bytes at `offset` the disk still takes: what lies inside the file has its place already. */
+  #roomFor(file: SimFile, offset: number, count: number): number {
+    if (this.capacity === Number.POSITIVE_INFINITY || offset + count <= file.bytes) return count
+    const end = file.bytes + Math.max(0, this.capacity - this.#root.storedBytes())
+    return Math.max(0, Math.min(count, end - offset))
   }
 
   static #withRoot(root: SimFolder, options: SimFsOptions): SimFs {

@@ -48,6 +48,11 @@ describe.each(Object.entries(implementations))('%s', (_name, make) => {
     return new TextDecoder().decode(into)
   }
 
+  test('the disk tells how much it can still take', () => {
+    expect(fs.freeBytes(home)).toBeGreaterThan(0)
+    expect(codeOf(() => fs.freeBytes(at('nothing')))).toBe('DRIFT_FS_ENOENT')
+  })
+
   function codeOf(action: () => unknown): string {
     try {
       action()

@@ -139,7 +139,11 @@ export class Collection {
     // From here on the record's bytes are the vectors: the caller may change theirs while the write waits for room.
     const vectors = vectorsIn(record, parsed.vectors.length)
     // Asked again after every wait: others were waiting too.
-    while (!hasRoom(this.#engine, this.#store)) await this.#waitForRoom(signal)
+    this.#engine.disk.assertRoom(true)
+    while (!hasRoom(this.#engine, this.#store)) {
+      await this.#waitForRoom(signal)
+      this.#engine.disk.assertRoom(true)
+    }
 
     const store = this.#store
     const { appended, generation } = store.append({ ...parsed, vectors })
@@ -164,7 +168,11 @@ export class Collection {
     const given = [...parseIds(ids)]
     const record = encodeDelete(this.#store.number, given)
     // Asked again after every wait: others were waiting too.
-    while (!hasRoom(this.#engine, this.#store)) await this.#waitForRoom(signal)
+    this.#engine.disk.assertRoom(false)
+    while (!hasRoom(this.#engine, this.#store)) {
+      await this.#waitForRoom(signal)
+      this.#engine.disk.assertRoom(false)
+    }
 
     const store = this.#store
     const generation = store.active

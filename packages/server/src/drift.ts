@@ -9,9 +9,11 @@ import { NodeFs, type NodeFsOptions, SimFs } from '@drift/fs'
 import { flock, hasAddon } from '@drift/native'
 import { writePartition } from './checkpoint.js'
 import { Collection, type CollectionStats } from './collection.js'
+import type { DiskStats } from './disk.js'
 import { assertOpen, assertWritable, catalog, type Engine, floorLsn } from './engine.js'
 import { DriftError } from './errors.js'
 import type { MaintenanceEvent } from './healing.js'
+import type { RecoveryReport } from './log-recovery.js'
 import { type CollectionConfig, encodeCreate, encodeDrop } from './operation.js'
 import {
   type CollectionOptions,
@@ -31,8 +33,11 @@ const MAX_DEFAULT_THREADS = 4
 
 export interface DriftStats {
   readonly path: string
-  /** `failed`: a log or manifest write failed; reads go on, writing needs a reopen. */
-  readonly state: 'open' | 'failed'
+  /** `full`: writes are refused until the disk has room. `failed`: a log or manifest write failed; reads go on, writing needs a reopen. */
+  readonly state: 'open' | 'full' | 'failed'
+  readonly disk: DiskStats
+  /** What opening found and did. */
+  readonly recovery: RecoveryReport
   /** Why the last flush failed, while it is being retried. */
   readonly lastError: string | undefined
   readonly collections: readonly CollectionStats[]
@@ -91,6 +96,7 @@ export class Drift {
           durable: !inMemory,
           newDatabaseId: () => randomBytes(16),
           nonce: () => randomBytes(8).readBigUInt64LE(),
+          now: () => performance.now(),
         },
         parsed,
       )
@@ -101,6 +107,11 @@ export class Drift {
       await executor.close()
       throw error
     }
+  }
+
+  /** What opening found and did: what was replayed, and under `salvage` what is lost. */
+  get recovery(): RecoveryReport {
+    return this.#engine.recovery
   }
 
   get path(): string {
@@ -154,6 +165,7 @@ export class Drift {
     const engine = this.#engine
     const store = this.#find(parseName(name))
     if (!store) return false
+    this.#engine.disk.assertRoom(false)
     store.dropped = true
     const { done } = engine.journal.log(encodeDrop(store.number), {
       apply: () => engine.stores.delete(store.number),
@@ -178,12 +190,15 @@ export class Drift {
     assertOpen(this.#engine)
     const { journal, persistence, janitor, stores } = this.#engine
     const failed = journal.failed ?? persistence.failed
+    const disk = this.#engine.disk.stats()
     const files = journal.writer.files()
     const collections: CollectionStats[] = []
     for (const store of stores.values()) collections.push(await new Collection(this.#engine, store).stats())
     return {
       path: this.#path,
-      state: failed ? 'failed' : 'open',
+      state: failed ? 'failed' : disk.state,
+      recovery: this.#engine.recovery,
+      disk: failed ? { ...disk, state: 'failed' } : disk,
       lastError: (failed ?? janitor.error ?? janitor.compactionError)?.message,
       collections,
       wal: {
@@ -212,6 +227,8 @@ export class Drift {
   async #close(): Promise<void> {
     const engine = this.#engine
     engine.closed = true
+    // What waits for room was not acknowledged, and must not make this wait too.
+    engine.journal.writer.giveUp()
     try {
       await engine.journal.idle()
       await engine.janitor.stop()
@@ -229,7 +246,8 @@ export class Drift {
 
   /** Every part is let go, also when another one fails to end. @throws what the first one to fail threw. */
   async #release(): Promise<void> {
-    const { journal, persistence, pool, stores, lock } = this.#engine
+    const { journal, persistence, pool, stores, lock, disk } = this.#engine
+    await disk.close()
     const ended = [journal.writer.close(), persistence.close(), pool?.close()]
     const outcomes = await Promise.allSettled(ended)
     for (const store of stores.values()) store.close()
@@ -250,6 +268,7 @@ export class Drift {
       )
     }
     const engine = this.#engine
+    engine.disk.assertRoom(true)
     const number = engine.nextCollection++
     const config: CollectionConfig = {
       name,

@@ -4,9 +4,11 @@
  */
 import type { IndexPool } from '@drift/core'
 import type { DriftFs, FileLock } from '@drift/fs'
+import type { Disk } from './disk.js'
 import { DriftError } from './errors.js'
 import type { Janitor } from './janitor.js'
 import type { Journal } from './journal.js'
+import type { RecoveryReport } from './log-recovery.js'
 import type { CatalogEntry, PersistenceManager } from './persistence/persistence.js'
 import type { Generation, Store } from './store.js'
 
@@ -18,6 +20,9 @@ export interface Engine {
   readonly persistence: PersistenceManager
   readonly pool: IndexPool | undefined
   readonly janitor: Janitor
+  readonly disk: Disk
+  /** What opening found. */
+  readonly recovery: RecoveryReport
   /** By collection number, creation order. */
   readonly stores: Map<number, Store>
   /** False for `:memory:`: nothing outlives the process. */

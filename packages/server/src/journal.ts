@@ -74,9 +74,13 @@ export class Journal {
     return this.#pending.length === 0 || this.#pending[0]!.lsn > lsn
   }
 
-  /** Wait until every operation logged so far is durable. */
+  /** Wait until every operation logged so far is durable, or the log has failed. */
   async idle(): Promise<void> {
-    while (this.#pending.length > 0 && !this.failed) await this.writer.sync()
+    while (this.#pending.length > 0 && !this.failed) {
+      await this.writer.sync().catch(error => {
+        if (!this.failed) throw error
+      })
+    }
   }
 
   async #settle(pending: Pending, durable: Promise<void>): Promise<unknown> {

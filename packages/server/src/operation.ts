@@ -2,7 +2,7 @@
  * What the write-ahead log holds: one operation per record, little-endian. A record is one atomic batch.
  *
  * ```
- *  0 u8  kind        1 UPSERT  2 DELETE  3 CREATE  4 DROP
+ *  0 u8  kind        1 UPSERT  2 DELETE  3 CREATE  4 DROP  255 LOST (no effect)
  *  1 u8  flags       bit 0: payloads follow
  *  2 u16 version     1
  *  4 u32 collection  number of the collection, never reused
@@ -25,6 +25,8 @@ export type Operation =
   | { readonly kind: 'delete'; readonly collection: number; readonly ids: readonly Id[] }
   | { readonly kind: 'create'; readonly collection: number; readonly config: CollectionConfig }
   | { readonly kind: 'drop'; readonly collection: number }
+  /** Stands for a record that damage took. */
+  | { readonly kind: 'lost'; readonly collection: 0 }
 
 /** What a collection is, for ever. */
 export interface CollectionConfig {
@@ -38,6 +40,7 @@ const UPSERT = 1
 const DELETE = 2
 const CREATE = 3
 const DROP = 4
+const LOST = 255
 const VERSION = 1
 const HAS_PAYLOADS = 1
 const HEADER_BYTES = 16
@@ -87,6 +90,12 @@ export function encodeDrop(collection: number): Uint8Array {
   return record
 }
 
+export function encodeLost(): Uint8Array {
+  const record = new Uint8Array(HEADER_BYTES)
+  header(record, LOST, 0, 0, 0)
+  return record
+}
+
 /** @throws DriftError DRIFT_WAL_RECORD when the record is not one of the above. */
 export function decodeOperation(record: Uint8Array): Operation {
   if (record.length < HEADER_BYTES) throw malformed('shorter than its header')
@@ -115,6 +124,8 @@ export function decodeOperation(record: Uint8Array): Operation {
     }
     case DROP:
       return { kind: 'drop', collection }
+    case LOST:
+      return { kind: 'lost', collection: 0 }
     default:
       throw malformed(`of kind ${kind}, which this release does not know`)
   }

@@ -6,6 +6,7 @@ import type { Metric } from '@drift/core'
 import type { DriftFs } from '@drift/fs'
 import { DriftError } from './errors.js'
 import type { MaintenanceMode } from './healing.js'
+import type { RecoveryMode } from './log-recovery.js'
 
 /** When a write is acknowledged. `always`: on stable storage. `intervalMs`: written, synced at least that often. `os`: written. */
 export type SyncMode = 'always' | 'os' | { readonly intervalMs: number }
@@ -21,7 +22,11 @@ export interface OpenOptions {
   readonly fs?: DriftFs
   /** Whether buckets are healed while nothing else is to do. Default `background`. */
   readonly maintenance?: MaintenanceMode
-  /** Told about rows read while opening. */
+  /** Low-water mark: with fewer bytes free on the disk, writes are refused with DRIFT_DISK_FULL. Default 256 MiB; 0 for none. */
+  readonly minFreeBytes?: number
+  /** What to do about a damaged log. Default `strict`: refuse, and change nothing. */
+  readonly recovery?: RecoveryMode
+  /** Told about rows and bytes read while opening. */
   readonly onProgress?: (progress: Progress) => void
   readonly signal?: AbortSignal
 }
@@ -31,6 +36,8 @@ export interface Progress {
   readonly stage: string
   readonly done: number
   readonly total: number
+  /** Default `rows`. */
+  readonly unit?: 'rows' | 'bytes'
 }
 
 export interface CollectionOptions {
@@ -95,14 +102,24 @@ const MIN_WAL_FILE_BYTES = 64 * 1024
 const MAX_WAL_FILE_BYTES = 1024 * 1024 * 1024
 const MAX_THREADS = 64
 
-const OPEN_KEYS = ['sync', 'threads', 'walFileBytes', 'maintenance', 'fs', 'onProgress', 'signal']
+const OPEN_KEYS = [
+  'sync',
+  'threads',
+  'walFileBytes',
+  'maintenance',
+  'fs',
+  'minFreeBytes',
+  'recovery',
+  'onProgress',
+  'signal',
+]
 const COLLECTION_KEYS = ['dim', 'metric', 'memtableRows']
 const SEARCH_KEYS = ['k', 'probes', 'ef', 'payload', 'signal']
 const WRITE_KEYS = ['signal', 'onProgress']
 
 export function parseOpenOptions(options: unknown): OpenOptions {
   const given = knownKeys(options, OPEN_KEYS, 'Drift.open')
-  const { sync, threads, walFileBytes } = given as OpenOptions
+  const { sync, threads, walFileBytes, minFreeBytes } = given as OpenOptions
   if (sync !== undefined && sync !== 'always' && sync !== 'os') {
     const intervalMs = (sync as { intervalMs?: unknown } | null)?.intervalMs
     if (typeof intervalMs !== 'number' || !(intervalMs > 0) || !Number.isFinite(intervalMs)) {
@@ -123,6 +140,8 @@ export function parseOpenOptions(options: unknown): OpenOptions {
   }
   integerOption('threads', threads, 0, MAX_THREADS)
   integerOption('walFileBytes', walFileBytes, MIN_WAL_FILE_BYTES, MAX_WAL_FILE_BYTES)
+  recoveryOption((given as OpenOptions).recovery)
+  integerOption('minFreeBytes', minFreeBytes, 0, Number.MAX_SAFE_INTEGER)
   callbacks(given)
   return given as OpenOptions
 }
@@ -193,6 +212,17 @@ function knownKeys(options: unknown, known: readonly string[], where: string): o
     )
   }
   return options
+}
+
+function recoveryOption(recovery: unknown): void {
+  if (recovery === undefined || recovery === 'strict' || recovery === 'salvage') return
+  const lsn = (recovery as { pointInTime?: unknown } | null)?.pointInTime
+  if (Number.isSafeInteger(lsn) && (lsn as number) >= 0) return
+  throw new DriftError(
+    'DRIFT_OPTION',
+    `recovery is ${show(recovery)}, expected 'strict', 'salvage' or { pointInTime: an LSN }`,
+    { option: 'recovery' },
+  )
 }
 
 function integerOption(option: string, value: unknown, low: number, high: number): void {

@@ -3,9 +3,10 @@
  * to an existing database until everything that will be trusted has been checked.
  */
 import { join } from 'node:path'
-import { type IndexPool, readWal, WalWriter } from '@drift/core'
+import { type IndexPool, type WalLoss, WalWriter } from '@drift/core'
 import { type DriftFs, type FileLock, FsError } from '@drift/fs'
 import { type CollectionEntry, loadManifest } from '@drift/storage'
+import { DEFAULT_MIN_FREE_BYTES, Disk } from './disk.js'
 import type { Engine } from './engine.js'
 import { DriftError } from './errors.js'
 import {
@@ -20,11 +21,15 @@ import {
 import { Janitor } from './janitor.js'
 import { Journal } from './journal.js'
 import { loadFiles } from './load.js'
+import { readLog, removeReplaced, setAside } from './log-recovery.js'
 import { type CollectionConfig, decodeOperation, type Operation } from './operation.js'
 import type { OpenOptions } from './options.js'
 import type { Executor } from './persistence/executor.js'
 import { type Loaded, PersistenceManager } from './persistence/persistence.js'
 import { Store } from './store.js'
+
+/** Between two reports of a replay, when other work of the process and a cancellation get their turn. */
+const REPLAY_SLICE_BYTES = 8 * 1024 * 1024
 
 export interface Surroundings {
   readonly fs: DriftFs
@@ -36,6 +41,8 @@ export interface Surroundings {
   readonly durable: boolean
   readonly newDatabaseId: () => Uint8Array
   readonly nonce: () => bigint
+  /** Milliseconds, from any start. */
+  readonly now: () => number
 }
 
 export async function recover(around: Surroundings, options: OpenOptions): Promise<Engine> {
@@ -76,28 +83,68 @@ async function recoverLocked(
     await loadFiles(around, store, entry, options)
   }
 
-  const wal = readWal(fs, folder, { database, floorLsn: manifest.floorLsn, durableLsn: manifest.durableLsn })
+  const mode = options.recovery ?? 'strict'
+  const wal = readLog(fs, folder, database, manifest, mode)
+  const losses: WalLoss[] = [...wal.losses]
+  for (const { bytes } of wal.leftOut) {
+    const operation = decodeOperation(bytes)
+    if (operation.kind !== 'create') continue
+    stores.get(operation.collection)?.close()
+    stores.delete(operation.collection)
+  }
+  const replayBytes = wal.records.reduce((sum, { bytes }) => sum + bytes.length, 0)
+  let replayedBytes = 0
+  let reportAt = REPLAY_SLICE_BYTES
   let nextCollection = manifest.nextCollection
+  const created = new Set<number>()
   const flushed = new Map(manifest.collections.map(entry => [entry.number, lastFlushed(entry)]))
   for (const { lsn, bytes } of wal.records) {
     options.signal?.throwIfAborted()
     const operation = decodeOperation(bytes)
     nextCollection = Math.max(nextCollection, operation.collection + 1)
     if (lsn > (flushed.get(operation.collection) ?? 0)) replay(stores, operation, lsn, pool)
+    const orphan = operation.kind === 'upsert' || operation.kind === 'delete'
+    if (mode === 'salvage' && orphan && !stores.has(operation.collection)) {
+      if (operation.collection >= manifest.nextCollection && !created.has(operation.collection)) {
+        const reason = `collection ${operation.collection} is unknown: its creation is gone`
+        losses.push({ file: folder, offset: 0, kind: 'collection', reason, firstLsn: lsn, lastLsn: lsn })
+      }
+    } else if (operation.kind === 'create') created.add(operation.collection)
+    replayedBytes += bytes.length
+    if (replayedBytes < reportAt) continue
+    reportAt = replayedBytes + REPLAY_SLICE_BYTES
+    options.onProgress?.({ stage: 'replay', done: replayedBytes, total: replayBytes, unit: 'bytes' })
+    await new Promise(resolve => setImmediate(resolve))
   }
+  if (replayBytes > 0)
+    options.onProgress?.({ stage: 'replay', done: replayBytes, total: replayBytes, unit: 'bytes' })
 
   // Everything has been read and checked: from here on the folder may be written.
   if (!known) writeFormat(fs, folder, database)
   if (loaded?.damaged) quarantine(fs, folder, loaded.damaged.name)
   for (const name of unfinishedFiles(fs, folder)) fs.remove(join(folder, name))
+  const { minFreeBytes = DEFAULT_MIN_FREE_BYTES } = options
+  const disk = new Disk({ fs, folder, executor: around.executor, minFreeBytes, now: around.now })
   const persistence = new PersistenceManager(
     folder,
-    around.executor,
+    disk.executor,
     loaded ?? firstManifest(database),
     ownedFiles(fs, folder),
   )
   if (!loaded) {
     await persistence.commit(() => ({ floorLsn: manifest.floorLsn, durableLsn: 0, collections: [] }))
+  }
+  const quarantined = loaded?.damaged ? [loaded.damaged.name] : []
+  // The state that is gone back to is committed before the log says so, and after: both manifests that are kept then agree with it.
+  const commitReplaced = () =>
+    persistence.commit(() => ({
+      floorLsn: manifest.floorLsn,
+      durableLsn: wal.end.lsn - 1,
+      collections: [...stores.values()].map(({ number, config }) => ({ number, config })),
+    }))
+  if (wal.replaced) {
+    quarantined.push(...setAside(fs, folder, { ...wal, losses }, mode))
+    if (typeof mode === 'object') await commitReplaced()
   }
   const lastLsn = wal.end.lsn - 1
   const journal = new Journal()
@@ -113,8 +160,13 @@ async function recoverLocked(
     sync: options.sync ?? 'always',
     thread: around.threaded,
     onDurable: lsn => journal.applyUpTo(lsn),
+    onStall: error => disk.meet(error),
     ...(options.walFileBytes === undefined ? {} : { fileBytes: options.walFileBytes }),
   })
+  if (wal.replaced) {
+    await commitReplaced()
+    await removeReplaced(fs, folder, writer)
+  }
   journal.start(writer, lastLsn)
   const engine: Engine = {
     fs,
@@ -124,12 +176,26 @@ async function recoverLocked(
     persistence,
     pool,
     janitor: new Janitor(),
+    disk,
+    recovery: {
+      mode,
+      clean: wal.clean,
+      replayedRecords: wal.records.length,
+      replayedBytes,
+      torn: wal.torn,
+      losses,
+      quarantined,
+    },
     stores,
     durable: around.durable && (options.sync ?? 'always') === 'always',
     nextCollection,
     closed: false,
   }
   engine.janitor.start(engine)
+  disk.start(() => {
+    writer.retry()
+    void engine.janitor.turn()
+  })
   return engine
 }
 
@@ -188,6 +254,7 @@ function replay(
   pool: IndexPool | undefined,
 ): void {
   const store = stores.get(operation.collection)
+  if (operation.kind === 'lost') return
   if (operation.kind === 'create') {
     if (!store) stores.set(operation.collection, new Store(operation.collection, operation.config, pool))
     return

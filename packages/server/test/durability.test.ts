@@ -228,7 +228,7 @@ describe('a disk that fails', () => {
     expect(refused.length).toBeGreaterThan(0)
     for (const { reason } of refused) expect(reason).toMatchObject({ code: 'DRIFT_FLUSH_FAILED' })
     expect(await docs.count()).toBe(40 - refused.length)
-    expect((await db.stats()).lastError).toContain('ENOSPC')
+    expect((await db.stats()).lastError).toContain('EIO')
     await db.close()
     const again = await Drift.open('/db', { ...SMALL, fs: sim, threads: 0 })
     expect(await (await again.collection('docs')).count()).toBe(40 - refused.length)
@@ -263,7 +263,7 @@ class FailingSegments extends FaultFs {
 
   override open(path: string, mode: 'read' | 'write' | 'create'): number {
     if (mode === 'create' && path.includes('seg-'))
-      return new FaultFs(new SimFs(), [{ at: 1, errno: 'ENOSPC' }]).open(path, mode)
+      return new FaultFs(new SimFs(), [{ at: 1, errno: 'EIO' }]).open(path, mode)
     return super.open(path, mode)
   }
 }

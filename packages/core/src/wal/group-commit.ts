@@ -1,17 +1,29 @@
 /**
  * Turns commands into frames: all records that are waiting become one frame, and are acknowledged after its sync. Runs wherever the log
  * runs, in its thread or inline. Rules: replies leave in order; commands keep their order; the first error of the log ends it,
- * because after a failed sync nobody knows what is on disk.
+ * because after a failed sync nobody knows what is on disk. Only a disk without room does not: the commands then wait for `retry`.
  */
 
 import type { WalFile, WalLog } from './log.js'
-import { inGroups } from './log.js'
+import { inGroups, isRetriable } from './log.js'
 
 /** When a write is acknowledged: after its sync, after its write with a sync every intervalMs, or after its write. */
 export type WalSync = 'always' | { readonly intervalMs: number } | 'os'
 
 export type WalCommand =
-  | { readonly kind: 'append'; readonly records: Uint8Array[] }
+  | Append
+  | Request
+  /** There may be room again for what waits. */
+  | { readonly kind: 'retry' }
+  /** What waits for room is not to be written: the log then ends. */
+  | { readonly kind: 'giveUp' }
+
+interface Append {
+  readonly kind: 'append'
+  readonly records: Uint8Array[]
+}
+
+type Request =
   | { readonly kind: 'sync' | 'rotate' | 'close'; readonly id: number }
   | { readonly kind: 'removeBelow'; readonly id: number; readonly lsn: number }
 
@@ -19,6 +31,8 @@ export type WalReply =
   /** Every record up to `lsn` is acknowledged. */
   | { readonly kind: 'durable'; readonly lsn: number; readonly files: WalFile[] }
   | { readonly kind: 'done'; readonly id: number; readonly files: WalFile[] }
+  /** What is not acknowledged yet waits for room on the disk; nothing of it is lost or written in part. */
+  | { readonly kind: 'stalled'; readonly error: unknown }
   /** Only this command failed. */
   | { readonly kind: 'refused'; readonly id: number; readonly error: unknown }
   /** Final. */
@@ -37,6 +51,10 @@ export class GroupCommit {
   readonly #options: GroupCommitOptions
   readonly #reply: (reply: WalReply) => void
   #ended = false
+  /** In the order in which they came. */
+  readonly #queue: (Append | Request)[] = []
+  /** Why the first of the queue waits. */
+  #stalled: unknown
   #markTimer: NodeJS.Timeout | undefined
   #syncTimer: NodeJS.Timeout | undefined
   #preparing: NodeJS.Immediate | undefined
@@ -56,37 +74,72 @@ export class GroupCommit {
 
   run(commands: readonly WalCommand[]): void {
     this.#guard(() => {
-      let waiting: Uint8Array[] = []
       for (const command of commands) {
-        if (this.#ended) return
-        if (command.kind === 'append')
-          waiting = waiting.length === 0 ? command.records : waiting.concat(command.records)
-        else {
-          this.#commit(waiting)
-          waiting = []
-          this.#obey(command)
-        }
+        if (command.kind === 'giveUp') {
+          if (this.#stalled !== undefined) throw this.#stalled
+        } else if (command.kind === 'retry') this.#stalled = undefined
+        else if (command.kind === 'removeBelow' && this.#stalled !== undefined) {
+          this.#obey(command) // Ahead of its turn, since it makes room.
+          this.#stalled = undefined
+        } else this.#queue.push(command)
       }
-      this.#commit(waiting)
-      this.#prepareSoon()
+      if (this.#stalled === undefined) this.#work()
     })
+  }
+
+  #work(): void {
+    while (this.#queue.length > 0 && !this.#ended) {
+      const next = this.#queue.shift()!
+      if (next.kind === 'append') {
+        let { records } = next
+        for (let more = this.#queue[0]; more?.kind === 'append'; more = this.#queue[0]) {
+          records = records.concat(more.records)
+          this.#queue.shift()
+        }
+        this.#commit(records)
+      } else this.#obey(next)
+      if (this.#stalled !== undefined) return
+    }
+    this.#prepareSoon()
   }
 
   #commit(records: readonly Uint8Array[]): void {
     const { sync } = this.#options
+    let done = 0
     for (const group of inGroups(records)) {
-      this.#log.append(group.records)
+      try {
+        this.#log.append(group.records)
+      } catch (error) {
+        this.#stall(error, { kind: 'append', records: records.slice(done) })
+        break
+      }
       if (sync === 'always') this.#log.sync()
       this.#reply({ kind: 'durable', lsn: this.#log.nextLsn - 1, files: this.#log.files() })
+      done += group.records.length
     }
-    if (records.length === 0) return
+    if (done === 0) return
     if (typeof sync === 'object') this.#syncTimer ??= this.#after(sync.intervalMs, () => this.#syncNow())
     this.#markSoon()
   }
 
-  #obey(command: Exclude<WalCommand, { kind: 'append' }>): void {
+  /** Later commands wait behind `command`. Throws what is not a matter of room. */
+  #stall(error: unknown, command: Append | Request): void {
+    if (!isRetriable(error)) throw error
+    this.#stalled = error
+    this.#queue.unshift(command)
+    this.#reply({ kind: 'stalled', error })
+  }
+
+  #obey(command: Request): void {
     if (command.kind === 'sync') this.#syncNow()
-    if (command.kind === 'rotate') this.#log.rotate()
+    if (command.kind === 'rotate') {
+      try {
+        this.#log.rotate()
+      } catch (error) {
+        this.#stall(error, command)
+        return
+      }
+    }
     if (command.kind === 'close') {
       this.#end()
       this.#log.close()
@@ -115,8 +168,17 @@ export class GroupCommit {
     if (this.#markTimer) this.#markTimer.refresh()
     else
       this.#markTimer = this.#after(markAfterMs, () => {
-        if (this.#log.wantsMark) this.#log.mark()
+        if (this.#log.wantsMark) this.#mark()
       })
+  }
+
+  #mark(): void {
+    try {
+      this.#log.mark()
+    } catch (error) {
+      // Without room there is no mark; the next frame is written over what there is of it.
+      if (!isRetriable(error)) throw error
+    }
   }
 
   #prepareSoon(): void {

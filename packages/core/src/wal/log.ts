@@ -1,10 +1,11 @@
 /**
  * The writing half of the log, synchronous. Rules: a page that holds acknowledged bytes is never written again; a file shows
  * its name only when its zeros are on disk; its header is on disk before its first frame; a file is synced before the next one begins.
- * After any error the log is of unknown state: the caller stops using it. Follows docs/durability.md.
+ * After an error the log is of unknown state and the caller stops using it, unless `isRetriable` says that nothing was taken.
+ * Follows docs/durability.md.
  */
 
-import type { DriftFs } from '@drift/fs'
+import { type DriftFs, FsError, isShortage } from '@drift/fs'
 import { CoreError } from '../errors.js'
 import {
   decodeFileHeader,
@@ -33,6 +34,8 @@ export const GROUP_BYTES: number = 16 * 1024 * 1024
 const PREPARE_BYTES = 4 * 1024 * 1024
 /** A file keeps room for its header, one frame, one mark and its last frame. */
 const MIN_FILE_BYTES = 4 * PAGE_BYTES
+/** A failed sync is final. That of a file which holds only zeros is an `fsync`, and the file is made anew. */
+const FINAL: ReadonlySet<string> = new Set(['fdatasync', 'syncFolder'])
 const DRAFT = /^tmp-wal-\d+\.drw$/
 
 export interface WalRecord {
@@ -106,6 +109,8 @@ export class WalLog {
   /** Highest durable batch that a frame or file header on its way to disk tells. */
   #toldBatch = 0
   #unsynced = false
+  /** The active file has had its last frame. */
+  #sealed = false
   #scratch = new Uint8Array(PAGE_BYTES)
 
   /** Begins a new file, also when `previous` has room. The folder exists. */
@@ -142,11 +147,14 @@ export class WalLog {
     return [...this.#older, { file, firstLsn, bytes }]
   }
 
-  /** Writes one frame, in the next file when it does not fit. Not synced. Their payload is at most MAX_PAYLOAD_BYTES. */
+  /**
+   * Writes one frame, in the next file when it does not fit. Not synced. Their payload is at most MAX_PAYLOAD_BYTES.
+   * After an error that `isRetriable` the same call may be made again: the frame is written over what there is of it.
+   */
   append(records: readonly Uint8Array[]): void {
     const payload = records.reduce((sum, record) => sum + storedBytes(record), 0)
     const needed = frameBytes(payload) + PAGE_BYTES
-    if (this.#offset + needed > this.#active.bytes) this.#next(PAGE_BYTES + needed)
+    if (this.#sealed || this.#offset + needed > this.#active.bytes) this.#next(PAGE_BYTES + needed)
     this.#write(FRAME_TYPE.data, records, payload)
     this.#lastDataBatch = this.#batch
   }
@@ -161,7 +169,7 @@ export class WalLog {
   /** The last records are durable and nothing on disk says so yet: damage to them would look like a torn tail. */
   get wantsMark(): boolean {
     const told = this.#toldBatch >= this.#lastDataBatch || this.#durableBatch < this.#lastDataBatch
-    return !told && this.#offset + 2 * PAGE_BYTES <= this.#active.bytes
+    return !told && !this.#sealed && this.#offset + 2 * PAGE_BYTES <= this.#active.bytes
   }
 
   /** Not synced: it only has to arrive before damage does. */
@@ -171,7 +179,7 @@ export class WalLog {
 
   /** Later records go to a new file; nothing happens when the active one holds none. */
   rotate(): void {
-    if (this.#lsn > this.#active.firstLsn) this.#next(0)
+    if (this.#sealed || this.#lsn > this.#active.firstLsn) this.#next(0)
   }
 
   /** Less than half of the active file is free and the next one is not ready. */
@@ -181,16 +189,9 @@ export class WalLog {
 
   /** One step of making the next file. When it throws the log is as good as before: the file is then made when it is needed. */
   prepareStep(): void {
-    try {
-      const spare = this.#draft(this.#active.file + 1)
-      this.#extend(spare, Math.min(this.#fileBytes, spare.bytes + PREPARE_BYTES))
-      if (spare.bytes >= this.#fileBytes) this.#publish(spare)
-    } catch (cause) {
-      const fd = this.#spare?.fd
-      this.#spare = undefined
-      if (fd !== undefined) this.#options.fs.close(fd)
-      throw cause
-    }
+    const spare = this.#draft(this.#active.file + 1)
+    this.#extend(spare, Math.min(this.#fileBytes, spare.bytes + PREPARE_BYTES))
+    if (spare.bytes >= this.#fileBytes) this.#publish(spare)
   }
 
   /** Deletes the files that only hold records below `lsn`, never the active one. Durable whenever the folder is. */
@@ -213,7 +214,7 @@ export class WalLog {
   close(): void {
     const { fs } = this.#options
     const spare = this.#spare
-    this.#write(FRAME_TYPE.shutdown)
+    if (!this.#sealed) this.#write(FRAME_TYPE.shutdown)
     fs.fsync(this.#active.fd)
     this.abandon()
     if (spare) fs.remove(this.#path(spare.published ? walFileName(spare.file) : draftName(spare.file)))
@@ -250,11 +251,13 @@ export class WalLog {
   #next(bytes: number): void {
     const { fs } = this.#options
     const { file, firstLsn, bytes: filled, fd } = this.#active
-    this.#write(FRAME_TYPE.rotate)
-    this.sync()
+    // The next file first: when there is no room for it, this one has not changed.
     const draft = this.#draft(file + 1)
     this.#extend(draft, Math.max(this.#fileBytes, roundUp(bytes, PAGE_BYTES)))
     if (!draft.published) this.#publish(draft)
+    if (!this.#sealed) this.#write(FRAME_TYPE.rotate)
+    this.#sealed = true
+    this.sync()
     this.#activate(draft)
     this.#older.push({ file, firstLsn, bytes: filled })
     fs.close(fd)
@@ -279,6 +282,7 @@ export class WalLog {
     fs.fdatasync(draft.fd)
     this.#active = { file: draft.file, fd: draft.fd, nonce, firstLsn: this.#lsn, bytes: draft.bytes }
     this.#spare = undefined
+    this.#sealed = false
     this.#offset = PAGE_BYTES
     this.#chain = lowNonce(nonce)
     this.#toldBatch = this.#batch
@@ -323,11 +327,25 @@ export class WalLog {
   /** Written zeros, not a hole: a sync of a frame then has no size and no extent to write, which halves it. */
   #extend(draft: Draft, bytes: number): void {
     if (draft.bytes >= bytes) return
+    const { fs } = this.#options
     const zeros = new Uint8Array(Math.min(PREPARE_BYTES, bytes - draft.bytes))
-    for (let at = draft.bytes; at < bytes; at += zeros.length)
-      this.#options.fs.write(draft.fd, zeros.subarray(0, Math.min(zeros.length, bytes - at)), at)
-    this.#options.fs.fsync(draft.fd)
+    try {
+      for (let at = draft.bytes; at < bytes; at += zeros.length)
+        fs.write(draft.fd, zeros.subarray(0, Math.min(zeros.length, bytes - at)), at)
+      fs.fsync(draft.fd)
+    } catch (cause) {
+      this.#discard(draft)
+      throw cause
+    }
     draft.bytes = bytes
+  }
+
+  /** A file that could not be filled goes at once: it may hold the last free bytes of the disk. */
+  #discard(draft: Draft): void {
+    const { fs } = this.#options
+    this.#spare = undefined
+    fs.close(draft.fd)
+    fs.remove(this.#path(draft.published ? walFileName(draft.file) : draftName(draft.file)))
   }
 
   #publish(draft: Draft): void {
@@ -339,6 +357,14 @@ export class WalLog {
   #path(name: string): string {
     return `${this.#options.folder}/${name}`
   }
+}
+
+/**
+ * The log is as it was before the call, and the call may be made again: the disk had no room. Not so when a sync of acknowledged
+ * bytes says so, because then nobody knows what it had written.
+ */
+export function isRetriable(error: unknown): boolean {
+  return isShortage(error) && error instanceof FsError && !FINAL.has(error.operation)
 }
 
 /** Records in runs of at most GROUP_BYTES, a larger record alone: what one frame takes. */

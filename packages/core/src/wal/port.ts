@@ -66,7 +66,7 @@ export function openThread(data: ThreadData, onReply: OnReply): Promise<WalPort>
           },
         })
       } else if (message.kind === 'failed') fail(unpackError(message.error))
-      else onReply(message.kind === 'refused' ? { ...message, error: unpackError(message.error) } : message)
+      else onReply('error' in message ? { ...message, error: unpackError(message.error) } : message)
     })
     worker.once('error', error => fail(error))
     void exit.then(() => {

@@ -36,6 +36,8 @@ export interface WalWriterOptions {
   readonly thread?: boolean
   /** Called in order, before the promises up to `lsn` resolve. */
   readonly onDurable?: (lsn: number) => void
+  /** The disk has no room for what is not acknowledged yet; it waits until `retry` or `giveUp`. May come again. */
+  readonly onStall?: (error: unknown) => void
   /** Idle time before a mark; Infinity for none. */
   readonly markAfterMs?: number
 }
@@ -74,6 +76,7 @@ export class WalWriter {
   #pendingBytes = 0
   #drain: Deferred | undefined
   #failed: CoreError | undefined
+  #stalled: unknown
   #closing: Promise<void> | undefined
 
   static async open(options: WalWriterOptions): Promise<WalWriter> {
@@ -111,6 +114,11 @@ export class WalWriter {
     return this.#failed
   }
 
+  /** Why what is not acknowledged yet waits for room on the disk; undefined while it does not. */
+  get stalled(): unknown {
+    return this.#stalled
+  }
+
   /** Bytes appended and not yet acknowledged. */
   get pendingBytes(): number {
     return this.#pendingBytes
@@ -140,7 +148,7 @@ export class WalWriter {
     return { lsn, durable: group.promise }
   }
 
-  /** Resolves when less than HIGH_WATER_BYTES are pending: await it before appending more. */
+  /** Resolves when less than HIGH_WATER_BYTES are pending, or when the log stalls: await it, and ask again, before appending more. */
   async drained(): Promise<void> {
     if (this.#failed) throw this.#failed
     if (this.#pendingBytes < HIGH_WATER_BYTES) return
@@ -164,6 +172,16 @@ export class WalWriter {
   async removeBelow(lsn: number): Promise<void> {
     this.#checkUsable()
     await this.#request(id => ({ kind: 'removeBelow', id, lsn }))
+  }
+
+  /** There may be room on the disk again. */
+  retry(): void {
+    if (!this.#failed && !this.#closing) this.#post({ kind: 'retry' })
+  }
+
+  /** What waits for room is not to be written: the log fails, and so do its writers. Nothing when nothing waits. */
+  giveUp(): void {
+    if (!this.#failed && !this.#closing) this.#post({ kind: 'giveUp' })
   }
 
   /** Ends the log so that the next opening knows it to be whole. Repeated calls give the same promise. */
@@ -217,11 +235,19 @@ export class WalWriter {
   #onReply(reply: WalReply): void {
     if (this.#failed) return
     if (reply.kind === 'failed') this.#fail(reply.error)
-    else if (reply.kind === 'refused') this.#settle(reply.id)?.reject(reply.error)
+    else if (reply.kind === 'stalled') {
+      this.#stalled = reply.error
+      this.#options.onStall?.(reply.error)
+      this.#drain?.resolve() // Whoever waits to append learns that there is no room.
+      this.#drain = undefined
+    } else if (reply.kind === 'refused') this.#settle(reply.id)?.reject(reply.error)
     else {
       this.#files = reply.files
       if (reply.kind === 'done') this.#settle(reply.id)?.resolve()
-      else this.#acknowledge(reply.lsn)
+      else {
+        this.#stalled = undefined
+        this.#acknowledge(reply.lsn)
+      }
     }
     if (this.#groups.length === 0 && this.#requests.size === 0) this.#port.hold(false)
   }

@@ -5,6 +5,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import type { CheckpointEntry, CollectionEntry, Manifest, SegmentEntry, TombstoneEntry } from '@drift/storage'
+import { isRepeatable } from '../disk.js'
 import { DriftError } from '../errors.js'
 import { checkpointName, fileNumber, segmentName, tombstoneName } from '../folder.js'
 import type { CollectionConfig } from '../operation.js'
@@ -131,6 +132,8 @@ export class PersistenceManager {
         previousCrc: this.#previousCrc,
       })
     } catch (cause) {
+      // Nothing has been named yet, so the manifest before it stands.
+      if (isRepeatable(cause)) throw cause
       this.#failed = new DriftError(
         'DRIFT_COMMIT_FAILED',
         `manifest ${next.number} could not be committed (${(cause as Error).message}); close and reopen the database`,

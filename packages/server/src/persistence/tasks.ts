@@ -82,6 +82,13 @@ export interface RemoveTask {
   readonly paths: string[]
 }
 
+/** A file of zeros that holds room. */
+export interface ReserveTask {
+  readonly kind: 'reserve'
+  readonly path: string
+  readonly bytes: number
+}
+
 export interface TaskResults {
   readonly segment: SegmentEntry
   readonly tombstones: TombstoneEntry
@@ -91,6 +98,7 @@ export interface TaskResults {
   /** Its checksum. */
   readonly manifest: number
   readonly remove: undefined
+  readonly reserve: undefined
 }
 
 export type Task =
@@ -101,6 +109,7 @@ export type Task =
   | CompactTask
   | ManifestTask
   | RemoveTask
+  | ReserveTask
 
 export function runTask<T extends Task>(fs: DriftFs, task: T): TaskResults[T['kind']] {
   return run(fs, task) as TaskResults[T['kind']]
@@ -132,6 +141,25 @@ function run(fs: DriftFs, task: Task): TaskResults[Task['kind']] {
     case 'remove':
       for (const path of task.paths) if (fs.stat(path)) fs.remove(path)
       return undefined
+    case 'reserve':
+      return reserve(fs, task)
+  }
+}
+
+/** Zeros that are written, not a hole: only those hold room. Leaves nothing when they do not fit. */
+function reserve(fs: DriftFs, { path, bytes }: ReserveTask): undefined {
+  const zeros = new Uint8Array(Math.min(bytes, 1 << 20))
+  if (fs.stat(path)) fs.remove(path)
+  const fd = fs.open(path, 'create')
+  try {
+    for (let at = 0; at < bytes; at += zeros.length)
+      fs.write(fd, zeros.subarray(0, Math.min(zeros.length, bytes - at)), at)
+    fs.fsync(fd)
+  } catch (error) {
+    fs.remove(path)
+    throw error
+  } finally {
+    fs.close(fd)
   }
 }
 

@@ -1,0 +1,178 @@
+/**
+ * The log's half of opening: which records are replayed under each recovery mode, and what is set aside. Rules: `strict` refuses damage and
+ * changes nothing; `salvage` takes what validates and reports every LSN that is gone; `pointInTime` takes the records up to an LSN.
+ * What is not taken is copied to quarantine/, with a report beside it, before a new log replaces it.
+ */
+import { join } from 'node:path'
+import { readWal, salvageWal, type WalLoss, type WalRecord, type WalScan, type WalWriter } from '@drift/core'
+import type { DriftFs } from '@drift/fs'
+import type { Manifest } from '@drift/storage'
+import { DriftError } from './errors.js'
+import { decodeOperation, encodeLost } from './operation.js'
+
+/** `strict`: damage is refused. `salvage`: what can be proven good. `pointInTime`: the state after that LSN. */
+export type RecoveryMode = 'strict' | 'salvage' | { readonly pointInTime: number }
+
+/** What opening found and did. */
+export interface RecoveryReport {
+  readonly mode: RecoveryMode
+  /** The handle before was closed. */
+  readonly clean: boolean
+  readonly replayedRecords: number
+  readonly replayedBytes: number
+  /** Where a write had been cut off, which was not acknowledged. */
+  readonly torn: { readonly file: number; readonly offset: number } | undefined
+  /** What `salvage` could not give back, and what `pointInTime` left out. */
+  readonly losses: readonly WalLoss[]
+  /** Files that were copied or moved to quarantine/, and the report itself. */
+  readonly quarantined: readonly string[]
+}
+
+export interface LogRead extends Pick<WalScan, 'end' | 'clean' | 'torn'> {
+  /** Without a gap. */
+  readonly records: readonly WalRecord[]
+  /** Behind the point in time. */
+  readonly leftOut: readonly WalRecord[]
+  readonly losses: readonly WalLoss[]
+  /** Files to be kept aside. */
+  readonly aside: readonly string[]
+  /** The log on disk is not what is replayed: it has to be replaced. */
+  readonly replaced: boolean
+}
+
+export function readLog(
+  fs: DriftFs,
+  folder: string,
+  database: Uint8Array,
+  manifest: Manifest,
+  mode: RecoveryMode,
+): LogRead {
+  const { floorLsn, durableLsn } = manifest
+  const options = { database, floorLsn, durableLsn }
+  if (mode === 'salvage') {
+    const { records, losses, damaged, ...rest } = salvageWal(fs, folder, options)
+    const replaced = losses.length > 0
+    return {
+      ...rest,
+      records: filled(records, floorLsn, rest.end.lsn),
+      leftOut: [],
+      losses,
+      aside: damaged,
+      replaced,
+    }
+  }
+  const scan = readWal(fs, folder, options)
+  const records = [...scan.records]
+  const whole = { ...scan, records, leftOut: [], losses: [], aside: [], replaced: false }
+  return typeof mode === 'object' ? upTo(mode.pointInTime, whole, manifest, folder) : whole
+}
+
+function upTo(lsn: number, log: LogRead, manifest: Manifest, folder: string): LogRead {
+  const lastLsn = log.end.lsn - 1
+  const flushed = manifest.collections.flatMap(({ segments, tombstones }) => [...segments, ...tombstones])
+  const firstLsn = Math.max(manifest.floorLsn - 1, ...flushed.map(file => file.lsnHigh))
+  const leftOut = log.records.filter(record => record.lsn > lsn)
+  const dropped = leftOut.find(({ bytes }) => decodeOperation(bytes).kind === 'drop')
+  if (lsn < firstLsn || lsn > lastLsn || dropped)
+    throw new DriftError(
+      'DRIFT_POINT_IN_TIME',
+      dropped
+        ? `a collection was dropped at LSN ${dropped.lsn}, and its files are gone: ${folder} cannot go back to ${lsn}`
+        : `LSN ${lsn} is not in the log of ${folder}, which reaches from ${firstLsn} to ${lastLsn}`,
+      { lsn, firstLsn, lastLsn },
+    )
+  if (leftOut.length === 0) return log
+  const reason = `LSN ${lsn + 1} to ${lastLsn} came after the point in time`
+  return {
+    ...log,
+    records: log.records.filter(record => record.lsn <= lsn),
+    leftOut,
+    end: { ...log.end, lsn: lsn + 1 },
+    clean: false,
+    losses: [{ file: folder, offset: 0, kind: 'left-out', reason, firstLsn: lsn + 1, lastLsn }],
+    aside: ['wal'],
+    replaced: true,
+  }
+}
+
+/** A record that says so for each LSN that is gone: a log has no gaps. */
+function filled(records: readonly WalRecord[], floorLsn: number, nextLsn: number): WalRecord[] {
+  const whole: WalRecord[] = []
+  let at = 0
+  for (let lsn = floorLsn; lsn < nextLsn; lsn++)
+    whole.push(records[at]?.lsn === lsn ? records[at++]! : { lsn, bytes: encodeLost() })
+  return whole
+}
+
+/** Copies what will be replaced, and the report, into quarantine/. Durable when it returns. @returns the names there. */
+export function setAside(fs: DriftFs, folder: string, log: LogRead, mode: RecoveryMode): string[] {
+  const aside = join(folder, 'quarantine')
+  fs.makeFolder(aside)
+  const all = log.aside.includes('wal')
+  const files = fs.list(folder).filter(name => log.aside.includes(name) || (all && WAL.test(name)))
+  const names = files.map(name => {
+    const target = freeName(fs, aside, name)
+    copy(fs, join(folder, name), join(aside, target))
+    return target
+  })
+  const report = freeName(fs, aside, 'recovery.json')
+  const text = JSON.stringify({ mode, losses: log.losses, files: names }, undefined, 2)
+  write(fs, join(aside, report), new TextEncoder().encode(`${text}\n`))
+  fs.syncFolder(aside)
+  fs.syncFolder(folder)
+  return [...names, report]
+}
+
+/** The new log stands for all files before it. Leaves nothing that the next opening would stumble over. */
+export async function removeReplaced(fs: DriftFs, folder: string, writer: WalWriter): Promise<void> {
+  const active = writer.files().at(-1)!
+  await writer.removeBelow(active.firstLsn)
+  for (const name of fs.list(folder)) {
+    const file = WAL.exec(name)?.[1]
+    if (file !== undefined && Number(file) < active.file) fs.remove(join(folder, name))
+  }
+  fs.syncFolder(folder)
+}
+
+const WAL = /^wal-(\d{16})\.drw$/
+const COPY_BYTES = 1 << 20
+
+function freeName(fs: DriftFs, folder: string, name: string): string {
+  let target = name
+  for (let copies = 1; fs.stat(join(folder, target)); copies++) target = `${name}.${copies}`
+  return target
+}
+
+function copy(fs: DriftFs, from: string, to: string): void {
+  const source = fs.open(from, 'read')
+  try {
+    const part = new Uint8Array(COPY_BYTES)
+    const parts = function* (): Generator<Uint8Array> {
+      for (let at = 0, count = 1; count > 0; at += count) {
+        count = fs.read(source, part, at)
+        yield part.subarray(0, count)
+      }
+    }
+    writeParts(fs, to, parts())
+  } finally {
+    fs.close(source)
+  }
+}
+
+function write(fs: DriftFs, path: string, bytes: Uint8Array): void {
+  writeParts(fs, path, [bytes])
+}
+
+function writeParts(fs: DriftFs, path: string, parts: Iterable<Uint8Array>): void {
+  const fd = fs.open(path, 'create')
+  try {
+    let at = 0
+    for (const part of parts) {
+      fs.write(fd, part, at)
+      at += part.length
+    }
+    fs.fsync(fd)
+  } finally {
+    fs.close(fd)
+  }
+}

@@ -1,0 +1,236 @@
+// A disk that fills up: writes are refused before they touch it, reads go on, nothing that was acknowledged is lost, and
+// writing resumes by itself. On a simulated disk of a given size, and for a real process that the system refuses bytes.
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { FaultFs, SimFs } from '@drift/fs'
+import { describe, expect, it } from 'vitest'
+import { Drift, type OpenOptions } from '../src/index.js'
+import { temporaryFolder } from './fixture.js'
+
+const MIB = 1024 * 1024
+const DIM = 64
+const SMALL = { walFileBytes: 256 * 1024, threads: 0 } as const
+
+describe('a disk below its low-water mark', () => {
+  it('refuses rows before anything is written, still reads and deletes, and resumes when there is room', async () => {
+    const fs = new SimFs({ capacity: 8 * MIB })
+    const db = await open(fs, { minFreeBytes: 2 * MIB })
+    const docs = await db.collection('docs', { dim: DIM, metric: 'l2', memtableRows: 64 })
+    await docs.upsert([row(1), row(2)])
+    fs.capacity = 2 * MIB
+    expect((await db.stats()).disk).toMatchObject({ state: 'open' }) // asked a moment ago
+    await untilFull(db, () => docs.upsert([row(3)]))
+    const before = fs.operationCount
+    await expect(docs.upsert([row(4)])).rejects.toMatchObject({ code: 'DRIFT_DISK_FULL' })
+    expect(fs.operationCount - before).toBeLessThanOrEqual(1) // the question how much is free
+    await expect(db.collection('more', { dim: 1 })).rejects.toMatchObject({ code: 'DRIFT_DISK_FULL' })
+    expect(await docs.get(1)).toBeDefined()
+    expect(await docs.search(row(1).vector, { k: 1 })).toMatchObject([{ id: 1, distance: 0 }])
+    expect(await docs.delete([2])).toMatchObject({ deleted: 1 })
+    const full = await db.stats()
+    expect(full).toMatchObject({ state: 'full', disk: { state: 'full', minFreeBytes: 2 * MIB } })
+    expect(full.disk.reason).toContain('low-water')
+
+    fs.capacity = 16 * MIB
+    await untilRoom(() => docs.upsert([row(5)]))
+    expect((await db.stats()).disk.state).toBe('open')
+    await db.close()
+    expect(await idsIn(fs)).toEqual(expect.arrayContaining([1, 5]))
+    expect(await idsIn(fs)).not.toContain(2)
+  })
+
+  it('resumes while nobody writes, and keeps a reserve only while room is scarce', async () => {
+    const fs = new SimFs({ capacity: 100 * MIB })
+    const db = await open(fs, { minFreeBytes: 4 * MIB })
+    const docs = await db.collection('docs', { dim: DIM })
+    expect((await db.stats()).disk.reserveBytes).toBe(0)
+    fs.capacity = 10 * MIB
+    await expect.poll(async () => (await db.stats()).disk.reserveBytes, { timeout: 5_000 }).toBe(MIB)
+    fs.capacity = 2 * MIB
+    await expect.poll(async () => (await db.stats()).state, { timeout: 5_000 }).toBe('full')
+    fs.capacity = 100 * MIB
+    await expect.poll(async () => (await db.stats()).state, { timeout: 5_000 }).toBe('open')
+    await docs.upsert([row(1)])
+    await db.close()
+    expect(fs.list('/db').filter(name => name.startsWith('tmp-'))).toEqual([])
+  })
+})
+
+describe('a disk that refuses bytes', () => {
+  it.each([1, 2, 3, 4, 5])(
+    'loses nothing, at whatever size it is full, and goes on when there is room (%i)',
+    async size => {
+      const fs = new SimFs({ capacity: MIB + size * 150_000 })
+      const db = await open(fs, { minFreeBytes: 0 })
+      const docs = await db.collection('docs', { dim: DIM, metric: 'l2', memtableRows: 512 })
+      const written: number[] = []
+      let refusals = 0
+      const codes = new Set<string>()
+      const writing: Promise<void>[] = []
+      for (let id = 0; id < 12_000 && refusals === 0; id += 50) {
+        const ids = Array.from({ length: 50 }, (_, i) => id + i)
+        writing.push(
+          docs.upsert(ids.map(row)).then(
+            () => void written.push(...ids),
+            error => {
+              codes.add(error.code)
+              refusals++
+            },
+          ),
+        )
+        await new Promise(resolve => setImmediate(resolve))
+      }
+      expect([...codes]).toEqual(['DRIFT_DISK_FULL'])
+      expect((await db.stats()).state).toBe('full')
+      expect(await docs.get(written[0]!)).toBeDefined()
+      const inFlight = await idsIn(fs.powerCut({ data: 'none', entries: 'none' }))
+      expect(inFlight).toEqual(expect.arrayContaining(written))
+
+      fs.capacity = Number.POSITIVE_INFINITY
+      await Promise.all(writing) // what waited for room comes through, without another call
+      await untilRoom(() => docs.upsert([row(1_000_000)]))
+      await docs.flush()
+      expect(await docs.count()).toBe(written.length + 1)
+      expect((await db.stats()).lastError).toBeUndefined()
+      await db.close()
+      expect((await idsIn(fs)).sort()).toEqual([...written, 1_000_000].sort())
+    },
+  )
+
+  it('closes without waiting for room, and what was acknowledged is there afterwards', async () => {
+    const fs = new SimFs({ capacity: 1_200_000 })
+    const db = await open(fs, { minFreeBytes: 0 })
+    const docs = await db.collection('docs', { dim: DIM, metric: 'l2' })
+    const outcomes: Promise<unknown>[] = []
+    for (let id = 0; id < 6_000; id += 500)
+      outcomes.push(docs.upsert(Array.from({ length: 500 }, (_, i) => row(id + i))))
+    const settled = Promise.allSettled(outcomes)
+    await expect.poll(async () => (await db.stats()).state, { timeout: 5_000 }).toBe('full')
+    await db.close()
+    const results = await settled
+    expect(results.some(({ status }) => status === 'rejected')).toBe(true)
+    fs.capacity = Number.POSITIVE_INFINITY
+    const there = await idsIn(fs)
+    for (const [i, { status }] of results.entries())
+      if (status === 'fulfilled') expect(there).toContain(500 * i + 499)
+  })
+
+  it.each(['EDQUOT', 'EMFILE', 'EFBIG'])(
+    'takes %s for a shortage that ends: the next files are made when it has',
+    async errno => {
+      const disk = new SimFs()
+      const fs = new ShortOnce(disk, errno)
+      const db = await open(fs, { minFreeBytes: 0 })
+      const docs = await db.collection('docs', { dim: DIM, metric: 'l2', memtableRows: 256 })
+      let id = 0
+      await untilFull(db, async () => {
+        fs.short ||= id > 100
+        await docs.upsert([row(id++)])
+      })
+      fs.short = false
+      await untilRoom(() => docs.upsert([row(id)]))
+      await docs.flush()
+      const count = await docs.count()
+      await db.close()
+      expect(await idsIn(disk)).toHaveLength(count)
+    },
+  )
+})
+
+describe('a process that the system refuses bytes (ulimit -f)', () => {
+  it('goes on reading, resumes when the limit is lifted, and has every acknowledged row', {
+    timeout: 60_000,
+  }, async () => {
+    const path = temporaryFolder()
+    const child = spawn(
+      'bash',
+      ['-c', `ulimit -S -f 300; exec "$0" "$@"`, process.execPath, FULL_WRITER, path],
+      {
+        stdio: ['pipe', 'pipe', 'inherit'],
+      },
+    )
+    const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+    const next = async (): Promise<string> => (await lines.next()).value as string
+    const refused = await next()
+    expect(refused).toMatch(/^refused DRIFT_DISK_FULL after \d+, read ok$/)
+    expect(spawnSync('prlimit', ['--pid', String(child.pid), '--fsize=unlimited:']).status).toBe(0)
+    expect(await next()).toMatch(/^resumed$/)
+    const last = Number((await next()).replace('acknowledged ', ''))
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+    await using db = await Drift.open(path, SMALL)
+    const docs = await db.collection('docs')
+    expect(last).toBeGreaterThan(Number(/\d+/.exec(refused)![0]))
+    for (let id = 0; id <= last; id++)
+      if (!(await docs.get(id))) throw new Error(`row ${id} of ${last} is lost`)
+  })
+})
+
+const FULL_WRITER = fileURLToPath(new URL('./full-writer.mjs', import.meta.url))
+
+/** While `short`, no file can be made. */
+class ShortOnce extends FaultFs {
+  short = false
+  readonly #errno: string
+
+  constructor(inner: SimFs, errno: string) {
+    super(inner, [])
+    this.#errno = errno
+  }
+
+  override open(path: string, mode: 'read' | 'write' | 'create'): number {
+    if (this.short && mode === 'create')
+      return new FaultFs(new SimFs(), [{ at: 1, errno: this.#errno }]).open(path, mode)
+    return super.open(path, mode)
+  }
+}
+
+function open(fs: OpenOptions['fs'] & object, options: OpenOptions): Promise<Drift> {
+  return Drift.open('/db', { ...SMALL, fs, ...options })
+}
+
+function row(id: number): { id: number; vector: Float32Array } {
+  return { id, vector: Float32Array.from({ length: DIM }, (_, i) => id + i) }
+}
+
+async function untilFull(db: Drift, write: () => Promise<unknown>): Promise<void> {
+  let error: unknown
+  await expect
+    .poll(
+      async () => {
+        // A write that waits for room does not come back: the state tells.
+        void write().catch(cause => {
+          error = cause
+        })
+        await new Promise(resolve => setImmediate(resolve))
+        return (await db.stats()).state
+      },
+      { timeout: 10_000, interval: 5 },
+    )
+    .toBe('full')
+  if (error) expect(error).toMatchObject({ code: 'DRIFT_DISK_FULL' })
+}
+
+async function untilRoom(write: () => Promise<unknown>): Promise<void> {
+  await expect
+    .poll(
+      () =>
+        write().then(
+          () => 'written',
+          error => error.code,
+        ),
+      { timeout: 10_000, interval: 20 },
+    )
+    .toBe('written')
+}
+
+async function idsIn(disk: SimFs): Promise<unknown[]> {
+  const db = await Drift.open('/db', { ...SMALL, fs: disk, minFreeBytes: 0 })
+  const ids: unknown[] = []
+  for (const name of db.collections())
+    for await (const { id } of (await db.collection(name)).scan()) ids.push(id)
+  await db.close()
+  return ids
+}

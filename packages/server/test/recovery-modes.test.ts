@@ -1,0 +1,264 @@
+// What opening does with a damaged log. strict: refuses and changes nothing (durability.test.ts). salvage: every record that validates
+// comes back, what is gone is named LSN by LSN, and the damaged file stays in quarantine/. pointInTime: the state after that LSN.
+// A crash at any operation of such an opening leaves a database that the same opening brings to the same state.
+import { inspectWal } from '@drift/core'
+import { SimFs } from '@drift/fs'
+import { describe, expect, it } from 'vitest'
+import { Drift, type OpenOptions, type Progress, type RecoveryMode } from '../src/index.js'
+
+const SMALL = { walFileBytes: 64 * 1024, threads: 0 } as const
+const BATCHES = 40
+
+describe('salvage', () => {
+  it('brings back every batch but the damaged one, says which LSN is gone, and keeps the damaged file', async () => {
+    for (const victim of [3, 17, 40]) {
+      const disk = await written()
+      const lsn = damage(disk, victim)
+      await expect(open(disk)).rejects.toMatchObject({ code: 'DRIFT_WAL_CORRUPT' })
+      const db = await open(disk, { recovery: 'salvage' })
+      const report = db.recovery
+      expect((await db.stats()).recovery).toBe(report)
+      expect(await idsOf(db)).toEqual(ids(BATCHES).filter(id => id !== lsn - 1))
+      expect(report.losses).toContainEqual(
+        expect.objectContaining({ kind: 'gap', firstLsn: lsn, lastLsn: lsn }),
+      )
+      expect(report.quarantined).toContain('recovery.json')
+      const kept = disk.list('/db/quarantine').filter(name => name.startsWith('wal-'))
+      expect(kept).toHaveLength(1)
+      expect(report.quarantined).toEqual(expect.arrayContaining(kept))
+      await (await db.collection('docs')).upsert([row(1_000)])
+      await db.close()
+      // From here on it is a whole database again.
+      const again = await open(disk)
+      expect(again.recovery).toMatchObject({ mode: 'strict', losses: [] })
+      expect(await idsOf(again)).toEqual([...ids(BATCHES).filter(id => id !== lsn - 1), 1_000])
+      await again.close()
+    }
+  })
+
+  it('gives back what is left when a whole log file is missing, shortened or without its header', async () => {
+    for (const harm of [remove, shorten, behead]) {
+      const disk = await written()
+      const files = disk.list('/db').filter(name => name.startsWith('wal-'))
+      expect(files.length).toBeGreaterThan(2)
+      harm(disk, `/db/${files[1]}`)
+      await expect(open(disk), harm.name).rejects.toMatchObject({ code: 'DRIFT_WAL_CORRUPT' })
+      const db = await open(disk, { recovery: 'salvage' })
+      const found = await idsOf(db)
+      const lost = db.recovery.losses.filter(loss => loss.kind === 'gap')
+      const named = lost.flatMap(({ firstLsn, lastLsn }) =>
+        ids(lastLsn! - firstLsn! + 1).map(i => firstLsn! - 2 + i),
+      )
+      expect(named.length, harm.name).toBeGreaterThan(0)
+      expect(
+        [...found, ...named].sort((a, b) => a - b),
+        harm.name,
+      ).toEqual(ids(BATCHES))
+      await db.close()
+      const again = await open(disk)
+      expect(await idsOf(again)).toEqual(found)
+      await again.close()
+    }
+  })
+
+  it('of a whole database is an ordinary opening', async () => {
+    const disk = await written()
+    const db = await open(disk, { recovery: 'salvage' })
+    expect(db.recovery).toMatchObject({ mode: 'salvage', losses: [], quarantined: [] })
+    expect(await idsOf(db)).toEqual(ids(BATCHES))
+    await db.close()
+    expect(disk.stat('/db/quarantine')).toBeUndefined()
+  })
+})
+
+describe('pointInTime', () => {
+  it('is the state after any LSN that the log holds, and the rest is kept aside', async () => {
+    for (const lsn of [1, 2, 20, BATCHES, BATCHES + 1]) {
+      const disk = await written()
+      const db = await open(disk, { recovery: { pointInTime: lsn } })
+      expect(await idsOf(db), `LSN ${lsn}`).toEqual(ids(Math.max(0, lsn - 1)))
+      expect(db.recovery.losses).toHaveLength(lsn === BATCHES + 1 ? 0 : 1)
+      const { lsn: next } = await (await db.collection('docs', { dim: 8, metric: 'l2' })).upsert([row(500)])
+      expect(next).toBeGreaterThan(lsn)
+      await db.close()
+      const again = await open(disk)
+      expect(await idsOf(again)).toEqual([...ids(Math.max(0, lsn - 1)), 500])
+      await again.close()
+    }
+  })
+
+  it('forgets a collection that was created later, and refuses to go back behind a drop or a flush', async () => {
+    const disk = await written()
+    const db = await open(disk)
+    const more = await db.collection('more', { dim: 8, metric: 'l2' })
+    await more.upsert([row(1)])
+    await db.close()
+    const back = await open(disk.processKill(), { recovery: { pointInTime: BATCHES } })
+    expect(back.collections()).toEqual(['docs'])
+    await back.close()
+
+    const dropped = disk.processKill()
+    const dropping = await open(dropped)
+    await dropping.drop('docs')
+    await dropping.close()
+    await expect(open(dropped, { recovery: { pointInTime: 5 } })).rejects.toMatchObject({
+      code: 'DRIFT_POINT_IN_TIME',
+    })
+    const flushed = disk.processKill()
+    const flushing = await open(flushed)
+    await (await flushing.collection('docs')).flush()
+    await flushing.close()
+    const before = flushed.operationCount
+    await expect(open(flushed, { recovery: { pointInTime: 5 } })).rejects.toMatchObject({
+      code: 'DRIFT_POINT_IN_TIME',
+      details: expect.objectContaining({ lsn: 5 }),
+    })
+    expect(flushed.operationCount).toBeGreaterThan(before)
+    await expect(open(flushed, { recovery: { pointInTime: 9_999 } })).rejects.toMatchObject({
+      code: 'DRIFT_POINT_IN_TIME',
+    })
+    const after = await open(flushed)
+    expect(await idsOf(after)).toEqual([1, ...ids(BATCHES)]) // row 1 of the other collection too
+    await after.close()
+  })
+
+  it.each(['none', { pointInTime: -1 }, { pointInTime: 1.5 }, {}, null])(
+    '%j is no recovery mode',
+    async recovery => {
+      await expect(open(new SimFs(), { recovery: recovery as RecoveryMode })).rejects.toMatchObject({
+        code: 'DRIFT_OPTION',
+      })
+    },
+  )
+})
+
+describe('a power cut while a log is replaced', () => {
+  it.each(['salvage', { pointInTime: 20 }] as RecoveryMode[])(
+    'leaves what %j brings to the same state',
+    async recovery => {
+      const whole = await written()
+      if (recovery === 'salvage') damage(whole, 17)
+      const expected = await idsAfter(whole.processKill(), recovery)
+      let cuts = 0
+      for (let at = 1; ; at++) {
+        let image: SimFs | undefined
+        const disk: SimFs = whole.powerCut(
+          { data: 'all', entries: 'all' },
+          {
+            before(_operation, _path, count) {
+              if (count === at)
+                image = disk.powerCut(at % 3 ? { data: 'none', entries: 'none' } : { seed: at })
+            },
+          },
+        )
+        const db = await open(disk, { recovery })
+        await db.close()
+        if (!image) break
+        cuts++
+        expect(await idsAfter(image, recovery), `cut before operation ${at}`).toEqual(expected)
+      }
+      expect(cuts).toBeGreaterThan(40)
+    },
+  )
+})
+
+it('a long replay tells its bytes and can be cancelled', async () => {
+  const disk = new SimFs()
+  const db = await Drift.open('/db', { fs: disk, threads: 0, walFileBytes: 1024 * 1024 })
+  const docs = await db.collection('docs', { dim: 512, metric: 'l2' })
+  const vectors = new Float32Array(2_000 * 512).fill(1)
+  for (let i = 0; i < 6; i++)
+    await docs.upsert({ ids: Array.from({ length: 2_000 }, (_, j) => i * 2_000 + j), vectors })
+  await db.close()
+  const seen: Progress[] = []
+  const again = await open(disk, { onProgress: progress => seen.push(progress) })
+  await again.close()
+  const replays = seen.filter(({ stage }) => stage === 'replay')
+  expect(replays.length).toBeGreaterThanOrEqual(3)
+  expect(replays.every(({ unit, done, total }) => unit === 'bytes' && done <= total && total > 2e7)).toBe(
+    true,
+  )
+  expect(replays.at(-1)!.done).toBe(replays.at(-1)!.total)
+  const controller = new AbortController()
+  const cancelled = open(disk, {
+    signal: controller.signal,
+    onProgress: () => controller.abort(new Error('enough')),
+  })
+  await expect(cancelled).rejects.toThrow('enough')
+  await (await open(disk)).close()
+})
+
+/** One row a batch: batch n is row n at LSN n + 1, since the creation is LSN 1. Everything is in the log, over several files. */
+async function written(): Promise<SimFs> {
+  const disk = new SimFs()
+  const db = await open(disk)
+  const docs = await db.collection('docs', { dim: 8, metric: 'l2' })
+  for (const id of ids(BATCHES)) await docs.upsert([row(id)])
+  await db.close()
+  return disk
+}
+
+/** Flips a bit in the payload of the frame that holds row `victim`. @returns its LSN. */
+function damage(disk: SimFs, victim: number): number {
+  for (const { path, frames } of inspectWal(disk, '/db'))
+    for (const { offset, header } of frames) {
+      if (header?.records !== 1 || header.firstLsn !== victim + 1) continue
+      const fd = disk.open(path, 'write')
+      const byte = new Uint8Array(1)
+      disk.read(fd, byte, offset + 100)
+      disk.write(
+        fd,
+        byte.map(value => value ^ 4),
+        offset + 100,
+      )
+      disk.fsync(fd)
+      disk.close(fd)
+      return header.firstLsn
+    }
+  throw new Error(`no frame holds row ${victim}`)
+}
+
+function remove(disk: SimFs, path: string): void {
+  disk.remove(path)
+}
+
+function shorten(disk: SimFs, path: string): void {
+  const fd = disk.open(path, 'write')
+  disk.truncate(fd, 8 * 4096)
+  disk.close(fd)
+}
+
+function behead(disk: SimFs, path: string): void {
+  const fd = disk.open(path, 'write')
+  disk.write(fd, new Uint8Array(4096).fill(7), 0)
+  disk.close(fd)
+}
+
+function open(fs: SimFs, options: OpenOptions = {}): Promise<Drift> {
+  return Drift.open('/db', { ...SMALL, fs, ...options })
+}
+
+async function idsAfter(disk: SimFs, recovery: RecoveryMode): Promise<number[]> {
+  const db = await open(disk, { recovery })
+  const found = await idsOf(db)
+  await db.close()
+  return found
+}
+
+async function idsOf(db: Drift): Promise<number[]> {
+  const found: number[] = []
+  for (const name of db.collections())
+    for await (const { id, vector } of (await db.collection(name)).scan()) {
+      expect(vector).toEqual(row(id as number).vector)
+      found.push(id as number)
+    }
+  return found.sort((a, b) => a - b)
+}
+
+function ids(count: number): number[] {
+  return Array.from({ length: count }, (_, i) => i + 1)
+}
+
+function row(id: number): { id: number; vector: Float32Array } {
+  return { id, vector: Float32Array.from({ length: 8 }, (_, i) => id * 10 + i) }
+}
