@@ -88,6 +88,21 @@ export class IndexState {
     return appended
   }
 
+  /** New versions of live rows, not visible: the same ids and vectors. */
+  copy(rows: Uint32Array): Appended {
+    const ids = Array.from(rows, row => this.store.ids.idAt(row))
+    const copies = this.#take(ids, this.store.vectors, rows, kernelMetric(this.shape.metric))
+    this.active.list.push(copies)
+    const appended = {
+      rows: copies,
+      ids,
+      positions: Uint32Array.from(ids.keys()),
+      memtable: this.active,
+    }
+    this.#pending.add(appended)
+    return appended
+  }
+
   publish(appended: Appended): number {
     this.#settle(appended)
     const { rows, ids, memtable } = appended

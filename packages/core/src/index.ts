@@ -32,6 +32,7 @@ export {
   type Pin,
   type SearchResult,
   VectorIndex,
+  type WithinOptions,
 } from './vector-index.js'
 export { MAX_RECORD_BYTES } from './wal/format.js'
 export { type ReadWalOptions, readWal, type WalDamage, type WalScan } from './wal/reader.js'

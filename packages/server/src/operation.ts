@@ -2,7 +2,7 @@
  * What the write-ahead log holds: one operation per record, little-endian. A record is one atomic batch.
  *
  * ```
- *  0 u8  kind        1 UPSERT  2 DELETE  3 CREATE  4 DROP
+ *  0 u8  kind        1 UPSERT  2 DELETE  3 CREATE  4 DROP  5 UPDATE
  *  1 u8  flags       bit 0: payloads follow
  *  2 u16 version     1
  *  4 u32 collection  number of the collection, never reused
@@ -10,6 +10,7 @@
  * 12 u32 dim         UPSERT only, else 0
  * 16 UPSERT: count * dim f32 as the user gave them | ids | payloads?
  *    DELETE: ids                    CREATE: { name, dim, metric, ... } as JSON
+ *    UPDATE: ids | patch, JSON text to the end: merged into the payload of each id that there is (RFC 7396)
  * ids:      count * u16 length, then the bytes of each (encodeId of @drift/core)
  * payloads: count * u32 length (0xffffffff: none), then the bytes of each
  * ```
@@ -25,6 +26,12 @@ export type Operation =
   | { readonly kind: 'delete'; readonly collection: number; readonly ids: readonly Id[] }
   | { readonly kind: 'create'; readonly collection: number; readonly config: CollectionConfig }
   | { readonly kind: 'drop'; readonly collection: number }
+  | {
+      readonly kind: 'update'
+      readonly collection: number
+      readonly ids: readonly Id[]
+      readonly patch: Uint8Array
+    }
 
 /** What a collection is, for ever. */
 export interface CollectionConfig {
@@ -32,12 +39,15 @@ export interface CollectionConfig {
   readonly dim: number
   readonly metric: 'l2' | 'cosine' | 'ip'
   readonly memtableRows?: number
+  /** Payload indexes by path; the one thing here that changes, see `declareIndexes`. */
+  readonly indexes?: { readonly [path: string]: 'keyword' | 'number' }
 }
 
 const UPSERT = 1
 const DELETE = 2
 const CREATE = 3
 const DROP = 4
+const UPDATE = 5
 const VERSION = 1
 const HAS_PAYLOADS = 1
 const HEADER_BYTES = 16
@@ -70,6 +80,15 @@ export function encodeDelete(collection: number, ids: readonly Id[]): Uint8Array
   const encoded = ids.map(encodeId)
   const record = new Uint8Array(HEADER_BYTES + sum(encoded, id => 2 + id.length))
   putIds(record, header(record, DELETE, collection, ids.length, 0), HEADER_BYTES, encoded)
+  return record
+}
+
+/** @param patch - JSON text. */
+export function encodeUpdate(collection: number, ids: readonly Id[], patch: Uint8Array): Uint8Array {
+  const encoded = ids.map(encodeId)
+  const record = new Uint8Array(HEADER_BYTES + sum(encoded, id => 2 + id.length) + patch.length)
+  const at = putIds(record, header(record, UPDATE, collection, ids.length, 0), HEADER_BYTES, encoded)
+  record.set(patch, at)
   return record
 }
 
@@ -109,6 +128,10 @@ export function decodeOperation(record: Uint8Array): Operation {
     }
     case DELETE:
       return { kind: 'delete', collection, ids: takeIds(record, view, HEADER_BYTES, count).ids }
+    case UPDATE: {
+      const { ids, at } = takeIds(record, view, HEADER_BYTES, count)
+      return { kind: 'update', collection, ids, patch: record.slice(at) }
+    }
     case CREATE: {
       const json = new TextDecoder().decode(record.subarray(HEADER_BYTES, HEADER_BYTES + count))
       return { kind: 'create', collection, config: JSON.parse(json) as CollectionConfig }

@@ -30,6 +30,7 @@ import { Janitor } from './janitor.js'
 import { Journal } from './journal.js'
 import { type CollectionConfig, decodeOperation, type Operation } from './operation.js'
 import type { OpenOptions, Progress } from './options.js'
+import { indexesOf, indexPayloads } from './payload-index/declare.js'
 import type { Executor } from './persistence/executor.js'
 import { type Loaded, PersistenceManager } from './persistence/persistence.js'
 import { Store } from './store.js'
@@ -177,7 +178,13 @@ function assertNothingLost(fs: DriftFs, folder: string): void {
 function configOf(entry: CollectionEntry): CollectionConfig {
   const { name, dim, metric, options } = entry
   const memtableRows = options['memtableRows']
-  return { name, dim, metric, ...(typeof memtableRows === 'number' ? { memtableRows } : {}) }
+  return {
+    name,
+    dim,
+    metric,
+    ...(typeof memtableRows === 'number' ? { memtableRows } : {}),
+    ...indexesOf(options),
+  }
 }
 
 /** Segments and tombstones in the order of the log: a tombstone kills the id in older segments only. */
@@ -205,6 +212,7 @@ async function loadFiles(
     }
   }
   await placeRows(around, store, entry, options)
+  indexPayloads(store)
 }
 
 function isSegment(file: SegmentEntry | TombstoneEntry, entry: CollectionEntry): file is SegmentEntry {
@@ -296,6 +304,11 @@ function replay(
     const { appended, generation } = store.append(operation.batch)
     store.record(generation, lsn)
     store.publish(appended, operation.batch.payloads)
+  } else if (operation.kind === 'update') {
+    const rows = store.rowsOfIds(operation.ids)
+    const { appended, payloads, generation } = store.update(rows, operation.patch)
+    store.record(generation, lsn)
+    store.publish(appended, payloads)
   } else {
     store.record(store.active, lsn)
     store.delete(operation.ids, store.active)

@@ -4,9 +4,13 @@
  */
 import { type Appended, encodeId, type Id, type IndexPool, type Memtable, VectorIndex } from '@drift/core'
 import type { SegmentEntry, SegmentReader } from '@drift/storage'
+import { InFlight } from './in-flight.js'
+import { patched } from './merge-patch.js'
 import type { CollectionConfig } from './operation.js'
+import { PayloadIndexes } from './payload-index/payload-indexes.js'
 import { PayloadStore } from './payload-store.js'
-import type { Batch } from './rows.js'
+import { type Batch, decodePayload } from './rows.js'
+import { ScanOrder } from './scan/order.js'
 
 export interface Generation {
   /** Undefined when it was frozen with deletions only. */
@@ -33,9 +37,13 @@ export interface Written {
 
 export class Store {
   readonly number: number
-  readonly config: CollectionConfig
+  config: CollectionConfig
   readonly index: VectorIndex
   readonly payloads: PayloadStore = new PayloadStore()
+  /** Derived from the payloads of live rows. */
+  readonly indexes: PayloadIndexes
+  readonly order: ScanOrder = new ScanOrder()
+  readonly inFlight: InFlight = new InFlight()
   readonly segments: LiveSegment[] = []
   #active: Generation
   readonly frozen: Generation[] = []
@@ -47,6 +55,7 @@ export class Store {
     this.number = number
     this.config = config
     const { dim, metric, memtableRows } = config
+    this.indexes = new PayloadIndexes(config.indexes)
     this.index = new VectorIndex({
       dim,
       metric,
@@ -88,9 +97,37 @@ export class Store {
   /** The batch is durable: show it. */
   publish(appended: Appended, payloads: Batch['payloads']): Written {
     for (let i = 0; i < appended.rows.length; i++) {
-      this.payloads.put(appended.rows[i]!, payloads?.[appended.positions[i]!])
+      const row = appended.rows[i]!
+      const payload = payloads?.[appended.positions[i]!]
+      this.payloads.put(row, payload)
+      this.indexes.put(row, payload)
+      this.order.forget(row)
     }
     return { replaced: this.index.publish(appended) }
+  }
+
+  /**
+   * New versions of these live, distinct rows with the patch (JSON text) merged into their payloads, not yet visible; to be published with
+   * `payloads`. Freezes a full memtable first.
+   *
+   * @throws DriftError DRIFT_PAYLOAD_TOO_LARGE, CoreError DRIFT_FULL; nothing has changed then.
+   */
+  update(
+    rows: Uint32Array,
+    patch: Uint8Array,
+  ): { appended: Appended; payloads: Uint8Array[]; generation: Generation } {
+    const changes = decodePayload(patch)
+    const payloads = Array.from(rows, row => patched(this.payloads.read(row), changes))
+    if (this.isFull) this.freeze()
+    const appended = this.index.appendCopies(rows)
+    return { appended, payloads, generation: this.#active }
+  }
+
+  /** The rows of the ids that there are, each once. */
+  rowsOfIds(ids: readonly Id[]): Uint32Array {
+    const rows = new Set(ids.map(id => this.index.find(id)))
+    rows.delete(-1)
+    return Uint32Array.from(rows)
   }
 
   delete(ids: readonly Id[], generation: Generation): number {
