@@ -79,26 +79,16 @@ export class IndexState {
     this.view = liveView(this)
   }
 
-  /** Copy vectors in, not visible. `sources[i]` is the place in `vectors` of ids[i]; ids are distinct. Everything is valid. */
-  append(ids: readonly Id[], vectors: Float32Array, sources: Uint32Array): Appended {
-    const rows = this.#take(ids, vectors, sources, this.shape.metric)
+  /** Copy vectors in, not visible, prepared by `metric`. `sources[i]` is the place in `vectors` of ids[i]; ids are distinct. Everything is valid. */
+  append(
+    ids: readonly Id[],
+    vectors: Float32Array,
+    sources: Uint32Array,
+    metric: Metric = this.shape.metric,
+  ): Appended {
+    const rows = this.#take(ids, vectors, sources, metric)
     this.active.list.push(rows)
     const appended = { rows, ids, positions: sources, memtable: this.active }
-    this.#pending.add(appended)
-    return appended
-  }
-
-  /** New versions of live rows, not visible: the same ids and vectors. */
-  copy(rows: Uint32Array): Appended {
-    const ids = Array.from(rows, row => this.store.ids.idAt(row))
-    const copies = this.#take(ids, this.store.vectors, rows, kernelMetric(this.shape.metric))
-    this.active.list.push(copies)
-    const appended = {
-      rows: copies,
-      ids,
-      positions: Uint32Array.from(ids.keys()),
-      memtable: this.active,
-    }
     this.#pending.add(appended)
     return appended
   }

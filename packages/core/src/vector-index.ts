@@ -161,12 +161,12 @@ export class VectorIndex {
     return state.append(batch.ids, vectors, batch.sources)
   }
 
-  /** New versions of these live, distinct rows, with their vectors to the bit, invisible until `publish`. @throws CoreError DRIFT_ROW, DRIFT_FULL. */
-  appendCopies(rows: Uint32Array): Appended {
-    for (const row of rows) {
-      if (!this.#requireRow(row).isLive(row)) throw new CoreError('DRIFT_ROW', `row ${row} is dead`, { row })
-    }
-    return this.#open().copy(rows)
+  /** `append` for vectors as `vectorAt` gives them, kept to the bit: under cosine of unit length already. */
+  appendPrepared(ids: readonly Id[], vectors: Float32Array): Appended {
+    const state = this.#open()
+    const batch = requireBatch(state.shape, state.store.ids, ids, vectors)
+    requirePrepared(state.shape, vectors)
+    return state.append(batch.ids, vectors, batch.sources, kernelMetric(state.shape.metric))
   }
 
   /** Make appended rows visible; older versions die. Call in the order of the writes. @returns how many were replaced. */

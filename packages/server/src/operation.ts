@@ -2,15 +2,14 @@
  * What the write-ahead log holds: one operation per record, little-endian. A record is one atomic batch.
  *
  * ```
- *  0 u8  kind        1 UPSERT  2 DELETE  3 CREATE  4 DROP  5 UPDATE
- *  1 u8  flags       bit 0: payloads follow
+ *  0 u8  kind        1 UPSERT  2 DELETE  3 CREATE  4 DROP
+ *  1 u8  flags       bit 0: payloads follow; bit 1: vectors as the index holds them, not to be prepared again
  *  2 u16 version     1
  *  4 u32 collection  number of the collection, never reused
  *  8 u32 count       rows or ids; bytes of the JSON for CREATE; 0 for DROP
  * 12 u32 dim         UPSERT only, else 0
- * 16 UPSERT: count * dim f32 as the user gave them | ids | payloads?
+ * 16 UPSERT: count * dim f32 as the user gave them (but see flags) | ids | payloads?
  *    DELETE: ids                    CREATE: { name, dim, metric, ... } as JSON
- *    UPDATE: ids | patch, JSON text to the end: merged into the payload of each id that there is (RFC 7396)
  * ids:      count * u16 length, then the bytes of each (encodeId of @drift/core)
  * payloads: count * u32 length (0xffffffff: none), then the bytes of each
  * ```
@@ -26,12 +25,6 @@ export type Operation =
   | { readonly kind: 'delete'; readonly collection: number; readonly ids: readonly Id[] }
   | { readonly kind: 'create'; readonly collection: number; readonly config: CollectionConfig }
   | { readonly kind: 'drop'; readonly collection: number }
-  | {
-      readonly kind: 'update'
-      readonly collection: number
-      readonly ids: readonly Id[]
-      readonly patch: Uint8Array
-    }
 
 /** What a collection is, for ever. */
 export interface CollectionConfig {
@@ -47,9 +40,9 @@ const UPSERT = 1
 const DELETE = 2
 const CREATE = 3
 const DROP = 4
-const UPDATE = 5
 const VERSION = 1
 const HAS_PAYLOADS = 1
+const IS_PREPARED = 2
 const HEADER_BYTES = 16
 const NO_PAYLOAD = 0xffffffff
 
@@ -61,8 +54,8 @@ export function encodeUpsert(collection: number, batch: Batch, dim: number): Uin
   const view = header(record, UPSERT, collection, ids.length, dim)
   record.set(new Uint8Array(batch.vectors.buffer, batch.vectors.byteOffset, vectorBytes), HEADER_BYTES)
   let at = putIds(record, view, HEADER_BYTES + vectorBytes, ids)
+  view.setUint8(1, (batch.payloads ? HAS_PAYLOADS : 0) | (batch.isPrepared ? IS_PREPARED : 0))
   if (batch.payloads) {
-    view.setUint8(1, HAS_PAYLOADS)
     for (const payload of batch.payloads) {
       view.setUint32(at, payload?.length ?? NO_PAYLOAD, true)
       at += 4
@@ -80,15 +73,6 @@ export function encodeDelete(collection: number, ids: readonly Id[]): Uint8Array
   const encoded = ids.map(encodeId)
   const record = new Uint8Array(HEADER_BYTES + sum(encoded, id => 2 + id.length))
   putIds(record, header(record, DELETE, collection, ids.length, 0), HEADER_BYTES, encoded)
-  return record
-}
-
-/** @param patch - JSON text. */
-export function encodeUpdate(collection: number, ids: readonly Id[], patch: Uint8Array): Uint8Array {
-  const encoded = ids.map(encodeId)
-  const record = new Uint8Array(HEADER_BYTES + sum(encoded, id => 2 + id.length) + patch.length)
-  const at = putIds(record, header(record, UPDATE, collection, ids.length, 0), HEADER_BYTES, encoded)
-  record.set(patch, at)
   return record
 }
 
@@ -124,14 +108,11 @@ export function decodeOperation(record: Uint8Array): Operation {
       const vectors = new Float32Array(record.slice(HEADER_BYTES, HEADER_BYTES + vectorBytes).buffer)
       const { ids, at } = takeIds(record, view, HEADER_BYTES + vectorBytes, count)
       const payloads = view.getUint8(1) & HAS_PAYLOADS ? takePayloads(record, view, at, count) : undefined
-      return { kind: 'upsert', collection, batch: { ids, vectors, payloads } }
+      const isPrepared = (view.getUint8(1) & IS_PREPARED) !== 0
+      return { kind: 'upsert', collection, batch: { ids, vectors, payloads, isPrepared } }
     }
     case DELETE:
       return { kind: 'delete', collection, ids: takeIds(record, view, HEADER_BYTES, count).ids }
-    case UPDATE: {
-      const { ids, at } = takeIds(record, view, HEADER_BYTES, count)
-      return { kind: 'update', collection, ids, patch: record.slice(at) }
-    }
     case CREATE: {
       const json = new TextDecoder().decode(record.subarray(HEADER_BYTES, HEADER_BYTES + count))
       return { kind: 'create', collection, config: JSON.parse(json) as CollectionConfig }

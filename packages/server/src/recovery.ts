@@ -304,11 +304,6 @@ function replay(
     const { appended, generation } = store.append(operation.batch)
     store.record(generation, lsn)
     store.publish(appended, operation.batch.payloads)
-  } else if (operation.kind === 'update') {
-    const rows = store.rowsOfIds(operation.ids)
-    const { appended, payloads, generation } = store.update(rows, operation.patch)
-    store.record(generation, lsn)
-    store.publish(appended, payloads)
   } else {
     store.record(store.active, lsn)
     store.delete(operation.ids, store.active)

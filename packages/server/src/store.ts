@@ -90,7 +90,8 @@ export class Store {
   /** Put a batch into the memtable, not yet visible; freezes a full one first. */
   append(batch: Batch): { appended: Appended; generation: Generation } {
     if (this.isFull) this.freeze()
-    const appended = this.index.append(batch.ids, batch.vectors)
+    const { ids, vectors, isPrepared } = batch
+    const appended = isPrepared ? this.index.appendPrepared(ids, vectors) : this.index.append(ids, vectors)
     return { appended, generation: this.#active }
   }
 
@@ -107,20 +108,23 @@ export class Store {
   }
 
   /**
-   * New versions of these live, distinct rows with the patch (JSON text) merged into their payloads, not yet visible; to be published with
-   * `payloads`. Freezes a full memtable first.
+   * New versions of these live rows, with the patch (JSON text) merged into their payloads.
    *
-   * @throws DriftError DRIFT_PAYLOAD_TOO_LARGE, CoreError DRIFT_FULL; nothing has changed then.
+   * @throws DriftError DRIFT_PAYLOAD_TOO_LARGE.
    */
-  update(
-    rows: Uint32Array,
-    patch: Uint8Array,
-  ): { appended: Appended; payloads: Uint8Array[]; generation: Generation } {
+  versions(rows: Uint32Array, patch: Uint8Array): Batch {
+    const { dim } = this.config
     const changes = decodePayload(patch)
-    const payloads = Array.from(rows, row => patched(this.payloads.read(row), changes))
-    if (this.isFull) this.freeze()
-    const appended = this.index.appendCopies(rows)
-    return { appended, payloads, generation: this.#active }
+    const vectors = new Float32Array(rows.length * dim)
+    for (const [i, row] of rows.entries()) {
+      vectors.set(this.index.vectors.subarray(row * dim, (row + 1) * dim), i * dim)
+    }
+    return {
+      ids: Array.from(rows, row => this.index.idAt(row)),
+      vectors,
+      payloads: Array.from(rows, row => patched(this.payloads.read(row), changes)),
+      isPrepared: true,
+    }
   }
 
   /** The rows of the ids that there are, each once. */

@@ -7,7 +7,7 @@ import type { Engine } from './engine.js'
 import { DriftError } from './errors.js'
 import { type FilterNode, parseFilter } from './filter/filter.js'
 import { rowsOf, withMatching } from './filter/match.js'
-import { encodeDelete, encodeUpdate } from './operation.js'
+import { encodeDelete, encodeUpsert } from './operation.js'
 import { show } from './options.js'
 import { parseIds } from './rows.js'
 import type { Store } from './store.js'
@@ -20,9 +20,6 @@ export interface Logged {
   /** Rows changed; resolves when the write is durable and visible. */
   readonly done: Promise<number>
 }
-
-/** Rows of one update: it is applied in one go, and takes about 10 microseconds a row. */
-const MAX_UPDATE_ROWS = 100_000
 
 /** Rows of the ids now, or of a filter; undefined: every row. */
 export type Target = { readonly ids: readonly Id[] } | { readonly filter: FilterNode | undefined }
@@ -69,15 +66,19 @@ export function logUpdate(
   const wait = store.inFlight.conflict(ids)
   if (wait) return { wait }
   if (rows.length === 0) return { logged: nothing(engine) }
-  if (rows.length > MAX_UPDATE_ROWS) throw tooLarge('update', `${rows.length} rows`, MAX_UPDATE_ROWS)
-  const changed = idsOf(store, rows)
-  const record = checked('update', encodeUpdate(store.number, changed, patch))
-  const { appended, payloads, generation } = store.update(rows, patch)
-  const leave = store.inFlight.enter(changed)
+  const { dim } = store.config
+  const vectorBytes = 4 * dim * rows.length
+  if (vectorBytes > MAX_RECORD_BYTES)
+    throw tooLarge('update', `${vectorBytes} bytes of vectors`, MAX_RECORD_BYTES)
+  // What is logged stands for itself: at replay the versions before may be gone, as a flush leaves out rows that died.
+  const batch = store.versions(rows, patch)
+  const record = checked('update', encodeUpsert(store.number, batch, dim))
+  const { appended, generation } = store.append(batch)
+  const leave = store.inFlight.enter(batch.ids)
   const { lsn, done } = engine.journal.log(record, {
     apply() {
       leave()
-      return store.publish(appended, payloads).replaced
+      return store.publish(appended, batch.payloads).replaced
     },
     abandon() {
       leave()
