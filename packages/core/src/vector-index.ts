@@ -385,7 +385,7 @@ export class VectorIndex {
    * Every live row whose distance is at most `radius`, nearest first, each compared exactly, in slices between which the event loop
    * turns. What is written meanwhile is not seen.
    *
-   * @param radius - a public distance.
+   * @param radius - a public distance, as results have it.
    * @throws CoreError as `searchSync`, and DRIFT_RADIUS.
    */
   async within(
@@ -407,7 +407,7 @@ export class VectorIndex {
         snapshot,
         prepared,
         allow,
-        distance => publicDistance(this.metric, distance) <= radius,
+        distance => Math.fround(publicDistance(this.metric, distance)) <= radius,
         this.#checkOf(signal),
       )
       const ids = Array.from(found.rows, row => state.store.ids.idAt(row))
