@@ -6,6 +6,7 @@ import { toolsFolder, workspaceFolder } from '../data/place.js'
 import { ToolError } from '../data/tool-error.js'
 import { type CompareOptions, compare } from './compare.js'
 import { enginesOf } from './engines/catalogue.js'
+import { filters } from './filters.js'
 import { growth } from './growth.js'
 import { insert } from './insert.js'
 import { installPeers } from './peers.js'
@@ -19,6 +20,7 @@ const USAGE = `usage: npm run bench [-- COMMAND] [OPTIONS]
 compare  every engine on every data set; the report goes to docs/bench. What is run when no command is named.
 report   writes the report again from docs/bench/results.json.
 growth   the same from 100 000 to 1 000 000 rows of one generator (--dim), Drift alone when no engine is named.
+filters  recall and cost of filtered searches by selectivity, and of filters that go with the query.
 insert   rows per second into and out of a filled index.
 kernels  the native kernels alone.
 smoke    this machine's figures in a few minutes, the durable ones too, on the first data set; kept in tools/bench/out.
@@ -86,6 +88,9 @@ try {
       format()
     },
     growth: () => growth(wholeNumber('dim', values.dim), options(GROWTH_ENGINES)).then(format),
+    filters: async () => {
+      for (const source of chosen()) await filters(source, rows ?? Number.POSITIVE_INFINITY, seed)
+    },
     insert: () => insert(chosen(), options(undefined)),
     kernels,
     smoke: () => smoke(chosen()[0]!, rows ?? 100_000, seed),

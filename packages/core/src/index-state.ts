@@ -88,9 +88,14 @@ export class IndexState {
     this.view = liveView(this)
   }
 
-  /** Copy vectors in, not visible. `sources[i]` is the place in `vectors` of ids[i]; ids are distinct. Everything is valid. */
-  append(ids: readonly Id[], vectors: Float32Array, sources: Uint32Array): Appended {
-    const rows = this.#take(ids, vectors, sources, this.shape.metric)
+  /** Copy vectors in, not visible, prepared by `metric`. `sources[i]` is the place in `vectors` of ids[i]; ids are distinct. Everything is valid. */
+  append(
+    ids: readonly Id[],
+    vectors: Float32Array,
+    sources: Uint32Array,
+    metric: Metric = this.shape.metric,
+  ): Appended {
+    const rows = this.#take(ids, vectors, sources, metric)
     this.active.list.push(rows)
     const appended = { rows, ids, positions: sources, memtable: this.active }
     this.#pending.add(appended)

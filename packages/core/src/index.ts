@@ -48,6 +48,7 @@ export {
   type Pin,
   type SearchResult,
   VectorIndex,
+  type WithinOptions,
 } from './vector-index.js'
 export { MAX_RECORD_BYTES } from './wal/format.js'
 export { inspectWal, type WalFileReport, type WalFrameReport } from './wal/inspect.js'

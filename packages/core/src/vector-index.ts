@@ -37,6 +37,7 @@ import type { Homes } from './router/homes.js'
 import { searchMany, searchOne } from './search/fan-out.js'
 import { Scratch } from './search/scratch.js'
 import { searchView } from './search/search.js'
+import { rowsWithin } from './search/within.js'
 
 /** The nearest rows, nearest first. */
 export interface SearchResult {
@@ -73,6 +74,12 @@ export interface Pin {
 
 export interface BuildOptions extends MaintenanceOptions {
   readonly ids?: readonly Id[]
+}
+
+export interface WithinOptions {
+  /** As in `SearchOptions`. */
+  readonly allow?: Uint32Array
+  readonly signal?: AbortSignal
 }
 
 export interface IndexStats {
@@ -164,6 +171,14 @@ export class VectorIndex {
     const state = this.#open()
     const batch = requireBatch(state.shape, state.store.ids, ids, vectors)
     return state.append(batch.ids, vectors, batch.sources)
+  }
+
+  /** `append` for vectors as `vectorAt` gives them, kept to the bit: under cosine of unit length already. */
+  appendPrepared(ids: readonly Id[], vectors: Float32Array): Appended {
+    const state = this.#open()
+    const batch = requireBatch(state.shape, state.store.ids, ids, vectors)
+    requirePrepared(state.shape, vectors)
+    return state.append(batch.ids, vectors, batch.sources, kernelMetric(state.shape.metric))
   }
 
   /** Make appended rows visible; older versions die. Call in the order of the writes. @returns how many were replaced. */
@@ -488,6 +503,42 @@ export class VectorIndex {
       const found = await searchMany(snapshot, this.#pool, prepared, width, this.#scratch, check, signal)
       const ids = Array.from(found.rows, row => (row === NONE ? undefined : state.store.ids.idAt(row)))
       return { ...found, k: width.k, ids, distances: this.#publicDistances(found.distances) }
+    } finally {
+      release()
+    }
+  }
+
+  /**
+   * Every live row whose distance is at most `radius`, nearest first, each compared exactly, in slices between which the event loop
+   * turns. What is written meanwhile is not seen.
+   *
+   * @param radius - a public distance, as results have it.
+   * @throws CoreError as `searchSync`, and DRIFT_RADIUS.
+   */
+  async within(
+    query: Float32Array,
+    radius: number,
+    { allow, signal }: WithinOptions = {},
+  ): Promise<SearchResult> {
+    const state = this.#open()
+    requireWidth({ k: 1, ...(allow ? { allow } : {}) })
+    if (typeof radius !== 'number' || Number.isNaN(radius)) {
+      throw new CoreError('DRIFT_RADIUS', `radius is ${String(radius)}, expected a number`, { radius })
+    }
+    requireVectors(state.shape, query, 1)
+    const prepared = query.slice()
+    prepare(this.metric, prepared, this.dim, 0, 1)
+    const { snapshot, release } = state.pin()
+    try {
+      const found = await rowsWithin(
+        snapshot,
+        prepared,
+        allow,
+        distance => Math.fround(publicDistance(this.metric, distance)) <= radius,
+        this.#checkOf(signal),
+      )
+      const ids = Array.from(found.rows, row => state.store.ids.idAt(row))
+      return { ...found, ids, distances: this.#publicDistances(found.distances), scannedBuckets: 0 }
     } finally {
       release()
     }

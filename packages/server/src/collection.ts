@@ -7,28 +7,38 @@ import { writePartition } from './checkpoint.js'
 import { compactOnce } from './compaction.js'
 import { assertOpen, assertWritable, type Engine } from './engine.js'
 import { DriftError } from './errors.js'
+import { type Filter, parseFilter } from './filter/filter.js'
+import { withMatching } from './filter/match.js'
+import { parseNarrowed, searchBatchNarrowed, searchNarrowed } from './filter/search.js'
 import { hasRoom, orAborted, refineStore, waitForRoom } from './janitor.js'
+import { encodePatch } from './merge-patch.js'
 import { encodeDelete, encodeUpsert } from './operation.js'
 import {
   type FlushOptions,
   type MaintainOptions,
+  parseFilterOptions,
   parseMaintainOptions,
+  parseScanOptions,
   parseSearchOptions,
   parseStatsOptions,
   parseWriteOptions,
   type SearchOptions,
   type WriteOptions,
 } from './options.js'
-import {
-  type Columns,
-  decodePayload,
-  type Payload,
-  parseBatch,
-  parseIds,
-  parseQuery,
-  type Row,
-} from './rows.js'
+import { createIndex, dropIndex } from './payload-index/declare.js'
+import { type IndexDeclarations, type IndexKind, parseIndex } from './payload-index/payload-indexes.js'
+import { type Columns, decodePayload, type Payload, parseBatch, parseQuery, type Row } from './rows.js'
+import { type Scan, type ScannedRow, type ScanOptions, scanRows } from './scan/rows.js'
 import type { Store } from './store.js'
+import {
+  type Attempt,
+  type Logged,
+  logDelete,
+  logUpdate,
+  onTarget,
+  parseTarget,
+  type Target,
+} from './update.js'
 
 export interface UpsertResult {
   /** Position in the log; every later write has a greater one. */
@@ -46,6 +56,13 @@ export interface DeleteResult {
   readonly durable: boolean
   /** How many of the ids existed. */
   readonly deleted: number
+}
+
+export interface UpdateResult {
+  readonly lsn: number
+  readonly durable: boolean
+  /** How many rows were changed: those of the ids that exist, or that matched. */
+  readonly updated: number
 }
 
 export interface Hit {
@@ -91,6 +108,8 @@ export interface CollectionStats {
   readonly diskRows: number
   /** Bytes by slab. */
   readonly memory: Readonly<Record<string, number>>
+  /** Payload indexes that answer. */
+  readonly indexes: IndexDeclarations
 }
 
 export class Collection {
@@ -147,9 +166,16 @@ export class Collection {
 
     const store = this.#store
     const { appended, generation } = store.append({ ...parsed, vectors })
+    const leave = store.inFlight.enter(parsed.ids)
     const { lsn, done } = this.#engine.journal.log(record, {
-      apply: () => store.publish(appended, parsed.payloads),
-      abandon: () => store.index.abandon(appended),
+      apply() {
+        leave()
+        return store.publish(appended, parsed.payloads)
+      },
+      abandon() {
+        leave()
+        store.index.abandon(appended)
+      },
     })
     store.record(generation, lsn)
     if (store.frozen.length > 0) this.#engine.janitor.wake()
@@ -160,12 +186,26 @@ export class Collection {
     return { lsn, durable: this.#engine.durable, upserted, replaced }
   }
 
-  /** Delete by id; ids that do not exist are counted out. Durable and atomic like `upsert`. */
-  async delete(ids: readonly Id[], options?: WriteOptions): Promise<DeleteResult> {
+  /**
+   * Delete by id (ids that do not exist are counted out), or every row that matches a filter. Durable and atomic like `upsert`.
+   *
+   * @throws DriftError DRIFT_FILTER, DRIFT_BATCH_TOO_LARGE when more rows match than one record of the log can name.
+   */
+  async delete(
+    ids: readonly Id[] | { readonly filter: Filter },
+    options?: WriteOptions,
+  ): Promise<DeleteResult> {
     const { signal } = parseWriteOptions(options, 'delete')
     this.#assertWritable()
     signal?.throwIfAborted()
-    const given = [...parseIds(ids)]
+    const target = parseTarget(ids, 'delete')
+    if ('filter' in target) {
+      const { lsn, changed } = await this.#change(target, signal, false, rows =>
+        logDelete(this.#engine, this.#store, rows),
+      )
+      return { lsn, durable: this.#engine.durable, deleted: changed }
+    }
+    const given = [...target.ids]
     const record = encodeDelete(this.#store.number, given)
     // Asked again after every wait: others were waiting too.
     this.#engine.disk.assertRoom(false)
@@ -176,13 +216,41 @@ export class Collection {
 
     const store = this.#store
     const generation = store.active
+    const leave = store.inFlight.enter(given)
     const { lsn, done } = this.#engine.journal.log(record, {
-      apply: () => store.delete(given, generation),
-      abandon: () => undefined,
+      apply() {
+        leave()
+        return store.delete(given, generation)
+      },
+      abandon: leave,
     })
     store.record(generation, lsn)
     const deleted = (await done) as number
     return { lsn, durable: this.#engine.durable, deleted }
+  }
+
+  /**
+   * Merge a patch into the payloads of rows (RFC 7396: null removes), by id or by filter. Durable and atomic like `upsert`; costs about
+   * as much, as a new version of each row is written.
+   *
+   * @throws DriftError DRIFT_PATCH, DRIFT_FILTER, DRIFT_PAYLOAD_TOO_LARGE when a payload would grow beyond its limit,
+   *   DRIFT_BATCH_TOO_LARGE; nothing has changed then.
+   */
+  async updatePayload(
+    ids: readonly Id[] | { readonly filter: Filter },
+    patch: Payload,
+    options?: WriteOptions,
+  ): Promise<UpdateResult> {
+    const { signal } = parseWriteOptions(options, 'updatePayload')
+    this.#assertWritable()
+    signal?.throwIfAborted()
+    const target = parseTarget(ids, 'updatePayload')
+    const bytes = encodePatch(patch)
+    const named = 'ids' in target ? target.ids : undefined
+    const { lsn, changed } = await this.#change(target, signal, true, rows =>
+      logUpdate(this.#engine, this.#store, rows, bytes, named),
+    )
+    return { lsn, durable: this.#engine.durable, updated: changed }
   }
 
   /** The row with this id, or undefined. */
@@ -203,6 +271,12 @@ export class Collection {
     this.#assertOpen()
     signal?.throwIfAborted()
     const vector = parseQuery(query, this.dim)
+    if (options?.filter !== undefined || options?.radius !== undefined) {
+      const asked = parseNarrowed(options)
+      return searchNarrowed(this.#store, vector, asked, (id, distance, row) =>
+        this.#hit(id, distance, payload ? row : undefined),
+      )
+    }
     // While a payload is wanted, no row found may be given to another id.
     const pin = payload ? this.#store.index.pin() : undefined
     try {
@@ -223,6 +297,9 @@ export class Collection {
     this.#assertOpen()
     signal?.throwIfAborted()
     const vectors = parseQuery(queries, this.dim, true)
+    if (options?.filter !== undefined || options?.radius !== undefined) {
+      return searchBatchNarrowed(this.#store, vectors, parseNarrowed(options))
+    }
     const found = await this.#store.index.searchBatch(vectors, { k, ...defined({ probes, ef, signal }) })
     const { distances, counts } = found
     const ids = Array.from(counts, (count, q) => found.ids.slice(q * found.k, q * found.k + count) as Id[])
@@ -230,30 +307,52 @@ export class Collection {
   }
 
   /**
-   * Every row that is there when the iteration starts, each once, in no particular order. A row that is replaced or
-   * deleted meanwhile is still given as it was.
+   * Every row that is there when the iteration starts, or every one that matches `filter`, each once. A row that is replaced or deleted
+   * meanwhile is still given as it was. In no particular order, except that with `limit` or `cursor` rows come in an order of
+   * their ids that never changes: a row that stays is given exactly once, however many pages and writes there are.
+   *
+   * @returns the rows; its `cursor` says where the next page starts, undefined when there is none.
    */
-  async *scan(options?: { readonly signal?: AbortSignal }): AsyncGenerator<StoredRow, void, undefined> {
-    const { signal } = parseWriteOptions(options, 'scan')
-    this.#assertOpen()
-    const pin = this.#store.index.pin()
-    try {
-      await this.#store.index.vectorsReady()
-      for (let row = 0; row < pin.rows; row++) {
-        if (((pin.live[row >>> 5]! >>> (row & 31)) & 1) === 0) continue
-        signal?.throwIfAborted()
-        this.#assertOpen()
-        yield this.#rowAt(row)
-      }
-    } finally {
-      pin.release()
-    }
+  scan(options?: ScanOptions & { readonly vectors?: true }): Scan<StoredRow>
+  scan(options: ScanOptions): Scan<ScannedRow>
+  scan(options?: ScanOptions): Scan<ScannedRow> {
+    const parsed = parseScanOptions(options)
+    const { vectors = true, payload = true } = parsed
+    return scanRows({
+      store: this.#store,
+      options: parsed,
+      matches: parsed.filter === undefined ? undefined : parseFilter(parsed.filter),
+      filled: row => this.#rowAt(row, vectors, payload),
+      check: () => this.#assertOpen(),
+    })
   }
 
-  /** Rows now. */
-  async count(): Promise<number> {
+  /** Rows now, or those that match a filter. */
+  async count(options?: { readonly filter?: Filter; readonly signal?: AbortSignal }): Promise<number> {
+    const { filter, signal } = parseFilterOptions(options, 'count')
     this.#assertOpen()
-    return this.#store.index.count
+    const node = filter === undefined ? undefined : parseFilter(filter)
+    if (!node) return this.#store.index.count
+    return withMatching(this.#store, node, signal, ({ count }) => count)
+  }
+
+  /**
+   * Make a payload index on a dotted path from what is there, while the collection is in use. It is declared for good when this
+   * resolves; aborted, nothing of it is left.
+   *
+   * @throws DriftError DRIFT_INDEX, DRIFT_INDEX_EXISTS, DRIFT_FILTER for a malformed path.
+   */
+  async createIndex(path: string, kind: IndexKind, options?: FlushOptions): Promise<void> {
+    const parsed = parseWriteOptions(options, 'createIndex')
+    this.#assertWritable()
+    parsed.signal?.throwIfAborted()
+    await createIndex(this.#engine, this.#store, path, parseIndex(path, kind), parsed)
+  }
+
+  /** Forget a payload index; filters on its path are answered by scanning. @throws DriftError DRIFT_NO_INDEX. */
+  async dropIndex(path: string): Promise<void> {
+    this.#assertWritable()
+    await dropIndex(this.#engine, this.#store, path)
   }
 
   /** Write every row that is only in the log to a segment, and cut the log. Not needed for durability. */
@@ -335,7 +434,13 @@ export class Collection {
       unflushedRows,
       diskBytes: segments.reduce((bytes, { entry }) => bytes + entry.bytes, 0),
       diskRows: segments.reduce((rows, { entry }) => rows + entry.rows, 0),
-      memory: { ...stats.memory, payloads: payloads.memoryBytes },
+      memory: {
+        ...stats.memory,
+        payloads: payloads.memoryBytes,
+        payloadIndexes: this.#store.indexes.bytes,
+        scanOrder: this.#store.order.bytes,
+      },
+      indexes: this.#store.indexes.declarations(),
     }
   }
 
@@ -344,13 +449,35 @@ export class Collection {
     this.#assertWritable()
   }
 
-  #rowAt(row: number): StoredRow {
+  /** A write whose rows are looked for first: see update.ts. */
+  async #change(
+    target: Target,
+    signal: AbortSignal | undefined,
+    grows: boolean,
+    log: (rows: Uint32Array) => Attempt<Logged>,
+  ): Promise<{ readonly lsn: number; readonly changed: number }> {
+    const { lsn, done } = await onTarget(this.#store, target, signal, rows => {
+      this.#assertWritable()
+      // Asked again after every wait: others were waiting too.
+      if (!hasRoom(this.#engine, this.#store)) return { wait: this.#waitForRoom(signal) }
+      this.#engine.disk.assertRoom(grows)
+      return log(rows)
+    })
+    if (this.#store.frozen.length > 0) this.#engine.janitor.wake()
+    const changed = await done
+    this.#engine.janitor.wake()
+    return { lsn, changed }
+  }
+
+  #rowAt(row: number): StoredRow
+  #rowAt(row: number, vectors: boolean, payload: boolean): ScannedRow
+  #rowAt(row: number, vectors = true, payload = true): ScannedRow {
     const { index, payloads } = this.#store
-    const payload = payloads.read(row)
+    const bytes = payload ? payloads.read(row) : undefined
     return {
       id: index.idAt(row),
-      vector: index.vectorAt(row),
-      ...(payload ? { payload: decodePayload(payload) } : {}),
+      ...(vectors ? { vector: index.vectorAt(row) } : {}),
+      ...(bytes ? { payload: decodePayload(bytes) } : {}),
     }
   }
 

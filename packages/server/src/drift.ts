@@ -23,6 +23,7 @@ import {
   parseOpenOptions,
   show,
 } from './options.js'
+import { assertDeclared } from './payload-index/declare.js'
 import { inlineExecutor, threadExecutor } from './persistence/executor.js'
 import { recover } from './recovery.js'
 import { Store } from './store.js'
@@ -257,7 +258,7 @@ export class Drift {
 
   async #create(
     name: string,
-    { dim, metric = 'cosine', memtableRows }: CollectionOptions,
+    { dim, metric = 'cosine', memtableRows, indexes }: CollectionOptions,
   ): Promise<Collection> {
     assertWritable(this.#engine)
     if (dim === undefined) {
@@ -275,6 +276,7 @@ export class Drift {
       dim,
       metric,
       ...(memtableRows === undefined ? {} : { memtableRows }),
+      ...(indexes === undefined ? {} : { indexes }),
     }
     const store = new Store(number, config, engine.pool)
     const { done } = engine.journal.log(encodeCreate(number, config), {
@@ -309,7 +311,11 @@ function realLocks(): NodeFsOptions {
   return { flock: fd => (flock(fd) === 'locked' ? 0 : constants.errno.EWOULDBLOCK) }
 }
 
-function assertSame(config: CollectionConfig, { dim, metric, memtableRows }: CollectionOptions): void {
+function assertSame(
+  config: CollectionConfig,
+  { dim, metric, memtableRows, indexes }: CollectionOptions,
+): void {
+  assertDeclared(config, indexes)
   const given = { dim, metric, memtableRows }
   for (const [option, value] of Object.entries(given)) {
     const stored = config[option as keyof typeof given]

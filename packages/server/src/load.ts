@@ -16,6 +16,7 @@ import {
   type TombstoneEntry,
 } from '@drift/storage'
 import type { OpenOptions, Progress } from './options.js'
+import { indexPayloads } from './payload-index/declare.js'
 import { quantizerId } from './quantizer.js'
 import type { Surroundings } from './recovery.js'
 import type { LiveSegment, Store } from './store.js'
@@ -56,6 +57,7 @@ export async function loadFiles(
   const small = total * store.config.dim * 4 <= EAGER_BYTES
   if (small) await store.index.vectorsReady()
   await placeRows(store, entry, known, small, options)
+  indexPayloads(store)
 }
 
 /** An index file knows of deletions that are only in the log: where the end of the log may be given up, it may know too much. */

@@ -3,12 +3,12 @@
  *
  * ```
  *  0 u8  kind        1 UPSERT  2 DELETE  3 CREATE  4 DROP  255 LOST (no effect)
- *  1 u8  flags       bit 0: payloads follow
+ *  1 u8  flags       bit 0: payloads follow; bit 1: vectors as the index holds them, not to be prepared again
  *  2 u16 version     1
  *  4 u32 collection  number of the collection, never reused
  *  8 u32 count       rows or ids; bytes of the JSON for CREATE; 0 for DROP
  * 12 u32 dim         UPSERT only, else 0
- * 16 UPSERT: count * dim f32 as the user gave them | ids | payloads?
+ * 16 UPSERT: count * dim f32 as the user gave them (but see flags) | ids | payloads?
  *    DELETE: ids                    CREATE: { name, dim, metric, ... } as JSON
  * ids:      count * u16 length, then the bytes of each (encodeId of @drift/core)
  * payloads: count * u32 length (0xffffffff: none), then the bytes of each
@@ -34,6 +34,8 @@ export interface CollectionConfig {
   readonly dim: number
   readonly metric: 'l2' | 'cosine' | 'ip'
   readonly memtableRows?: number
+  /** Payload indexes by path; the one thing here that changes, see `declareIndexes`. */
+  readonly indexes?: { readonly [path: string]: 'keyword' | 'number' }
 }
 
 const UPSERT = 1
@@ -43,6 +45,7 @@ const DROP = 4
 const LOST = 255
 const VERSION = 1
 const HAS_PAYLOADS = 1
+const IS_PREPARED = 2
 const HEADER_BYTES = 16
 const NO_PAYLOAD = 0xffffffff
 
@@ -54,8 +57,8 @@ export function encodeUpsert(collection: number, batch: Batch, dim: number): Uin
   const view = header(record, UPSERT, collection, ids.length, dim)
   record.set(new Uint8Array(batch.vectors.buffer, batch.vectors.byteOffset, vectorBytes), HEADER_BYTES)
   let at = putIds(record, view, HEADER_BYTES + vectorBytes, ids)
+  view.setUint8(1, (batch.payloads ? HAS_PAYLOADS : 0) | (batch.isPrepared ? IS_PREPARED : 0))
   if (batch.payloads) {
-    view.setUint8(1, HAS_PAYLOADS)
     for (const payload of batch.payloads) {
       view.setUint32(at, payload?.length ?? NO_PAYLOAD, true)
       at += 4
@@ -114,7 +117,8 @@ export function decodeOperation(record: Uint8Array): Operation {
       const vectors = new Float32Array(record.slice(HEADER_BYTES, HEADER_BYTES + vectorBytes).buffer)
       const { ids, at } = takeIds(record, view, HEADER_BYTES + vectorBytes, count)
       const payloads = view.getUint8(1) & HAS_PAYLOADS ? takePayloads(record, view, at, count) : undefined
-      return { kind: 'upsert', collection, batch: { ids, vectors, payloads } }
+      const isPrepared = (view.getUint8(1) & IS_PREPARED) !== 0
+      return { kind: 'upsert', collection, batch: { ids, vectors, payloads, isPrepared } }
     }
     case DELETE:
       return { kind: 'delete', collection, ids: takeIds(record, view, HEADER_BYTES, count).ids }

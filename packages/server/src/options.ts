@@ -5,8 +5,11 @@
 import type { Metric } from '@drift/core'
 import type { DriftFs } from '@drift/fs'
 import { DriftError } from './errors.js'
+import type { Filter } from './filter/filter.js'
 import type { MaintenanceMode } from './healing.js'
 import type { RecoveryMode } from './log-recovery.js'
+import { type IndexDeclarations, parseIndexes } from './payload-index/payload-indexes.js'
+import type { ScanOptions } from './scan/rows.js'
 
 /** When a write is acknowledged. `always`: on stable storage. `intervalMs`: written, synced at least that often. `os`: written. */
 export type SyncMode = 'always' | 'os' | { readonly intervalMs: number }
@@ -47,6 +50,8 @@ export interface CollectionOptions {
   readonly metric?: Metric
   /** Rows of one memtable before it is frozen and flushed; default: as many as 24 MiB of vectors, 1 024..32 768. */
   readonly memtableRows?: number
+  /** Payload indexes by dotted path. When given for an existing collection, each must be there; see `createIndex`. */
+  readonly indexes?: IndexDeclarations
 }
 
 export interface SearchOptions {
@@ -56,6 +61,10 @@ export interface SearchOptions {
   readonly probes?: number
   /** Beam width of the memtable's graph. Default 64. */
   readonly ef?: number
+  /** Only rows whose payload matches, see docs/filters.md. k rows come back whenever k match. */
+  readonly filter?: Filter
+  /** Only rows at most this far. Without `k`: every such row, each compared exactly; with `k`: the nearest of them, as any search finds them. */
+  readonly radius?: number
   /** Return each hit's payload. Default false. */
   readonly payload?: boolean
   readonly signal?: AbortSignal
@@ -113,8 +122,9 @@ const OPEN_KEYS = [
   'onProgress',
   'signal',
 ]
-const COLLECTION_KEYS = ['dim', 'metric', 'memtableRows']
-const SEARCH_KEYS = ['k', 'probes', 'ef', 'payload', 'signal']
+const COLLECTION_KEYS = ['dim', 'metric', 'memtableRows', 'indexes']
+const SEARCH_KEYS = ['k', 'probes', 'ef', 'filter', 'radius', 'payload', 'signal']
+const SCAN_KEYS = ['filter', 'cursor', 'limit', 'vectors', 'payload', 'signal']
 const WRITE_KEYS = ['signal', 'onProgress']
 
 export function parseOpenOptions(options: unknown): OpenOptions {
@@ -160,7 +170,8 @@ export function parseCollectionOptions(options: unknown): CollectionOptions {
     })
   }
   integerOption('memtableRows', memtableRows, 1, MAX_MEMTABLE_ROWS)
-  return given
+  const indexes = parseIndexes(given.indexes)
+  return indexes ? { ...given, indexes } : given
 }
 
 export function parseSearchOptions(options: unknown): SearchOptions & { readonly k: number } {
@@ -171,13 +182,33 @@ export function parseSearchOptions(options: unknown): SearchOptions & { readonly
   }
   integerOption('probes', given.probes, 1, Number.MAX_SAFE_INTEGER)
   integerOption('ef', given.ef, 1, 65_536)
-  if (given.payload !== undefined && typeof given.payload !== 'boolean') {
-    throw new DriftError('DRIFT_OPTION', `payload is ${show(given.payload)}, expected true or false`, {
-      option: 'payload',
+  booleanOption('payload', given.payload)
+  if (given.radius !== undefined && (typeof given.radius !== 'number' || Number.isNaN(given.radius))) {
+    throw new DriftError('DRIFT_RADIUS', `radius is ${show(given.radius)}, expected a number`, {
+      option: 'radius',
     })
   }
   callbacks(given)
   return { ...given, k }
+}
+
+export function parseScanOptions(options: unknown): ScanOptions {
+  const given = knownKeys(options, SCAN_KEYS, 'scan') as ScanOptions
+  integerOption('limit', given.limit, 1, Number.MAX_SAFE_INTEGER)
+  booleanOption('vectors', given.vectors)
+  booleanOption('payload', given.payload)
+  callbacks(given)
+  return given
+}
+
+/** `{ filter, ...options }` where only a filter may be given beside the common options. */
+export function parseFilterOptions(
+  options: unknown,
+  where: string,
+): { filter?: unknown; signal?: AbortSignal } {
+  const given = knownKeys(options, ['filter', 'signal'], where)
+  callbacks(given)
+  return given
 }
 
 export function parseWriteOptions(options: unknown, where: string): WriteOptions {
@@ -236,6 +267,11 @@ function integerOption(option: string, value: unknown, low: number, high: number
   }
 }
 
+function booleanOption(option: string, value: unknown): void {
+  if (value === undefined || typeof value === 'boolean') return
+  throw new DriftError('DRIFT_OPTION', `${option} is ${show(value)}, expected true or false`, { option })
+}
+
 function callbacks(given: { onProgress?: unknown; signal?: unknown }): void {
   if (given.onProgress !== undefined && typeof given.onProgress !== 'function') {
     throw new DriftError('DRIFT_OPTION', `onProgress is ${show(given.onProgress)}, expected a function`, {
@@ -257,7 +293,7 @@ export function show(value: unknown): string {
   return String(value)
 }
 
-function nearest(word: string, known: readonly string[]): string {
+export function nearest(word: string, known: readonly string[]): string {
   return [...known].sort((a, b) => editDistance(word, a) - editDistance(word, b))[0] ?? ''
 }
 

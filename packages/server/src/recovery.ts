@@ -24,6 +24,7 @@ import { loadFiles } from './load.js'
 import { readLog, removeReplaced, setAside } from './log-recovery.js'
 import { type CollectionConfig, decodeOperation, type Operation } from './operation.js'
 import type { OpenOptions } from './options.js'
+import { indexesOf } from './payload-index/declare.js'
 import type { Executor } from './persistence/executor.js'
 import { type Loaded, PersistenceManager } from './persistence/persistence.js'
 import { Store } from './store.js'
@@ -235,7 +236,13 @@ function assertNothingLost(fs: DriftFs, folder: string): void {
 function configOf(entry: CollectionEntry): CollectionConfig {
   const { name, dim, metric, options } = entry
   const memtableRows = options['memtableRows']
-  return { name, dim, metric, ...(typeof memtableRows === 'number' ? { memtableRows } : {}) }
+  return {
+    name,
+    dim,
+    metric,
+    ...(typeof memtableRows === 'number' ? { memtableRows } : {}),
+    ...indexesOf(options),
+  }
 }
 
 /** The last record that this collection's files hold. */

@@ -28,6 +28,8 @@ export interface Batch {
   readonly ids: readonly Id[]
   readonly vectors: Float32Array
   readonly payloads: readonly (Uint8Array | undefined)[] | undefined
+  /** The vectors are as the index held them, to be kept to the bit. */
+  readonly isPrepared?: boolean
 }
 
 export const MAX_PAYLOAD_BYTES: number = 64 * 1024

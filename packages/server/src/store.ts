@@ -4,9 +4,13 @@
  */
 import { type Appended, type Id, type IndexPool, type Memtable, VectorIndex } from '@drift/core'
 import type { Origins, SegmentEntry, SegmentReader } from '@drift/storage'
+import { InFlight } from './in-flight.js'
+import { patched } from './merge-patch.js'
 import type { CollectionConfig } from './operation.js'
+import { PayloadIndexes } from './payload-index/payload-indexes.js'
 import { PayloadStore } from './payload-store.js'
-import type { Batch } from './rows.js'
+import { type Batch, decodePayload } from './rows.js'
+import { ScanOrder } from './scan/order.js'
 
 export interface Generation {
   /** Undefined when it was frozen with deletions only. */
@@ -35,9 +39,13 @@ export interface Written {
 
 export class Store {
   readonly number: number
-  readonly config: CollectionConfig
+  config: CollectionConfig
   readonly index: VectorIndex
   readonly payloads: PayloadStore = new PayloadStore()
+  /** Derived from the payloads of live rows. */
+  readonly indexes: PayloadIndexes
+  readonly order: ScanOrder = new ScanOrder()
+  readonly inFlight: InFlight = new InFlight()
   readonly segments: LiveSegment[] = []
   #active: Generation
   readonly frozen: Generation[] = []
@@ -53,6 +61,7 @@ export class Store {
     this.number = number
     this.config = config
     const { dim, metric, memtableRows } = config
+    this.indexes = new PayloadIndexes(config.indexes)
     this.index = new VectorIndex({
       dim,
       metric,
@@ -87,16 +96,48 @@ export class Store {
   /** Put a batch into the memtable, not yet visible; freezes a full one first. */
   append(batch: Batch): { appended: Appended; generation: Generation } {
     if (this.isFull) this.freeze()
-    const appended = this.index.append(batch.ids, batch.vectors)
+    const { ids, vectors, isPrepared } = batch
+    const appended = isPrepared ? this.index.appendPrepared(ids, vectors) : this.index.append(ids, vectors)
     return { appended, generation: this.#active }
   }
 
   /** The batch is durable: show it. */
   publish(appended: Appended, payloads: Batch['payloads']): Written {
     for (let i = 0; i < appended.rows.length; i++) {
-      this.payloads.put(appended.rows[i]!, payloads?.[appended.positions[i]!])
+      const row = appended.rows[i]!
+      const payload = payloads?.[appended.positions[i]!]
+      this.payloads.put(row, payload)
+      this.indexes.put(row, payload)
+      this.order.forget(row)
     }
     return { replaced: this.index.publish(appended) }
+  }
+
+  /**
+   * New versions of these live rows, with the patch (JSON text) merged into their payloads.
+   *
+   * @throws DriftError DRIFT_PAYLOAD_TOO_LARGE.
+   */
+  versions(rows: Uint32Array, patch: Uint8Array): Batch {
+    const { dim } = this.config
+    const changes = decodePayload(patch)
+    const vectors = new Float32Array(rows.length * dim)
+    for (const [i, row] of rows.entries()) {
+      vectors.set(this.index.vectors.subarray(row * dim, (row + 1) * dim), i * dim)
+    }
+    return {
+      ids: Array.from(rows, row => this.index.idAt(row)),
+      vectors,
+      payloads: Array.from(rows, row => patched(this.payloads.read(row), changes)),
+      isPrepared: true,
+    }
+  }
+
+  /** The rows of the ids that there are, each once. */
+  rowsOfIds(ids: readonly Id[]): Uint32Array {
+    const rows = new Set(ids.map(id => this.index.find(id)))
+    rows.delete(-1)
+    return Uint32Array.from(rows)
   }
 
   delete(ids: readonly Id[], generation: Generation): number {

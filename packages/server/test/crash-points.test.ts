@@ -154,7 +154,7 @@ async function expectSearchable(collection: Collection, rows: Rows): Promise<voi
 function workload(seed: number): Step[] {
   const random = randomNumbers(seed)
   const steps: Step[] = [create('a'), create('b')]
-  const kinds = [upsert, upsert, upsert, upsert, remove, remove, flush, reopen]
+  const kinds = [upsert, upsert, upsert, update, remove, removeMatching, flush, reopen]
   for (let i = 0; i < 34; i++) {
     const name = random() < 0.7 ? 'a' : 'b'
     steps.push(kinds[Math.floor(random() * kinds.length)]!(name, random, i))
@@ -186,6 +186,46 @@ function upsert(name: string, random: () => number, version: number): Step {
       }
     },
   }
+}
+
+/** By filter: every row whose payload has this `i`, which is none of those without a payload. */
+function removeMatching(name: string, random: () => number): Step {
+  const i = Math.floor(random() * 6)
+  return {
+    title: `delete from ${name} where i is ${i}`,
+    run: async db => (await db.collection(name)).delete({ filter: { i } }),
+    model(state) {
+      for (const [id, row] of state.get(name)!) if (payloadOf(row)['i'] === i) state.get(name)!.delete(id)
+    },
+  }
+}
+
+/** By ids or by filter; the payload gets a field and loses one. */
+function update(name: string, random: () => number, version: number): Step {
+  const ids = Array.from({ length: 1 + Math.floor(random() * 4) }, () => `id ${Math.floor(random() * 20)}`)
+  const i = Math.floor(random() * 3)
+  const byFilter = random() < 0.5
+  return {
+    title: `update ${name}`,
+    run: async db => {
+      const target = byFilter ? { filter: { i: { $lte: i } } } : ids
+      return (await db.collection(name)).updatePayload(target, { version: null, updated: version })
+    },
+    model(state) {
+      for (const [id, row] of state.get(name)!) {
+        const { version: _, ...payload } = payloadOf(row)
+        const chosen = byFilter ? typeof payload['i'] === 'number' && payload['i'] <= i : ids.includes(id)
+        if (!chosen) continue
+        const { updated: __, ...others } = payload
+        state.get(name)!.set(id, `${row.split(' ')[0]} ${JSON.stringify({ ...others, updated: version })}`)
+      }
+    },
+  }
+}
+
+function payloadOf(row: string): Record<string, unknown> {
+  const json = row.slice(row.indexOf(' ') + 1)
+  return json === 'undefined' ? {} : (JSON.parse(json) as Record<string, unknown>)
 }
 
 function remove(name: string, random: () => number): Step {

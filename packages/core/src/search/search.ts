@@ -13,6 +13,9 @@ import type { SearchView, SearchWidth } from './view.js'
 /** Up to here a scan of every row's codes costs no more than routing and finds all. */
 const SCAN_ALL_ROWS = 1500
 
+/** The same among allowed rows, which are spread over so many buckets that probing for them costs more. */
+const SCAN_ALLOWED_ROWS = 4000
+
 const MIN_EF = 64
 
 /** Entries of the scanned buckets, in units of k: rows have two each. */
@@ -52,11 +55,13 @@ export function searchView(
   const k = Math.min(width.k, countable)
   scratch.scannedRows = 0
   scratch.scannedBuckets = 0
+  scratch.scannedAll = false
   if (k === 0) return 0
   if (width.probes === Number.POSITIVE_INFINITY) {
     return searchExactly(view, bits, k, scratch, outRows, outDistances, at)
   }
-  if (width.probes === undefined && countable <= SCAN_ALL_ROWS) {
+  const scanAll = width.allow === undefined ? SCAN_ALL_ROWS : SCAN_ALLOWED_ROWS
+  if (width.probes === undefined && countable <= scanAll) {
     return scanEverything(view, bits, k, scratch, outRows, outDistances, at)
   }
   gatherExtra(view, width, bits, k, part, parts, scratch)
@@ -124,6 +129,7 @@ function scanEverything(
   outDistances: Float32Array,
   at: number,
 ): number {
+  scratch.scannedAll = true
   scratch.rowCount = liveRowsOf(bits, view.slabs.rowLimit, scratch.reserveRows(view.liveRows))
   const { ask } = scratch
   ask.k = k

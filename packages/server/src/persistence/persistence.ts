@@ -175,7 +175,10 @@ export function namesOf(manifest: Manifest): ReadonlySet<string> {
 function applyEdit(manifest: Manifest, edit: Edit, number: number, nextFile: number): Manifest {
   const old = new Map(manifest.collections.map(entry => [entry.number, entry]))
   const collections = edit.collections.map(collection => {
-    const entry = old.get(collection.number) ?? emptyEntry(collection.number, collection.config)
+    const known = old.get(collection.number)
+    const entry = known
+      ? { ...known, options: optionsOf(collection.config, known.options) }
+      : emptyEntry(collection.number, collection.config)
     return collection.number === edit.changed && edit.change ? edit.change(entry) : entry
   })
   const nextCollection = Math.max(manifest.nextCollection, ...collections.map(entry => entry.number + 1))
@@ -191,14 +194,29 @@ function applyEdit(manifest: Manifest, edit: Edit, number: number, nextFile: num
 }
 
 function emptyEntry(number: number, config: CollectionConfig): CollectionEntry {
-  const { name, dim, metric, memtableRows } = config
+  const { name, dim, metric } = config
   return {
     number,
     name,
     dim,
     metric,
-    options: memtableRows === undefined ? {} : { memtableRows },
+    options: optionsOf(config, {}),
     segments: [],
     tombstones: [],
+  }
+}
+
+/** As the manifest holds them: scalars. Options that this release does not know are carried over. */
+function optionsOf(
+  { memtableRows, indexes }: CollectionConfig,
+  known: CollectionEntry['options'],
+): CollectionEntry['options'] {
+  const { indexes: _, ...others } = known
+  return {
+    ...others,
+    ...(memtableRows === undefined ? {} : { memtableRows }),
+    ...(indexes === undefined || Object.keys(indexes).length === 0
+      ? {}
+      : { indexes: JSON.stringify(indexes) }),
   }
 }

@@ -1,0 +1,126 @@
+/**
+ * Searches among some of the rows: those that match a filter, those within a radius, or both. The matching rows go to the index as a bitmap and count from the
+ * first step on, so k rows come back whenever k match; nothing is filtered afterwards but the distance.
+ */
+import { type Id, NONE } from '@drift/core'
+import type { BatchHits } from '../collection.js'
+import { parseSearchOptions, type SearchOptions } from '../options.js'
+import type { Store } from '../store.js'
+import { type FilterNode, parseFilter } from './filter.js'
+import { withMatching } from './match.js'
+
+export interface Narrowed {
+  /** Undefined: every row. */
+  readonly filter: FilterNode | undefined
+  readonly radius: number | undefined
+  /** Undefined: every row within the radius. */
+  readonly k: number | undefined
+  /** Options that the index takes as they are. */
+  readonly width: { readonly probes?: number; readonly ef?: number; readonly signal?: AbortSignal }
+}
+
+export function parseNarrowed(options: SearchOptions): Narrowed {
+  const { k, filter, radius, probes, ef, signal } = parseSearchOptions(options)
+  return {
+    filter: filter === undefined ? undefined : parseFilter(filter),
+    radius,
+    k: radius !== undefined && options.k === undefined ? undefined : k,
+    width: {
+      ...(probes === undefined ? {} : { probes }),
+      ...(ef === undefined ? {} : { ef }),
+      ...(signal === undefined ? {} : { signal }),
+    },
+  }
+}
+
+export function searchNarrowed<Hit>(
+  store: Store,
+  query: Float32Array,
+  asked: Narrowed,
+  hit: (id: Id, distance: number, row: number) => Hit,
+): Promise<Hit[]> {
+  return withAllowed(store, asked, async allow => {
+    const { rows, ids, distances } = await nearest(store, query, asked, allow)
+    return ids.map((id, i) => hit(id, distances[i]!, rows[i]!))
+  })
+}
+
+/** All queries see the same state; with a radius and no k the width is that of the longest answer. */
+export function searchBatchNarrowed(
+  store: Store,
+  queries: Float32Array,
+  asked: Narrowed,
+): Promise<BatchHits> {
+  return withAllowed(store, asked, async allow => {
+    if (asked.k === undefined) return allWithin(store, queries, asked, allow)
+    const { k, counts, ids, distances, rows } = await store.index.searchBatch(queries, {
+      k: asked.k,
+      ...asked.width,
+      ...allow,
+    })
+    for (let q = 0; q < counts.length; q++) {
+      counts[q] = countWithin(distances.subarray(q * k, q * k + counts[q]!), asked.radius)
+      distances.fill(Number.POSITIVE_INFINITY, q * k + counts[q]!, (q + 1) * k)
+      rows.fill(NONE, q * k + counts[q]!, (q + 1) * k)
+    }
+    return {
+      k,
+      ids: Array.from(counts, (count, q) => ids.slice(q * k, q * k + count) as Id[]),
+      distances,
+      counts,
+    }
+  })
+}
+
+interface Found {
+  readonly rows: ArrayLike<number>
+  readonly ids: readonly Id[]
+  readonly distances: Float32Array
+}
+
+type Allowed = { readonly allow?: Uint32Array }
+
+/** Rows stay true to their ids while `use` runs. */
+function withAllowed<T>(
+  store: Store,
+  { filter, width }: Narrowed,
+  use: (allow: Allowed) => Promise<T>,
+): Promise<T> {
+  return withMatching(store, filter, width.signal, ({ rows }) => use(filter ? { allow: rows } : {}))
+}
+
+async function nearest(store: Store, query: Float32Array, asked: Narrowed, allow: Allowed): Promise<Found> {
+  const { k, radius, width } = asked
+  if (k === undefined) {
+    const { signal } = width
+    return store.index.within(query, radius!, { ...allow, ...(signal ? { signal } : {}) })
+  }
+  const { rows, ids, distances } = await store.index.search(query, { k, ...width, ...allow })
+  const count = countWithin(distances, radius)
+  return { rows: rows.subarray(0, count), ids: ids.slice(0, count), distances: distances.subarray(0, count) }
+}
+
+async function allWithin(
+  store: Store,
+  queries: Float32Array,
+  asked: Narrowed,
+  allow: Allowed,
+): Promise<BatchHits> {
+  const { dim } = store.config
+  const found: Found[] = []
+  for (let at = 0; at < queries.length; at += dim) {
+    found.push(await nearest(store, queries.subarray(at, at + dim), asked, allow))
+  }
+  const counts = Uint32Array.from(found, ({ ids }) => ids.length)
+  const k = Math.max(0, ...counts)
+  const distances = new Float32Array(found.length * k).fill(Number.POSITIVE_INFINITY)
+  for (const [q, one] of found.entries()) distances.set(one.distances, q * k)
+  return { k, ids: found.map(({ ids }) => ids), distances, counts }
+}
+
+/** @param distances - ascending. */
+function countWithin(distances: Float32Array, radius = Number.POSITIVE_INFINITY): number {
+  let count = distances.length
+  while (count > 0 && distances[count - 1]! > radius) count--
+  return count
+}

@@ -1,0 +1,135 @@
+/**
+ * Declaring payload indexes: in a collection's options, in its manifest entry, and later, while the collection is in use. A declaration
+ * is durable when the manifest that holds it is committed; the index itself is made from the payloads, here and at every opening.
+ */
+import { setImmediate } from 'node:timers/promises'
+import type { CollectionEntry } from '@drift/storage'
+import { catalog, type Engine, floorLsn } from '../engine.js'
+import { DriftError } from '../errors.js'
+import type { CollectionConfig } from '../operation.js'
+import type { FlushOptions } from '../options.js'
+import type { Store } from '../store.js'
+import { bitsSet, rowsOfBits } from './bits.js'
+import {
+  assertRoomForIndex,
+  type IndexDeclarations,
+  type IndexKind,
+  parseIndexes,
+} from './payload-indexes.js'
+
+/** Rows indexed between two looks at the clock, and milliseconds between two turns of the event loop. */
+const LOOK_ROWS = 64
+const SLICE_MS = 4
+
+/** The declarations in a manifest entry's options. Indexes are derived: what cannot be read is no reason not to open. */
+export function indexesOf(options: CollectionEntry['options']): { indexes?: IndexDeclarations } {
+  const stored = options['indexes']
+  if (typeof stored !== 'string') return {}
+  try {
+    return { indexes: parseIndexes(JSON.parse(stored))! }
+  } catch {
+    return {}
+  }
+}
+
+/** Every live row into the declared indexes: at opening, before the log is replayed. */
+export function indexPayloads(store: Store): void {
+  if (store.indexes.count === 0) return
+  const { live, rows, release } = store.index.pin()
+  try {
+    const bits = live.subarray(0, (rows + 31) >>> 5)
+    for (const row of rowsOfBits(bits)) store.indexes.put(row, store.payloads.read(row))
+  } finally {
+    release()
+  }
+}
+
+/** @throws DriftError DRIFT_COLLECTION_MISMATCH when the collection lacks one of these indexes, or has it of another kind. */
+export function assertDeclared(config: CollectionConfig, wanted: IndexDeclarations | undefined): void {
+  for (const [path, kind] of Object.entries(wanted ?? {})) {
+    const stored = config.indexes?.[path]
+    if (stored === kind) continue
+    throw new DriftError(
+      'DRIFT_COLLECTION_MISMATCH',
+      `collection '${config.name}' has ${stored ? `a ${stored}` : 'no'} index on '${path}', not a ${kind} index; see createIndex and dropIndex`,
+      { name: config.name, option: 'indexes', path, stored, given: kind },
+    )
+  }
+}
+
+/** Make an index from what is there while the collection is in use; it answers, and is declared, when this resolves. */
+export async function createIndex(
+  engine: Engine,
+  store: Store,
+  path: string,
+  kind: IndexKind,
+  { signal, onProgress }: FlushOptions,
+): Promise<void> {
+  const { indexes } = store
+  const known = indexes.kindAt(path)
+  if (known !== undefined) {
+    throw new DriftError('DRIFT_INDEX_EXISTS', `there is a ${known} index on '${path}' already`, {
+      path,
+      kind: known,
+    })
+  }
+  assertRoomForIndex(indexes)
+  const entry = indexes.begin(path, kind)
+  // Rows published from here on enter by themselves; those that are there cannot be reused while the pin is open.
+  const pin = store.index.pin()
+  try {
+    const words = pin.live.subarray(0, (pin.rows + 31) >>> 5)
+    const total = bitsSet(words)
+    const stage = `index ${path}`
+    let done = 0
+    let end = performance.now() + SLICE_MS
+    for (const row of rowsOfBits(words)) {
+      indexes.put(row, store.payloads.read(row), path)
+      if (++done % LOOK_ROWS !== 0 || performance.now() < end) continue
+      onProgress?.({ stage, done, total })
+      await setImmediate()
+      signal?.throwIfAborted()
+      assertPresent(engine, store, path)
+      end = performance.now() + SLICE_MS
+    }
+    await declare(engine, store, { ...indexes.declarations(), [path]: kind })
+    entry.ready = true
+    onProgress?.({ stage, done: total, total })
+  } catch (error) {
+    indexes.drop(path)
+    throw error
+  } finally {
+    pin.release()
+  }
+}
+
+/** @throws DriftError DRIFT_NO_INDEX. */
+export async function dropIndex(engine: Engine, store: Store, path: string): Promise<void> {
+  const { [path]: kind, ...others } = store.indexes.declarations()
+  if (kind === undefined) {
+    throw new DriftError('DRIFT_NO_INDEX', `there is no index on '${path}'`, { path })
+  }
+  await declare(engine, store, others)
+  store.indexes.drop(path)
+}
+
+/** The config of the collection holds these from now on, on disk too when this resolves. */
+async function declare(engine: Engine, store: Store, indexes: IndexDeclarations): Promise<void> {
+  const before = store.config
+  store.config = { ...before, indexes }
+  try {
+    await engine.persistence.commit(() => ({
+      floorLsn: floorLsn(engine),
+      durableLsn: engine.journal.durableLsn,
+      collections: catalog(engine),
+    }))
+  } catch (error) {
+    store.config = before
+    throw error
+  }
+}
+
+function assertPresent(engine: Engine, store: Store, path: string): void {
+  if (!engine.closed && !store.dropped) return
+  throw new DriftError('DRIFT_CLOSED', `the collection went while the index on '${path}' was made`, { path })
+}
