@@ -52,6 +52,7 @@ export function searchView(
   const k = Math.min(width.k, countable)
   scratch.scannedRows = 0
   scratch.scannedBuckets = 0
+  scratch.scannedAll = false
   if (k === 0) return 0
   if (width.probes === Number.POSITIVE_INFINITY) {
     return searchExactly(view, bits, k, scratch, outRows, outDistances, at)
@@ -124,6 +125,7 @@ function scanEverything(
   outDistances: Float32Array,
   at: number,
 ): number {
+  scratch.scannedAll = true
   scratch.rowCount = liveRowsOf(bits, view.slabs.rowLimit, scratch.reserveRows(view.liveRows))
   const { ask } = scratch
   ask.k = k
