@@ -41,7 +41,11 @@ export { type SignOptions, signQuantizer, trainSign } from './quantizer/sign.js'
 export { type Sq8Quantizer, type Sq8Training, trainSq8 } from './quantizer/sq8.js'
 export { sq8Lut, sq8LutDistances } from './quantizer/sq8-lut.js'
 export { gaussian, seededRandom } from './random.js'
+export { PRIOR_WEIGHTS, priorFloor } from './recall/map.js'
+export type { MeasuredRecall, ShadowOptions } from './recall/monitor.js'
 export type { Homes } from './router/homes.js'
+export type { ExplainedBucket, Explanation } from './search/explain.js'
+export type { Weights } from './search/view.js'
 export {
   type BatchResult,
   type IndexStats,

@@ -3,7 +3,10 @@
  * Rule: every change is one synchronous step, so a search sees each live id exactly once, in its newest version. A write
  * is appended (copied in), then published (visible) when its owner says that it is durable.
  */
+
+import { PROBE_WORDS } from '@drift/native'
 import {
+  DEFAULT_RECALL,
   requireBatch,
   requireInteger,
   requirePrepared,
@@ -33,7 +36,9 @@ import { refineChunk } from './maintenance/refine.js'
 import type { Memtable } from './memtable.js'
 import { kernelMetric, type Metric, prepare, publicDistance } from './metric.js'
 import type { IndexPool } from './pool/pool.js'
+import { type MeasuredRecall, RecallMonitor, type ShadowOptions } from './recall/monitor.js'
 import type { Homes } from './router/homes.js'
+import { type Explanation, explainQuery } from './search/explain.js'
 import { searchMany, searchOne } from './search/fan-out.js'
 import { Scratch } from './search/scratch.js'
 import { searchView } from './search/search.js'
@@ -103,25 +108,37 @@ export interface IndexStats {
   }
 }
 
+/** One search in so many tells the temperature of buckets: the trace costs it a microsecond. */
+const SAMPLED = 32
+/** Buckets of a search that are noted, nearest first. */
+const TRACED_BUCKETS = 1024
+
 export class VectorIndex {
   readonly dim: number
   readonly metric: Metric
   #state: IndexState
   readonly #scratch: Scratch
   readonly #pool: IndexPool | undefined
+  readonly #monitor: RecallMonitor | undefined
   #closed = false
   /** Set while exact vectors are still being filled in: what needs them waits. */
   #vectorsPending: Promise<void> | undefined
+  #searches = 0
+  /** Of measurements, which wait while searches go on. */
+  readonly #shadowScratch: Scratch
+  readonly #trace = new Uint32Array(TRACED_BUCKETS * PROBE_WORDS)
   /** The last of the maintenance jobs, which run one after the other. */
   #maintenance: Promise<void> = Promise.resolve()
 
   /** @param options - `pool` is shared, not owned: it outlives the index. Without one everything runs in this thread. */
-  constructor(options: VectorIndexOptions & { readonly pool?: IndexPool }) {
+  constructor(options: VectorIndexOptions & { readonly pool?: IndexPool; readonly shadow?: ShadowOptions }) {
     const shape = requireShape(options)
     this.dim = shape.dim
     this.metric = shape.metric
     this.#state = new IndexState(shape)
     this.#scratch = new Scratch(shape.dim)
+    this.#shadowScratch = new Scratch(shape.dim)
+    this.#monitor = options.shadow && new RecallMonitor(this.#state, options.shadow)
     this.#pool = options.pool !== undefined && options.pool.threads > 0 ? options.pool : undefined
   }
 
@@ -133,7 +150,7 @@ export class VectorIndex {
    * @throws CoreError as the constructor and `append`.
    */
   static async build(
-    options: VectorIndexOptions & { readonly pool?: IndexPool },
+    options: VectorIndexOptions & { readonly pool?: IndexPool; readonly shadow?: ShadowOptions },
     vectors: Float32Array,
     { ids, ...job }: BuildOptions = {},
   ): Promise<VectorIndex> {
@@ -455,7 +472,11 @@ export class VectorIndex {
     const width = requireWidth(options, state.recall)
     this.#prepareQuery(query)
     const { outRows, outDistances } = this.#scratch.reserveResult(Math.min(width.k, this.count))
-    return this.#result(searchView(state.view, width, this.#scratch, outRows, outDistances))
+    const done = this.#sample(state)
+    const found = searchView(state.view, width, this.#scratch, outRows, outDistances)
+    done?.()
+    this.#offer(options)
+    return this.#result(found)
   }
 
   /** `searchSync`, except that a scan of more than 65 536 rows is shared by the threads of the pool. */
@@ -476,7 +497,12 @@ export class VectorIndex {
       this.#prepareQuery(waiting)
     } else this.#prepareQuery(query)
     this.#scratch.reserveResult(Math.min(width.k, this.count))
-    const found = await searchOne(state, this.#pool, width, this.#scratch, this.#checkOf(signal), signal)
+    const done = this.#sample(state)
+    // Unless it leaves the thread, in which case it has no trace, the search is over when the call returns.
+    const running = searchOne(state, this.#pool, width, this.#scratch, this.#checkOf(signal), signal)
+    done?.()
+    this.#offer(options)
+    const found = await running
     return this.#result(found)
   }
 
@@ -521,13 +547,17 @@ export class VectorIndex {
     { allow, signal }: WithinOptions = {},
   ): Promise<SearchResult> {
     const state = this.#open()
-    requireWidth({ k: 1, ...(allow ? { allow } : {}) })
+    requireWidth({ k: 1, ...(allow === undefined ? {} : { allow }) }, state.recall)
     if (typeof radius !== 'number' || Number.isNaN(radius)) {
       throw new CoreError('DRIFT_RADIUS', `radius is ${String(radius)}, expected a number`, { radius })
     }
     requireVectors(state.shape, query, 1)
     const prepared = query.slice()
     prepare(this.metric, prepared, this.dim, 0, 1)
+    if (this.#vectorsPending !== undefined) {
+      await this.#vectorsPending
+      this.#open()
+    }
     const { snapshot, release } = state.pin()
     try {
       const found = await rowsWithin(
@@ -547,6 +577,60 @@ export class VectorIndex {
   /** The k nearest of all live rows, each compared exactly: the truth that recall is measured against. */
   exactSync(query: Float32Array, k: number): SearchResult {
     return this.searchSync(query, { k, probes: Number.POSITIVE_INFINITY })
+  }
+
+  /**
+   * What `searchSync` does for this query, bucket by bucket.
+   *
+   * @param now - milliseconds, to time the stages.
+   */
+  explain(query: Float32Array, options: SearchOptions, now: () => number): Explanation {
+    const state = this.#open()
+    const width = requireWidth(options, state.recall)
+    this.#prepareQuery(query)
+    const asked = options.floor === undefined ? (options.recall ?? DEFAULT_RECALL) : undefined
+    return explainQuery(state, width, asked, this.#scratch, now)
+  }
+
+  /** Entries of every bucket whose rows are live and allowed: for `SearchOptions.lives`. @param allow - one bit a row. */
+  liveByBucket(allow: Uint32Array): Uint32Array {
+    const { store, directory } = this.#open()
+    const { live, home, second } = store
+    const counts = new Uint32Array(directory.count)
+    for (let word = 0; word < Math.min(allow.length, live.length); word++) {
+      for (let bits = allow[word]! & live[word]!; bits !== 0; bits &= bits - 1) {
+        const row = 32 * word + 31 - Math.clz32(bits & -bits)
+        if (home[row] === NONE) continue
+        counts[home[row]!]!++
+        if (second[row] !== NONE) counts[second[row]!]!++
+      }
+    }
+    return counts
+  }
+
+  /**
+   * Measure the recall of one sampled query, in the pool or in slices: see RecallMonitor. Call it whenever there is time.
+   *
+   * @returns false when nothing was sampled yet.
+   */
+  async shadow(): Promise<boolean> {
+    this.#open()
+    return (await this.#monitor?.measure(this.#shadowScratch, this.#pool, this.#checkOf(undefined))) ?? false
+  }
+
+  /** Queries that were sampled and wait for `shadow`. */
+  get shadowsWaiting(): number {
+    return this.#monitor?.waiting ?? 0
+  }
+
+  /** Per k and target. */
+  get measuredRecall(): MeasuredRecall[] {
+    return this.#monitor?.measured ?? []
+  }
+
+  /** Share of recent queries that scan the bucket: of one in 32 of `searchSync` and `search`. */
+  temperatureOf(bucket: number): number {
+    return this.#open().temperature.of(bucket)
   }
 
   pin(): Pin {
@@ -607,6 +691,29 @@ export class VectorIndex {
     requireVectors(this.#state.shape, query, 1)
     this.#scratch.query.set(query)
     prepare(this.metric, this.#scratch.query, this.dim, 0, 1)
+  }
+
+  /** The query in the scratch may be measured: when it asked for a recall of all rows. */
+  #offer({ k, recall = DEFAULT_RECALL, probes, floor, allow }: SearchOptions): void {
+    if (this.#monitor === undefined || probes !== undefined || floor !== undefined || allow !== undefined)
+      return
+    if (recall < 1) this.#monitor.offer(this.#scratch.query, k, recall)
+  }
+
+  /** Of every SAMPLED-th search the buckets are noted. @returns what notes them once the search has ended. */
+  #sample(state: IndexState): (() => void) | undefined {
+    if (++this.#searches % SAMPLED !== 0) return undefined
+    const scratch = this.#scratch
+    const trace = this.#trace
+    scratch.effort[0] = 0
+    scratch.ask.trace = trace
+    return () => {
+      scratch.ask.trace = undefined
+      const count = Math.min(scratch.effort[0]!, trace.length / PROBE_WORDS)
+      // In place: the bucket of probe i is word PROBE_WORDS * i, which is not before i.
+      for (let i = 0; i < count; i++) trace[i] = trace[PROBE_WORDS * i]!
+      if (!scratch.scannedAll && count > 0) state.temperature.touch(trace, count)
+    }
   }
 
   /** What lies in the scratch, in memory of the caller's. */

@@ -2,13 +2,22 @@
  * Collection: the door for rows. Validates, then each method reads as its path: upsert = memtable and log in the same
  * tick, visible when durable; search = the index, then ids and payloads of the hits.
  */
-import { type BucketStats, type HealReport, type Id, MAX_RECORD_BYTES, type Metric, score } from '@drift/core'
+import {
+  type BucketStats,
+  type Explanation,
+  type HealReport,
+  type Id,
+  MAX_RECORD_BYTES,
+  type Metric,
+  score,
+} from '@drift/core'
 import { writePartition } from './checkpoint.js'
 import { compactOnce } from './compaction.js'
 import { assertOpen, assertWritable, type Engine } from './engine.js'
 import { DriftError } from './errors.js'
 import { type Filter, parseFilter } from './filter/filter.js'
 import { withMatching } from './filter/match.js'
+import { type FilterPlan, planOf } from './filter/plan.js'
 import { parseNarrowed, searchBatchNarrowed, searchNarrowed } from './filter/search.js'
 import { hasRoom, orAborted, refineStore, waitForRoom } from './janitor.js'
 import { encodePatch } from './merge-patch.js'
@@ -267,7 +276,7 @@ export class Collection {
    * The newest version of each id, and only what was visible when the call was made.
    */
   async search(query: Float32Array | readonly number[], options?: SearchOptions): Promise<Hit[]> {
-    const { k, payload, signal, probes, ef } = parseSearchOptions(options)
+    const { k, payload, signal, recall, probes, ef } = parseSearchOptions(options)
     this.#assertOpen()
     signal?.throwIfAborted()
     const vector = parseQuery(query, this.dim)
@@ -280,7 +289,7 @@ export class Collection {
     // While a payload is wanted, no row found may be given to another id.
     const pin = payload ? this.#store.index.pin() : undefined
     try {
-      const found = await this.#store.index.search(vector, { k, ...defined({ probes, ef, signal }) })
+      const found = await this.#store.index.search(vector, { k, ...defined({ recall, probes, ef, signal }) })
       return found.ids.map((id, i) => this.#hit(id, found.distances[i]!, payload ? found.rows[i] : undefined))
     } finally {
       pin?.release()
@@ -293,17 +302,37 @@ export class Collection {
    * @param queries - n * dim values, row-major.
    */
   async searchBatch(queries: Float32Array, options?: SearchOptions): Promise<BatchHits> {
-    const { k, signal, probes, ef } = parseSearchOptions(options)
+    const { k, signal, recall, probes, ef } = parseSearchOptions(options)
     this.#assertOpen()
     signal?.throwIfAborted()
     const vectors = parseQuery(queries, this.dim, true)
     if (options?.filter !== undefined || options?.radius !== undefined) {
       return searchBatchNarrowed(this.#store, vectors, parseNarrowed(options))
     }
-    const found = await this.#store.index.searchBatch(vectors, { k, ...defined({ probes, ef, signal }) })
+    const found = await this.#store.index.searchBatch(vectors, {
+      k,
+      ...defined({ recall, probes, ef, signal }),
+    })
     const { distances, counts } = found
     const ids = Array.from(counts, (count, q) => found.ids.slice(q * found.k, q * found.k + count) as Id[])
     return { k: found.k, ids, distances, counts }
+  }
+
+  /** What `search` does for this query: buckets, why it stopped, the time of its stages. */
+  async explain(
+    query: Float32Array | readonly number[],
+    options?: SearchOptions,
+  ): Promise<Explanation & { readonly filter?: FilterPlan }> {
+    const { k, recall, probes, ef, filter, signal } = parseSearchOptions(options)
+    this.#assertOpen()
+    const vector = parseQuery(query, this.dim)
+    const node = filter === undefined ? undefined : parseFilter(filter)
+    await this.#store.index.vectorsReady()
+    return withMatching(this.#store, node, signal, ({ rows }) => {
+      const width = { k, ...defined({ recall, probes, ef }), ...(node ? { allow: rows } : {}) }
+      const explanation = this.#store.index.explain(vector, width, () => performance.now())
+      return node ? { ...explanation, filter: planOf(node, this.#store.indexes) } : explanation
+    })
   }
 
   /**

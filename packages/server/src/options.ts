@@ -57,7 +57,9 @@ export interface CollectionOptions {
 export interface SearchOptions {
   /** Neighbours wanted. Default 10; fewer come back only when the collection holds fewer. */
   readonly k?: number
-  /** Buckets to scan: more is slower and finds more. Default: about as many as recall@10 of 0.95 takes, see `VectorIndex`. */
+  /** Share of the k nearest that should be found, in the mean over queries: above 0, at most 1, which is exact. Default 0.95. */
+  readonly recall?: number
+  /** Instead of `recall`, buckets to scan: more is slower and finds more. */
   readonly probes?: number
   /** Beam width of the memtable's graph. Default 64. */
   readonly ef?: number
@@ -123,7 +125,7 @@ const OPEN_KEYS = [
   'signal',
 ]
 const COLLECTION_KEYS = ['dim', 'metric', 'memtableRows', 'indexes']
-const SEARCH_KEYS = ['k', 'probes', 'ef', 'filter', 'radius', 'payload', 'signal']
+const SEARCH_KEYS = ['k', 'recall', 'probes', 'ef', 'filter', 'radius', 'payload', 'signal']
 const SCAN_KEYS = ['filter', 'cursor', 'limit', 'vectors', 'payload', 'signal']
 const WRITE_KEYS = ['signal', 'onProgress']
 

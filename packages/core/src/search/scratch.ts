@@ -58,6 +58,8 @@ export class Scratch {
   /** Of the last search: rows whose codes or entries were read, and buckets. */
   scannedRows = 0
   scannedBuckets = 0
+  /** It looked at every row's codes. */
+  scannedAll = false
 
   constructor(dim: number) {
     this.query = new Float32Array(dim)

@@ -16,16 +16,22 @@ export interface Narrowed {
   /** Undefined: every row within the radius. */
   readonly k: number | undefined
   /** Options that the index takes as they are. */
-  readonly width: { readonly probes?: number; readonly ef?: number; readonly signal?: AbortSignal }
+  readonly width: {
+    readonly recall?: number
+    readonly probes?: number
+    readonly ef?: number
+    readonly signal?: AbortSignal
+  }
 }
 
 export function parseNarrowed(options: SearchOptions): Narrowed {
-  const { k, filter, radius, probes, ef, signal } = parseSearchOptions(options)
+  const { k, filter, radius, recall, probes, ef, signal } = parseSearchOptions(options)
   return {
     filter: filter === undefined ? undefined : parseFilter(filter),
     radius,
     k: radius !== undefined && options.k === undefined ? undefined : k,
     width: {
+      ...(recall === undefined ? {} : { recall }),
       ...(probes === undefined ? {} : { probes }),
       ...(ef === undefined ? {} : { ef }),
       ...(signal === undefined ? {} : { signal }),

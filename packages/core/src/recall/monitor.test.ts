@@ -1,0 +1,135 @@
+/**
+ * Proves that what the monitor measures is the recall that queries have, that floors follow when queries become harder so that the
+ * recall asked for holds, that they stay at the prior and fail it without learning, and that writes meanwhile do not disturb it.
+ */
+import { describe, expect, it } from 'vitest'
+import { gaussian, seededRandom, VectorIndex } from '../index.js'
+import { wilson } from './wilson.js'
+
+const DIM = 32
+const ROWS = 12_000
+const K = 10
+
+/** Half of the rows in tight clusters, which are easy to search, half in a broad cloud, which is hard; and queries of either kind. */
+function data(seed: number): { vectors: Float32Array; easy: () => Float32Array; hard: () => Float32Array } {
+  const random = seededRandom(seed)
+  const centres = Float32Array.from({ length: 100 * DIM }, () => 3 * gaussian(random))
+  const easy = () => {
+    const centre = Math.floor(random() * 100) * DIM
+    return Float32Array.from({ length: DIM }, (_, i) => centres[centre + i]! + 0.3 * gaussian(random))
+  }
+  const hard = () => Float32Array.from({ length: DIM }, () => gaussian(random))
+  const vectors = new Float32Array(ROWS * DIM)
+  for (let row = 0; row < ROWS; row++) vectors.set(row % 2 === 0 ? easy() : hard(), row * DIM)
+  return { vectors, easy, hard }
+}
+
+async function stream(learn: boolean, target: number) {
+  const { vectors, easy, hard } = data(4)
+  const shadow = { share: 1, random: seededRandom(5), learn }
+  const index = await VectorIndex.build({ dim: DIM, metric: 'l2', seed: 2, shadow }, vectors)
+  const run = async (next: () => Float32Array, queries: number) => {
+    for (let i = 0; i < queries; i++) {
+      index.searchSync(next(), { k: K, recall: target })
+      await index.shadow()
+    }
+  }
+  /** Of fresh queries, which are not shadowed by this; and the rows that they scan. */
+  const trueRecall = (next: () => Float32Array, queries: number) => {
+    let hits = 0
+    let rows = 0
+    for (let i = 0; i < queries; i++) {
+      const query = next()
+      const truth = new Set(index.exactSync(query, K).ids)
+      const found = index.searchSync(query, { k: K, recall: target })
+      hits += found.ids.filter(id => truth.has(id)).length
+      rows += found.scannedRows
+    }
+    return { recall: hits / (queries * K), rows: rows / queries }
+  }
+  return { index, easy, hard, run, trueRecall }
+}
+
+const measuredOf = (index: VectorIndex, target: number) =>
+  index.measuredRecall.find(measured => measured.target === target)!
+
+describe('over queries that become harder', () => {
+  it('keeps the recall asked for, and what it measures is within two points of the truth', async () => {
+    const { index, easy, hard, run, trueRecall } = await stream(true, 0.9)
+    await run(easy, 300)
+    const before = trueRecall(easy, 300)
+    expect(before.recall).toBeGreaterThan(0.885)
+    expect(Math.abs(measuredOf(index, 0.9).measured - before.recall)).toBeLessThan(0.03)
+    await run(hard, 700)
+    const after = trueRecall(hard, 500)
+    const told = measuredOf(index, 0.9)
+    expect(after.recall).toBeGreaterThan(0.89)
+    expect(after.recall).toBeLessThan(0.96)
+    expect(Math.abs(told.measured - after.recall)).toBeLessThan(0.02)
+    expect(told.low95).toBeLessThanOrEqual(told.measured)
+    expect(told.high95 - told.low95).toBeLessThan(0.06)
+  })
+
+  it('without learning the same stream ends below it, and the interval says so', async () => {
+    const { index, easy, hard, run, trueRecall } = await stream(false, 0.9)
+    await run(easy, 50)
+    await run(hard, 700)
+    expect(trueRecall(hard, 500).recall).toBeLessThan(0.88)
+    expect(measuredOf(index, 0.9).high95).toBeLessThan(0.9)
+  })
+
+  it('gives back what easy queries do not need', async () => {
+    const { easy, run, trueRecall } = await stream(true, 0.95)
+    const before = trueRecall(easy, 200)
+    await run(easy, 400)
+    const after = trueRecall(easy, 400)
+    expect(after.rows).toBeLessThan(before.rows)
+    expect(after.recall).toBeGreaterThan(0.94)
+  })
+})
+
+it('writes between a query and its shadow do not count as misses, nor do those under way', async () => {
+  const { index, easy, run } = await stream(true, 0.999)
+  await run(easy, 40)
+  const { vectors } = data(4)
+  for (let i = 0; i < 40; i++) index.searchSync(easy(), { k: K, recall: 0.999 })
+  // Half of the rows of either kind.
+  for (let row = 0; row < ROWS; row += 4) index.delete([row, row + 1])
+  while (index.shadowsWaiting > 0) {
+    const measuring = index.shadow()
+    index.upsert([index.shadowsWaiting], vectors.subarray(0, DIM))
+    index.delete([index.shadowsWaiting + 1000])
+    await measuring
+  }
+  expect(measuredOf(index, 0.999).measured).toBeGreaterThan(0.98)
+})
+
+it('samples the share of queries that it is told to, measures recent ones again, and nothing before the first', async () => {
+  const { vectors, easy } = data(6)
+  const shadow = { share: 0.1, random: seededRandom(1) }
+  const index = await VectorIndex.build(
+    { dim: DIM, metric: 'l2', seed: 2, shadow },
+    vectors.subarray(0, 2000 * DIM),
+  )
+  expect(await index.shadow()).toBe(false)
+  for (let i = 0; i < 500; i++) index.searchSync(easy(), { k: 5 })
+  expect(index.shadowsWaiting).toBeGreaterThan(30)
+  expect(index.shadowsWaiting).toBeLessThan(75)
+  for (const options of [{ probes: 3 }, { floor: 0.1 }, { recall: 1 }]) {
+    for (let i = 0; i < 50; i++) index.searchSync(easy(), { k: 7, ...options })
+  }
+  while (index.shadowsWaiting > 0) await index.shadow()
+  const { samples } = index.measuredRecall[0]!
+  expect(await index.shadow()).toBe(true)
+  expect(index.measuredRecall).toHaveLength(1)
+  expect(index.measuredRecall[0]!.samples).toBeGreaterThan(samples)
+})
+
+it('the interval is that of Wilson when rows are independent, and wider when queries differ', () => {
+  const { low95, high95 } = wilson(0.9, 0.009, 100, 10)
+  expect(low95).toBeCloseTo(0.8798, 3)
+  expect(high95).toBeCloseTo(0.917, 3)
+  const wide = wilson(0.9, 0.09, 100, 10)
+  expect(wide.high95 - wide.low95).toBeGreaterThan(2.5 * (high95 - low95))
+  expect(wilson(1, 0, 5, 10)).toMatchObject({ high95: 1 })
+})

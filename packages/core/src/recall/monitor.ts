@@ -1,0 +1,251 @@
+/**
+ * Shadow recall: a sampled share of real queries is answered again, as the engine answers now and exactly, on one pinned view.
+ * Rule: both answers see the same moment, so writes between a query and its shadow cannot make a difference: what is measured is what
+ * the engine finds now for what was asked lately. The exact answer is computed by the pool, or here in slices of about a millisecond.
+ * Everything learned is in memory only.
+ */
+import { kernels } from '@drift/native'
+import { NONE } from '../bucket/extent.js'
+import type { IndexState } from '../index-state.js'
+import { Slices } from '../maintenance/slices.js'
+import type { IndexPool } from '../pool/pool.js'
+import type { SearchTask } from '../pool/tasks.js'
+import { liveRowsOf } from '../row-store.js'
+import type { Scratch } from '../search/scratch.js'
+import { searchView } from '../search/search.js'
+import { attach, type Snapshot } from '../search/snapshot.js'
+import type { SearchView, SearchWidth } from '../search/view.js'
+import { FloorLearner } from './learn.js'
+import { wilson } from './wilson.js'
+
+/** What was measured of queries with this k and target; the interval holds the true recall in 95 of 100 cases. */
+export interface MeasuredRecall {
+  readonly k: number
+  readonly target: number
+  readonly measured: number
+  readonly low95: number
+  readonly high95: number
+  /** Shadow queries, older ones counted for less. */
+  readonly samples: number
+}
+
+export interface ShadowOptions {
+  /** Share of the queries that are sampled, 0..1. */
+  readonly share: number
+  /** In [0, 1). */
+  readonly random: () => number
+  /** Whether what is measured moves the floors; without it recall is only told. Default true. */
+  readonly learn?: boolean
+}
+
+/** Sampled queries that are kept, the latest: those not measured yet, and those that are measured again when idle. */
+const KEPT = 256
+/** Samples after which a measurement counts for half: a dip that floors have answered is forgotten after some hundred. */
+const HALF_LIFE = 100
+/** Of the cost of a bucket beside its entries, in rows: as src/estimate.h. */
+const OPENING = 16
+
+interface Sampled {
+  readonly query: Float32Array
+  readonly k: number
+  readonly target: number
+}
+
+interface Tally {
+  readonly k: number
+  readonly target: number
+  /** All of these are forgotten alike. */
+  queries: number
+  recall: number
+  squares: number
+}
+
+export class RecallMonitor {
+  readonly #share: number
+  readonly #random: () => number
+  readonly #learner: FloorLearner | undefined
+  readonly #state: IndexState
+  #waiting: Sampled[] = []
+  readonly #recent: Sampled[] = []
+  readonly #tallies: Map<string, Tally> = new Map()
+
+  constructor(state: IndexState, { share, random, learn = true }: ShadowOptions) {
+    this.#state = state
+    this.#share = share
+    this.#random = random
+    this.#learner = learn ? new FloorLearner() : undefined
+    state.recall.learned = this.#learner
+  }
+
+  /** A query was answered; it is prepared, and copied when it is sampled. */
+  offer(query: Float32Array, k: number, target: number): void {
+    if (this.#random() >= this.#share) return
+    const sampled = { query: query.slice(), k, target }
+    this.#waiting.push(sampled)
+    if (this.#waiting.length > KEPT) this.#waiting.shift()
+  }
+
+  /** Queries sampled and not measured yet. */
+  get waiting(): number {
+    return this.#waiting.length
+  }
+
+  /**
+   * Measure one query: the oldest that waits, or, when none does, a recent one again.
+   *
+   * @param check - throws when the result is no longer wanted.
+   * @returns false when no query was ever sampled, or there is nothing to find.
+   */
+  async measure(scratch: Scratch, pool: IndexPool | undefined, check: () => void): Promise<boolean> {
+    const sampled = this.#waiting.shift() ?? this.#recent[Math.floor(this.#random() * this.#recent.length)]
+    if (sampled === undefined) return false
+    this.#recent.push(sampled)
+    if (this.#recent.length > KEPT) this.#recent.shift()
+    const state = this.#state
+    const { k, target, query } = sampled
+    const floor = state.recall.floorOf(target, k)
+    const width: SearchWidth = {
+      k,
+      probes: undefined,
+      floor,
+      weights: state.recall.weights,
+      ef: undefined,
+      allow: undefined,
+      lives: undefined,
+    }
+    const { snapshot, release } = state.pin()
+    try {
+      const view = attach(snapshot)
+      const room = Math.min(k, view.liveRows)
+      if (room === 0) return false
+      const found = new Uint32Array(room)
+      scratch.query.set(query)
+      const count = searchView(view, width, scratch, found, new Float32Array(room), 0)
+      const of = floorsOf(state, view, query, scratch)
+      const truth =
+        pool === undefined
+          ? await exactHere(view, query, room, check)
+          : await exactInPool(snapshot, pool, query, width, room)
+      check()
+      const rows = new Set(found.subarray(0, count))
+      const hits = truth.reduce((sum, row) => sum + (rows.has(row) ? 1 : 0), 0)
+      this.#count(k, target, hits / room)
+      this.#learner?.learn(k, Float32Array.from(truth, of), target, floor, hits)
+      return true
+    } finally {
+      release()
+    }
+  }
+
+  /** Per k and target, in the order in which they were first met. */
+  get measured(): MeasuredRecall[] {
+    return [...this.#tallies.values()].map(({ k, target, queries, recall, squares }) => {
+      const mean = recall / queries
+      const variance = Math.max(0, squares / queries - mean * mean)
+      return { k, target, ...wilson(mean, variance, queries, k), samples: queries }
+    })
+  }
+
+  #count(k: number, target: number, recall: number): void {
+    const key = `${k}/${target}`
+    const tally = this.#tallies.get(key) ?? { k, target, queries: 0, recall: 0, squares: 0 }
+    this.#tallies.set(key, tally)
+    const keep = 0.5 ** (1 / HALF_LIFE)
+    tally.queries = keep * tally.queries + 1
+    tally.recall = keep * tally.recall + recall
+    tally.squares = keep * tally.squares + recall * recall
+  }
+}
+
+/** The floor at which a row is just met by this query: of the better of its buckets. Infinity for a row in no bucket. */
+function floorsOf(
+  state: IndexState,
+  view: SearchView,
+  query: Float32Array,
+  scratch: Scratch,
+): (row: number) => number {
+  const { slabs, meanLives } = view
+  const { bucketCount, padded, routing, centroidFactors, lives, sizes } = slabs
+  const { byRank, byRatio, bySize } = state.recall.weights
+  const distances = new Float32Array(bucketCount)
+  kernels.rotate(query, slabs.dim, padded, 0, 1, slabs.flips, scratch.rotated)
+  kernels.distances(routing, scratch.rotated, slabs.centroids, padded, 0, bucketCount, distances)
+  if (routing === 'ip') {
+    let longest = 0
+    for (let b = 0; b < bucketCount; b++) longest = Math.max(longest, centroidFactors[2 * b + 1]!)
+    const squares = scratch.rotated.reduce((sum, x) => sum + x * x, 0)
+    for (let b = 0; b < bucketCount; b++) distances[b] = squares + longest + 2 * distances[b]!
+  }
+  const nearest = Math.max(
+    2 ** -126,
+    distances.reduce((least, d) => Math.min(least, d), Number.POSITIVE_INFINITY),
+  )
+  const ofBucket = (bucket: number): number => {
+    if (bucket === NONE || bucket >= bucketCount || lives[bucket] === 0) return 0
+    const distance = distances[bucket]!
+    let nearer = 0
+    for (let b = 0; b < bucketCount; b++) if (distances[b]! < distance) nearer += lives[b]!
+    const hits =
+      (1 + nearer / (meanLives || 1)) ** byRank *
+      Math.max(1, distance / nearest) ** byRatio *
+      lives[bucket]! ** bySize
+    return hits / (OPENING + sizes[bucket]!)
+  }
+  return row => {
+    const { home, second } = state.store
+    if (home[row] === NONE) return Number.POSITIVE_INFINITY
+    return Math.max(ofBucket(home[row]!), ofBucket(second[row]!))
+  }
+}
+
+async function exactInPool(
+  snapshot: Snapshot,
+  pool: IndexPool,
+  query: Float32Array,
+  width: SearchWidth,
+  k: number,
+): Promise<Uint32Array> {
+  const queries = new Float32Array(new SharedArrayBuffer(query.byteLength))
+  queries.set(query)
+  const task: SearchTask = {
+    kind: 'search',
+    snapshot,
+    queries,
+    ...width,
+    k,
+    probes: Number.POSITIVE_INFINITY,
+  }
+  const [found] = await pool.runAll([task])
+  return found!.rows.subarray(0, found!.counts[0])
+}
+
+/** The k nearest of all live rows, a slice of them at a time. */
+async function exactHere(
+  { slabs, liveRows }: SearchView,
+  query: Float32Array,
+  k: number,
+  check: () => void,
+): Promise<Uint32Array> {
+  const { metric, vectors, dim, live, rowLimit } = slabs
+  const rows = new Uint32Array(liveRows)
+  const count = liveRowsOf(live, rowLimit, rows)
+  const distances = new Float32Array(count)
+  const slices = new Slices(check)
+  const step = slices.fit(dim)
+  for (let first = 0; first < count; first += step) {
+    const some = Math.min(step, count - first)
+    kernels.distancesGather(
+      metric,
+      query,
+      vectors!,
+      dim,
+      rows.subarray(first),
+      some,
+      distances.subarray(first),
+    )
+    await slices.spend(some * dim)
+  }
+  const positions = new Uint32Array(k)
+  const found = kernels.topK(distances, count, k, positions, new Float32Array(k))
+  return positions.subarray(0, found).map(at => rows[at]!)
+}

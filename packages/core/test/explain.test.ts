@@ -1,0 +1,102 @@
+/**
+ * Proves that explain tells the search that it explains, that dead buckets are not opened, that filtered counts say where rows are, and
+ * that searches warm the buckets they scan.
+ */
+import { beforeAll, expect, it } from 'vitest'
+import { NONE, VectorIndex } from '../src/index.js'
+import { clustered } from './data.js'
+
+const DIM = 24
+const ROWS = 6000
+let vectors: Float32Array
+
+beforeAll(() => {
+  vectors = clustered(ROWS + 200, DIM, 40, 8)
+})
+
+const query = (i: number) => vectors.subarray((ROWS + i) * DIM, (ROWS + i + 1) * DIM)
+const built = () => VectorIndex.build({ dim: DIM, metric: 'l2', seed: 3 }, vectors.subarray(0, ROWS * DIM))
+
+it('lists the buckets that the search scans, nearest first, and the hits that they promise', async () => {
+  const index = await built()
+  let clock = 0
+  for (let i = 0; i < 50; i++) {
+    const { scannedBuckets, scannedRows } = index.searchSync(query(i), { k: 10, recall: 0.9 })
+    const explained = index.explain(query(i), { k: 10, recall: 0.9 }, () => clock++)
+    expect(explained).toMatchObject({ scannedBuckets, scannedRows, expectedRecall: 0.9, stop: 'recall' })
+    expect(explained.buckets).toHaveLength(scannedBuckets)
+    const { buckets } = explained
+    for (const [j, { rank, distance, live, expectedHits }] of buckets.entries()) {
+      expect(live).toBeGreaterThan(0)
+      expect(expectedHits).toBeGreaterThan(0)
+      if (j === 0) continue
+      expect(distance).toBeGreaterThanOrEqual(buckets[j - 1]!.distance)
+      expect(rank).toBeGreaterThan(buckets[j - 1]!.rank)
+    }
+    expect(buckets.reduce((sum, { expectedHits }) => sum + expectedHits, 0)).toBeCloseTo(10, 3)
+    expect(explained.ms.total).toBeGreaterThan(0)
+  }
+})
+
+it('says why it stopped', async () => {
+  const index = await built()
+  const stop = (options: object) => index.explain(query(1), { k: 10, ...options }, () => 0).stop
+  expect(stop({ probes: 3 })).toBe('probes')
+  expect(stop({ floor: 0.01 })).toBe('floor')
+  expect(stop({ recall: 1 })).toBe('exact')
+  expect(stop({})).toBe('recall')
+  index.delete(Array.from({ length: ROWS - 100 }, (_, i) => i))
+  expect(stop({})).toBe('all')
+  expect(index.explain(query(1), { k: 10, recall: 1 }, () => 0).expectedRecall).toBe(1)
+})
+
+it('does not open buckets whose rows are dead, and asked for a recall finds it among the others', async () => {
+  const index = await built()
+  const dead = new Set<number>()
+  for (let row = 0; row < ROWS; row++) if (index.bucketsOf(row)[0] % 2 === 0) dead.add(row)
+  index.delete([...dead])
+  let hits = 0
+  for (let i = 0; i < 200; i++) {
+    const { buckets } = index.explain(query(i), { k: 10, recall: 0.95 }, () => 0)
+    for (const { live } of buckets) expect(live).toBeGreaterThan(0)
+    const truth = new Set(index.exactSync(query(i), 10).ids)
+    for (const id of index.searchSync(query(i), { k: 10, recall: 0.95 }).ids) if (truth.has(id)) hits++
+  }
+  expect(hits / 2000).toBeGreaterThan(0.945)
+})
+
+it('counts the allowed rows of every bucket, and buckets without one are not scanned', async () => {
+  const index = await built()
+  index.delete([0, 1, 2])
+  const allow = new Uint32Array(Math.ceil(ROWS / 32))
+  for (let row = 0; row < ROWS; row += 7) allow[row >>> 5]! |= 1 << (row & 31)
+  const lives = index.liveByBucket(allow)
+  const expected = new Uint32Array(lives.length)
+  for (let row = 7; row < ROWS; row += 7) {
+    for (const bucket of index.bucketsOf(row)) if (bucket !== NONE) expected[bucket]!++
+  }
+  expect(lives).toEqual(expected)
+  let hits = 0
+  for (let i = 0; i < 200; i++) {
+    const { buckets } = index.explain(query(i), { k: 10, allow, lives }, () => 0)
+    for (const { bucket } of buckets) expect(lives[bucket]).toBeGreaterThan(0)
+    const truth = new Set(index.searchSync(query(i), { k: 10, recall: 1, allow }).ids)
+    for (const id of index.searchSync(query(i), { k: 10, allow, lives }).ids) if (truth.has(id)) hits++
+  }
+  expect(hits / 2000).toBeGreaterThan(0.945)
+})
+
+it('one search in 32 warms the buckets that it scans', async () => {
+  const index = await built()
+  const { buckets } = index.explain(query(5), { k: 10 }, () => 0)
+  const [hot] = buckets
+  expect(index.temperatureOf(hot!.bucket)).toBe(0)
+  for (let i = 0; i < 31; i++) index.searchSync(query(5), { k: 10 })
+  expect(index.temperatureOf(hot!.bucket)).toBe(0)
+  await index.search(query(5), { k: 10 })
+  for (const { bucket } of buckets) expect(index.temperatureOf(bucket)).toBeGreaterThan(0)
+  const cold = Array.from({ length: index.stats().buckets }, (_, bucket) => bucket).filter(
+    bucket => index.temperatureOf(bucket) === 0,
+  )
+  expect(cold).toHaveLength(index.stats().buckets - buckets.length)
+})
