@@ -20,7 +20,7 @@ export interface CompactionOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-/** One compaction. @returns whether there was one to do. */
+/** One compaction. @returns whether it changed anything, so that there may be more to do. */
 export function compactOnce(engine: Engine, store: Store, options: CompactionOptions = {}): Promise<boolean> {
   return store.alone(async () => {
     if (store.dropped || engine.closed) return false
@@ -28,8 +28,7 @@ export function compactOnce(engine: Engine, store: Store, options: CompactionOpt
     const choose = options.all ? anyRun : dueRun
     const run = choose(store.segments.map(segment => candidate(store, segment)))
     if (!run) return false
-    await compactRun(engine, store, run, options)
-    return true
+    return compactRun(engine, store, run, options)
   })
 }
 
@@ -38,11 +37,11 @@ async function compactRun(
   store: Store,
   { first, count }: Run,
   { rests = false, signal }: CompactionOptions,
-): Promise<void> {
+): Promise<boolean> {
   const inputs = store.segments.slice(first, first + count)
   const others = store.segments.filter(segment => !inputs.includes(segment))
   const entry = entryOf(engine, store)
-  if (!entry) return
+  if (!entry) return false
   const { dim, metric } = store.config
   const stop = new Int32Array(new SharedArrayBuffer(4))
   const abort = (): void => {
@@ -75,13 +74,15 @@ async function compactRun(
     signal?.removeEventListener('abort', abort)
   }
   const { segment, sources } = result
-  if (store.dropped) {
+  // Rows whose end is only in the log stay, so a rewrite may win nothing: doing it again would not either.
+  const isFutile = count === 1 && segment?.rows === inputs[0]!.entry.rows
+  if (store.dropped || isFutile) {
     const written = [
       segment,
       ...result.tombstones.filter(other => other && !entry.tombstones.includes(other)),
     ]
     await engine.persistence.discard(written.flatMap(file => (file ? [file.name] : [])))
-    return
+    return false
   }
   const reader = segment && SegmentReader.open(engine.fs, engine.folder, segment)
   try {
@@ -101,6 +102,7 @@ async function compactRun(
   store.segments.splice(store.segments.indexOf(inputs[0]!), count, ...(live ? [live] : []))
   if (live) store.payloads.moveToSegment(live.rows, live.reader)
   letGo(engine, store, inputs)
+  return true
 }
 
 function candidate(store: Store, segment: LiveSegment): Candidate {

@@ -136,6 +136,25 @@ describe('compaction', () => {
     expect(await rowsOf(docs)).toEqual(model)
   })
 
+  it('ends when the rows that died are only dead in the log', async () => {
+    const disk = new SimFs()
+    const db = await Drift.open(FOLDER, { ...OPTIONS, fs: disk })
+    const docs = await db.collection('docs', { dim: DIM, metric: 'l2', memtableRows: 64 })
+    const vectors = clusteredVectors(40, DIM, 1)
+    await docs.upsert({ ids: Array.from({ length: 40 }, (_, i) => i), vectors })
+    await docs.flush()
+    await docs.upsert([{ id: 'more', vector: [1, 2, 3, 4] }])
+    const flushed = docs.flush()
+    await docs.delete(Array.from({ length: 30 }, (_, i) => i))
+    await flushed
+    for (let i = 0; i < 200; i++) await new Promise(resolve => setImmediate(resolve))
+    const before = disk.operationCount
+    for (let i = 0; i < 200; i++) await new Promise(resolve => setImmediate(resolve))
+    expect(disk.operationCount).toBe(before)
+    expect(await docs.count()).toBe(11)
+    await db.close()
+  })
+
   it('stops when told to, with everything still there', async () => {
     await using db = await Drift.open(FOLDER, { ...OPTIONS, fs: new SimFs() })
     const docs = await db.collection('docs', { dim: DIM, metric: 'l2' })
