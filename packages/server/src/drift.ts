@@ -7,6 +7,8 @@ import { resolve } from 'node:path'
 import { IndexPool } from '@drift/core'
 import { NodeFs, type NodeFsOptions, SimFs } from '@drift/fs'
 import { flock, hasAddon } from '@drift/native'
+import { type CheckOptions, checkEngine, checkFolder } from './check/check.js'
+import type { CheckReport } from './check/report.js'
 import { writePartition } from './checkpoint.js'
 import { Collection, type CollectionStats } from './collection.js'
 import { assertOpen, assertWritable, catalog, type Engine, floorLsn } from './engine.js'
@@ -16,8 +18,10 @@ import {
   type CollectionOptions,
   type OpenOptions,
   parseCollectionOptions,
+  parseFolderOptions,
   parseName,
   parseOpenOptions,
+  parseWriteOptions,
   show,
 } from './options.js'
 import { inlineExecutor, threadExecutor } from './persistence/executor.js'
@@ -31,7 +35,7 @@ const MAX_DEFAULT_THREADS = 4
 export interface DriftStats {
   readonly path: string
   /** `failed`: a log or manifest write failed; reads go on, writing needs a reopen. */
-  readonly state: 'open' | 'failed'
+  readonly state: 'open' | 'read-only' | 'failed'
   /** Why the last flush failed, while it is being retried. */
   readonly lastError: string | undefined
   readonly collections: readonly CollectionStats[]
@@ -72,6 +76,10 @@ export class Drift {
     }
     parsed.signal?.throwIfAborted()
     const inMemory = path === IN_MEMORY
+    if (inMemory && parsed.readOnly)
+      throw new DriftError('DRIFT_OPTION', `readOnly needs a folder, not '${IN_MEMORY}'`, {
+        option: 'readOnly',
+      })
     const real = !inMemory && parsed.fs === undefined
     const fs = parsed.fs ?? (inMemory ? new SimFs() : new NodeFs(realLocks()))
     const folder = inMemory ? '/drift' : parsed.fs ? path : resolve(path)
@@ -165,22 +173,38 @@ export class Drift {
     assertOpen(this.#engine)
     const { journal, persistence, janitor, stores } = this.#engine
     const failed = journal.failed ?? persistence.failed
-    const files = journal.writer.files()
+    const files = this.#engine.readOnly ? [] : journal.writer.files()
     const collections: CollectionStats[] = []
     for (const store of stores.values()) collections.push(await new Collection(this.#engine, store).stats())
     return {
       path: this.#path,
-      state: failed ? 'failed' : 'open',
+      state: failed ? 'failed' : this.#engine.readOnly ? 'read-only' : 'open',
       lastError: (failed ?? janitor.error)?.message,
       collections,
       wal: {
         files: files.length,
         bytes: files.reduce((bytes, file) => bytes + file.bytes, 0),
-        pendingBytes: journal.writer.pendingBytes,
+        pendingBytes: this.#engine.readOnly ? 0 : journal.writer.pendingBytes,
         durableLsn: journal.durableLsn,
       },
       manifest: persistence.manifest.number,
     }
+  }
+
+  /**
+   * Look at every byte of every file and at the agreement of memory with the files, beside searches and writes. Changes nothing.
+   * Damage is reported, not thrown.
+   */
+  check(options?: CheckOptions): Promise<CheckReport> {
+    const parsed = parseWriteOptions(options, 'check')
+    assertOpen(this.#engine)
+    return checkEngine(this.#engine, parsed)
+  }
+
+  /** As `db.check()`, for a database that is not open or does not open. Takes no lock and writes nothing. */
+  static async check(path: string, options?: CheckOptions & Pick<OpenOptions, 'fs'>): Promise<CheckReport> {
+    const { fs, ...rest } = parseFolderOptions(options, 'Drift.check')
+    return checkFolder(fs ?? new NodeFs(), fs ? path : resolve(path), rest)
   }
 
   /**
@@ -202,7 +226,7 @@ export class Drift {
     try {
       await engine.journal.idle()
       await engine.janitor.stop()
-      if (!engine.journal.failed && !engine.persistence.failed) {
+      if (!engine.readOnly && !engine.journal.failed && !engine.persistence.failed) {
         for (const store of engine.stores.values()) {
           if (store.checkpointRows !== store.index.count) await writePartition(engine, store)
         }
@@ -216,7 +240,11 @@ export class Drift {
   /** Every part is let go, also when another one fails to end. @throws what the first one to fail threw. */
   async #release(): Promise<void> {
     const { journal, persistence, pool, stores, lock } = this.#engine
-    const ended = [journal.writer.close(), persistence.close(), pool?.close()]
+    const ended = [
+      this.#engine.readOnly ? undefined : journal.writer.close(),
+      persistence.close(),
+      pool?.close(),
+    ]
     const outcomes = await Promise.allSettled(ended)
     for (const store of stores.values()) store.close()
     lock.release()
@@ -227,7 +255,6 @@ export class Drift {
     name: string,
     { dim, metric = 'cosine', memtableRows }: CollectionOptions,
   ): Promise<Collection> {
-    assertWritable(this.#engine)
     if (dim === undefined) {
       throw new DriftError(
         'DRIFT_NO_COLLECTION',
@@ -235,6 +262,7 @@ export class Drift {
         { name },
       )
     }
+    assertWritable(this.#engine)
     const engine = this.#engine
     const number = engine.nextCollection++
     const config: CollectionConfig = {

@@ -1,4 +1,6 @@
 export type { Id, Metric } from '@drift/core'
+export type { CheckOptions } from './check/check.js'
+export type { CheckReport, Finding, FindingKind } from './check/report.js'
 export type {
   BatchHits,
   CollectionStats,

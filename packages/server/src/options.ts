@@ -21,6 +21,8 @@ export interface OpenOptions {
   /** Told about rows read while opening. */
   readonly onProgress?: (progress: Progress) => void
   readonly signal?: AbortSignal
+  /** Read beside a writer, in this process or another: takes no lock and writes nothing; the state is that of the moment of opening. */
+  readonly readOnly?: boolean
 }
 
 /** `done` of `total` units (rows, or bytes where `unit` says so); `total` may be an estimate until the last call. */
@@ -73,14 +75,19 @@ const MIN_WAL_FILE_BYTES = 64 * 1024
 const MAX_WAL_FILE_BYTES = 1024 * 1024 * 1024
 const MAX_THREADS = 64
 
-const OPEN_KEYS = ['sync', 'threads', 'walFileBytes', 'fs', 'onProgress', 'signal']
+const OPEN_KEYS = ['sync', 'threads', 'walFileBytes', 'fs', 'onProgress', 'signal', 'readOnly']
 const COLLECTION_KEYS = ['dim', 'metric', 'memtableRows']
 const SEARCH_KEYS = ['k', 'probes', 'ef', 'payload', 'signal']
 const WRITE_KEYS = ['signal', 'onProgress']
 
 export function parseOpenOptions(options: unknown): OpenOptions {
   const given = knownKeys(options, OPEN_KEYS, 'Drift.open')
-  const { sync, threads, walFileBytes } = given as OpenOptions
+  const { sync, threads, walFileBytes, readOnly } = given as OpenOptions
+  if (readOnly !== undefined && typeof readOnly !== 'boolean') {
+    throw new DriftError('DRIFT_OPTION', `readOnly is ${show(readOnly)}, expected true or false`, {
+      option: 'readOnly',
+    })
+  }
   if (sync !== undefined && sync !== 'always' && sync !== 'os') {
     const intervalMs = (sync as { intervalMs?: unknown } | null)?.intervalMs
     if (typeof intervalMs !== 'number' || !(intervalMs > 0) || !Number.isFinite(intervalMs)) {
@@ -133,6 +140,17 @@ export function parseSearchOptions(options: unknown): SearchOptions & { readonly
 
 export function parseWriteOptions(options: unknown, where: string): WriteOptions {
   const given = knownKeys(options, WRITE_KEYS, where) as WriteOptions
+  callbacks(given)
+  return given
+}
+
+/** Of calls on a folder that is not open. */
+export function parseFolderOptions(
+  options: unknown,
+  where: string,
+  more: readonly string[] = [],
+): WriteOptions & { readonly fs?: DriftFs; readonly acceptLoss?: boolean } {
+  const given = knownKeys(options, [...WRITE_KEYS, 'fs', ...more], where)
   callbacks(given)
   return given
 }

@@ -32,6 +32,7 @@ import { type CollectionConfig, decodeOperation, type Operation } from './operat
 import type { OpenOptions, Progress } from './options.js'
 import type { Executor } from './persistence/executor.js'
 import { type Loaded, PersistenceManager } from './persistence/persistence.js'
+import { openReadOnly, readOnlyEngine } from './read-only/open.js'
 import { Store } from './store.js'
 
 export interface Surroundings {
@@ -48,6 +49,10 @@ export interface Surroundings {
 
 export async function recover(around: Surroundings, options: OpenOptions): Promise<Engine> {
   const { fs, folder } = around
+  if (options.readOnly) {
+    const noLock = { release: () => {} }
+    return openReadOnly(around, (held, stores) => recoverLocked(held, options, noLock, stores))
+  }
   makeFolders(fs, folder)
   const lock = lockFolder(fs, folder)
   const stores = new Map<number, Store>()
@@ -94,6 +99,9 @@ async function recoverLocked(
     if (lsn > (flushed.get(operation.collection) ?? 0)) replay(stores, operation, lsn, pool)
   }
 
+  if (options.readOnly) {
+    return readOnlyEngine(around, loaded ?? firstManifest(database), stores, wal.end.lsn - 1, nextCollection)
+  }
   // Everything has been read and checked: from here on the folder may be written.
   if (!known) writeFormat(fs, folder, database)
   if (loaded?.damaged) quarantine(fs, folder, loaded.damaged.name)
@@ -134,6 +142,7 @@ async function recoverLocked(
     janitor: new Janitor(),
     stores,
     durable: around.durable && (options.sync ?? 'always') === 'always',
+    readOnly: false,
     nextCollection,
     closed: false,
   }

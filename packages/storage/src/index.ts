@@ -12,6 +12,7 @@ export {
 export { decodeFloats, encodeFloats } from './codec/floats.js'
 export { decodeIds, encodeIds } from './codec/ids.js'
 export { isDamage, StorageError, type StorageErrorCode, type StorageErrorDetails } from './errors.js'
+export { decodeManifest } from './manifest/format.js'
 export {
   type CollectionEntry,
   commitManifest,
@@ -22,6 +23,15 @@ export {
   removeOldManifests,
 } from './manifest/manifest.js'
 export { MAGIC_BYTES, type Metric } from './segment/format.js'
+export {
+  type Inspected,
+  type Inspection,
+  inspectCheckpoint,
+  inspectSegment,
+  inspectTombstones,
+  isTruthSection,
+  salvageSegment,
+} from './segment/inspection.js'
 export { SegmentReader, type SegmentReaderOptions } from './segment/reader.js'
 export type { FileEntry } from './segment/section-writer.js'
 export type { Stats } from './segment/stats.js'
