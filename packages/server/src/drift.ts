@@ -7,6 +7,7 @@ import { resolve } from 'node:path'
 import { IndexPool } from '@drift/core'
 import { NodeFs, type NodeFsOptions, SimFs } from '@drift/fs'
 import { flock, hasAddon } from '@drift/native'
+import { type BackupOptions, type BackupReport, backupEngine } from './backup/backup.js'
 import { type CheckOptions, checkEngine, checkFolder } from './check/check.js'
 import type { CheckReport } from './check/report.js'
 import { writePartition } from './checkpoint.js'
@@ -199,6 +200,34 @@ export class Drift {
     const parsed = parseWriteOptions(options, 'check')
     assertOpen(this.#engine)
     return checkEngine(this.#engine, parsed)
+  }
+
+  /**
+   * The database as it is now, in a folder that is empty or not there; writes go on. Files that never change are linked where the disk
+   * can, and `copy` has them copied. Resolves when every checksum has been read back; aborted or failed it leaves nothing that opens.
+   * To restore, open that folder, or copy it back. A `':memory:'` database goes to the real disk.
+   */
+  async backup(folder: string, options?: BackupOptions): Promise<BackupReport> {
+    const { copy = false, ...parsed } = parseFolderOptions(options, 'backup', 'copy')
+    assertOpen(this.#engine)
+    if (typeof folder !== 'string' || folder.length === 0 || folder === IN_MEMORY) {
+      throw new DriftError(
+        'DRIFT_PATH',
+        `the folder of the backup is ${show(folder)}, expected the name of one`,
+      )
+    }
+    const { fs } = this.#engine
+    const target = this.#path === IN_MEMORY ? new NodeFs() : fs
+    return backupEngine(
+      this.#engine,
+      {
+        fs: target,
+        folder: target instanceof NodeFs ? resolve(folder) : folder,
+        copy,
+        nonce: () => randomBytes(8).readBigUInt64LE(),
+      },
+      parsed,
+    )
   }
 
   /** As `db.check()`, for a database that is not open or does not open. Takes no lock and writes nothing. */

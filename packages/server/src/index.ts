@@ -1,4 +1,5 @@
 export type { Id, Metric } from '@drift/core'
+export type { BackupOptions, BackupReport } from './backup/backup.js'
 export type { CheckOptions } from './check/check.js'
 export type { CheckReport, Finding, FindingKind } from './check/report.js'
 export type {

@@ -144,14 +144,21 @@ export function parseWriteOptions(options: unknown, where: string): WriteOptions
   return given
 }
 
-/** Of calls on a folder that is not open. */
+/** Of calls on whole folders. */
 export function parseFolderOptions(
   options: unknown,
   where: string,
-  more: readonly string[] = [],
-): WriteOptions & { readonly fs?: DriftFs; readonly acceptLoss?: boolean } {
-  const given = knownKeys(options, [...WRITE_KEYS, 'fs', ...more], where)
+  flag?: 'acceptLoss' | 'copy',
+): WriteOptions & { readonly fs?: DriftFs; readonly acceptLoss?: boolean; readonly copy?: boolean } {
+  const more = flag === 'copy' ? [flag] : ['fs', ...(flag ? [flag] : [])]
+  const given = knownKeys(options, [...WRITE_KEYS, ...more], where)
   callbacks(given)
+  const value = flag && (given as Record<string, unknown>)[flag]
+  if (value !== undefined && typeof value !== 'boolean') {
+    throw new DriftError('DRIFT_OPTION', `${flag} is ${show(value)}, expected true or false`, {
+      option: flag,
+    })
+  }
   return given
 }
 
