@@ -27,6 +27,7 @@ import {
 } from './options.js'
 import { inlineExecutor, threadExecutor } from './persistence/executor.js'
 import { recover } from './recovery.js'
+import { type RepairOptions, type RepairReport, repairFolder } from './repair/repair.js'
 import { Store } from './store.js'
 
 /** The path of a database that lives and dies with the process. */
@@ -234,6 +235,20 @@ export class Drift {
   static async check(path: string, options?: CheckOptions & Pick<OpenOptions, 'fs'>): Promise<CheckReport> {
     const { fs, ...rest } = parseFolderOptions(options, 'Drift.check')
     return checkFolder(fs ?? new NodeFs(), fs ? path : resolve(path), rest)
+  }
+
+  /**
+   * Make a database open again that does not, or that `check` finds fault with: what is derived is made anew, sound pages of damaged files
+   * are kept, damaged files go to quarantine/. What cannot be saved is listed, and refused unless `acceptLoss`. Not while it is open.
+   *
+   * @throws DriftError DRIFT_REPAIR_LOSS with `details.losses`, nothing changed; DRIFT_REPAIR_IMPOSSIBLE when no manifest can be read.
+   */
+  static async repair(
+    path: string,
+    options?: RepairOptions & Pick<OpenOptions, 'fs'>,
+  ): Promise<RepairReport> {
+    const { fs, ...rest } = parseFolderOptions(options, 'Drift.repair', 'acceptLoss')
+    return repairFolder(fs ?? new NodeFs(realLocks()), fs ? path : resolve(path), rest)
   }
 
   /**

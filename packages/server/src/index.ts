@@ -24,4 +24,6 @@ export type {
   SyncMode,
   WriteOptions,
 } from './options.js'
+export type { Loss } from './repair/plan.js'
+export type { RepairOptions, RepairReport } from './repair/repair.js'
 export type { Columns, Payload, Row } from './rows.js'

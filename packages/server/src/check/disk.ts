@@ -212,17 +212,15 @@ function logFinding(damage: Error, folder: string): Finding {
   return fault(name, 'log', damage.message, { ...(offset === undefined ? {} : { offset }), truth: true })
 }
 
-/** Runs of writes of one collection follow each other; a tombstone file shares the range of the segment of its run. */
-function rangeFindings({ name, segments, tombstones }: CollectionEntry): Finding[] {
+/** Runs of writes of one collection follow each other. */
+function rangeFindings({ name, segments }: CollectionEntry): Finding[] {
   const findings: Finding[] = []
-  for (const files of [segments, tombstones]) {
-    const inOrder = [...files].sort((a, b) => a.lsnLow - b.lsnLow)
-    for (const [i, file] of inOrder.entries()) {
-      const before = inOrder[i - 1]
-      if (!before || before.lsnHigh < file.lsnLow) continue
-      const message = `collection '${name}': LSN ${file.lsnLow} to ${file.lsnHigh} overlaps ${before.name} with ${before.lsnLow} to ${before.lsnHigh}`
-      findings.push(fault(file.name, 'lsn', message, { truth: true }))
-    }
+  const inOrder = [...segments].sort((a, b) => a.lsnLow - b.lsnLow)
+  for (const [i, file] of inOrder.entries()) {
+    const before = inOrder[i - 1]
+    if (!before || before.lsnHigh < file.lsnLow) continue
+    const message = `collection '${name}': LSN ${file.lsnLow} to ${file.lsnHigh} overlaps ${before.name} with ${before.lsnLow} to ${before.lsnHigh}`
+    findings.push(fault(file.name, 'lsn', message, { truth: true }))
   }
   return findings
 }
