@@ -144,6 +144,31 @@ export function parseWriteOptions(options: unknown, where: string): WriteOptions
   return given
 }
 
+export function parseArrowOptions<T extends object>(
+  options: T | undefined,
+  where: string,
+  keys: readonly string[],
+): T {
+  const given = knownKeys(options, keys, where) as Record<
+    'columns' | 'id' | 'vector' | 'onProgress' | 'signal',
+    unknown
+  >
+  callbacks(given)
+  for (const name of ['id', 'vector'] as const) {
+    if (given[name] === undefined || typeof given[name] === 'string') continue
+    throw new DriftError('DRIFT_OPTION', `${name} is ${show(given[name])}, expected a column's name`, {
+      option: name,
+    })
+  }
+  const { columns } = given
+  if (columns !== undefined && !(Array.isArray(columns) && columns.every(name => typeof name === 'string'))) {
+    throw new DriftError('DRIFT_OPTION', `columns is ${show(columns)}, expected an array of names`, {
+      option: 'columns',
+    })
+  }
+  return given as T
+}
+
 /** Of calls on whole folders. */
 export function parseFolderOptions(
   options: unknown,
