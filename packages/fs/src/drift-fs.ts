@@ -27,6 +27,12 @@ export interface DriftFs {
   /** Atomically replaces `to`, a file or an empty folder. Durable after syncFolder. */
   rename(from: string, to: string): void
 
+  /**
+   * A second name for a file that will not change any more; EEXIST when the name is taken. Durable after syncFolder. Absent where a
+   * disk has no such thing; refused with an errno between two disks: the caller then copies.
+   */
+  link?(from: string, to: string): void
+
   /** A file or an empty folder. Durable after syncFolder. Open descriptors go on reading the file. */
   remove(path: string): void
 

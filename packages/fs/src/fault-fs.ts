@@ -83,6 +83,12 @@ export class FaultFs implements DriftFs {
     this.#inner.rename(from, to)
   }
 
+  link(from: string, to: string): void {
+    this.#meet('link', from)
+    if (!this.#inner.link) throw fsError('ENOTSUP', 'link', from, 'the inner disk has no links')
+    this.#inner.link(from, to)
+  }
+
   remove(path: string): void {
     this.#meet('remove', path)
     this.#inner.remove(path)

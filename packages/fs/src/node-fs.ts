@@ -9,6 +9,7 @@ import {
   fstatSync,
   fsyncSync,
   ftruncateSync,
+  linkSync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -116,6 +117,10 @@ export class NodeFs implements DriftFs {
 
   rename(from: string, to: string): void {
     attempt('rename', from, () => renameSync(from, to))
+  }
+
+  link(from: string, to: string): void {
+    attempt('link', from, () => linkSync(from, to))
   }
 
   remove(path: string): void {

@@ -152,6 +152,16 @@ export class SimFs implements DriftFs {
     }
   }
 
+  link(from: string, to: string): void {
+    this.#count('link', from)
+    const { node } = this.#find(from, 'link')
+    const target = this.#find(to, 'link')
+    if (!node) throw fsError('ENOENT', 'link', from, 'no such file')
+    if (node.kind === 'folder') throw fsError('EPERM', 'link', from, 'is a folder')
+    if (target.node) throw fsError('EEXIST', 'link', to, 'is there already')
+    target.folder.change({ put: [target.name, node] })
+  }
+
   remove(path: string): void {
     this.#count('remove', path)
     const { folder, name, node } = this.#find(path, 'remove')

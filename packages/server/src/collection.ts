@@ -11,6 +11,9 @@ import {
   type Metric,
   score,
 } from '@drift/core'
+import type { RecordBatch } from 'apache-arrow'
+import { exportRows, type ToArrowOptions } from './arrow/export.js'
+import { type ArrowInput, type FromArrowOptions, type FromArrowResult, importRows } from './arrow/import.js'
 import { writePartition } from './checkpoint.js'
 import { compactOnce } from './compaction.js'
 import { assertOpen, assertWritable, type Engine } from './engine.js'
@@ -25,6 +28,7 @@ import { encodeDelete, encodeUpsert } from './operation.js'
 import {
   type FlushOptions,
   type MaintainOptions,
+  parseArrowOptions,
   parseFilterOptions,
   parseMaintainOptions,
   parseScanOptions,
@@ -353,6 +357,27 @@ export class Collection {
       matches: parsed.filter === undefined ? undefined : parseFilter(parsed.filter),
       filled: row => this.#rowAt(row, vectors, payload),
       check: () => this.#assertOpen(),
+    })
+  }
+
+  /**
+   * The rows that are there now as Arrow record batches: id, vector as FixedSizeList<Float32>, a column for each key of the payloads.
+   * Needs `apache-arrow`'s writers to become bytes: `await RecordBatchStreamWriter.writeAll(docs.toArrow())`.
+   */
+  async *toArrow(options?: ToArrowOptions): AsyncGenerator<RecordBatch, void, undefined> {
+    const parsed = parseArrowOptions(options, 'toArrow', ['columns', 'signal'])
+    this.#assertOpen()
+    yield* exportRows(this.#store, parsed, () => this.#assertOpen())
+  }
+
+  /** Upsert the rows of Arrow IPC bytes, a stream of them, record batches or a table. The other columns become the payloads. */
+  async fromArrow(input: ArrowInput, options?: FromArrowOptions): Promise<FromArrowResult> {
+    const parsed = parseArrowOptions(options, 'fromArrow', ['id', 'vector', 'signal', 'onProgress'])
+    this.#assertWritable()
+    const { signal } = parsed
+    return importRows(input, this.dim, parsed, async rows => {
+      const { lsn } = await this.upsert(rows, signal ? { signal } : {})
+      return lsn
     })
   }
 

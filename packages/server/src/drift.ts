@@ -7,6 +7,9 @@ import { resolve } from 'node:path'
 import { IndexPool } from '@drift/core'
 import { NodeFs, type NodeFsOptions, SimFs } from '@drift/fs'
 import { flock, hasAddon } from '@drift/native'
+import { type BackupOptions, type BackupReport, backupEngine } from './backup/backup.js'
+import { type CheckOptions, checkEngine, checkFolder } from './check/check.js'
+import type { CheckReport } from './check/report.js'
 import { writePartition } from './checkpoint.js'
 import { Collection, type CollectionStats } from './collection.js'
 import type { DiskStats } from './disk.js'
@@ -19,13 +22,16 @@ import {
   type CollectionOptions,
   type OpenOptions,
   parseCollectionOptions,
+  parseFolderOptions,
   parseName,
   parseOpenOptions,
+  parseWriteOptions,
   show,
 } from './options.js'
 import { assertDeclared } from './payload-index/declare.js'
 import { inlineExecutor, threadExecutor } from './persistence/executor.js'
 import { recover } from './recovery.js'
+import { type RepairOptions, type RepairReport, repairFolder } from './repair/repair.js'
 import { Store } from './store.js'
 
 /** The path of a database that lives and dies with the process. */
@@ -34,8 +40,8 @@ const MAX_DEFAULT_THREADS = 4
 
 export interface DriftStats {
   readonly path: string
-  /** `full`: writes are refused until the disk has room. `failed`: a log or manifest write failed; reads go on, writing needs a reopen. */
-  readonly state: 'open' | 'full' | 'failed'
+  /** `full`: writes are refused until the disk has room. `read-only`: opened so. `failed`: a log or manifest write failed; reads go on, writing needs a reopen. */
+  readonly state: 'open' | 'full' | 'read-only' | 'failed'
   readonly disk: DiskStats
   /** What opening found and did. */
   readonly recovery: RecoveryReport
@@ -79,6 +85,10 @@ export class Drift {
     }
     parsed.signal?.throwIfAborted()
     const inMemory = path === IN_MEMORY
+    if (inMemory && parsed.readOnly)
+      throw new DriftError('DRIFT_OPTION', `readOnly needs a folder, not '${IN_MEMORY}'`, {
+        option: 'readOnly',
+      })
     const real = !inMemory && parsed.fs === undefined
     const fs = parsed.fs ?? (inMemory ? new SimFs() : new NodeFs(realLocks()))
     const folder = inMemory ? '/drift' : parsed.fs ? path : resolve(path)
@@ -192,12 +202,12 @@ export class Drift {
     const { journal, persistence, janitor, stores } = this.#engine
     const failed = journal.failed ?? persistence.failed
     const disk = this.#engine.disk.stats()
-    const files = journal.writer.files()
+    const files = this.#engine.readOnly ? [] : journal.writer.files()
     const collections: CollectionStats[] = []
     for (const store of stores.values()) collections.push(await new Collection(this.#engine, store).stats())
     return {
       path: this.#path,
-      state: failed ? 'failed' : disk.state,
+      state: failed ? 'failed' : this.#engine.readOnly ? 'read-only' : disk.state,
       recovery: this.#engine.recovery,
       disk: failed ? { ...disk, state: 'failed' } : disk,
       lastError: (failed ?? janitor.error ?? janitor.compactionError)?.message,
@@ -205,11 +215,69 @@ export class Drift {
       wal: {
         files: files.length,
         bytes: files.reduce((bytes, file) => bytes + file.bytes, 0),
-        pendingBytes: journal.writer.pendingBytes,
+        pendingBytes: this.#engine.readOnly ? 0 : journal.writer.pendingBytes,
         durableLsn: journal.durableLsn,
       },
       manifest: persistence.manifest.number,
     }
+  }
+
+  /**
+   * Look at every byte of every file and at the agreement of memory with the files, beside searches and writes. Changes nothing.
+   * Damage is reported, not thrown.
+   */
+  check(options?: CheckOptions): Promise<CheckReport> {
+    const parsed = parseWriteOptions(options, 'check')
+    assertOpen(this.#engine)
+    return checkEngine(this.#engine, parsed)
+  }
+
+  /**
+   * The database as it is now, in a folder that is empty or not there; writes go on. Files that never change are linked where the disk
+   * can, and `copy` has them copied. Resolves when every checksum has been read back; aborted or failed it leaves nothing that opens.
+   * To restore, open that folder, or copy it back. A `':memory:'` database goes to the real disk.
+   */
+  async backup(folder: string, options?: BackupOptions): Promise<BackupReport> {
+    const { copy = false, ...parsed } = parseFolderOptions(options, 'backup', 'copy')
+    assertOpen(this.#engine)
+    if (typeof folder !== 'string' || folder.length === 0 || folder === IN_MEMORY) {
+      throw new DriftError(
+        'DRIFT_PATH',
+        `the folder of the backup is ${show(folder)}, expected the name of one`,
+      )
+    }
+    const { fs } = this.#engine
+    const target = this.#path === IN_MEMORY ? new NodeFs() : fs
+    return backupEngine(
+      this.#engine,
+      {
+        fs: target,
+        folder: target instanceof NodeFs ? resolve(folder) : folder,
+        copy,
+        nonce: () => randomBytes(8).readBigUInt64LE(),
+      },
+      parsed,
+    )
+  }
+
+  /** As `db.check()`, for a database that is not open or does not open. Takes no lock and writes nothing. */
+  static async check(path: string, options?: CheckOptions & Pick<OpenOptions, 'fs'>): Promise<CheckReport> {
+    const { fs, ...rest } = parseFolderOptions(options, 'Drift.check')
+    return checkFolder(fs ?? new NodeFs(), fs ? path : resolve(path), rest)
+  }
+
+  /**
+   * Make a database open again that does not, or that `check` finds fault with: what is derived is made anew, sound pages of damaged files
+   * are kept, damaged files go to quarantine/. What cannot be saved is listed, and refused unless `acceptLoss`. Not while it is open.
+   *
+   * @throws DriftError DRIFT_REPAIR_LOSS with `details.losses`, nothing changed; DRIFT_REPAIR_IMPOSSIBLE when no manifest can be read.
+   */
+  static async repair(
+    path: string,
+    options?: RepairOptions & Pick<OpenOptions, 'fs'>,
+  ): Promise<RepairReport> {
+    const { fs, ...rest } = parseFolderOptions(options, 'Drift.repair', 'acceptLoss')
+    return repairFolder(fs ?? new NodeFs(realLocks()), fs ? path : resolve(path), rest)
   }
 
   /**
@@ -234,7 +302,7 @@ export class Drift {
       await engine.journal.idle()
       await engine.janitor.stop()
       for (const store of engine.stores.values()) await store.alone(async () => undefined)
-      if (!engine.journal.failed && !engine.persistence.failed) {
+      if (!engine.readOnly && !engine.journal.failed && !engine.persistence.failed) {
         for (const store of engine.stores.values()) {
           if (store.checkpointRows !== store.index.count) await writePartition(engine, store)
         }
@@ -249,7 +317,11 @@ export class Drift {
   async #release(): Promise<void> {
     const { journal, persistence, pool, stores, lock, disk } = this.#engine
     await disk.close()
-    const ended = [journal.writer.close(), persistence.close(), pool?.close()]
+    const ended = [
+      this.#engine.readOnly ? undefined : journal.writer.close(),
+      persistence.close(),
+      pool?.close(),
+    ]
     const outcomes = await Promise.allSettled(ended)
     for (const store of stores.values()) store.close()
     lock.release()
@@ -260,7 +332,6 @@ export class Drift {
     name: string,
     { dim, metric = 'cosine', memtableRows, indexes }: CollectionOptions,
   ): Promise<Collection> {
-    assertWritable(this.#engine)
     if (dim === undefined) {
       throw new DriftError(
         'DRIFT_NO_COLLECTION',
@@ -268,6 +339,7 @@ export class Drift {
         { name },
       )
     }
+    assertWritable(this.#engine)
     const engine = this.#engine
     engine.disk.assertRoom(true)
     const number = engine.nextCollection++

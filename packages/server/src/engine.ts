@@ -27,6 +27,8 @@ export interface Engine {
   readonly stores: Map<number, Store>
   /** False for `:memory:`: nothing outlives the process. */
   readonly durable: boolean
+  /** Opened beside a writer: nothing is ever written, and there is no log to write to. */
+  readonly readOnly: boolean
   nextCollection: number
   closed: boolean
 }
@@ -39,6 +41,7 @@ export function assertOpen(engine: Engine): void {
 /** @throws the error that ended writing through this handle, if there is one. Reads go on. */
 export function assertWritable(engine: Engine): void {
   assertOpen(engine)
+  if (engine.readOnly) throw new DriftError('DRIFT_READ_ONLY', 'the database is open read-only')
   const failed = engine.journal.failed ?? engine.persistence.failed
   if (failed) throw failed
 }

@@ -1,4 +1,9 @@
 export type { Id, Metric } from '@drift/core'
+export type { ToArrowOptions } from './arrow/export.js'
+export type { ArrowInput, FromArrowOptions, FromArrowResult } from './arrow/import.js'
+export type { BackupOptions, BackupReport } from './backup/backup.js'
+export type { CheckOptions } from './check/check.js'
+export type { CheckReport, Finding, FindingKind } from './check/report.js'
 export type {
   BatchHits,
   CollectionStats,
@@ -28,5 +33,7 @@ export type {
   WriteOptions,
 } from './options.js'
 export type { IndexDeclarations, IndexKind } from './payload-index/payload-indexes.js'
+export type { Loss } from './repair/plan.js'
+export type { RepairOptions, RepairReport } from './repair/repair.js'
 export type { Columns, Payload, Row } from './rows.js'
 export type { Scan, ScannedRow, ScanOptions } from './scan/rows.js'

@@ -30,6 +30,12 @@ export class Journal {
     this.#durableLsn = lastLsn
   }
 
+  /** Without a log: nothing follows. */
+  startReadOnly(lastLsn: number): void {
+    this.#lastLsn = lastLsn
+    this.#durableLsn = lastLsn
+  }
+
   /** The newest record, durable or not. */
   get lastLsn(): number {
     return this.#lastLsn

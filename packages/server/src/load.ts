@@ -54,7 +54,7 @@ export async function loadFiles(
       if (!known?.has(file.uuid)) store.index.delete(ids.map(decodeId))
     }
   }
-  const small = total * store.config.dim * 4 <= EAGER_BYTES
+  const small = options.readOnly === true || total * store.config.dim * 4 <= EAGER_BYTES
   if (small) await store.index.vectorsReady()
   await placeRows(store, entry, known, small, options)
   indexPayloads(store)

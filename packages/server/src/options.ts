@@ -32,6 +32,8 @@ export interface OpenOptions {
   /** Told about rows and bytes read while opening. */
   readonly onProgress?: (progress: Progress) => void
   readonly signal?: AbortSignal
+  /** Read beside a writer, in this process or another: takes no lock and writes nothing; the state is that of the moment of opening. */
+  readonly readOnly?: boolean
 }
 
 /** `done` of `total` units (rows, or bytes where `unit` says so); `total` may be an estimate until the last call. */
@@ -123,6 +125,7 @@ const OPEN_KEYS = [
   'recovery',
   'onProgress',
   'signal',
+  'readOnly',
 ]
 const COLLECTION_KEYS = ['dim', 'metric', 'memtableRows', 'indexes']
 const SEARCH_KEYS = ['k', 'recall', 'probes', 'ef', 'filter', 'radius', 'payload', 'signal']
@@ -131,7 +134,12 @@ const WRITE_KEYS = ['signal', 'onProgress']
 
 export function parseOpenOptions(options: unknown): OpenOptions {
   const given = knownKeys(options, OPEN_KEYS, 'Drift.open')
-  const { sync, threads, walFileBytes, minFreeBytes } = given as OpenOptions
+  const { sync, threads, walFileBytes, minFreeBytes, readOnly } = given as OpenOptions
+  if (readOnly !== undefined && typeof readOnly !== 'boolean') {
+    throw new DriftError('DRIFT_OPTION', `readOnly is ${show(readOnly)}, expected true or false`, {
+      option: 'readOnly',
+    })
+  }
   if (sync !== undefined && sync !== 'always' && sync !== 'os') {
     const intervalMs = (sync as { intervalMs?: unknown } | null)?.intervalMs
     if (typeof intervalMs !== 'number' || !(intervalMs > 0) || !Number.isFinite(intervalMs)) {
@@ -216,6 +224,49 @@ export function parseFilterOptions(
 export function parseWriteOptions(options: unknown, where: string): WriteOptions {
   const given = knownKeys(options, WRITE_KEYS, where) as WriteOptions
   callbacks(given)
+  return given
+}
+
+export function parseArrowOptions<T extends object>(
+  options: T | undefined,
+  where: string,
+  keys: readonly string[],
+): T {
+  const given = knownKeys(options, keys, where) as Record<
+    'columns' | 'id' | 'vector' | 'onProgress' | 'signal',
+    unknown
+  >
+  callbacks(given)
+  for (const name of ['id', 'vector'] as const) {
+    if (given[name] === undefined || typeof given[name] === 'string') continue
+    throw new DriftError('DRIFT_OPTION', `${name} is ${show(given[name])}, expected a column's name`, {
+      option: name,
+    })
+  }
+  const { columns } = given
+  if (columns !== undefined && !(Array.isArray(columns) && columns.every(name => typeof name === 'string'))) {
+    throw new DriftError('DRIFT_OPTION', `columns is ${show(columns)}, expected an array of names`, {
+      option: 'columns',
+    })
+  }
+  return given as T
+}
+
+/** Of calls on whole folders. */
+export function parseFolderOptions(
+  options: unknown,
+  where: string,
+  flag?: 'acceptLoss' | 'copy',
+): WriteOptions & { readonly fs?: DriftFs; readonly acceptLoss?: boolean; readonly copy?: boolean } {
+  const more = flag === 'copy' ? [flag] : ['fs', ...(flag ? [flag] : [])]
+  const given = knownKeys(options, [...WRITE_KEYS, ...more], where)
+  callbacks(given)
+  const value = flag && (given as Record<string, unknown>)[flag]
+  if (value !== undefined && typeof value !== 'boolean') {
+    throw new DriftError('DRIFT_OPTION', `${flag} is ${show(value)}, expected true or false`, {
+      option: flag,
+    })
+  }
   return given
 }
 

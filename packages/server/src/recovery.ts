@@ -27,6 +27,7 @@ import type { OpenOptions } from './options.js'
 import { indexesOf } from './payload-index/declare.js'
 import type { Executor } from './persistence/executor.js'
 import { type Loaded, PersistenceManager } from './persistence/persistence.js'
+import { openReadOnly, readOnlyEngine } from './read-only/open.js'
 import { Store } from './store.js'
 
 /** Between two reports of a replay, when other work of the process and a cancellation get their turn. */
@@ -48,6 +49,10 @@ export interface Surroundings {
 
 export async function recover(around: Surroundings, options: OpenOptions): Promise<Engine> {
   const { fs, folder } = around
+  if (options.readOnly) {
+    const noLock = { release: () => {} }
+    return openReadOnly(around, (held, stores) => recoverLocked(held, options, noLock, stores))
+  }
   makeFolders(fs, folder)
   const lock = lockFolder(fs, folder)
   const stores = new Map<number, Store>()
@@ -120,6 +125,20 @@ async function recoverLocked(
   if (replayBytes > 0)
     options.onProgress?.({ stage: 'replay', done: replayBytes, total: replayBytes, unit: 'bytes' })
 
+  const quarantined = loaded?.damaged ? [loaded.damaged.name] : []
+  const recovery = {
+    mode,
+    clean: wal.clean,
+    replayedRecords: wal.records.length,
+    replayedBytes,
+    torn: wal.torn,
+    losses,
+    quarantined,
+  }
+  if (options.readOnly) {
+    const found = loaded ?? firstManifest(database)
+    return readOnlyEngine(around, found, stores, wal.end.lsn - 1, nextCollection, recovery)
+  }
   // Everything has been read and checked: from here on the folder may be written.
   if (!known) writeFormat(fs, folder, database)
   if (loaded?.damaged) quarantine(fs, folder, loaded.damaged.name)
@@ -135,7 +154,6 @@ async function recoverLocked(
   if (!loaded) {
     await persistence.commit(() => ({ floorLsn: manifest.floorLsn, durableLsn: 0, collections: [] }))
   }
-  const quarantined = loaded?.damaged ? [loaded.damaged.name] : []
   // The state that is gone back to is committed before the log says so, and after: both manifests that are kept then agree with it.
   const commitReplaced = () =>
     persistence.commit(() => ({
@@ -178,17 +196,10 @@ async function recoverLocked(
     pool,
     janitor: new Janitor(),
     disk,
-    recovery: {
-      mode,
-      clean: wal.clean,
-      replayedRecords: wal.records.length,
-      replayedBytes,
-      torn: wal.torn,
-      losses,
-      quarantined,
-    },
+    recovery,
     stores,
     durable: around.durable && (options.sync ?? 'always') === 'always',
+    readOnly: false,
     nextCollection,
     closed: false,
   }

@@ -22,6 +22,7 @@ export {
   type SegmentPlaces,
   writeIndexFile,
 } from './index-file.js'
+export { decodeManifest } from './manifest/format.js'
 export {
   type CollectionEntry,
   commitManifest,
@@ -32,6 +33,15 @@ export {
   removeOldManifests,
 } from './manifest/manifest.js'
 export { MAGIC_BYTES, type Metric } from './segment/format.js'
+export {
+  type Inspected,
+  type Inspection,
+  inspectIndex,
+  inspectSegment,
+  inspectTombstones,
+  isTruthSection,
+  salvageSegment,
+} from './segment/inspection.js'
 export type { Origins } from './segment/origins.js'
 export { SegmentReader, type SegmentReaderOptions } from './segment/reader.js'
 export type { FileEntry } from './segment/section-writer.js'

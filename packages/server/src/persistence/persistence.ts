@@ -37,6 +37,12 @@ export interface Loaded {
   readonly nextNumber: number
 }
 
+/** A moment whose files stay. */
+export interface Hold {
+  readonly manifest: Manifest
+  release(): void
+}
+
 /** The caller's part of a task; the manager adds where and under which name. */
 type Contents<T> = Omit<T, 'kind' | 'folder' | 'name' | 'uuid'>
 
@@ -52,6 +58,9 @@ export class PersistenceManager {
   #previousCrc: number
   #commits: Promise<unknown> = Promise.resolve()
   #failed: DriftError | undefined
+  readonly #holds = new Set<{ readonly floor: number }>()
+  /** Garbage that is held. */
+  readonly #withheld: string[] = []
 
   /** @param present - files of ours in the folder: what the manifest does not name goes when the next but one is committed. */
   constructor(folder: string, executor: Executor, loaded: Loaded, present: readonly string[]) {
@@ -77,7 +86,23 @@ export class PersistenceManager {
 
   /** The log may drop records below this: both kept manifests have them in files. */
   get logFloor(): number {
-    return this.#previousFloor
+    return Math.min(this.#previousFloor, ...[...this.#holds].map(hold => hold.floor))
+  }
+
+  /**
+   * Keep every file of the current manifest and of the one before, and the log from their floor on, until `release`: for who reads
+   * files while commits go on.
+   */
+  hold(): Hold {
+    const hold = { floor: this.#previousFloor }
+    this.#holds.add(hold)
+    return {
+      manifest: this.#manifest,
+      release: () => {
+        this.#holds.delete(hold)
+        void this.#remove([])
+      },
+    }
   }
 
   writeSegment(task: Contents<SegmentTask>): Promise<SegmentEntry> {
@@ -148,12 +173,15 @@ export class PersistenceManager {
     this.#previousFloor = this.#manifest.floorLsn
     this.#manifest = next
     this.#nextNumber = next.number + 1
-    // What cannot be removed now is removed when the database is opened next.
-    if (garbage.length > 0) {
-      await this.#executor
-        .run({ kind: 'remove', paths: pathsIn(this.#folder, garbage) })
-        .catch(() => undefined)
-    }
+    await this.#remove(garbage)
+  }
+
+  /** Garbage waits while files are held. What cannot be removed now is removed when the database is opened next. */
+  async #remove(garbage: readonly string[]): Promise<void> {
+    this.#withheld.push(...garbage)
+    if (this.#holds.size > 0 || this.#withheld.length === 0) return
+    const paths = pathsIn(this.#folder, this.#withheld.splice(0))
+    await this.#executor.run({ kind: 'remove', paths }).catch(() => undefined)
   }
 
   #newFile(name: (file: number) => string): { folder: string; name: string; uuid: string } {

@@ -7,7 +7,7 @@
  */
 import type { DriftFs } from '@drift/fs'
 import { kernels } from '@drift/native'
-import { StorageError, type StorageErrorDetails } from '../errors.js'
+import { isDamage, StorageError, type StorageErrorDetails } from '../errors.js'
 import { uuidBytes } from '../uuid.js'
 import { decodeFooter, type Footer, footerCrc } from './footer.js'
 import {
@@ -29,6 +29,15 @@ const TAIL_BYTES = 64 * 1024
 const RUN_BYTES = 1024 * 1024
 /** A buffer up to this size is kept for the next read: room for one vector page of ordinary width. */
 const KEPT_BYTES = 32 * 1024
+
+/** A step of `inspect`. */
+export interface Inspected {
+  readonly bytes: number
+  readonly offset: number
+  readonly section?: number
+  readonly page?: number
+  readonly damage?: Error
+}
 
 export class SectionReader {
   readonly path: string
@@ -211,6 +220,43 @@ export class SectionReader {
     this.#checkZeros(end, tocOffset)
   }
 
+  /**
+   * As `verify`, in steps, and it goes on behind damage: for each page, section and gap its bytes, and what is wrong with them.
+   *
+   * @param visit - is given each sound page of the sections read by pages; what it throws counts as damage of the page.
+   */
+  *inspect(visit: (section: number, page: number, bytes: Uint8Array) => void): Generator<Inspected, void> {
+    this.releaseTail()
+    const { fileBytes, tocOffset } = this.footer
+    yield inspected(HEADER_BYTES, { offset: 0 }, () => {
+      decodeHeader(this.#bytes(0, HEADER_BYTES), this.path)
+    })
+    yield inspected(fileBytes - tocOffset, { offset: tocOffset }, () => {
+      decodeFooter(this.#bytes(fileBytes - FOOTER_BYTES, FOOTER_BYTES), fileBytes, this.path)
+      const toc = this.#bytes(tocOffset, this.footer.tocBytes)
+      this.#check(toc, tocSeed(this.#uuid), this.footer.tocCrc, 'TOC', { offset: tocOffset })
+    })
+    let end = HEADER_BYTES
+    for (const { kind, offset, storedBytes, understood, pageBytes } of this.#sections.values()) {
+      const gap = end
+      yield inspected(offset - gap, { offset: gap }, () => this.#checkZeros(gap, offset))
+      end = offset + storedBytes
+      if (!understood) continue
+      let pages: readonly PageIndexEntry[] = []
+      yield inspected(pageBytes === 0 ? storedBytes : 0, { section: kind, offset }, () => {
+        if (pageBytes === 0) this.section(kind)
+        else pages = this.pages(kind)
+      })
+      for (const [page, { start }] of pages.entries()) {
+        const bytes = (pages[page + 1]?.start ?? storedBytes) - start
+        yield inspected(bytes, { section: kind, page, offset: offset + start }, () =>
+          this.readPages(kind, page, 1, content => visit(kind, page, content)),
+        )
+      }
+    }
+    yield inspected(tocOffset - end, { offset: end }, () => this.#checkZeros(end, tocOffset))
+  }
+
   /** The 64 KiB read at opening are needed no more. */
   releaseTail(): void {
     this.#tail = undefined
@@ -288,5 +334,15 @@ export class SectionReader {
     if (at < 0) return
     const message = `${this.path}: byte ${from + at} between sections is ${gap[at]}, expected 0`
     throw new StorageError('DRIFT_CORRUPT_BOUNDS', message, { path: this.path, offset: from + at })
+  }
+}
+
+function inspected(bytes: number, place: Omit<Inspected, 'bytes' | 'damage'>, look: () => void): Inspected {
+  try {
+    look()
+    return { bytes, ...place }
+  } catch (error) {
+    if (isDamage(error)) return { bytes, ...place, damage: error }
+    throw error
   }
 }

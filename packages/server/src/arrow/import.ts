@@ -1,0 +1,235 @@
+/**
+ * `fromArrow`: rows out of Arrow, from IPC bytes, a stream of them, record batches or a table; also of another copy or release of the
+ * library, since only names and values are looked at. The next batch is taken when the one before is written. Arrow itself checks no byte
+ * of a body: what has been damaged on the way is found here only where it makes no sense.
+ */
+import type { Id } from '@drift/core'
+import type * as Arrow from 'apache-arrow'
+import { DriftError } from '../errors.js'
+import { show } from '../options.js'
+import type { Columns, Payload } from '../rows.js'
+import type { SliceOptions } from '../slices.js'
+import { FORM, KEY } from './columns.js'
+
+/** Bytes are an Arrow IPC stream or file. */
+export type ArrowInput =
+  | Uint8Array
+  | ArrayBuffer
+  | { readonly batches: Iterable<unknown> }
+  | Iterable<unknown>
+  | AsyncIterable<unknown>
+
+export interface FromArrowOptions extends SliceOptions {
+  /** Columns with other names than `id` and `vector`. */
+  readonly id?: string
+  readonly vector?: string
+}
+
+export interface FromArrowResult {
+  readonly rows: number
+  /** Of the last batch; 0 when there were no rows. */
+  readonly lsn: number
+}
+
+/** Rows of one write: small enough that their payloads, too, fit a record of the log. */
+const WRITE_ROWS = 500
+
+/** @param write - takes rows and resolves to their LSN. Rows written before an error stay; its `details.rows` says how many. */
+export async function importRows(
+  input: unknown,
+  dim: number,
+  { id = 'id', vector = 'vector', signal, onProgress }: FromArrowOptions,
+  write: (rows: Columns) => Promise<number>,
+): Promise<FromArrowResult> {
+  let rows = 0
+  let lsn = 0
+  try {
+    for await (const batch of batchesOf(input)) {
+      const ids = idsOf(batch, id)
+      const vectors = vectorsOf(batch, vector, dim)
+      const payloads = payloadsOf(batch, new Set([id, vector]))
+      for (let first = 0; first < batch.numRows; first += WRITE_ROWS) {
+        signal?.throwIfAborted()
+        const end = Math.min(first + WRITE_ROWS, batch.numRows)
+        lsn = await write({
+          ids: ids.slice(first, end),
+          vectors: vectors.subarray(first * dim, end * dim),
+          ...(payloads ? { payloads: payloads.slice(first, end) } : {}),
+        })
+        rows += end - first
+        onProgress?.({ stage: 'import', done: rows, total: rows })
+      }
+    }
+  } catch (error) {
+    const { code, message, details } = error as DriftError
+    if (typeof code === 'string' && code.startsWith('DRIFT_'))
+      throw new DriftError(code, message, { ...details, rows }, { cause: error })
+    throw error
+  }
+  return { rows, lsn }
+}
+
+async function* batchesOf(input: unknown): AsyncGenerator<Arrow.RecordBatch> {
+  const table = input as { batches?: Iterable<unknown> } | null
+  if (typeof table === 'object' && table !== null && table.batches && !(input instanceof Uint8Array)) {
+    for (const batch of table.batches) yield asBatch(batch)
+    return
+  }
+  if (input instanceof Uint8Array || input instanceof ArrayBuffer) {
+    yield* decode(input instanceof Uint8Array ? input : new Uint8Array(input))
+    return
+  }
+  const items = typeof input === 'object' && input !== null ? iteratorOf(input) : undefined
+  if (!items) throw refused(`fromArrow got ${show(input)}, expected IPC bytes, a stream of them, or a table`)
+  const first = await items.next()
+  if (first.done) throw refused('the stream is empty')
+  const rest = async function* (): AsyncGenerator<unknown> {
+    yield first.value
+    for (let next = await items.next(); !next.done; next = await items.next()) yield next.value
+  }
+  if (first.value instanceof Uint8Array) yield* decode(rest() as AsyncGenerator<Uint8Array>)
+  else for await (const batch of rest()) yield asBatch(batch)
+}
+
+function iteratorOf(input: object): AsyncIterator<unknown> | Iterator<unknown> | undefined {
+  if (Symbol.asyncIterator in input) return (input as AsyncIterable<unknown>)[Symbol.asyncIterator]()
+  if (Symbol.iterator in input) return (input as Iterable<unknown>)[Symbol.iterator]()
+  return undefined
+}
+
+async function* decode(bytes: Uint8Array | AsyncIterable<Uint8Array>): AsyncGenerator<Arrow.RecordBatch> {
+  const { RecordBatchReader } = await import('apache-arrow')
+  try {
+    const reader = await RecordBatchReader.from(bytes as AsyncIterable<Uint8Array>)
+    await reader.open()
+    if (!reader.schema) throw refused('the bytes hold no schema')
+    for await (const batch of reader) yield batch
+  } catch (cause) {
+    if (cause instanceof DriftError) throw cause
+    throw new DriftError(
+      'DRIFT_ARROW',
+      `the bytes are not Arrow IPC: ${(cause as Error).message}`,
+      {},
+      { cause },
+    )
+  }
+}
+
+function asBatch(value: unknown): Arrow.RecordBatch {
+  const batch = value as Partial<Arrow.RecordBatch> | null
+  if (typeof batch?.numRows === 'number' && batch.schema && typeof batch.getChild === 'function')
+    return batch as Arrow.RecordBatch
+  throw refused(`the input holds ${show(value)}, expected bytes or record batches`)
+}
+
+function idsOf(batch: Arrow.RecordBatch, name: string): Id[] {
+  const column = child(batch, name)
+  const field = batch.schema.fields.find(field => field.name === name)!
+  const mixed = field.metadata.get(FORM) === 'mixed'
+  const unsigned = String(field.type) === 'Uint64'
+  return Array.from({ length: batch.numRows }, (_, row) => {
+    const value: unknown = column.get(row)
+    if (mixed && typeof value === 'string') return parseMixed(value)
+    if (typeof value === 'bigint' && !unsigned) return safeNumber(value, name, row)
+    if (typeof value === 'string' || typeof value === 'number' || typeof value === 'bigint') return value
+    throw refused(`column '${name}' holds ${show(value)} in row ${row}, expected an id`, row)
+  })
+}
+
+function parseMixed(text: string): Id {
+  if (text.startsWith('"')) return JSON.parse(text) as string
+  return text.endsWith('n') ? BigInt(text.slice(0, -1)) : Number(text)
+}
+
+/** @returns row-major; a view of the batch where its values lie like that. */
+function vectorsOf(batch: Arrow.RecordBatch, name: string, dim: number): Float32Array {
+  const column = child(batch, name)
+  const { numRows } = batch
+  const [data, more] = column.data
+  const values: unknown = data?.children[0]?.values
+  const plain =
+    values instanceof Float32Array && more === undefined && String(column.type).startsWith('FixedSizeList')
+  if (
+    column.nullCount === 0 &&
+    plain &&
+    data!.children[0]!.nullCount === 0 &&
+    values.length === numRows * dim
+  )
+    return values
+  const vectors = new Float32Array(numRows * dim)
+  for (let row = 0; row < numRows; row++) {
+    const value = column.get(row) as Iterable<unknown> | null
+    const list = value && typeof value === 'object' ? Array.from(value) : undefined
+    if (!list || list.some(item => typeof item !== 'number'))
+      throw refused(`column '${name}' holds no vector of numbers in row ${row}`, row)
+    if (list.length !== dim) {
+      throw new DriftError(
+        'DRIFT_DIMENSION',
+        `column '${name}' has ${list.length} values in row ${row}, expected ${dim}`,
+        { row, dim },
+      )
+    }
+    vectors.set(list as number[], row * dim)
+  }
+  return vectors
+}
+
+function payloadsOf(
+  batch: Arrow.RecordBatch,
+  others: ReadonlySet<string>,
+): (Payload | undefined)[] | undefined {
+  const fields = batch.schema.fields.filter(({ name }) => !others.has(name))
+  if (fields.length === 0) return undefined
+  const columns = fields.map(field => ({
+    column: child(batch, field.name),
+    key: field.metadata.get(KEY) ?? field.name,
+    isJson: field.metadata.get(FORM) === 'json',
+  }))
+  return Array.from({ length: batch.numRows }, (_, row) => {
+    const payload: Record<string, unknown> = {}
+    for (const { column, key, isJson } of columns) {
+      const value: unknown = column.get(row)
+      if (value === null || value === undefined) continue
+      const plain = isJson
+        ? (JSON.parse(value as string) as unknown)
+        : plainOf(value, String(column.type), key, row)
+      Object.defineProperty(payload, key, {
+        value: plain,
+        enumerable: true,
+        configurable: true,
+        writable: true,
+      })
+    }
+    return Object.keys(payload).length > 0 ? payload : undefined
+  })
+}
+
+/** What JSON can say of an Arrow value. */
+function plainOf(value: unknown, type: string, key: string, row: number): unknown {
+  if (typeof value === 'bigint') return safeNumber(value, key, row)
+  if (/^(Timestamp|Date)/.test(type)) return new Date(value as number).toISOString()
+  if (typeof value === 'number' || typeof value === 'string' || typeof value === 'boolean') return value
+  const list = /^(?:List|FixedSizeList(?:\[\d+\])?)<(.*)>$/.exec(type)
+  if (list)
+    return Array.from(value as Iterable<unknown>, item =>
+      item === null ? null : plainOf(item, list[1]!, key, row),
+    )
+  throw refused(`column '${key}' has type ${type}, which has no JSON form here; leave it out`, row)
+}
+
+function safeNumber(value: bigint, name: string, row: number): number {
+  const number = Number(value)
+  if (Number.isSafeInteger(number)) return number
+  throw refused(`column '${name}' holds ${value} in row ${row}, which a number cannot hold`, row)
+}
+
+function child(batch: Arrow.RecordBatch, name: string): Arrow.Vector {
+  const column = batch.getChild(name)
+  if (column) return column
+  const names = batch.schema.fields.map(field => `'${field.name}'`).join(', ')
+  throw refused(`there is no column '${name}', only ${names}`)
+}
+
+function refused(message: string, row?: number): DriftError {
+  return new DriftError('DRIFT_ARROW', message, row === undefined ? {} : { row })
+}

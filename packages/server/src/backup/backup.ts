@@ -1,0 +1,216 @@
+/**
+ * `backup`: the database of one moment in another folder, while writes go on. Immutable files get a second name there, or are copied; the
+ * log is written anew up to the moment's last record; every checksum is read back; and only then is FORMAT written, without which no
+ * folder opens. To restore, open the folder, or copy it back.
+ */
+import { join } from 'node:path'
+import { readWal, type WalScan, WalWriter } from '@drift/core'
+import { type DriftFs, FsError, NodeFs } from '@drift/fs'
+import { commitManifest, type Manifest } from '@drift/storage'
+import { checkDisk } from '../check/disk.js'
+import { isLogDamage } from '../check/survey.js'
+import { assertOpen, assertWritable, type Engine } from '../engine.js'
+import { DriftError } from '../errors.js'
+import { makeFolders, writeFormat } from '../folder.js'
+import { namesOf } from '../persistence/persistence.js'
+import { runSliced, type SliceOptions } from '../slices.js'
+
+export interface BackupOptions extends SliceOptions {
+  /** Copy every byte also where the disk could give files a second name: names share the damage of a disk, copies do not. Default false. */
+  readonly copy?: boolean
+}
+
+export interface BackupReport {
+  readonly folder: string
+  /** The backup holds every write up to this one, and none after it. */
+  readonly lsn: number
+  readonly files: number
+  readonly bytes: number
+  /** Files that share their bytes with the database. */
+  readonly linkedFiles: number
+}
+
+interface Target {
+  readonly fs: DriftFs
+  readonly folder: string
+  readonly copy: boolean
+  /** Drawn for the new log. */
+  readonly nonce: () => bigint
+}
+
+type LogRecord = WalScan['records'] extends Iterable<infer R> ? R : never
+
+const COPY_BYTES = 1024 * 1024
+/** Between two disks, or on one without links. */
+const NO_LINK = /^DRIFT_FS_(EXDEV|EPERM|ENOTSUP|EOPNOTSUPP|EMLINK|ENOSYS|EACCES)$/
+/** While the log is read it is written: what then looks like damage is read again. */
+const LOG_ATTEMPTS = 10
+
+/** @throws DRIFT_BACKUP_EXISTS, DRIFT_BACKUP_DAMAGED, the signal's reason; what had been written of the backup is gone then. */
+export async function backupEngine(
+  engine: Engine,
+  target: Target,
+  options: BackupOptions,
+): Promise<BackupReport> {
+  assertWritable(engine)
+  options.signal?.throwIfAborted()
+  const made = prepareFolder(target)
+  const hold = engine.persistence.hold()
+  const lsn = engine.journal.durableLsn
+  try {
+    return await write(engine, target, hold.manifest, lsn, options)
+  } catch (error) {
+    discard(target, made)
+    throw error
+  } finally {
+    hold.release()
+  }
+}
+
+async function write(
+  engine: Engine,
+  target: Target,
+  manifest: Manifest,
+  lsn: number,
+  options: BackupOptions,
+): Promise<BackupReport> {
+  const alive = () => assertOpen(engine)
+  const names = [...namesOf(manifest)]
+  const total = sizeOf(engine.fs, engine.folder, names)
+  const linked = await runSliced(takeFiles(engine, target, names), 'backup files', total, options, alive)
+  await writeLog(engine, target, manifest, lsn)
+  options.signal?.throwIfAborted()
+  // A log that is shorter than this record is then damage, not a torn end.
+  commitManifest(target.fs, target.folder, { ...manifest, durableLsn: lsn }, 0)
+
+  const check = checkDisk(target.fs, target.folder, { beside: false })
+  const report = await runSliced(check, 'backup verify', total, options, alive)
+  const wrong = report.findings.find(({ kind, severity }) => severity !== 'info' && kind !== 'format')
+  if (wrong) {
+    throw new DriftError(
+      'DRIFT_BACKUP_DAMAGED',
+      `the backup in ${target.folder} is not what was to be written: ${wrong.message}`,
+      { folder: target.folder, finding: wrong },
+    )
+  }
+  options.signal?.throwIfAborted()
+  writeFormat(target.fs, target.folder, Buffer.from(manifest.database, 'hex'))
+  return {
+    folder: target.folder,
+    lsn,
+    files: report.files,
+    bytes: report.bytes,
+    linkedFiles: linked,
+  }
+}
+
+/** @returns whether the folder was made here. */
+function prepareFolder({ fs, folder }: Target): boolean {
+  const stat = fs.stat(folder)
+  if (stat?.kind !== 'folder') {
+    makeFolders(fs, folder)
+    return true
+  }
+  const [name] = fs.list(folder)
+  if (name === undefined) return false
+  throw new DriftError('DRIFT_BACKUP_EXISTS', `${folder} holds ${name}; a backup needs a folder of its own`, {
+    folder,
+  })
+}
+
+/** @returns files linked. */
+function* takeFiles(
+  { fs, folder }: Engine,
+  target: Target,
+  names: readonly string[],
+): Generator<number, number> {
+  let linked = 0
+  for (const name of names) {
+    const from = join(folder, name)
+    const to = join(target.folder, name)
+    if (tryLink(fs, target, from, to)) {
+      linked++
+      yield fs.stat(from)?.bytes ?? 0
+    } else yield* copyFile(fs, target.fs, from, to)
+  }
+  target.fs.syncFolder(target.folder)
+  return linked
+}
+
+function tryLink(fs: DriftFs, target: Target, from: string, to: string): boolean {
+  if (target.copy || target.fs !== fs || !fs.link) return false
+  try {
+    fs.link(from, to)
+    return true
+  } catch (error) {
+    if (error instanceof FsError && NO_LINK.test(error.code)) return false
+    throw error
+  }
+}
+
+/** Synced when it ends. */
+export function* copyFile(fs: DriftFs, targetFs: DriftFs, from: string, to: string): Generator<number, void> {
+  const buffer = new Uint8Array(COPY_BYTES)
+  const source = fs.open(from, 'read')
+  try {
+    const fd = targetFs.open(to, 'create')
+    try {
+      for (let at = 0; ; ) {
+        const read = fs.read(source, buffer, at)
+        if (read === 0) break
+        targetFs.write(fd, buffer.subarray(0, read), at)
+        at += read
+        yield read
+      }
+      targetFs.fsync(fd)
+    } finally {
+      targetFs.close(fd)
+    }
+  } finally {
+    fs.close(source)
+  }
+}
+
+/** One file that starts where the manifest's files end, holds every record up to `lsn`, and is ended cleanly. */
+async function writeLog(engine: Engine, target: Target, manifest: Manifest, lsn: number): Promise<void> {
+  const database = Buffer.from(manifest.database, 'hex')
+  const writer = await WalWriter.open({
+    fs: target.fs,
+    folder: target.folder,
+    database,
+    firstFile: 1,
+    firstLsn: Math.max(lsn + 1, manifest.floorLsn),
+    carry: readRecords(engine, manifest, lsn),
+    nonce: target.nonce,
+    sync: 'always',
+    thread: target.fs instanceof NodeFs,
+  })
+  await writer.close()
+}
+
+function readRecords(engine: Engine, { database, floorLsn }: Manifest, lsn: number): LogRecord[] {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      const options = { database: Buffer.from(database, 'hex'), floorLsn, durableLsn: lsn }
+      const { records } = readWal(engine.fs, engine.folder, options)
+      return [...records].filter(record => record.lsn <= lsn)
+    } catch (error) {
+      if (attempt === LOG_ATTEMPTS || !isLogDamage(error)) throw error
+    }
+  }
+}
+
+/** Only what this backup wrote is in there. Without FORMAT it opens as nothing, so what cannot be removed does no harm. */
+function discard({ fs, folder }: Target, made: boolean): void {
+  try {
+    for (const name of fs.list(folder)) fs.remove(join(folder, name))
+    if (made) fs.remove(folder)
+  } catch (error) {
+    // The error that led here is the one to be told.
+    if (!(error instanceof FsError)) throw error
+  }
+}
+
+function sizeOf(fs: DriftFs, folder: string, names: readonly string[]): number {
+  return names.reduce((bytes, name) => bytes + (fs.stat(join(folder, name))?.bytes ?? 0), 0)
+}

@@ -1,0 +1,342 @@
+/**
+ * The disk's half of `check`: every byte of every file that counts against its checksum, the manifests against each other, the files
+ * against the manifest, and the ids that all of it together says are there.
+ */
+import { join } from 'node:path'
+import { encodeId } from '@drift/core'
+import type { DriftFs } from '@drift/fs'
+import { kernels } from '@drift/native'
+import { type CollectionEntry, isTruthSection, type Manifest, type SegmentEntry } from '@drift/storage'
+import { ownedFiles, readFormat, unfinishedFiles } from '../folder.js'
+import { decodeOperation } from '../operation.js'
+import { namesOf } from '../persistence/persistence.js'
+import type { Finding } from './report.js'
+import { type FileSurvey, type LogSurvey, surveyFiles, surveyLog, surveyManifests } from './survey.js'
+
+/** Up to where an open database is looked at: what is newer does not count. */
+export interface Moment {
+  readonly manifest: number
+  readonly lastLsn: number
+}
+
+export interface DiskOptions {
+  /** Of the database that is open here. Without it the newest whole manifest counts. */
+  readonly moment?: Moment
+  /** Somebody may be writing: files that nobody names yet, and the end of the log, are theirs. */
+  readonly beside: boolean
+}
+
+export interface LiveIds {
+  readonly rows: number
+  /** XOR of every id's XXH64: the same set has the same digest in any order. */
+  readonly digest: bigint
+}
+
+export interface DiskReport {
+  readonly findings: Finding[]
+  readonly files: number
+  readonly bytes: number
+  /** By collection number; undefined when damage keeps it from being known. */
+  readonly live: ReadonlyMap<number, LiveIds> | undefined
+}
+
+/** Yields bytes as they are done. */
+export function* checkDisk(
+  fs: DriftFs,
+  folder: string,
+  { moment, beside }: DiskOptions,
+): Generator<number, DiskReport> {
+  const findings: Finding[] = []
+  let files = 0
+  let bytes = 0
+  const count = (size: number, file = 1) => {
+    files += file
+    bytes += size
+    return size
+  }
+  // Before the first yield: a later commit may remove the older one.
+  const manifests = surveyManifests(fs, folder).filter(({ number }) => number <= (moment?.manifest ?? number))
+  const database = checkFormat(fs, folder, findings)
+  yield count(64)
+  for (const { name, damage, bytes: size } of manifests) {
+    if (damage)
+      findings.push(
+        manifestFinding(
+          name,
+          damage,
+          manifests.some(({ decoded }) => decoded),
+        ),
+      )
+    yield count(size)
+  }
+  const [newest, before] = manifests.flatMap(({ decoded }) => (decoded ? [decoded] : []))
+  if (!newest) {
+    if (database !== undefined && manifests.length === 0 && isEmpty(fs, folder))
+      return { findings, files, bytes, live: new Map() }
+    if (manifests.length === 0)
+      findings.push(fault(folder, 'manifest', `${folder} holds no manifest`, { truth: true }))
+    return { findings, files, bytes, live: undefined }
+  }
+  const { manifest } = newest
+  if (database !== undefined && manifest.database !== Buffer.from(database).toString('hex'))
+    findings.push(fault('FORMAT', 'format', 'FORMAT and the manifest name two databases', { truth: false }))
+  if (before && before.manifest.number + 1 === manifest.number && newest.previousCrc !== before.crc)
+    findings.push(
+      fault(nameOf(before.manifest), 'manifest', 'the newest manifest follows another one', {
+        severity: 'warning',
+        truth: false,
+      }),
+    )
+
+  const known = new Map<string, FileSurvey>()
+  const surveys = yield* counted(surveyFiles(fs, folder, manifest, known), size => count(size, 0))
+  const needed = namesOf(manifest)
+  const older = before
+    ? yield* counted(surveyFiles(fs, folder, before.manifest, known), size => count(size, 0))
+    : []
+  files += known.size
+  for (const survey of surveys) findings.push(...fileFindings(survey, 'error'))
+  for (const survey of older)
+    if (!needed.has(survey.entry.name)) findings.push(...fileFindings(survey, 'warning'))
+
+  const log = readLog(fs, folder, manifest, beside)
+  if ('damage' in log) findings.push(logFinding(log.damage, folder))
+  else {
+    for (const { bytes: size } of log.scan.files) yield count(size)
+    if (log.scan.torn && !beside) {
+      const { file, offset } = log.scan.torn
+      const message = 'the log ends in bytes that were never acknowledged'
+      findings.push(
+        fault(`wal-${String(file).padStart(16, '0')}.drw`, 'torn', message, {
+          severity: 'info',
+          offset,
+          truth: false,
+        }),
+      )
+    }
+  }
+
+  const live = new Map<number, Set<string>>()
+  for (const collection of manifest.collections) {
+    const of = surveys.filter(survey => survey.collection === collection)
+    findings.push(...rangeFindings(collection))
+    live.set(collection.number, idsOf(of, findings))
+    yield 0
+  }
+  if (!('damage' in log)) yield* replay(log, manifest, live, moment?.lastLsn, findings)
+  findings.push(
+    ...strangers(
+      fs,
+      folder,
+      manifests.flatMap(({ decoded }) => (decoded ? [decoded.manifest] : [])),
+      beside,
+    ),
+  )
+
+  const whole =
+    surveys.every(({ damages }) => damages.every(damage => !isTruth(damage))) && !('damage' in log)
+  const digests = new Map<number, LiveIds>()
+  for (const [number, ids] of live) {
+    digests.set(number, digestOf(ids))
+    yield 0
+  }
+  return { findings, files, bytes, live: whole ? digests : undefined }
+}
+
+export function isTruth({ section, offset, bytes }: FileSurvey['damages'][number]): boolean {
+  // A gap between sections holds nothing.
+  if (section === undefined && offset > 0 && bytes < 4096) return false
+  return isTruthSection(section)
+}
+
+function checkFormat(fs: DriftFs, folder: string, findings: Finding[]): Uint8Array | undefined {
+  try {
+    return readFormat(fs, folder)
+  } catch (error) {
+    const { code, message } = error as Error & { code?: string }
+    if (code !== 'DRIFT_CORRUPT_FORMAT' && code !== 'DRIFT_FS_EIO') throw error
+    findings.push(fault('FORMAT', 'format', message, { offset: 0, truth: false }))
+    return undefined
+  }
+}
+
+/** A writer in this process or another may be at it: what looks like damage while the file is read is looked at again. */
+function readLog(fs: DriftFs, folder: string, manifest: Manifest, live: boolean): LogSurvey {
+  let log = surveyLog(fs, folder, manifest)
+  for (let again = 0; live && 'damage' in log && again < 5; again++) log = surveyLog(fs, folder, manifest)
+  return log
+}
+
+function* counted<T>(steps: Generator<number, T>, count: (bytes: number) => number): Generator<number, T> {
+  let step = steps.next()
+  for (; !step.done; step = steps.next()) yield count(step.value)
+  return step.value
+}
+
+function manifestFinding(name: string, damage: Error, masked: boolean): Finding {
+  const severity = masked ? 'warning' : 'error'
+  return fault(name, 'manifest', damage.message, { severity, offset: offsetOf(damage) ?? 0, truth: !masked })
+}
+
+function fileFindings({ entry, kind, damages }: FileSurvey, severity: 'error' | 'warning'): Finding[] {
+  return damages.map(place => {
+    const { code, message } = place.damage as Error & { code?: string }
+    if (code === 'DRIFT_FS_ENOENT') {
+      const truth = kind !== 'checkpoint'
+      return fault(entry.name, 'missing', `${entry.name} is not there`, {
+        severity: truth ? severity : 'warning',
+        truth,
+      })
+    }
+    const truth = kind !== 'checkpoint' && isTruth(place)
+    // An open refuses a segment whose parameters are damaged; it builds the rest anew.
+    const opens =
+      kind === 'checkpoint' ||
+      place.section === BLOOM ||
+      place.section === BLOOM_INDEX ||
+      (!truth && place.section === undefined)
+    return fault(entry.name, truth ? 'damaged' : 'derived', message, {
+      severity: opens ? 'warning' : severity,
+      offset: place.offset,
+      truth,
+    })
+  })
+}
+
+const BLOOM = 7
+const BLOOM_INDEX = 7 | 0x8000
+
+function logFinding(damage: Error, folder: string): Finding {
+  const { file = folder, offset } = (damage as { details?: { file?: string; offset?: number } }).details ?? {}
+  const name = file.startsWith(`${folder}/`) ? file.slice(folder.length + 1) : file
+  return fault(name, 'log', damage.message, { ...(offset === undefined ? {} : { offset }), truth: true })
+}
+
+/** Runs of writes of one collection follow each other. */
+function rangeFindings({ name, segments }: CollectionEntry): Finding[] {
+  const findings: Finding[] = []
+  const inOrder = [...segments].sort((a, b) => a.lsnLow - b.lsnLow)
+  for (const [i, file] of inOrder.entries()) {
+    const before = inOrder[i - 1]
+    if (!before || before.lsnHigh < file.lsnLow) continue
+    const message = `collection '${name}': LSN ${file.lsnLow} to ${file.lsnHigh} overlaps ${before.name} with ${before.lsnLow} to ${before.lsnHigh}`
+    findings.push(fault(file.name, 'lsn', message, { truth: true }))
+  }
+  return findings
+}
+
+/** The ids that a collection's files leave, in the order of the log: a tombstone kills the id in older segments only. */
+function idsOf(surveys: readonly FileSurvey[], findings: Finding[]): Set<string> {
+  const live = new Set<string>()
+  const files = surveys.filter(({ kind }) => kind !== 'checkpoint')
+  const rank = ({ kind }: FileSurvey) => (kind === 'tombstones' ? 0 : 1)
+  files.sort((a, b) => rangeOf(a).lsnLow - rangeOf(b).lsnLow || rank(a) - rank(b))
+  for (const { kind, inspection, entry } of files) {
+    const own = new Set<string>()
+    for (const id of inspection?.ids ?? []) {
+      if (!id) continue
+      const key = keyOf(id)
+      if (kind === 'tombstones') {
+        live.delete(key)
+        continue
+      }
+      if (own.has(key))
+        findings.push(fault(entry.name, 'rows', `${entry.name} holds an id twice`, { truth: true }))
+      own.add(key)
+      live.add(key)
+    }
+  }
+  return live
+}
+
+function rangeOf({ entry }: FileSurvey): { readonly lsnLow: number; readonly lsnHigh: number } {
+  return entry as SegmentEntry
+}
+
+function* replay(
+  log: Exclude<LogSurvey, { readonly damage: Error }>,
+  manifest: Manifest,
+  live: Map<number, Set<string>>,
+  lastLsn = Number.MAX_SAFE_INTEGER,
+  findings: Finding[],
+): Generator<number, void> {
+  const flushed = new Map(
+    manifest.collections.map(({ number, segments, tombstones }) => [
+      number,
+      Math.max(0, ...segments.map(file => file.lsnHigh), ...tombstones.map(file => file.lsnHigh)),
+    ]),
+  )
+  for (const { lsn, bytes } of log.scan.records) {
+    if (lsn > lastLsn) return
+    yield 0
+    try {
+      const operation = decodeOperation(bytes)
+      const { collection } = operation
+      if (lsn <= (flushed.get(collection) ?? 0)) continue
+      if (operation.kind === 'create' && !live.has(collection)) live.set(collection, new Set())
+      else if (operation.kind === 'drop') live.delete(collection)
+      else if (operation.kind === 'upsert')
+        for (const id of operation.batch.ids) live.get(collection)?.add(keyOf(encodeId(id)))
+      else if (operation.kind === 'delete')
+        for (const id of operation.ids) live.get(collection)?.delete(keyOf(encodeId(id)))
+    } catch (error) {
+      const { code, message } = error as Error & { code?: string }
+      if (code === undefined) throw error
+      findings.push(fault('the log', 'log', `record ${lsn}: ${message}`, { truth: true }))
+    }
+  }
+}
+
+/** Files of ours that no manifest names. */
+function strangers(fs: DriftFs, folder: string, manifests: readonly Manifest[], beside: boolean): Finding[] {
+  const named = new Set(manifests.flatMap(manifest => [...namesOf(manifest)]))
+  const info = { severity: 'info', truth: false } as const
+  const findings: Finding[] = []
+  if (!beside) {
+    for (const name of ownedFiles(fs, folder).filter(name => !named.has(name)))
+      findings.push(fault(name, 'unnamed', `${name} is named by no manifest and will be removed`, info))
+    for (const name of unfinishedFiles(fs, folder))
+      findings.push(fault(name, 'unfinished', `${name} was never finished and will be removed`, info))
+  }
+  const aside = join(folder, 'quarantine')
+  if (fs.stat(aside)?.kind === 'folder')
+    for (const name of fs.list(aside))
+      findings.push(fault(join('quarantine', name), 'quarantined', `${name} was put aside`, info))
+  return findings
+}
+
+function isEmpty(fs: DriftFs, folder: string): boolean {
+  return ownedFiles(fs, folder).length === 0
+}
+
+export function digestOf(ids: Iterable<string>): LiveIds {
+  let digest = 0n
+  let rows = 0
+  for (const id of ids) {
+    digest ^= kernels.hash64(Buffer.from(id, 'latin1'))
+    rows++
+  }
+  return { rows, digest }
+}
+
+/** One char a byte: a key of a Set. */
+export function keyOf(id: Uint8Array): string {
+  return Buffer.from(id.buffer, id.byteOffset, id.length).toString('latin1')
+}
+
+function nameOf({ number }: Manifest): string {
+  return `manifest-${String(number).padStart(20, '0')}.drm`
+}
+
+function offsetOf(error: Error): number | undefined {
+  return (error as { details?: { offset?: number } }).details?.offset
+}
+
+function fault(
+  file: string,
+  kind: Finding['kind'],
+  message: string,
+  more: Partial<Pick<Finding, 'severity' | 'offset'>> & Pick<Finding, 'truth'>,
+): Finding {
+  return { file, kind, severity: 'error', message, ...more }
+}

@@ -1,0 +1,172 @@
+/**
+ * The files of a database as they are, damage included: every manifest, every file that one names, the log. Reads all, writes nothing,
+ * and goes on behind what is damaged. `check` reports it, `repair` decides by it. Generators yield bytes done, so that the caller can breathe.
+ */
+import { join } from 'node:path'
+import { readWal, type WalScan } from '@drift/core'
+import type { DriftFs } from '@drift/fs'
+import {
+  type CheckpointEntry,
+  type CollectionEntry,
+  decodeManifest,
+  type Inspected,
+  type Inspection,
+  inspectIndex,
+  inspectSegment,
+  inspectTombstones,
+  isDamage,
+  type Manifest,
+  type SegmentEntry,
+  type TombstoneEntry,
+} from '@drift/storage'
+
+export interface ManifestSurvey {
+  readonly name: string
+  readonly number: number
+  readonly bytes: number
+  readonly decoded?: ReturnType<typeof decodeManifest>
+  readonly damage?: Error
+}
+
+export interface FileSurvey {
+  readonly kind: 'segment' | 'tombstones' | 'checkpoint'
+  readonly collection: CollectionEntry
+  readonly entry: SegmentEntry | TombstoneEntry | CheckpointEntry
+  readonly damages: readonly Inspected[]
+  /** Undefined for a checkpoint, and for a file of which nothing can be told apart. */
+  readonly inspection: Inspection | undefined
+}
+
+const MANIFEST = /^manifest-(\d{20})\.drm$/
+
+/** Newest first. A manifest that another process has just removed is left out. */
+export function surveyManifests(fs: DriftFs, folder: string): ManifestSurvey[] {
+  const surveys: ManifestSurvey[] = []
+  for (const name of fs.list(folder).reverse()) {
+    const number = Number(MANIFEST.exec(name)?.[1] ?? Number.NaN)
+    if (!Number.isSafeInteger(number)) continue
+    const path = join(folder, name)
+    let bytes: Uint8Array
+    try {
+      bytes = readWhole(fs, path)
+    } catch (error) {
+      if (isMissing(error)) continue
+      if (!isDamage(error)) throw error
+      surveys.push({ name, number, bytes: 0, damage: error })
+      continue
+    }
+    const survey = { name, number, bytes: bytes.length }
+    try {
+      const decoded = decodeManifest(bytes, path)
+      const other = decoded.manifest.number !== number
+      surveys.push(
+        other
+          ? { ...survey, damage: new Error(`${path} holds manifest ${decoded.manifest.number}`) }
+          : { ...survey, decoded },
+      )
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      surveys.push({ ...survey, damage: error })
+    }
+  }
+  return surveys
+}
+
+/** Every file that the manifest names. @param known - surveys by file name; those found are added. */
+export function* surveyFiles(
+  fs: DriftFs,
+  folder: string,
+  manifest: Manifest,
+  known: Map<string, FileSurvey> = new Map(),
+): Generator<number, FileSurvey[]> {
+  const surveys: FileSurvey[] = []
+  for (const collection of manifest.collections) {
+    for (const [kind, entry] of filesOf(collection)) {
+      const before = known.get(entry.name)
+      const survey = before
+        ? { ...before, collection, entry }
+        : yield* surveyFile(fs, folder, collection, kind, entry)
+      known.set(entry.name, survey)
+      surveys.push(survey)
+    }
+  }
+  return surveys
+}
+
+export type LogSurvey = { readonly scan: WalScan } | { readonly damage: Error }
+
+export function surveyLog(fs: DriftFs, folder: string, manifest: Manifest): LogSurvey {
+  const { database, floorLsn, durableLsn } = manifest
+  try {
+    return { scan: readWal(fs, folder, { database: Buffer.from(database, 'hex'), floorLsn, durableLsn }) }
+  } catch (error) {
+    if (isLogDamage(error) || isDamage(error)) return { damage: error as Error }
+    throw error
+  }
+}
+
+export function isMissing(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'DRIFT_FS_ENOENT'
+}
+
+export function isLogDamage(error: unknown): error is Error {
+  return error instanceof Error && 'code' in error && error.code === 'DRIFT_WAL_CORRUPT'
+}
+
+function filesOf({
+  segments,
+  tombstones,
+  checkpoint,
+}: CollectionEntry): [FileSurvey['kind'], SegmentEntry | TombstoneEntry | CheckpointEntry][] {
+  return [
+    ...segments.map(entry => ['segment', entry] as const),
+    ...tombstones.map(entry => ['tombstones', entry] as const),
+    ...(checkpoint ? [['checkpoint', checkpoint] as const] : []),
+  ] as [FileSurvey['kind'], SegmentEntry | TombstoneEntry | CheckpointEntry][]
+}
+
+function* surveyFile(
+  fs: DriftFs,
+  folder: string,
+  collection: CollectionEntry,
+  kind: FileSurvey['kind'],
+  entry: SegmentEntry | TombstoneEntry | CheckpointEntry,
+): Generator<number, FileSurvey> {
+  const damages: Inspected[] = []
+  let inspection: Inspection | undefined
+  try {
+    const steps = inspect(fs, folder, kind, entry)
+    let step = steps.next()
+    for (; !step.done; step = steps.next()) {
+      if (step.value.damage) damages.push(step.value)
+      yield step.value.bytes
+    }
+    inspection = step.value ?? undefined
+  } catch (error) {
+    // Checksums that agree around a content that makes no sense.
+    if (!isDamage(error)) throw error
+    damages.push({ bytes: 0, offset: 0, damage: error })
+  }
+  return { kind, collection, entry, damages, inspection }
+}
+
+function inspect(
+  fs: DriftFs,
+  folder: string,
+  kind: FileSurvey['kind'],
+  entry: SegmentEntry | TombstoneEntry | CheckpointEntry,
+): Generator<Inspected, Inspection | undefined> {
+  if (kind === 'segment') return inspectSegment(fs, folder, entry as SegmentEntry)
+  if (kind === 'tombstones') return inspectTombstones(fs, folder, entry as TombstoneEntry)
+  return inspectIndex(fs, folder, entry)
+}
+
+function readWhole(fs: DriftFs, path: string): Uint8Array {
+  const bytes = new Uint8Array(fs.stat(path)?.bytes ?? 0)
+  const fd = fs.open(path, 'read')
+  try {
+    return bytes.subarray(0, fs.read(fd, bytes, 0))
+  } finally {
+    fs.close(fd)
+  }
+}

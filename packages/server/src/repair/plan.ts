@@ -1,0 +1,166 @@
+/**
+ * What a repair would do, found without writing: which manifest to go by, which files to make anew from what can still be read, and what
+ * is lost. Of the two manifests the one that loses least counts, the newer one when both lose the same: as long as all its files and the
+ * log from its floor are there, the older one leads to the same state.
+ */
+import { decodeId, type Id, type WalScan } from '@drift/core'
+import type { DriftFs } from '@drift/fs'
+import type { Manifest, SegmentEntry, TombstoneEntry } from '@drift/storage'
+import { isTruth } from '../check/disk.js'
+import {
+  type FileSurvey,
+  isMissing,
+  type ManifestSurvey,
+  surveyFiles,
+  surveyLog,
+  surveyManifests,
+} from '../check/survey.js'
+import { namesOf } from '../persistence/persistence.js'
+import { readLogPrefix } from './log-prefix.js'
+
+/** What users wrote and cannot be given back. */
+export interface Loss {
+  readonly file: string
+  /** `rows`: upserts. `deletions`: deleted ids that are not known any more, and may be back. `log`: writes that were only in the log. */
+  readonly kind: 'rows' | 'deletions' | 'log'
+  /** Undefined when the log itself is what cannot be read. */
+  readonly collection?: string
+  /** Rows or deletions; undefined when it cannot be told. */
+  readonly count?: number
+  /** Those whose id can still be read: they will be missing, not be back in an older version. */
+  readonly ids: readonly Id[]
+  /** Lost rows whose id cannot be read either: of those an older version may be back. */
+  readonly unknownIds?: number
+  /** The writes that it came from. */
+  readonly lsnLow: number
+  readonly lsnHigh?: number
+  readonly message: string
+}
+
+export interface Plan {
+  readonly manifest: Manifest
+  /** By name; `sound` rows of it go to a new file. */
+  readonly rewrite: readonly FileSurvey[]
+  /** Checkpoints to be left out. */
+  readonly drop: readonly FileSurvey[]
+  /** To be moved aside: damaged, and still there. */
+  readonly damaged: readonly string[]
+  readonly losses: readonly Loss[]
+  /** Of a log that cannot be read to its end, the part before; undefined when it can. */
+  readonly logPrefix: WalScan['records'] | undefined
+  /** Another manifest names files that are damaged or gone. */
+  readonly stale: boolean
+  /** The newest number in the folder. */
+  readonly newest: number
+  readonly newestCrc: number
+}
+
+/** @returns undefined when no manifest can be read. */
+export function* planRepair(fs: DriftFs, folder: string): Generator<number, Plan | undefined> {
+  const manifests = surveyManifests(fs, folder)
+  const known = new Map<string, FileSurvey>()
+  let best: Plan | undefined
+  for (const { decoded } of manifests) {
+    if (!decoded) continue
+    const surveys = yield* surveyFiles(fs, folder, decoded.manifest, known)
+    const plan = planFor(fs, folder, manifests, decoded.manifest, decoded.crc, surveys)
+    if (!best || weight(plan) < weight(best)) best = plan
+  }
+  return best && withOthers(best, known)
+}
+
+/** The manifest that is not gone by must not stay when a file of it is damaged or gone: it would be the one to fall back to. */
+function withOthers(plan: Plan, known: ReadonlyMap<string, FileSurvey>): Plan {
+  const names = namesOf(plan.manifest)
+  const bad = [...known.values()].filter(({ entry, damages }) => damages.length > 0 && !names.has(entry.name))
+  const there = bad.filter(({ damages }) => !damages.some(({ damage }) => isMissing(damage)))
+  return {
+    ...plan,
+    damaged: [...plan.damaged, ...there.map(({ entry }) => entry.name)],
+    stale: bad.length > 0,
+  }
+}
+
+function planFor(
+  fs: DriftFs,
+  folder: string,
+  manifests: readonly ManifestSurvey[],
+  manifest: Manifest,
+  crc: number,
+  surveys: readonly FileSurvey[],
+): Plan {
+  const log = surveyLog(fs, folder, manifest)
+  const bad = surveys.filter(({ damages }) => damages.length > 0)
+  const losses = bad.flatMap(lossOf)
+  const damaged = manifests.flatMap(({ name, damage }) => (damage ? [name] : []))
+  for (const { entry, damages } of bad)
+    if (!damages.some(({ damage }) => isMissing(damage))) damaged.push(entry.name)
+  const logPrefix = 'damage' in log ? readLogPrefix(fs, folder, manifest) : undefined
+  if ('damage' in log) {
+    const known = [...logPrefix!].at(-1)?.lsn ?? manifest.floorLsn - 1
+    losses.push(logLoss(log.damage, folder, known + 1, manifest))
+  }
+  return {
+    manifest,
+    rewrite: bad.filter(({ kind }) => kind !== 'checkpoint'),
+    drop: bad.filter(({ kind }) => kind === 'checkpoint'),
+    damaged,
+    losses,
+    logPrefix,
+    stale: false,
+    newest: manifests[0]!.number,
+    newestCrc: crc,
+  }
+}
+
+/** Losses to compare by: what cannot be counted weighs most. */
+function weight({ losses }: Plan): number {
+  return losses.reduce((sum, { count }) => sum + (count ?? 2 ** 40), 0)
+}
+
+function lossOf({ kind, entry, collection, damages, inspection }: FileSurvey): Loss[] {
+  if (kind === 'checkpoint') return []
+  const { rows, lsnLow, lsnHigh } = entry as SegmentEntry | TombstoneEntry
+  const where = { file: entry.name, collection: collection.name, lsnLow, lsnHigh }
+  if (!inspection || damages.some(({ damage }) => isMissing(damage))) {
+    const what = kind === 'segment' ? 'rows' : 'deletions'
+    return [
+      {
+        ...where,
+        kind: what,
+        count: rows,
+        ids: [],
+        unknownIds: rows,
+        message: `all ${rows} ${what} of ${entry.name}: ${damages[0]!.damage!.message}`,
+      },
+    ]
+  }
+  const lost = [...inspection.sound.keys()].filter(row => inspection.sound[row] === 0)
+  if (lost.length === 0) return []
+  // A deleted id that can be read is not lost: tombstones have nothing but ids.
+  const readable = lost.flatMap(row => (inspection.ids[row] ? [decodeId(inspection.ids[row])] : []))
+  const what = kind === 'segment' ? 'rows' : 'deletions'
+  const first = damages.find(isTruth)?.damage?.message ?? damages[0]!.damage!.message
+  return [
+    {
+      ...where,
+      kind: what,
+      count: lost.length,
+      ids: readable,
+      unknownIds: lost.length - readable.length,
+      message: `${lost.length} of ${rows} ${what} of ${entry.name}: ${first}`,
+    },
+  ]
+}
+
+function logLoss(damage: Error, folder: string, lsnLow: number, { durableLsn }: Manifest): Loss {
+  const { file = folder } = (damage as { details?: { file?: string } }).details ?? {}
+  return {
+    file: file.startsWith(`${folder}/`) ? file.slice(folder.length + 1) : file,
+    kind: 'log',
+    ids: [],
+    lsnLow,
+    ...(durableLsn >= lsnLow ? { lsnHigh: durableLsn } : {}),
+    message: `every write from LSN ${lsnLow} on: ${damage.message}`,
+  }
+}

@@ -1,0 +1,296 @@
+/**
+ * `Drift.repair`: a folder that opens again, from what can still be read. Loses nothing without being told to: what cannot be saved is
+ * listed first, and refused unless accepted. Damaged files are moved to quarantine/, never deleted. The order survives a crash: new files
+ * and copies of the damaged ones, then a manifest, then another with the same content (so that no older one names what is gone), then
+ * the old names go; repairing again after a crash finishes it.
+ */
+import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import { WalWriter } from '@drift/core'
+import { type DriftFs, type FileLock, FsError } from '@drift/fs'
+import {
+  type CollectionEntry,
+  commitManifest,
+  type Inspection,
+  removeOldManifests,
+  type SegmentEntry,
+  salvageSegment,
+  type TombstoneEntry,
+  writeTombstones,
+} from '@drift/storage'
+import { copyFile } from '../backup/backup.js'
+import { checkDisk } from '../check/disk.js'
+import { type CheckReport, isOk } from '../check/report.js'
+import type { FileSurvey } from '../check/survey.js'
+import { DriftError } from '../errors.js'
+import { fileNumber, ownedFiles, readFormat, segmentName, tombstoneName, writeFormat } from '../folder.js'
+import { decodeOperation } from '../operation.js'
+import { runSliced, type SliceOptions } from '../slices.js'
+import { type Loss, type Plan, planRepair } from './plan.js'
+
+export interface RepairOptions extends SliceOptions {
+  /** Go on although something is lost. Without it nothing is changed then, and the error lists what would be. Default false. */
+  readonly acceptLoss?: boolean
+}
+
+export interface RepairReport {
+  /** False: there was nothing to repair, and nothing was written. */
+  readonly changed: boolean
+  /** What is lost, accepted by the caller. */
+  readonly losses: readonly Loss[]
+  /** Files that were made anew from what could be read. */
+  readonly rebuilt: readonly string[]
+  /** Names in quarantine/. */
+  readonly quarantined: readonly string[]
+  /** Of the folder afterwards. */
+  readonly check: CheckReport
+}
+
+const FORMAT = 'FORMAT'
+const LOG = /^wal-(\d{16})\.drw$/
+
+/** @throws DRIFT_REPAIR_LOSS with `details.losses`, DRIFT_REPAIR_IMPOSSIBLE, DRIFT_NO_DATABASE, DRIFT_LOCKED. */
+export async function repairFolder(
+  fs: DriftFs,
+  folder: string,
+  { acceptLoss = false, ...options }: RepairOptions,
+): Promise<RepairReport> {
+  if (fs.stat(folder)?.kind !== 'folder')
+    throw new DriftError('DRIFT_NO_DATABASE', `${folder} holds no database`, { path: folder })
+  const lock = lockFolder(fs, folder)
+  try {
+    const plan = await runSliced(planRepair(fs, folder), 'repair survey', 1, options)
+    const formatDamaged = isFormatDamaged(fs, folder)
+    if (!plan) {
+      const check = await checked(fs, folder, options)
+      if (check.ok) return { changed: false, losses: [], rebuilt: [], quarantined: [], check }
+      throw new DriftError(
+        'DRIFT_REPAIR_IMPOSSIBLE',
+        `${folder} has no manifest that can be read: which files belong to which collection is not known; restore a backup`,
+        { path: folder, findings: check.findings },
+      )
+    }
+    const { losses } = plan
+    if (losses.length > 0 && !acceptLoss) {
+      throw new DriftError(
+        'DRIFT_REPAIR_LOSS',
+        `repairing ${folder} would lose ${losses.map(loss => loss.message).join('; ')}. Nothing has been changed; to go on, pass acceptLoss`,
+        { path: folder, losses },
+      )
+    }
+    options.signal?.throwIfAborted()
+    const nothing = plan.damaged.length === 0 && plan.rewrite.length === 0 && plan.drop.length === 0
+    if (nothing && !plan.stale && !formatDamaged && !plan.logPrefix) {
+      return {
+        changed: false,
+        losses,
+        rebuilt: [],
+        quarantined: [],
+        check: await checked(fs, folder, options),
+      }
+    }
+    const { rebuilt, quarantined } = await perform(fs, folder, plan, formatDamaged)
+    return { changed: true, losses, rebuilt, quarantined, check: await checked(fs, folder, options) }
+  } finally {
+    lock.release()
+  }
+}
+
+async function perform(
+  fs: DriftFs,
+  folder: string,
+  plan: Plan,
+  formatDamaged: boolean,
+): Promise<{ rebuilt: string[]; quarantined: string[] }> {
+  const logs = plan.logPrefix ? fs.list(folder).filter(name => LOG.test(name)) : []
+  const aside = [
+    ...plan.damaged,
+    ...logs,
+    ...(formatDamaged && fs.stat(join(folder, FORMAT)) ? [FORMAT] : []),
+  ]
+  const quarantined = aside.map(name => copyAside(fs, folder, name))
+  const rebuilt: string[] = []
+  const { manifest } = plan
+  const present = ownedFiles(fs, folder).map(fileNumber)
+  let nextFile = Math.max(manifest.nextFile, ...present.map(number => number + 1))
+  const collections = manifest.collections.map(collection =>
+    repaired(collection, plan, survey => rebuild(fs, folder, survey, () => nextFile++, rebuilt)),
+  )
+
+  let { durableLsn, floorLsn } = manifest
+  if (plan.logPrefix) {
+    const log = await writeLog(fs, folder, plan)
+    durableLsn = log.lastLsn
+    floorLsn = log.floorLsn
+    rebuilt.push(log.file)
+  }
+  const database = Buffer.from(manifest.database, 'hex')
+  if (formatDamaged) {
+    if (fs.stat(join(folder, FORMAT))) fs.remove(join(folder, FORMAT))
+    writeFormat(fs, folder, database)
+    rebuilt.push(FORMAT)
+  }
+  fs.syncFolder(folder)
+  let crc = plan.newestCrc
+  for (const number of [plan.newest + 1, plan.newest + 2]) {
+    crc = commitManifest(
+      fs,
+      folder,
+      { ...manifest, number, floorLsn, durableLsn, nextFile, collections },
+      crc,
+    )
+  }
+  removeOldManifests(fs, folder, plan.newest + 2)
+  for (const name of aside) {
+    const path = join(folder, name)
+    if (name !== FORMAT && fs.stat(path)) fs.remove(path)
+  }
+  fs.syncFolder(folder)
+  return { rebuilt, quarantined }
+}
+
+/** What the manifest says of the collection afterwards. */
+function repaired(
+  { checkpoint, ...collection }: CollectionEntry,
+  plan: Plan,
+  rebuildFile: (survey: FileSurvey) => {
+    segment?: SegmentEntry | undefined
+    tombstones?: TombstoneEntry | undefined
+  },
+): CollectionEntry {
+  const files = new Map(
+    plan.rewrite
+      .filter(survey => survey.collection.number === collection.number)
+      .map(survey => [survey.entry.name, rebuildFile(survey)]),
+  )
+  const keep = checkpoint && !plan.drop.some(({ entry }) => entry.name === checkpoint.name)
+  const segments = collection.segments.flatMap(entry => {
+    const made = files.get(entry.name)
+    return made ? (made.segment ? [made.segment] : []) : [entry]
+  })
+  const tombstones = collection.tombstones.flatMap(entry => (files.has(entry.name) ? [] : [entry]))
+  for (const { tombstones: made } of files.values()) if (made) tombstones.push(made)
+  return {
+    ...collection,
+    segments,
+    tombstones: tombstones.sort((a, b) => a.lsnLow - b.lsnLow),
+    ...(keep ? { checkpoint } : {}),
+  }
+}
+
+/** The sound rows in a new segment, and the ids of lost rows in a tombstone file of the same range, so that no older version is back. */
+function rebuild(
+  fs: DriftFs,
+  folder: string,
+  { kind, entry, inspection }: FileSurvey,
+  nextFile: () => number,
+  rebuilt: string[],
+): { segment?: SegmentEntry | undefined; tombstones?: TombstoneEntry | undefined } {
+  const { lsnLow, lsnHigh } = entry as SegmentEntry
+  const uuid = () => randomBytes(16).toString('hex')
+  if (!inspection) return {}
+  const made: { segment?: SegmentEntry | undefined; tombstones?: TombstoneEntry | undefined } = {}
+  if (kind === 'segment') {
+    const name = segmentName(nextFile())
+    made.segment = salvageSegment(fs, folder, entry as SegmentEntry, inspection.sound, { name, uuid: uuid() })
+    if (made.segment) rebuilt.push(name)
+  }
+  const ids = readableIds(kind, inspection)
+  if (ids.length > 0) {
+    const name = tombstoneName(nextFile())
+    made.tombstones = writeTombstones(fs, folder, name, { uuid: uuid(), ids, lsnLow, lsnHigh })
+    rebuilt.push(name)
+  }
+  return made
+}
+
+/** Of a tombstone file all that can be read; of a segment those whose rows are lost. */
+function readableIds(kind: FileSurvey['kind'], { ids, sound }: Inspection): Uint8Array[] {
+  return ids.flatMap((id, row) => (id && (kind === 'tombstones' || sound[row] === 0) ? [id] : []))
+}
+
+interface NewLog {
+  readonly file: string
+  readonly floorLsn: number
+  readonly lastLsn: number
+}
+
+/**
+ * A log of what is known of the old one and not in files yet, under new LSNs above every one that was ever given: those of a collection's
+ * files must never be given again, or a later replay would take new writes for flushed ones.
+ */
+async function writeLog(fs: DriftFs, folder: string, { manifest, logPrefix }: Plan): Promise<NewLog> {
+  const flushed = new Map(
+    manifest.collections.map(({ number, segments, tombstones }) => [
+      number,
+      Math.max(0, ...[...segments, ...tombstones].map(file => file.lsnHigh)),
+    ]),
+  )
+  const records = [...logPrefix!]
+  const lastLsn = Math.max(
+    manifest.floorLsn - 1,
+    manifest.durableLsn,
+    ...flushed.values(),
+    ...records.slice(-1).map(({ lsn }) => lsn),
+  )
+  const needed = records.filter(({ lsn, bytes }) => {
+    return lsn > (flushed.get(decodeOperation(bytes).collection) ?? 0)
+  })
+  const names = fs.list(folder).filter(name => LOG.test(name))
+  const firstFile = Math.max(0, ...names.map(name => Number(LOG.exec(name)![1]))) + 1
+  const writer = await WalWriter.open({
+    fs,
+    folder,
+    database: Buffer.from(manifest.database, 'hex'),
+    firstFile,
+    firstLsn: lastLsn + needed.length + 1,
+    carry: needed.map(({ bytes }, i) => ({ lsn: lastLsn + 1 + i, bytes })),
+    nonce: () => randomBytes(8).readBigUInt64LE(),
+    sync: 'always',
+  })
+  await writer.close()
+  const file = `wal-${String(firstFile).padStart(16, '0')}.drw`
+  return { file, floorLsn: lastLsn + 1, lastLsn: lastLsn + needed.length }
+}
+
+/** A durable copy in quarantine/, beside older ones of the same name. @returns its name there. */
+function copyAside(fs: DriftFs, folder: string, name: string): string {
+  const aside = join(folder, 'quarantine')
+  fs.makeFolder(aside)
+  let target = name
+  for (let copy = 1; fs.stat(join(aside, target)); copy++) target = `${name}.${copy}`
+  for (const _ of copyFile(fs, fs, join(folder, name), join(aside, target)));
+  fs.syncFolder(aside)
+  fs.syncFolder(folder)
+  return target
+}
+
+function isFormatDamaged(fs: DriftFs, folder: string): boolean {
+  try {
+    return readFormat(fs, folder) === undefined
+  } catch (error) {
+    if (error instanceof DriftError && error.code === 'DRIFT_CORRUPT_FORMAT') return true
+    throw error
+  }
+}
+
+async function checked(fs: DriftFs, folder: string, options: SliceOptions): Promise<CheckReport> {
+  const { findings, files, bytes } = await runSliced(
+    checkDisk(fs, folder, { beside: false }),
+    'repair check',
+    1,
+    options,
+  )
+  return { ok: isOk(findings), files, bytes, findings }
+}
+
+function lockFolder(fs: DriftFs, folder: string): FileLock {
+  try {
+    return fs.lock(join(folder, 'LOCK'))
+  } catch (error) {
+    if (!(error instanceof FsError) || error.code !== 'DRIFT_FS_LOCKED') throw error
+    throw new DriftError('DRIFT_LOCKED', `${folder} is open; close it before it is repaired`, {
+      path: folder,
+    })
+  }
+}

@@ -1,0 +1,256 @@
+// Rows go out as Arrow and come back the same, over bytes, streams, tables and batches; the schema is the narrowest that holds every value;
+// what a row cannot hold is refused by code; and pyarrow, where python has it, reads the same rows.
+import { execFileSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import {
+  Field,
+  FixedSizeList,
+  Float32,
+  Int64,
+  RecordBatchStreamWriter,
+  Table,
+  tableFromArrays,
+  tableFromIPC,
+  tableToIPC,
+  vectorFromArray,
+} from 'apache-arrow'
+import { describe, expect, it } from 'vitest'
+import type { Collection, Drift, Payload } from '../src/index.js'
+import { contents, withDatabase } from './churn.js'
+import { clusteredVectors, temporaryFolder } from './fixture.js'
+
+const DIM = 6
+
+async function bytesOf(collection: Collection): Promise<Uint8Array> {
+  const writer = await RecordBatchStreamWriter.writeAll(collection.toArrow())
+  return writer.toUint8Array()
+}
+
+async function filled(
+  db: Drift,
+  ids: readonly (string | number | bigint)[],
+  payloadOf: (n: number) => Payload | undefined,
+): Promise<Collection> {
+  const docs = await db.collection('docs', { dim: DIM, metric: 'l2', memtableRows: 1000 })
+  await docs.upsert({
+    ids,
+    vectors: clusteredVectors(ids.length, DIM, 4),
+    payloads: ids.map((_, n) => payloadOf(n)),
+  })
+  return docs
+}
+
+/** Every type, with absences, and keys that columns would hide. */
+function everything(n: number): Payload | undefined {
+  if (n % 11 === 0) return undefined
+  return {
+    int: n * 2 ** 40,
+    float: n % 2 === 0 ? n : n / 3,
+    bool: n % 3 === 0,
+    text: 'é'.repeat(n % 5),
+    time: new Date(1.7e12 + n).toISOString(),
+    sometime: n % 2 === 0 ? new Date(n).toISOString() : 'never',
+    ints: [n, n + 1],
+    texts: n % 4 === 0 ? [] : ['a', String(n)],
+    mixed: n % 2 === 0 ? n : { deep: [n, null] },
+    id: n,
+    vector: 'no vector',
+    ['__proto__']: n,
+    ...(n % 7 === 0 ? { rare: true } : {}),
+  }
+}
+
+describe('toArrow and fromArrow', () => {
+  it.each([
+    ['strings', (n: number) => `row ${n}`, 'Utf8'],
+    ['numbers', (n: number) => n - 1000, 'Int64'],
+    ['bigints', (n: number) => (1n << 63n) + BigInt(n), 'Uint64'],
+    ['every kind', (n: number) => [n, String(n), BigInt(n), -BigInt(n) - 1n][n % 4]!, 'Utf8'],
+  ])('give every row back when ids are %s', async (_, idOf, type) => {
+    await withDatabase(':memory:', {}, async db => {
+      const ids = Array.from({ length: 1500 }, (_, n) => idOf(n))
+      const docs = await filled(db, ids, everything)
+      const wanted = await contents(docs)
+      const bytes = await bytesOf(docs)
+      const table = tableFromIPC(bytes)
+      expect(String(table.schema.fields[0]!.type)).toBe(type)
+      const chunks = Array.from({ length: Math.ceil(bytes.length / 1000) }, (_, i) =>
+        bytes.slice(i * 1000, (i + 1) * 1000),
+      )
+      const inputs = { bytes, table, stream: Readable.from(chunks), batches: docs.toArrow() }
+      for (const [form, input] of Object.entries(inputs)) {
+        const copy = await db.collection(`copy-${form}`, { dim: DIM, metric: 'l2' })
+        expect(await copy.fromArrow(input)).toMatchObject({ rows: 1500 })
+        expect(await contents(copy)).toEqual(wanted)
+      }
+    })
+  })
+
+  it('infer the narrowest types, and JSON text where there is none', async () => {
+    await withDatabase(':memory:', {}, async db => {
+      const docs = await filled(
+        db,
+        Array.from({ length: 50 }, (_, n) => n),
+        everything,
+      )
+      const { schema } = tableFromIPC(await bytesOf(docs))
+      expect(schema.fields.map(({ name, type }) => `${name}: ${type}`)).toEqual([
+        'id: Int64',
+        `vector: FixedSizeList[${DIM}]<Float32>`,
+        'int: Int64',
+        'float: Float64',
+        'bool: Bool',
+        'text: Utf8',
+        'time: Timestamp<MILLISECOND, UTC>',
+        'sometime: Utf8',
+        'ints: List<Int64>',
+        'texts: List<Utf8>',
+        'mixed: Utf8',
+        'payload.id: Int64',
+        'payload.vector: Utf8',
+        '__proto__: Int64',
+        'rare: Bool',
+      ])
+    })
+  })
+
+  it('give the columns that are asked for, and a schema also without rows', async () => {
+    await withDatabase(':memory:', {}, async db => {
+      const docs = await filled(db, [1, 2, 3], everything)
+      const names: string[] = []
+      for await (const batch of docs.toArrow({ columns: ['bool', 'id'] }))
+        names.push(...batch.schema.fields.map(({ name }) => name))
+      expect(names).toEqual(['id', 'bool'])
+      await expect(docs.toArrow({ columns: ['none'] }).next()).rejects.toMatchObject({ code: 'DRIFT_ARROW' })
+      const empty = await db.collection('empty', { dim: 2 })
+      const table = tableFromIPC(await bytesOf(empty))
+      expect([table.numRows, table.schema.fields.length]).toEqual([0, 2])
+      expect(await docs.fromArrow(new Table(table.schema))).toEqual({ rows: 0, lsn: 0 })
+    })
+  })
+
+  it('take vectors in other forms, and other names of columns', async () => {
+    await withDatabase(':memory:', {}, async db => {
+      const docs = await db.collection('docs', { dim: 2, metric: 'l2' })
+      const table = tableFromArrays({
+        key: ['a', 'b'],
+        embedding: [
+          [1, 2],
+          [3, 4],
+        ] as never,
+      })
+      await docs.fromArrow(table, { id: 'key', vector: 'embedding' })
+      expect([...(await docs.get('b'))!.vector]).toEqual([3, 4])
+    })
+  })
+
+  it('refuse what a row cannot hold, by code, and say how many rows are in', async () => {
+    await withDatabase(':memory:', {}, async db => {
+      const docs = await db.collection('docs', { dim: 2, metric: 'l2' })
+      const type = new FixedSizeList(2, new Field('item', new Float32(), true))
+      const pair = vectorFromArray([[1, 2]], type)
+      const good = tableToIPC(new Table({ id: vectorFromArray(['a']), vector: pair }))
+      const cases: [unknown, string][] = [
+        [undefined, 'DRIFT_ARROW'],
+        ['text', 'DRIFT_ARROW'],
+        [new Uint8Array(0), 'DRIFT_ARROW'],
+        [Uint8Array.of(1, 2, 3, 4), 'DRIFT_ARROW'],
+        [good.subarray(0, good.length >> 1), 'DRIFT_ARROW'],
+        [[], 'DRIFT_ARROW'],
+        [[3], 'DRIFT_ARROW'],
+        [new Table({ id: vectorFromArray(['a']) }), 'DRIFT_ARROW'],
+        [
+          new Table({
+            id: vectorFromArray([null, 'a']),
+            vector: vectorFromArray(
+              [
+                [1, 2],
+                [3, 4],
+              ],
+              type,
+            ),
+          }),
+          'DRIFT_ARROW',
+        ],
+        [new Table({ id: vectorFromArray(['a']), vector: vectorFromArray([null], type) }), 'DRIFT_ARROW'],
+        [
+          new Table({ id: vectorFromArray(['a']), vector: vectorFromArray([[1, null]], type) }),
+          'DRIFT_ARROW',
+        ],
+        [new Table({ id: vectorFromArray(['a']), vector: vectorFromArray([[1, 2, 3]]) }), 'DRIFT_DIMENSION'],
+        [
+          new Table({ id: vectorFromArray(['a']), vector: vectorFromArray([[1, Number.NaN]], type) }),
+          'DRIFT_VECTOR_VALUE',
+        ],
+        [new Table({ id: vectorFromArray([1n << 60n], new Int64()), vector: pair }), 'DRIFT_ARROW'],
+      ]
+      for (const [input, code] of cases)
+        await expect(docs.fromArrow(input as never)).rejects.toMatchObject({ code, details: { rows: 0 } })
+      expect(await docs.count()).toBe(0)
+      expect(await docs.fromArrow(good)).toMatchObject({ rows: 1 })
+      await expect(docs.fromArrow(good, { idd: 'x' } as never)).rejects.toMatchObject({
+        code: 'DRIFT_UNKNOWN_OPTION',
+      })
+    })
+  })
+
+  it('stop when asked to', async () => {
+    await withDatabase(':memory:', {}, async db => {
+      const docs = await filled(
+        db,
+        Array.from({ length: 3000 }, (_, n) => n),
+        everything,
+      )
+      const bytes = await bytesOf(docs)
+      const copy = await db.collection('copy', { dim: DIM, metric: 'l2' })
+      const controller = new AbortController()
+      const onProgress = ({ done }: { done: number }) => {
+        if (done >= 1000) controller.abort(new Error('enough'))
+      }
+      await expect(copy.fromArrow(bytes, { signal: controller.signal, onProgress })).rejects.toThrow('enough')
+      expect(await copy.count()).toBe(1000)
+      await expect(docs.toArrow({ signal: controller.signal }).next()).rejects.toThrow('enough')
+    })
+  })
+
+  it.skipIf(!hasPyarrow())('are read by pyarrow', async () => {
+    await withDatabase(':memory:', {}, async db => {
+      const docs = await filled(
+        db,
+        Array.from({ length: 300 }, (_, n) => `é${n}`),
+        everything,
+      )
+      const file = join(temporaryFolder(), 'rows.arrows')
+      writeFileSync(file, await bytesOf(docs))
+      const script = `import pyarrow.ipc, json, sys
+table = pyarrow.ipc.open_stream(sys.argv[1]).read_all()
+table.validate(full=True)
+rows = [[r['id'], r['vector'], r['int'], r['float'], r['ints'], r['time'] and int(r['time'].timestamp() * 1000 + 0.5)] for r in table.to_pylist()]
+print(json.dumps(rows))`
+      const rows = JSON.parse(
+        execFileSync(python(), ['-c', script, file], { encoding: 'utf8', maxBuffer: 1 << 26 }),
+      ) as unknown[]
+      const wanted: unknown[] = []
+      for await (const { id, vector, payload = {} } of docs.scan()) {
+        const { int = null, float = null, ints = null, time } = payload as Record<string, never>
+        wanted.push([id, [...vector], int, float, ints, time === undefined ? null : Date.parse(time)])
+      }
+      expect(rows).toEqual(wanted)
+    })
+  })
+})
+
+function python(): string {
+  return process.env['DRIFT_PYTHON'] ?? 'python3'
+}
+
+function hasPyarrow(): boolean {
+  try {
+    execFileSync(python(), ['-c', 'import pyarrow'], { stdio: 'ignore' })
+    return true
+  } catch {
+    return false
+  }
+}

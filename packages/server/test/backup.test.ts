@@ -1,0 +1,216 @@
+// A backup is the database of one moment: taken while writes, flushes and removals go on it holds every write up to its LSN and none
+// after, it stands on its own when the database is gone, and one that was cut off, failed or damaged never opens as a good one.
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { FaultFs, FsError, SimFs } from '@drift/fs'
+import { describe, expect, it } from 'vitest'
+import { Drift } from '../src/index.js'
+import { type Contents, churn, contents, DIM, fill, rowText, SMALL, withDatabase } from './churn.js'
+import { temporaryFolder } from './fixture.js'
+
+async function contentsAt(path: string, options: object = {}): Promise<Contents> {
+  return withDatabase(path, options, async db => contents(await db.collection('docs')))
+}
+
+describe('a backup', () => {
+  it('taken during churn holds exactly the writes up to its LSN', async () => {
+    const root = temporaryFolder()
+    const history = new Map<number, Contents>()
+    const lsns: [folder: string, lsn: number][] = []
+    await withDatabase(join(root, 'db'), {}, async db => {
+      const docs = await fill(db)
+      const model = new Map(await contents(docs))
+      let writing = true
+      const writer = (async () => {
+        for (let n = 0; writing || n % 8 !== 0; n++) {
+          const id = `churn-${n % 40}`
+          const vector = new Float32Array(DIM).fill(n)
+          const { lsn } = await docs.upsert([{ id, vector, payload: { n } }])
+          model.set(`string ${id}`, rowText(vector, { n }))
+          history.set(lsn, new Map([...model].sort(([a], [b]) => (a < b ? -1 : 1))))
+          if (n % 8 === 7) await docs.flush()
+        }
+      })()
+      for (let copy = 0; copy < 5; copy++) {
+        const folder = join(root, `backup-${copy}`)
+        const { lsn, linkedFiles, files, bytes } = await db.backup(folder, { copy: copy % 2 === 1 })
+        expect(linkedFiles > 0).toBe(copy % 2 === 0)
+        expect(files).toBeGreaterThan(3)
+        expect(bytes).toBeGreaterThan(10_000)
+        lsns.push([folder, lsn])
+      }
+      writing = false
+      await writer
+      expect(await db.check()).toMatchObject({ ok: true, findings: [] })
+    })
+    rmSync(join(root, 'db'), { recursive: true })
+    expect(new Set(lsns.map(([, lsn]) => lsn)).size).toBeGreaterThan(1)
+    for (const [folder, lsn] of lsns) {
+      expect(await Drift.check(folder)).toMatchObject({ ok: true, findings: [] })
+      const wanted = history.get(lsn)
+      if (wanted) expect(await contentsAt(folder)).toEqual(wanted)
+      else expect(lsn).toBeLessThan(Math.min(...history.keys()))
+    }
+  })
+
+  it('goes on as a database of its own, and the first one does not notice', async () => {
+    const root = temporaryFolder()
+    const copy = join(root, 'deep', 'copy')
+    await withDatabase(join(root, 'db'), {}, async db => {
+      const docs = await fill(db)
+      await db.backup(copy)
+      const before = await contents(docs)
+      await withDatabase(copy, {}, async other => {
+        const rows = await other.collection('docs')
+        expect(await contents(rows)).toEqual(before)
+        for (let round = 0; round < 6; round++) {
+          await churn(rows, 900 + round)
+          await rows.flush()
+        }
+      })
+      expect(await contents(docs)).toEqual(before)
+      expect(await db.check()).toMatchObject({ ok: true, findings: [] })
+    })
+  })
+
+  it('of an empty database, and of one without segments, opens too', async () => {
+    const root = temporaryFolder()
+    await withDatabase(join(root, 'db'), {}, async db => {
+      await db.backup(join(root, 'empty'))
+      const docs = await db.collection('docs', { dim: 2 })
+      await docs.upsert([{ id: 1, vector: [1, 0] }])
+      await db.backup(join(root, 'log'))
+    })
+    await withDatabase(join(root, 'empty'), {}, async db => expect(db.collections()).toEqual([]))
+    expect([...(await contentsAt(join(root, 'log'))).keys()]).toEqual(['number 1'])
+  })
+
+  it('brings a database out of memory to the disk', async () => {
+    const folder = join(temporaryFolder(), 'copy')
+    await withDatabase(':memory:', {}, async db => {
+      const wanted = await contents(await fill(db))
+      expect(await db.backup(folder)).toMatchObject({ linkedFiles: 0 })
+      expect(await contentsAt(folder)).toEqual(wanted)
+    })
+  })
+
+  it('needs a folder of its own', async () => {
+    const root = temporaryFolder()
+    await withDatabase(join(root, 'db'), {}, async db => {
+      await fill(db, 2)
+      mkdirSync(join(root, 'full'))
+      writeFileSync(join(root, 'full', 'mine'), 'kept')
+      for (const folder of [join(root, 'full'), db.path])
+        await expect(db.backup(folder)).rejects.toMatchObject({ code: 'DRIFT_BACKUP_EXISTS' })
+      expect(readdirSync(join(root, 'full'))).toEqual(['mine'])
+      await expect(db.backup('')).rejects.toMatchObject({ code: 'DRIFT_PATH' })
+      await expect(db.backup(join(root, 'full', 'mine'))).rejects.toMatchObject({
+        code: 'DRIFT_NOT_A_FOLDER',
+      })
+    })
+  })
+
+  it('that is aborted leaves nothing, and the database as it was', async () => {
+    const root = temporaryFolder()
+    await withDatabase(join(root, 'db'), {}, async db => {
+      const docs = await fill(db)
+      for (const stage of ['backup files', 'backup verify']) {
+        const controller = new AbortController()
+        const onProgress = (progress: { stage: string }) => {
+          if (progress.stage === stage) controller.abort(new Error('enough'))
+        }
+        const backup = db.backup(join(root, 'copy'), { signal: controller.signal, onProgress })
+        await expect(backup).rejects.toThrow('enough')
+        expect(existsSync(join(root, 'copy'))).toBe(false)
+      }
+      await docs.flush()
+      await db.backup(join(root, 'copy'))
+      expect(statSync(join(root, 'copy', 'FORMAT')).size).toBe(64)
+    })
+  })
+
+  it('is whole or does not open, wherever the power fails', async () => {
+    const sim = new SimFs()
+    await withDatabase('/db', { fs: sim }, db => fill(db, 3))
+    const wanted = await contentsAt('/db', { fs: sim.processKill() })
+    const images: SimFs[] = []
+    let armed = false
+    const disk: SimFs = sim.processKill({
+      before(_operation, _path, count) {
+        if (armed && count % 2 === 0) images.push(disk.powerCut({ seed: count }))
+      },
+    })
+    const db = await Drift.open('/db', { ...SMALL, fs: disk })
+    armed = true
+    await db.backup('/copy')
+    armed = false
+    await db.close()
+    images.push(disk.powerCut({ data: 'none', entries: 'none' }))
+    let refused = 0
+    for (const [at, image] of images.entries()) {
+      const outcome =
+        image.stat('/copy') === undefined
+          ? 'nothing'
+          : await contentsAt('/copy', { fs: image }).catch((error: { code?: string }) => error.code)
+      if (typeof outcome === 'string') {
+        expect(['nothing', 'DRIFT_CORRUPT_FORMAT', 'DRIFT_NO_COLLECTION']).toContain(outcome)
+        refused++
+      } else expect({ at, outcome }).toEqual({ at, outcome: wanted })
+    }
+    expect(refused).toBeGreaterThan(50)
+    expect(refused).toBeLessThan(images.length)
+  })
+
+  it('that meets an error of the disk says so, and leaves nothing that opens as a good one', async () => {
+    const sim = new SimFs()
+    await withDatabase('/db', { fs: sim }, db => fill(db, 3))
+    let failed = 0
+    for (let at = 1; ; at += 5) {
+      const disk = sim.processKill()
+      let left = Number.POSITIVE_INFINITY
+      const faulty = new FaultFs(disk, [])
+      // One operation fails, counted from where the backup begins.
+      const failing = new Proxy(faulty, {
+        get(target, name) {
+          const method = Reflect.get(target, name, target) as unknown
+          if (typeof method !== 'function') return method
+          return (...parameters: unknown[]) => {
+            left--
+            if (left === 0)
+              throw new FsError('DRIFT_FS_EIO', `${String(name)} failed`, { operation: 'read', path: '' })
+            return method.apply(target, parameters) as unknown
+          }
+        },
+      })
+      const db = await Drift.open('/db', { ...SMALL, fs: failing })
+      left = at
+      const outcome = await db.backup('/copy').catch((error: { code?: string }) => error.code)
+      const met = left <= 0
+      left = Number.POSITIVE_INFINITY
+      await db.close()
+      if (!met) break
+      if (typeof outcome === 'string') {
+        failed++
+        const code = await contentsAt('/copy', { fs: disk }).catch((error: { code?: string }) => error.code)
+        expect(['DRIFT_NO_COLLECTION', 'DRIFT_CORRUPT_FORMAT']).toContain(code)
+      } else expect(outcome).toMatchObject({ folder: '/copy' })
+    }
+    expect(failed).toBeGreaterThan(10)
+  })
+
+  it('is refused when a file of the database is damaged', async () => {
+    const sim = new SimFs()
+    await withDatabase('/db', { fs: sim }, db => fill(db, 3))
+    await withDatabase('/db', { fs: sim }, async db => {
+      await db.collection('docs')
+      const name = sim.list('/db').find(file => /^seg-/.test(file))!
+      const fd = sim.open(`/db/${name}`, 'write')
+      const byte = new Uint8Array(1)
+      sim.read(fd, byte, 4200)
+      sim.write(fd, Uint8Array.of(byte[0]! ^ 1), 4200)
+      await expect(db.backup('/copy')).rejects.toMatchObject({ code: 'DRIFT_BACKUP_DAMAGED' })
+      expect(sim.stat('/copy')).toBeUndefined()
+      expect(await db.check()).toMatchObject({ ok: false })
+    })
+  })
+})
