@@ -1,5 +1,5 @@
 /**
- * What every request passes before a byte of its body is read, in this order: draining, host, key, rate, scope,
+ * What every request passes before a byte of its body is read, in this order: header fields, draining, host, key, rate, scope,
  * collection, encoding, bytes in flight. Rule: deny by default; a route that says nothing is for admins.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
@@ -23,6 +23,9 @@ export interface GuardOptions {
   readonly hosts: readonly string[] | undefined
   readonly draining: () => boolean
 }
+
+/** Fields of one request; a browser behind three proxies sends about 40. */
+const MAX_HEADERS = 64
 
 const principals = new WeakMap<FastifyRequest, Principal>()
 
@@ -58,6 +61,9 @@ export function addGuard(
 
   app.addHook('onRequest', async (request, reply) => {
     const guard = request.routeOptions.config as RouteGuard
+    if (request.raw.rawHeaders.length > 2 * MAX_HEADERS) {
+      throw new HttpError('DRIFT_HEADERS_TOO_LARGE', `a request has at most ${MAX_HEADERS} header fields`)
+    }
     if (guard.open) return
     if (draining())
       throw new HttpError('DRIFT_DRAINING', 'the server is shutting down', {}, { retryAfter: 5 })

@@ -4,7 +4,7 @@ import { Readable } from 'node:stream'
 import { IDEMPOTENCY_HEADER } from '@drift/client/wire'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type Principal, seesCollection } from './auth.js'
-import type { DriftDoor } from './engine-door.js'
+import { type DriftDoor, notImplemented } from './engine-door.js'
 import { HttpError } from './errors.js'
 import { Gate } from './gate.js'
 import { principalOf } from './guard.js'
@@ -60,7 +60,7 @@ export class Runner {
     }
     const principal = principalOf(request)
     const call = this.#call(request, reply, principal)
-    const work = (): Promise<unknown> => this.#queued(route, call)
+    const work = (): Promise<unknown> => this.#queued(route, call).catch(asNotImplemented)
     const key = request.headers[IDEMPOTENCY_HEADER]
     if (!route.writes || key === undefined) return work()
     const { method, url } = request
@@ -112,4 +112,12 @@ export class Runner {
       storedName,
     }
   }
+}
+
+/** The schema knows every option by now: one that the engine refuses to know is one that it does not have yet. */
+function asNotImplemented(error: unknown): never {
+  const { code, details } = error as { code?: unknown; details?: { option?: unknown } }
+  if (code === 'DRIFT_UNKNOWN_OPTION' && typeof details?.option === 'string')
+    throw notImplemented(details.option)
+  throw error
 }

@@ -56,7 +56,6 @@ const GRACE_MS = 20_000
 const KEEP_ALIVE_MS = 5_000
 const MAX_CONNECTIONS = 1_024
 const MAX_HEADER_BYTES = 16 * 1024
-const MAX_HEADERS = 64
 const MAX_REQUESTS_PER_SOCKET = 10_000
 const LOOPBACK_HOSTS = ['localhost', '127.0.0.1', '[::1]']
 
@@ -113,7 +112,6 @@ export async function serve(options: ServeOptions): Promise<DriftServer> {
   }
   const server = app.server as Server
   server.maxConnections = MAX_CONNECTIONS
-  server.maxHeadersCount = MAX_HEADERS
 
   let closing: Promise<void> | undefined
   const close = async (graceMs: number): Promise<void> => {
