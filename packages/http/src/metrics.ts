@@ -9,6 +9,7 @@ const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5
 export class Metrics {
   readonly contentType: string
   readonly #registry = new Registry()
+  readonly #readDatabase: () => Promise<void>
   readonly #requests: Histogram<'operation' | 'status'>
 
   constructor(db: DriftDoor, runner: Runner) {
@@ -34,7 +35,7 @@ export class Metrics {
         }
       },
     })
-    databaseGauges(db, registers)
+    this.#readDatabase = databaseGauges(db, registers)
   }
 
   observe(request: FastifyRequest, status: number, ms: number): void {
@@ -42,18 +43,28 @@ export class Metrics {
     this.#requests.observe({ operation, status: String(status) }, ms / 1000)
   }
 
-  text(): Promise<string> {
+  async text(): Promise<string> {
+    await this.#readDatabase()
     return this.#registry.metrics()
   }
 }
 
 type Numbers = Readonly<Record<string, unknown>>
 
-/** One reading of `db.stats()` fills them all. Numbers that the engine adds to its statistics appear by themselves. */
-function databaseGauges(db: DriftDoor, registers: Registry[]): void {
-  const gauge = (name: string, help: string, labelNames: string[]) =>
+/**
+ * One reading of `db.stats()` fills them all. Numbers that the engine adds to its statistics appear by themselves.
+ *
+ * @returns what has to be called before the metrics are written: prom-client asks each metric on its own and at once.
+ */
+function databaseGauges(db: DriftDoor, registers: Registry[]): () => Promise<void> {
+  const gauge = <L extends string>(name: string, help: string, labelNames: L[]): Gauge<L> =>
     new Gauge({ name, help, labelNames, registers })
-  const collection = gauge('drift_collection', 'Figures of a collection: rows, buckets, segments, bytes', [
+  const up = gauge(
+    'drift_up',
+    '1 while the database takes writes, 0 after a log or manifest write failed',
+    [],
+  )
+  const figures = gauge('drift_collection', 'Figures of a collection: rows, buckets, segments, bytes', [
     'collection',
     'figure',
   ])
@@ -63,23 +74,18 @@ function databaseGauges(db: DriftDoor, registers: Registry[]): void {
     'figure',
   ])
   const wal = gauge('drift_wal', 'Figures of the write-ahead log', ['figure'])
-  new Gauge({
-    name: 'drift_up',
-    help: '1 while the database takes writes, 0 after a log or manifest write failed',
-    registers,
-    async collect() {
-      const stats = await db.stats()
-      this.set(stats.state === 'open' ? 1 : 0)
-      // A dropped collection leaves nothing behind.
-      for (const each of [collection, memory, recall]) each.reset()
-      for (const { name, ...entry } of stats.collections) {
-        each(entry, (figure, value) => collection.set({ collection: name, figure }, value))
-        each(entry['memory'], (slab, value) => memory.set({ collection: name, slab }, value))
-        each(entry['recall'], (figure, value) => recall.set({ collection: name, figure }, value))
-      }
-      each(stats.wal, (figure, value) => wal.set({ figure }, value))
-    },
-  })
+  return async () => {
+    const stats = await db.stats()
+    up.set(stats.state === 'open' ? 1 : 0)
+    // A dropped collection leaves nothing behind.
+    for (const stale of [figures, memory, recall]) stale.reset()
+    for (const { name: collection, ...entry } of stats.collections) {
+      each(entry, (figure, value) => figures.set({ collection, figure }, value))
+      each(entry['memory'], (slab, value) => memory.set({ collection, slab }, value))
+      each(entry['recall'], (figure, value) => recall.set({ collection, figure }, value))
+    }
+    each(stats.wal, (figure, value) => wal.set({ figure }, value))
+  }
 }
 
 function each(record: unknown, set: (name: string, value: number) => void): void {
