@@ -169,7 +169,7 @@ async function* jsonLines(
         [vectorField]: vector,
         payload,
         ...rest
-      } = JSON.parse(line) as Record<string, never>
+      } = JSON.parse(line) as Record<string, unknown> & { [field: string]: never }
       const wanted = payload ?? (Object.keys(rest).length > 0 ? rest : undefined)
       yield { number, id: jsonId(id), vector, ...(wanted === undefined ? {} : { payload: wanted }) }
     } catch (error) {
