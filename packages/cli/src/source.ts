@@ -164,14 +164,11 @@ async function* jsonLines(
   })) {
     if (line.trim() === '' || ++number < skip) continue
     try {
-      const {
-        [idField]: id,
-        [vectorField]: vector,
-        payload,
-        ...rest
-      } = JSON.parse(line) as Record<string, unknown> & { [field: string]: never }
-      const wanted = payload ?? (Object.keys(rest).length > 0 ? rest : undefined)
-      yield { number, id: jsonId(id), vector, ...(wanted === undefined ? {} : { payload: wanted }) }
+      const fields = JSON.parse(line) as Record<string, unknown>
+      const { [idField]: id, [vectorField]: vector, payload, ...rest } = fields
+      const wanted = (payload ?? (Object.keys(rest).length > 0 ? rest : undefined)) as Payload | undefined
+      const optional = wanted === undefined ? {} : { payload: wanted }
+      yield { number, id: jsonId(id), vector: vector as number[], ...optional }
     } catch (error) {
       yield { number, reason: (error as Error).message, text: line }
     }
