@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { serve } from '@drift/http'
 import { Drift } from '@drift/server'
-import { afterAll, describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it, onTestFinished } from 'vitest'
 import { EXIT, importFile, run } from '../src/index.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'drift-cli-'))
@@ -222,6 +222,7 @@ describe('the command', () => {
         stdio: ['ignore', 'pipe', 'inherit'],
       },
     )
+    onTestFinished(() => void child.kill('SIGKILL'))
     const [line] = (await once(child.stdout, 'data')) as [Buffer]
     const { url } = JSON.parse(String(line)) as { url: string }
     expect((await fetch(`${url}/readyz`)).status).toBe(200)

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { connect } from '@drift/client'
 import { Drift } from '@drift/server'
 import Fastify from 'fastify'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { Gate } from '../src/gate.js'
 import { type AnswerEntry, createKey, driftPlugin, principalOf, serve } from '../src/index.js'
 import { started, temporaryFolder } from './fixture.js'
@@ -302,6 +302,7 @@ describe('a server of its own process', () => {
 async function spawned(folder: string): Promise<{ child: ChildProcess; url: string }> {
   const program = new URL('server.mjs', import.meta.url).pathname
   const child = spawn(process.execPath, [program, folder], { stdio: ['ignore', 'pipe', 'inherit'] })
+  onTestFinished(() => void child.kill('SIGKILL'))
   const [line] = (await once(child.stdout!, 'data')) as [Buffer]
   return { child, url: String(line).trim() }
 }
