@@ -13,16 +13,21 @@ import { type DemoInput, loadInput } from './input.js'
 import { reopen } from './reopen.js'
 import { Screen, whole } from './screen.js'
 import { searchRows } from './search.js'
+import { serveDemo } from './serve.js'
 import { writeRows } from './write.js'
 
-const USAGE = `usage: npm run demo -- [--data FILE.npy] [--rows N] [--keep]
+const USAGE = `usage: npm run demo -- [serve] [--data FILE.npy] [--rows N] [--keep]
+  serve    put the rows behind HTTP and print what to ask, instead of the demo
   --data   a .npy matrix of yours (float16, float32, uint8; one vector per row) instead of the bundled one
   --rows   use at most N rows of it
   --keep   leave the database folder in place`
 
+const serves = process.argv[2] === 'serve'
+if (serves) process.argv.splice(2, 1)
 const options = readOptions()
 const input = readInput(options)
-process.exitCode = await demo(input, options.keep)
+if (serves) await serveDemo(input)
+else process.exitCode = await demo(input, options.keep)
 
 async function demo(input: DemoInput, keep: boolean): Promise<number> {
   const screen = new Screen()

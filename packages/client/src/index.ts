@@ -1,0 +1,22 @@
+export { type CollectionInfo, RemoteCollection } from './collection.js'
+export { connect, RemoteDrift } from './connect.js'
+export { ClientError } from './errors.js'
+export type {
+  BatchHits,
+  CallOptions,
+  CollectionOptions,
+  CollectionStats,
+  Columns,
+  DeleteResult,
+  DriftStats,
+  Filter,
+  Hit,
+  Id,
+  Metric,
+  Payload,
+  Row,
+  SearchOptions,
+  StoredRow,
+  UpsertResult,
+} from './rows.js'
+export type { ConnectOptions } from './transport.js'

@@ -1,0 +1,112 @@
+/**
+ * What goes over the door, in the shapes of the embedded `Collection` (@drift/server): the same names and meanings, so
+ * that code moves between the two. A test holds that the embedded types fit these.
+ */
+
+/** A string of 1 to 1 024 bytes, a safe integer, or a 64-bit bigint; `1`, `1n` and `'1'` are three ids. */
+export type Id = string | number | bigint
+export type Metric = 'l2' | 'cosine' | 'ip'
+export type Payload = { readonly [key: string]: unknown }
+/** Conditions on payloads, as in `@drift/server`: `{ lang: 'en', time: { $gte: 2020 } }`. */
+export type Filter = { readonly [key: string]: unknown }
+
+export interface Row {
+  readonly id: Id
+  readonly vector: readonly number[] | Float32Array
+  readonly payload?: Payload
+}
+
+/** vectors is row-major, ids.length * dim values. */
+export interface Columns {
+  readonly ids: readonly Id[]
+  readonly vectors: Float32Array
+  readonly payloads?: readonly (Payload | undefined)[]
+}
+
+export interface StoredRow {
+  readonly id: Id
+  readonly vector: Float32Array
+  readonly payload?: Payload
+}
+
+export interface UpsertResult {
+  readonly lsn: number
+  readonly durable: boolean
+  readonly upserted: number
+  readonly replaced: number
+}
+
+export interface DeleteResult {
+  readonly lsn: number
+  readonly durable: boolean
+  readonly deleted: number
+}
+
+export interface Hit {
+  readonly id: Id
+  /** Smaller is nearer. */
+  readonly distance: number
+  /** Greater is nearer. */
+  readonly score: number
+  readonly payload?: Payload
+}
+
+export interface BatchHits {
+  readonly ids: readonly (readonly Id[])[]
+  readonly k: number
+  /** n * k, row-major, padded with Infinity. */
+  readonly distances: Float32Array
+  readonly counts: Uint32Array
+}
+
+export interface CollectionOptions {
+  readonly dim?: number
+  readonly metric?: Metric
+  readonly memtableRows?: number
+  /** Payload paths to index, where the server's engine has filters. */
+  readonly indexes?: Readonly<Record<string, 'keyword' | 'number'>>
+}
+
+export interface CallOptions {
+  readonly signal?: AbortSignal
+}
+
+/** What the server's engine does not have yet is refused with DRIFT_NOT_IMPLEMENTED. */
+export interface SearchOptions extends CallOptions {
+  readonly k?: number
+  readonly probes?: number
+  readonly ef?: number
+  readonly payload?: boolean
+  readonly recall?: number
+  readonly filter?: Filter
+  readonly radius?: number
+  readonly mode?: 'paper'
+  readonly lambda?: number
+  readonly tau?: number
+  readonly confidence?: number
+  readonly efSearch?: number
+}
+
+export interface CollectionStats {
+  readonly name: string
+  readonly dim: number
+  readonly metric: Metric
+  readonly rows: number
+  readonly buckets: number
+  readonly segments: number
+  readonly unflushedRows: number
+  readonly diskBytes: number
+  readonly memory: Readonly<Record<string, number>>
+}
+
+export interface DriftStats {
+  readonly state: 'open' | 'failed'
+  readonly collections: readonly CollectionStats[]
+  readonly wal: {
+    readonly files: number
+    readonly bytes: number
+    readonly pendingBytes: number
+    readonly durableLsn: number
+  }
+  readonly manifest: number
+}

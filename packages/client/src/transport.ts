@@ -1,0 +1,198 @@
+/**
+ * One request to the server, repeated while repeating may help: no connection, a cut answer, 429, 502, 503, 504.
+ * Rule: a write is repeated under one idempotency key, so it is applied once however often it is sent.
+ */
+import { ClientError } from './errors.js'
+import { FRAME_TYPE, IDEMPOTENCY_HEADER } from './wire.js'
+
+export interface ConnectOptions {
+  /** API key, sent as a bearer token. */
+  readonly key?: string
+  /** Of one try, from its beginning to the end of its answer. Default 30 000 ms; 0 for none. */
+  readonly timeoutMs?: number
+  /** Further tries after the first. Default 4. */
+  readonly retries?: number
+  /** Of the first pause; each is twice as long as the one before, with a quarter of jitter. Default 100 ms. */
+  readonly backoffMs?: number
+  readonly headers?: Readonly<Record<string, string>>
+  /** Another fetch, for tests and proxies. */
+  readonly fetch?: typeof fetch
+}
+
+export interface Call {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+  /** Below /v1, percent-encoded. */
+  readonly path: string
+  /** JSON, or a frame when it is bytes. */
+  readonly body?: unknown
+  /** Changes something: gets an idempotency key. */
+  readonly writes?: boolean
+  readonly accept?: string
+  /** The answer may take as long as it takes: only its beginning is timed. */
+  readonly long?: boolean
+  readonly signal?: AbortSignal | undefined
+}
+
+const TIMEOUT_MS = 30_000
+const RETRIES = 4
+const BACKOFF_MS = 100
+const MAX_BACKOFF_MS = 10_000
+const AGAIN: readonly number[] = [429, 502, 503, 504]
+/** The server is up and will say the same again. */
+const FINAL_CODES: readonly string[] = ['DRIFT_WAL_FAILED', 'DRIFT_COMMIT_FAILED']
+
+export class Transport {
+  readonly url: string
+  readonly #options: ConnectOptions
+  readonly #fetch: typeof fetch
+  #closed = false
+
+  /** @throws ClientError DRIFT_URL */
+  constructor(url: string, options: ConnectOptions = {}) {
+    let parsed: URL
+    try {
+      parsed = new URL(url)
+    } catch (cause) {
+      throw new ClientError('DRIFT_URL', `'${url}' is no URL, expected http://host:port`, {}, { cause })
+    }
+    if (parsed.protocol !== 'http:' && parsed.protocol !== 'https:') {
+      throw new ClientError('DRIFT_URL', `'${url}' begins with ${parsed.protocol}, expected http: or https:`)
+    }
+    this.url = parsed.href.replace(/\/+$/, '')
+    this.#options = options
+    this.#fetch = options.fetch ?? globalThis.fetch
+  }
+
+  close(): void {
+    this.#closed = true
+  }
+
+  async json<T>(call: Call): Promise<T> {
+    return this.#repeat(call, async response => {
+      try {
+        return (await response.json()) as T
+      } catch (cause) {
+        if (cause instanceof SyntaxError) throw answerError(response, cause)
+        throw cause
+      }
+    })
+  }
+
+  async bytes(call: Call): Promise<Uint8Array> {
+    return this.#repeat(call, async response => new Uint8Array(await response.arrayBuffer()))
+  }
+
+  /** The body as it comes; what breaks off while it is read is not repeated. */
+  async stream(call: Call): Promise<ReadableStream<Uint8Array>> {
+    return this.#repeat({ ...call, long: true }, async response => {
+      if (!response.body) throw answerError(response)
+      return response.body as ReadableStream<Uint8Array>
+    })
+  }
+
+  async #repeat<T>(call: Call, read: (response: Response) => Promise<T>): Promise<T> {
+    const { retries = RETRIES, backoffMs = BACKOFF_MS } = this.#options
+    if (this.#closed) throw new ClientError('DRIFT_CLOSED', 'the connection is closed')
+    const request = this.#request(call)
+    for (let tries = 0; ; tries++) {
+      call.signal?.throwIfAborted()
+      let failure: unknown
+      let pauseMs = Math.min(MAX_BACKOFF_MS, backoffMs * 2 ** tries) * (1 + Math.random() / 4)
+      try {
+        return await this.#once(call, request, read)
+      } catch (error) {
+        call.signal?.throwIfAborted()
+        failure = error
+      }
+      if (!(failure instanceof ClientError) || tries >= retries || !mayHelp(failure)) throw failure
+      const afterSeconds = failure.details['retryAfter']
+      if (typeof afterSeconds === 'number') pauseMs = Math.max(pauseMs, afterSeconds * 1000)
+      await pause(pauseMs, call.signal)
+    }
+  }
+
+  /** One try. @throws ClientError */
+  async #once<T>(call: Call, request: RequestInit, read: (response: Response) => Promise<T>): Promise<T> {
+    const { timeoutMs = TIMEOUT_MS } = this.#options
+    const timeout = new AbortController()
+    const timer = timeoutMs > 0 ? setTimeout(() => timeout.abort(), timeoutMs) : undefined
+    const signals = [timeout.signal, ...(call.signal ? [call.signal] : [])]
+    try {
+      const send = this.#fetch
+      const response = await send(`${this.url}/v1${call.path}`, {
+        ...request,
+        signal: AbortSignal.any(signals),
+      })
+      if (call.long) clearTimeout(timer)
+      if (!response.ok) throw await refusal(response)
+      return await read(response)
+    } catch (cause) {
+      if (cause instanceof ClientError) throw cause
+      const where = `${call.method} ${this.url}/v1${call.path}`
+      throw timeout.signal.aborted
+        ? new ClientError(
+            'DRIFT_TIMEOUT',
+            `${where} took more than ${timeoutMs} ms`,
+            { timeoutMs },
+            { cause },
+          )
+        : new ClientError('DRIFT_UNREACHABLE', `${where}: ${reason(cause)}`, {}, { cause })
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  #request({ method, body, writes, accept = 'application/json' }: Call): RequestInit {
+    const binary = body instanceof Uint8Array
+    const headers: Record<string, string> = { accept, ...this.#options.headers }
+    if (this.#options.key !== undefined) headers['authorization'] = `Bearer ${this.#options.key}`
+    if (body !== undefined) headers['content-type'] = binary ? FRAME_TYPE : 'application/json'
+    if (writes) headers[IDEMPOTENCY_HEADER] = globalThis.crypto.randomUUID()
+    if (body === undefined) return { method, headers }
+    return { method, headers, body: binary ? (body as Uint8Array<ArrayBuffer>) : JSON.stringify(body) }
+  }
+}
+
+function mayHelp({ code, status }: ClientError): boolean {
+  if (FINAL_CODES.includes(code)) return false
+  return status === undefined
+    ? code === 'DRIFT_UNREACHABLE' || code === 'DRIFT_TIMEOUT'
+    : AGAIN.includes(status)
+}
+
+/** The server's coded error, from whatever it or something in between answered. */
+async function refusal(response: Response): Promise<ClientError> {
+  const answer = (await response.json().catch(() => undefined)) as
+    | { error?: { code?: string; message?: string; details?: Record<string, unknown>; requestId?: string } }
+    | undefined
+  const { code, message, details, requestId } = answer?.error ?? {}
+  const after = Number(response.headers.get('retry-after') ?? Number.NaN)
+  return new ClientError(
+    code ?? 'DRIFT_ANSWER',
+    message ?? `the server answered ${response.status} ${response.statusText}`,
+    { ...details, ...(Number.isFinite(after) ? { retryAfter: after } : {}) },
+    { status: response.status, ...(requestId === undefined ? {} : { requestId }) },
+  )
+}
+
+function answerError({ status }: Response, cause?: unknown): ClientError {
+  return new ClientError('DRIFT_ANSWER', 'the answer is not what a Drift server sends', {}, { status, cause })
+}
+
+function reason(cause: unknown): string {
+  const inner = (cause as { cause?: { message?: string } } | undefined)?.cause?.message
+  return inner ?? (cause as Error | undefined)?.message ?? 'no answer'
+}
+
+function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const ended = () => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', ended)
+      if (signal?.aborted) reject(signal.reason)
+      else resolve()
+    }
+    const timer = setTimeout(ended, ms)
+    signal?.addEventListener('abort', ended)
+  })
+}

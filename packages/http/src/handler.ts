@@ -1,0 +1,101 @@
+/** createHandler: a database behind any host that has (request, response) or Fetch requests. */
+import { randomUUID } from 'node:crypto'
+import { type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
+import { Readable } from 'node:stream'
+import type { Drift } from '@drift/server'
+import Fastify, { type FastifyInstance, type FastifyServerOptions, LogController } from 'fastify'
+import { HttpError } from './errors.js'
+import { answerError, driftPlugin, type HandlerOptions } from './plugin.js'
+
+export interface Handler {
+  /** For node:http, Express, Connect: answers every request that it is given. */
+  (request: IncomingMessage, response: ServerResponse): void
+  /** For hosts that speak Fetch. */
+  readonly fetch: (request: Request) => Promise<Response>
+  /** Resolves when requests under way are answered. The database stays open. */
+  readonly close: () => Promise<void>
+}
+
+export function createHandler(db: Drift, options: HandlerOptions): Handler {
+  const app = createApp(db, options, { logger: false })
+  const ready = app.ready()
+  // Who calls learns of a bad option from each call.
+  ready.then(undefined, () => undefined)
+  const handle = (request: IncomingMessage, response: ServerResponse): void => {
+    ready.then(
+      () => app.routing(request, response),
+      error => response.destroy(error as Error),
+    )
+  }
+  return Object.assign(handle, {
+    fetch: (request: Request) => answerFetch(app, request),
+    close: () => app.close(),
+  })
+}
+
+/** An application of our own: also what is no route of ours is answered in our way. */
+export function createApp(db: Drift, options: HandlerOptions, server: FastifyServerOptions): FastifyInstance {
+  const app = Fastify({
+    // The plugin logs answers itself, without URLs: ids are data.
+    logController: new LogController({ disableRequestLogging: true }),
+    exposeHeadRoutes: false,
+    genReqId: () => randomUUID(),
+    return503OnClosing: false,
+    routerOptions: { maxParamLength: 2_048 },
+    ...server,
+    clientErrorHandler: answerBrokenRequest,
+    frameworkErrors: (error, request, reply) => void answerError(error, request, reply),
+  } as FastifyServerOptions) as FastifyInstance
+  // Not encapsulated: its guard also stands before what is not found.
+  const whole = Object.assign((...given: Parameters<typeof driftPlugin>) => driftPlugin(...given), {
+    [Symbol.for('skip-override')]: true,
+  })
+  app.register(whole, { ...options, db })
+  app.setNotFoundHandler(() => {
+    throw new HttpError('DRIFT_NO_ROUTE', 'there is nothing here; /v1/openapi.json lists what there is')
+  })
+  return app as unknown as FastifyInstance
+}
+
+async function answerFetch(app: FastifyInstance, request: Request): Promise<Response> {
+  const url = new URL(request.url)
+  const answer = await app.inject({
+    method: request.method as 'GET',
+    url: url.pathname + url.search,
+    headers: { host: url.host, ...Object.fromEntries(request.headers) },
+    ...(request.body ? { payload: Readable.fromWeb(request.body as never) } : {}),
+    payloadAsStream: true,
+    signal: request.signal,
+  } as never)
+  const headers = Object.entries(answer.headers).flatMap(([name, value]) =>
+    value === undefined ? [] : [[name, String(value)] as [string, string]],
+  )
+  const body = Readable.toWeb(answer.stream()) as unknown as ReadableStream<Uint8Array>
+  return new Response(body, { status: answer.statusCode, headers })
+}
+
+/** What Node's parser refuses never becomes a request: the answer is written to the socket by hand. */
+function answerBrokenRequest(this: Server | unknown, error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
+  const [status, code] = BROKEN[error.code ?? ''] ?? [400, 'DRIFT_REQUEST']
+  const body = JSON.stringify({
+    error: {
+      code,
+      message: 'the request is not HTTP as it should be, too large or too slow',
+      requestId: randomUUID(),
+    },
+  })
+  const head = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    'content-type: application/json; charset=utf-8',
+    `content-length: ${Buffer.byteLength(body)}`,
+    'connection: close',
+  ]
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
+}
+
+const BROKEN: Readonly<Record<string, [number, string]>> = {
+  HPE_HEADER_OVERFLOW: [431, 'DRIFT_HEADERS_TOO_LARGE'],
+  ERR_HTTP_REQUEST_TIMEOUT: [408, 'DRIFT_REQUEST_TIMEOUT'],
+}

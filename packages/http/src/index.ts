@@ -1,0 +1,8 @@
+export type { ApiKey, Asking, Authenticate, Principal, Scope } from './auth.js'
+export { createKey, hashKey } from './auth.js'
+export { HttpError } from './errors.js'
+export { principalOf, type RouteGuard } from './guard.js'
+export { createHandler, type Handler } from './handler.js'
+export { DEFAULT_LIMITS, type Limits } from './limits.js'
+export { type AnswerEntry, driftPlugin, type HandlerOptions, type PluginOptions } from './plugin.js'
+export { closeOnSignals, type DriftServer, type ServeOptions, serve, type Timeouts } from './serve.js'

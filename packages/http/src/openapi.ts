@@ -1,0 +1,68 @@
+/** The OpenAPI 3.1 document, from the routes and their schemas: what is described is what is checked. */
+import { readFileSync } from 'node:fs'
+import { FRAME_TYPE, IDEMPOTENCY_HEADER } from '@drift/client/wire'
+import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger'
+import type { FastifySchema } from 'fastify'
+import { ARROW_TYPE, type Route } from './routes/route.js'
+import { ErrorAnswer } from './schema.js'
+
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+  version: string
+}
+
+export function openApi(locked: boolean): FastifyDynamicSwaggerOptions {
+  return {
+    openapi: {
+      openapi: '3.1.0',
+      info: { title: 'Drift', version, description: 'A durable vector engine. Errors: docs/errors.md.' },
+      components: { securitySchemes: { key: { type: 'http', scheme: 'bearer' } } },
+      ...(locked ? { security: [{ key: [] }] } : {}),
+    },
+  }
+}
+
+/** Fastify validates the body by it, and the document shows all of it. */
+export function schemaOf(route: Route): FastifySchema {
+  const { body, example } = route
+  const content: Record<string, unknown> = {}
+  if (body) content['application/json'] = { schema: { ...body, examples: [example.body] } }
+  if (route.frames) content[FRAME_TYPE] = { schema: {} }
+  if (route.arrow) content[ARROW_TYPE] = { schema: {} }
+  const params = [...route.path.matchAll(/:(\w+)/g)].map(([, name]) => [name!, { type: 'string' }])
+  const answers = Object.fromEntries((route.answers ?? []).map(type => [type, { schema: {} }]))
+  const answer = { schema: { ...route.answer, examples: [example.answer] } }
+  const documented = {
+    operationId: route.operation,
+    summary: route.summary,
+    description: `Takes the scope \`${route.scope}\`.`,
+    ...(body ? { body: { content } } : {}),
+    ...(params.length > 0 ? { params: { type: 'object', properties: Object.fromEntries(params) } } : {}),
+    ...(route.operation === 'getPoint'
+      ? {
+          querystring: {
+            type: 'object',
+            properties: { type: { type: 'string', enum: ['string', 'number', 'bigint'] } },
+          },
+        }
+      : {}),
+    ...(route.writes
+      ? {
+          headers: {
+            type: 'object',
+            properties: {
+              [IDEMPOTENCY_HEADER]: { type: 'string', description: 'sent again, the write is applied once' },
+            },
+          },
+        }
+      : {}),
+    response: {
+      200: { description: 'Done', content: { 'application/json': answer, ...answers } },
+      '4xx': {
+        description: 'Refused; nothing has changed',
+        content: { 'application/json': { schema: ErrorAnswer } },
+      },
+      '5xx': { description: 'Not now', content: { 'application/json': { schema: ErrorAnswer } } },
+    },
+  }
+  return documented as FastifySchema
+}

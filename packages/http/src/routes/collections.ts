@@ -1,0 +1,131 @@
+/** Collections: list, create, look, drop. */
+import { type CollectionDoor, feature } from '../engine-door.js'
+import {
+  CollectionBody,
+  CollectionInfo,
+  CollectionList,
+  Done,
+  Dropped,
+  IndexBody,
+  IndexDropBody,
+  Report,
+} from '../schema.js'
+import type { Route } from './route.js'
+
+const info = async (collection: CollectionDoor, name: string): Promise<object> => ({
+  name,
+  dim: collection.dim,
+  metric: collection.metric,
+  rows: await collection.count(),
+})
+
+const notes = { name: 'notes', dim: 4, metric: 'l2', rows: 2 }
+
+export const collectionRoutes: readonly Route[] = [
+  {
+    method: 'GET',
+    path: '/collections',
+    operation: 'listCollections',
+    summary: 'The collections that the caller may see',
+    scope: 'read',
+    cost: 'light',
+    answer: CollectionList,
+    example: { answer: { collections: [notes] } },
+    async run({ db, visibleName }) {
+      const collections: object[] = []
+      for (const stored of db.collections()) {
+        const name = visibleName(stored)
+        if (name !== undefined) collections.push(await info(await db.collection(stored), name))
+      }
+      return { collections }
+    },
+  },
+  {
+    method: 'PUT',
+    path: '/collections/:name',
+    operation: 'createCollection',
+    summary: 'Create a collection, or check that the one of this name agrees',
+    scope: 'admin',
+    cost: 'write',
+    writes: true,
+    body: CollectionBody,
+    answer: CollectionInfo,
+    example: { body: { dim: 4, metric: 'l2' }, answer: { ...notes, rows: 0 } },
+    async run({ collection, body, params }) {
+      return info(await collection(body as Record<string, unknown>), params['name']!)
+    },
+  },
+  {
+    method: 'GET',
+    path: '/collections/:name',
+    operation: 'getCollection',
+    summary: 'Dimensions, metric and rows',
+    scope: 'read',
+    cost: 'light',
+    answer: CollectionInfo,
+    example: { answer: notes },
+    async run({ collection, params }) {
+      return info(await collection(), params['name']!)
+    },
+  },
+  {
+    method: 'DELETE',
+    path: '/collections/:name',
+    operation: 'dropCollection',
+    summary: 'Remove a collection and its rows for good',
+    scope: 'admin',
+    cost: 'write',
+    writes: true,
+    answer: Dropped,
+    example: { answer: { dropped: true } },
+    async run({ db, params, storedName }) {
+      return { dropped: await db.drop(storedName(params['name']!)) }
+    },
+  },
+  {
+    method: 'GET',
+    path: '/collections/:name/stats',
+    operation: 'collectionStats',
+    summary: 'Rows, buckets, segments, bytes on disk and in memory',
+    scope: 'read',
+    cost: 'light',
+    answer: Report,
+    example: { answer: { ...notes, segments: 0, unflushedRows: 2 } },
+    async run({ collection, params }) {
+      return { ...(await (await collection()).stats()), name: params['name'] }
+    },
+  },
+  {
+    method: 'POST',
+    path: '/collections/:name/indexes',
+    operation: 'createIndex',
+    summary: 'Index a path of the payloads for filters',
+    scope: 'admin',
+    cost: 'long',
+    writes: true,
+    body: IndexBody,
+    answer: Done,
+    example: { body: { path: 'lang', type: 'keyword' }, answer: { done: true } },
+    async run({ collection, body }) {
+      const { path, type } = body as { path: string; type: string }
+      await feature(await collection(), 'createIndex')(path, type)
+      return { done: true }
+    },
+  },
+  {
+    method: 'POST',
+    path: '/collections/:name/indexes/drop',
+    operation: 'dropIndex',
+    summary: 'Remove the index of a path',
+    scope: 'admin',
+    cost: 'write',
+    writes: true,
+    body: IndexDropBody,
+    answer: Done,
+    example: { body: { path: 'lang' }, answer: { done: true } },
+    async run({ collection, body }) {
+      await feature(await collection(), 'dropIndex')((body as { path: string }).path)
+      return { done: true }
+    },
+  },
+]

@@ -1,0 +1,126 @@
+/** Looking after a database: what it holds, flush, compact, maintain, back up, verify. */
+import { join } from 'node:path'
+import { feature } from '../engine-door.js'
+import { HttpError } from '../errors.js'
+import { BackupBody, Done, MaintainBody, Report } from '../schema.js'
+import type { Route } from './route.js'
+import { jsonSafe } from './search.js'
+
+export const operationRoutes: readonly Route[] = [
+  {
+    method: 'GET',
+    path: '/stats',
+    operation: 'stats',
+    summary: 'State, log and the collections that the caller may see',
+    scope: 'read',
+    cost: 'light',
+    answer: Report,
+    example: { answer: { state: 'open', collections: [], wal: { files: 1, durableLsn: 3 } } },
+    async run({ db, visibleName }) {
+      const { path: _, lastError, collections, ...stats } = await db.stats()
+      const visible = collections.flatMap(entry => {
+        const name = visibleName(entry.name)
+        return name === undefined ? [] : [{ ...entry, name }]
+      })
+      return jsonSafe({ ...stats, failing: lastError !== undefined, collections: visible })
+    },
+  },
+  {
+    method: 'POST',
+    path: '/sync',
+    operation: 'sync',
+    summary: 'Every write before is on stable storage when answered, whatever the sync mode',
+    scope: 'write',
+    cost: 'write',
+    answer: Done,
+    example: { answer: { done: true } },
+    async run({ db }) {
+      await db.sync()
+      return { done: true }
+    },
+  },
+  {
+    method: 'POST',
+    path: '/backups',
+    operation: 'backup',
+    summary: "Copy the database into a folder of this name below the server's backup folder",
+    scope: 'admin',
+    cost: 'long',
+    writes: true,
+    body: BackupBody,
+    answer: Report,
+    example: { body: { name: 'monday' }, answer: { name: 'monday' } },
+    async run({ db, body, backupFolder, principal }) {
+      const backup = feature(db, 'backup')
+      if (principal.tenant !== undefined)
+        throw new HttpError('DRIFT_FORBIDDEN', 'a backup holds every tenant')
+      if (backupFolder === undefined) {
+        throw new HttpError('DRIFT_NOT_IMPLEMENTED', 'this server has no backup folder; start it with one')
+      }
+      const { name } = body as { name: string }
+      await backup(join(backupFolder, name))
+      return { name }
+    },
+  },
+  {
+    method: 'POST',
+    path: '/check',
+    operation: 'check',
+    summary: 'Verify every file of the database',
+    scope: 'admin',
+    cost: 'long',
+    answer: Report,
+    example: { answer: { ok: true } },
+    async run({ db, signal, principal }) {
+      const check = feature(db, 'check')
+      if (principal.tenant !== undefined) throw new HttpError('DRIFT_FORBIDDEN', 'a check reads every tenant')
+      return jsonSafe(await check({ signal }))
+    },
+  },
+  {
+    method: 'POST',
+    path: '/collections/:name/flush',
+    operation: 'flush',
+    summary: 'Write rows that are only in the log to a segment; not needed for durability',
+    scope: 'write',
+    cost: 'long',
+    writes: true,
+    answer: Done,
+    example: { answer: { done: true } },
+    async run({ collection }) {
+      await (await collection()).flush()
+      return { done: true }
+    },
+  },
+  {
+    method: 'POST',
+    path: '/collections/:name/compact',
+    operation: 'compact',
+    summary: 'Merge segments and give back the space of dead rows',
+    scope: 'admin',
+    cost: 'long',
+    writes: true,
+    answer: Report,
+    example: { answer: {} },
+    async run({ collection }) {
+      return jsonSafe(await feature(await collection(), 'compact')())
+    },
+  },
+  {
+    method: 'POST',
+    path: '/collections/:name/maintain',
+    operation: 'maintain',
+    summary: 'Do now what is otherwise done in the background: bring rows and buckets together',
+    scope: 'admin',
+    cost: 'long',
+    writes: true,
+    body: MaintainBody,
+    bodyOptional: true,
+    answer: Report,
+    example: { body: {}, answer: {} },
+    async run({ collection, body }) {
+      const { budget } = (body ?? {}) as { budget?: unknown }
+      return jsonSafe(await (await collection()).maintain(budget === undefined ? {} : { budget }))
+    },
+  },
+]

@@ -1,0 +1,279 @@
+/** Rows: write, read, delete, count, and all of them as lines of JSON. */
+import { Readable } from 'node:stream'
+import { type Frame, idFromJson, idToJson, NDJSON_TYPE } from '@drift/client/wire'
+import { type CollectionDoor, feature, type Id, requireFilters, type StoredRow } from '../engine-door.js'
+import { HttpError, refusalOf } from '../errors.js'
+import { within } from '../limits.js'
+import {
+  Count,
+  CountBody,
+  Deleted,
+  GetBody,
+  PatchBody,
+  Patched,
+  Rows,
+  ScanBody,
+  SelectBody,
+  StoredRowSchema,
+  UpsertBody,
+  Upserted,
+  UpsertMeta,
+  validator,
+} from '../schema.js'
+import { type Call, isFrame, type Route } from './route.js'
+
+/** Lines are sent in parts of about this size. */
+const SCAN_CHUNK_CHARS = 64 * 1024
+const upsertMeta = validator(UpsertMeta, 'meta')
+
+const row = { id: 'a', vector: [1, 2, 3, 4], payload: { lang: 'en' } }
+
+export const pointRoutes: readonly Route[] = [
+  {
+    method: 'PUT',
+    path: '/collections/:name/points',
+    operation: 'upsert',
+    summary: 'Insert or replace rows: all of the batch or nothing, on disk when answered',
+    scope: 'write',
+    cost: 'write',
+    writes: true,
+    body: UpsertBody,
+    frames: true,
+    arrow: true,
+    answer: Upserted,
+    example: { body: { rows: [row] }, answer: { lsn: 4, durable: true, upserted: 1, replaced: 1 } },
+    async run({ collection, body, limits }) {
+      const docs = await collection()
+      if (Buffer.isBuffer(body)) return (await feature(docs, 'fromArrow')(body)) ?? {}
+      const batch = isFrame(body) ? frameBatch(body, docs.dim) : jsonBatch(body as JsonUpsert)
+      within(limits, 'rows', Array.isArray(batch) ? batch.length : (batch as { ids?: unknown[] }).ids?.length)
+      return docs.upsert(batch)
+    },
+  },
+  {
+    method: 'GET',
+    path: '/collections/:name/points/:id',
+    operation: 'getPoint',
+    summary: 'One row; its id is a string unless ?type=number or ?type=bigint',
+    scope: 'read',
+    cost: 'light',
+    answer: StoredRowSchema,
+    example: { answer: row },
+    async run({ collection, params, query }) {
+      const found = await (await collection()).get(pathId(params['id']!, query['type']))
+      if (!found) throw new HttpError('DRIFT_NO_POINT', 'there is no row with this id')
+      return jsonRow(found)
+    },
+  },
+  {
+    method: 'POST',
+    path: '/collections/:name/points/get',
+    operation: 'getPoints',
+    summary: 'Rows by id, in the order of the ids; null where there is none',
+    scope: 'read',
+    cost: 'light',
+    body: GetBody,
+    answer: Rows,
+    example: { body: { ids: ['a', 'nobody'] }, answer: { rows: [row, null] } },
+    async run({ collection, body, limits }) {
+      const { ids, vectors = true } = body as { ids: unknown[]; vectors?: boolean }
+      within(limits, 'rows', ids.length)
+      const docs = await collection()
+      const rows: unknown[] = []
+      for (const id of ids) {
+        const found = await docs.get(idFromJson(id))
+        rows.push(found ? jsonRow(found, vectors) : null)
+      }
+      return { rows }
+    },
+  },
+  {
+    method: 'POST',
+    path: '/collections/:name/points/delete',
+    operation: 'deletePoints',
+    summary: 'Delete rows by id, or all that match a filter',
+    scope: 'write',
+    cost: 'write',
+    writes: true,
+    body: SelectBody,
+    answer: Deleted,
+    example: { body: { ids: ['a'] }, answer: { lsn: 4, durable: true, deleted: 1 } },
+    async run({ collection, body, limits }) {
+      const docs = await collection()
+      return docs.delete(selected(docs, body, limits))
+    },
+  },
+  {
+    method: 'PATCH',
+    path: '/collections/:name/points',
+    operation: 'updatePayload',
+    summary: 'Change payloads of rows by id, or of all that match a filter',
+    scope: 'write',
+    cost: 'write',
+    writes: true,
+    body: PatchBody,
+    answer: Patched,
+    example: { body: { ids: ['a'], patch: { lang: 'de' } }, answer: { lsn: 4, durable: true, updated: 1 } },
+    async run({ collection, body, limits }) {
+      const docs = await collection()
+      const update = feature(docs, 'updatePayload')
+      return update(selected(docs, body, limits), (body as { patch: object }).patch)
+    },
+  },
+  {
+    method: 'POST',
+    path: '/collections/:name/scan',
+    operation: 'scan',
+    summary:
+      'Every row, a line of JSON each, then { "end": true, "rows": n }; without that line the answer was cut',
+    scope: 'read',
+    cost: 'long',
+    body: ScanBody,
+    bodyOptional: true,
+    answer: StoredRowSchema,
+    answers: [NDJSON_TYPE],
+    example: { body: {}, answer: row },
+    async run({ collection, body, reply, signal }) {
+      const docs = await collection()
+      const { vectors, ...rest } = (body ?? {}) as { vectors?: boolean; filter?: unknown }
+      if (rest.filter !== undefined) requireFilters(docs)
+      const rows = docs.scan({
+        ...rest,
+        ...(vectors === undefined ? {} : scanVectors(docs, vectors)),
+        signal,
+      })
+      const iterator = rows[Symbol.asyncIterator]()
+      // The first row is asked for here, so that a refused option is an error and not half an answer.
+      const first = await iterator.next()
+      reply.type(NDJSON_TYPE)
+      return Readable.from(jsonLines(iterator, first, vectors !== false), {
+        objectMode: false,
+        highWaterMark: SCAN_CHUNK_CHARS,
+      })
+    },
+  },
+  {
+    method: 'POST',
+    path: '/collections/:name/count',
+    operation: 'count',
+    summary: 'How many rows there are, or match a filter',
+    scope: 'read',
+    cost: 'light',
+    body: CountBody,
+    bodyOptional: true,
+    answer: Count,
+    example: { body: {}, answer: { count: 2 } },
+    async run({ collection, body, signal }) {
+      const docs = await collection()
+      const { filter } = (body ?? {}) as { filter?: unknown }
+      if (filter === undefined) return { count: await docs.count() }
+      requireFilters(docs)
+      return { count: await docs.count({ filter, signal }) }
+    },
+  },
+]
+
+interface JsonUpsert {
+  readonly rows?: readonly { readonly id: unknown }[]
+  readonly ids?: readonly unknown[]
+  readonly vectors?: readonly number[]
+  readonly payloads?: readonly unknown[]
+}
+
+function jsonBatch({ rows, ids, vectors, payloads }: JsonUpsert): object {
+  if (rows && (ids || vectors || payloads)) {
+    throw new HttpError('DRIFT_BATCH', 'the body has rows and columns, expected one of them')
+  }
+  if (rows) return rows.map(row => ({ ...row, id: checkedId(row.id) }))
+  if (!ids || !vectors)
+    throw new HttpError('DRIFT_BATCH', 'the body has no rows, and not both ids and vectors')
+  return columns(ids, Float32Array.from(vectors), payloads)
+}
+
+function frameBatch(frame: Frame, dim: number): object {
+  const { ids, payloads } = upsertMeta(frame.meta)
+  if (frame.dim !== dim) {
+    throw new HttpError('DRIFT_DIMENSION', `the frame's vectors have ${frame.dim} values, expected ${dim}`, {
+      dim,
+    })
+  }
+  if (frame.rows !== ids.length) {
+    throw new HttpError('DRIFT_BATCH', `the frame has ${frame.rows} rows and ${ids.length} ids`)
+  }
+  return columns(ids, frame.values, payloads)
+}
+
+function columns(ids: readonly unknown[], vectors: Float32Array, payloads?: readonly unknown[]): object {
+  return {
+    ids: ids.map(checkedId),
+    vectors,
+    ...(payloads ? { payloads: payloads.map(payload => payload ?? undefined) } : {}),
+  }
+}
+
+/** A lone surrogate has no UTF-8: two such ids would become one. */
+function checkedId(id: unknown): Id {
+  if (typeof id === 'string' && /\p{Surrogate}/u.test(id)) {
+    throw new HttpError('DRIFT_ID', 'an id holds half of a surrogate pair, which is no text')
+  }
+  return idFromJson(id)
+}
+
+function pathId(text: string, type = 'string'): Id {
+  if (type === 'string') return checkedId(text)
+  if (!/^-?\d{1,20}$/.test(text)) throw new HttpError('DRIFT_ID', `the id is not a ${type}`)
+  if (type === 'number') return Number(text)
+  if (type === 'bigint') return BigInt(text)
+  throw new HttpError('DRIFT_OPTION', `type is '${type.slice(0, 20)}', expected string, number or bigint`)
+}
+
+function selected(docs: CollectionDoor, body: unknown, limits: Call['limits']): unknown {
+  const { ids, filter } = body as { ids?: unknown[]; filter?: unknown }
+  if ((ids === undefined) === (filter === undefined)) {
+    throw new HttpError('DRIFT_BATCH', 'expected either ids or a filter')
+  }
+  if (ids) {
+    within(limits, 'rows', ids.length)
+    return ids.map(checkedId)
+  }
+  requireFilters(docs)
+  return { filter }
+}
+
+function jsonRow({ id, vector, payload }: StoredRow, withVector = true): object {
+  return {
+    id: idToJson(id),
+    ...(withVector && vector ? { vector: Array.from(vector) } : {}),
+    ...(payload === undefined ? {} : { payload }),
+  }
+}
+
+/** An engine that can leave vectors out is told so; the others' vectors are left out here. */
+function scanVectors(docs: CollectionDoor, vectors: boolean): object {
+  return typeof docs.updatePayload === 'function' ? { vectors } : {}
+}
+
+/** What fails in the middle is the last line: the status has been sent. */
+async function* jsonLines(
+  rows: AsyncIterator<StoredRow>,
+  first: IteratorResult<StoredRow>,
+  withVectors: boolean,
+): AsyncGenerator<string, void, undefined> {
+  let count = 0
+  let chunk = ''
+  try {
+    for (let next = first; !next.done; next = await rows.next()) {
+      chunk += `${JSON.stringify(jsonRow(next.value, withVectors))}\n`
+      count++
+      if (chunk.length < SCAN_CHUNK_CHARS) continue
+      yield chunk
+      chunk = ''
+    }
+    yield `${chunk}{"end":true,"rows":${count}}\n`
+  } catch (error) {
+    const { code, message } = refusalOf(error)
+    yield `${chunk}${JSON.stringify({ error: { code, message } })}\n`
+  } finally {
+    await rows.return?.()
+  }
+}

@@ -1,0 +1,218 @@
+/**
+ * The shapes of requests and answers: one source for validation, types and the OpenAPI document. `x-code` is the error
+ * code of the embedded engine for that field, so that a bad value has one name on both sides of the network.
+ */
+import Type, { type Static, type TSchema } from 'typebox'
+import { Compile } from 'typebox/compile'
+import { HttpError } from './errors.js'
+
+const CLOSED = { additionalProperties: false } as const
+/** Answers may get more fields in later releases. */
+const OPEN = { additionalProperties: true } as const
+/** Of a path in payloads, a cursor, a backup's name. */
+const MAX_TEXT = 1_024
+
+export const JsonIdSchema = Type.Union(
+  [
+    Type.String({ minLength: 1, maxLength: 1_024 }),
+    Type.Integer({ minimum: -Number.MAX_SAFE_INTEGER, maximum: Number.MAX_SAFE_INTEGER }),
+    Type.Object({ $bigint: Type.String({ pattern: '^-?[0-9]{1,20}$' }) }, CLOSED),
+  ],
+  {
+    'x-code': 'DRIFT_ID',
+    description: 'a string, a safe integer, or a 64-bit integer as { "$bigint": "digits" }',
+  },
+)
+export const VectorSchema = Type.Array(Type.Number({ 'x-code': 'DRIFT_VECTOR_VALUE' }), {
+  'x-code': 'DRIFT_VECTOR_TYPE',
+  description: 'as many numbers as the collection has dimensions, each finite in float32',
+})
+export const PayloadSchema = Type.Record(Type.String(), Type.Unknown(), { 'x-code': 'DRIFT_PAYLOAD' })
+export const FilterSchema = Type.Record(Type.String(), Type.Unknown(), {
+  'x-code': 'DRIFT_FILTER',
+  description: 'conditions on payloads: { "lang": "en", "time": { "$gte": 2020 } }',
+})
+const Ids = Type.Array(JsonIdSchema, { 'x-code': 'DRIFT_BATCH' })
+const Option = { 'x-code': 'DRIFT_OPTION' } as const
+const Finite = Type.Number(Option)
+const Fraction = Type.Number({ minimum: 0, maximum: 1, ...Option })
+const Flag = Type.Boolean(Option)
+const Text = Type.String({ minLength: 1, maxLength: MAX_TEXT, ...Option })
+
+const searchOptions = {
+  k: Type.Optional(Type.Integer({ minimum: 1, 'x-code': 'DRIFT_K' })),
+  probes: Type.Optional(Type.Integer({ minimum: 1, ...Option })),
+  ef: Type.Optional(Type.Integer({ minimum: 1, ...Option })),
+  payload: Type.Optional(Flag),
+  recall: Type.Optional(Fraction),
+  filter: Type.Optional(FilterSchema),
+  radius: Type.Optional(Finite),
+  mode: Type.Optional(Type.Literal('paper', Option)),
+  lambda: Type.Optional(Finite),
+  tau: Type.Optional(Finite),
+  confidence: Type.Optional(Fraction),
+  efSearch: Type.Optional(Type.Integer({ minimum: 1, ...Option })),
+}
+export const SearchOptionsSchema = Type.Object(searchOptions, CLOSED)
+export const SearchBody = Type.Object({ query: VectorSchema, ...searchOptions }, CLOSED)
+export const BatchSearchBody = Type.Object(
+  { queries: Type.Array(VectorSchema, { 'x-code': 'DRIFT_VECTOR_TYPE' }), ...searchOptions },
+  CLOSED,
+)
+
+export const CollectionBody = Type.Object(
+  {
+    dim: Type.Optional(Type.Integer({ minimum: 1, 'x-code': 'DRIFT_DIMENSION' })),
+    metric: Type.Optional(
+      Type.Union([Type.Literal('l2'), Type.Literal('cosine'), Type.Literal('ip')], {
+        'x-code': 'DRIFT_METRIC',
+      }),
+    ),
+    memtableRows: Type.Optional(Type.Integer({ minimum: 1, ...Option })),
+    indexes: Type.Optional(
+      Type.Record(Type.String(), Type.Union([Type.Literal('keyword'), Type.Literal('number')], Option)),
+    ),
+  },
+  CLOSED,
+)
+
+const RowSchema = Type.Object(
+  { id: JsonIdSchema, vector: VectorSchema, payload: Type.Optional(PayloadSchema) },
+  { ...CLOSED, 'x-code': 'DRIFT_BATCH' },
+)
+const Payloads = Type.Array(Type.Union([PayloadSchema, Type.Null()], { 'x-code': 'DRIFT_PAYLOAD' }), {
+  'x-code': 'DRIFT_BATCH',
+})
+/** Rows, or columns with the vectors in one row-major array. */
+export const UpsertBody = Type.Object(
+  {
+    rows: Type.Optional(Type.Array(RowSchema, { 'x-code': 'DRIFT_BATCH' })),
+    ids: Type.Optional(Ids),
+    vectors: Type.Optional(VectorSchema),
+    payloads: Type.Optional(Payloads),
+  },
+  CLOSED,
+)
+export const UpsertMeta = Type.Object({ ids: Ids, payloads: Type.Optional(Payloads) }, CLOSED)
+
+export const GetBody = Type.Object({ ids: Ids, vectors: Type.Optional(Flag) }, CLOSED)
+export const SelectBody = Type.Object(
+  { ids: Type.Optional(Ids), filter: Type.Optional(FilterSchema) },
+  CLOSED,
+)
+export const PatchBody = Type.Object(
+  { ids: Type.Optional(Ids), filter: Type.Optional(FilterSchema), patch: PayloadSchema },
+  CLOSED,
+)
+export const ScanBody = Type.Object(
+  {
+    filter: Type.Optional(FilterSchema),
+    cursor: Type.Optional(Text),
+    limit: Type.Optional(Type.Integer({ minimum: 1, ...Option })),
+    vectors: Type.Optional(Flag),
+    payload: Type.Optional(Flag),
+  },
+  CLOSED,
+)
+export const CountBody = Type.Object({ filter: Type.Optional(FilterSchema) }, CLOSED)
+export const MaintainBody = Type.Object({ budget: Type.Optional(Type.Unknown()) }, CLOSED)
+export const IndexBody = Type.Object(
+  { path: Text, type: Type.Union([Type.Literal('keyword'), Type.Literal('number')], Option) },
+  CLOSED,
+)
+export const IndexDropBody = Type.Object({ path: Text }, CLOSED)
+export const BackupBody = Type.Object(
+  { name: Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$', 'x-code': 'DRIFT_NAME' }) },
+  CLOSED,
+)
+
+export const CollectionInfo = Type.Object(
+  { name: Type.String(), dim: Type.Integer(), metric: Type.String(), rows: Type.Integer() },
+  OPEN,
+)
+export const CollectionList = Type.Object({ collections: Type.Array(CollectionInfo) }, OPEN)
+export const Dropped = Type.Object({ dropped: Type.Boolean() }, OPEN)
+const written = { lsn: Type.Integer(), durable: Type.Boolean() }
+export const Upserted = Type.Object({ ...written, upserted: Type.Integer(), replaced: Type.Integer() }, OPEN)
+export const Deleted = Type.Object({ ...written, deleted: Type.Integer() }, OPEN)
+export const Patched = Type.Object({}, OPEN)
+export const StoredRowSchema = Type.Object(
+  { id: JsonIdSchema, vector: Type.Optional(VectorSchema), payload: Type.Optional(PayloadSchema) },
+  OPEN,
+)
+export const Rows = Type.Object({ rows: Type.Array(Type.Union([StoredRowSchema, Type.Null()])) }, OPEN)
+export const HitSchema = Type.Object(
+  { id: JsonIdSchema, distance: Type.Number(), score: Type.Number(), payload: Type.Optional(PayloadSchema) },
+  OPEN,
+)
+export const Hits = Type.Object({ hits: Type.Array(HitSchema) }, OPEN)
+export const BatchHitsSchema = Type.Object(
+  {
+    k: Type.Integer(),
+    ids: Type.Array(Type.Array(JsonIdSchema)),
+    distances: Type.Array(Type.Array(Type.Number())),
+  },
+  OPEN,
+)
+export const Count = Type.Object({ count: Type.Integer() }, OPEN)
+export const Done = Type.Object({ done: Type.Literal(true) }, OPEN)
+/** What the engine reports, as it grows: the shape is the engine's. */
+export const Report = Type.Object({}, OPEN)
+export const ErrorAnswer = Type.Object(
+  {
+    error: Type.Object(
+      {
+        code: Type.String(),
+        message: Type.String(),
+        requestId: Type.String(),
+        details: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+      },
+      OPEN,
+    ),
+  },
+  OPEN,
+)
+
+export type Validate<T extends TSchema> = (value: unknown) => Static<T>
+
+/** A function that returns what fits the schema. @throws HttpError with the `x-code` nearest to what does not. */
+export function validator<T extends TSchema>(schema: T, where = 'body'): Validate<T> {
+  const compiled = Compile(schema)
+  return value => {
+    if (compiled.Check(value)) return value as Static<T>
+    const [first] = compiled.Errors(value)
+    if (!first) throw new HttpError('DRIFT_SCHEMA', `the ${where} does not have the expected shape`)
+    throw schemaError(schema, first as ValidationError, where)
+  }
+}
+
+interface ValidationError {
+  readonly keyword: string
+  readonly schemaPath: string
+  readonly instancePath: string
+  readonly message: string
+}
+
+type Node = { readonly [key: string]: unknown }
+
+function schemaError(schema: TSchema, error: ValidationError, where: string): HttpError {
+  const path = [where, ...error.instancePath.split('/').slice(1)].join('.').slice(0, 200)
+  if (error.keyword === 'boolean' || error.keyword === 'additionalProperties') {
+    return new HttpError('DRIFT_UNKNOWN_OPTION', `${path} is not known here`, { field: path })
+  }
+  let node = schema as unknown as Node | undefined
+  let code = (node?.['x-code'] as string | undefined) ?? 'DRIFT_SCHEMA'
+  const follow = (key: string): void => {
+    node = node?.[key] as Node | undefined
+    code = (node?.['x-code'] as string | undefined) ?? code
+  }
+  for (const key of error.schemaPath.split('/').slice(1)) follow(decodeURIComponent(key))
+  const missing = (error as { params?: { requiredProperties?: string[] } }).params?.requiredProperties?.[0]
+  if (missing !== undefined) {
+    follow('properties')
+    follow(missing)
+    return new HttpError(code, `${path} has no '${missing}'`, { field: `${path}.${missing}` })
+  }
+  const expected = (node?.['description'] as string | undefined) ?? error.message
+  return new HttpError(code, `${path}: ${expected}`, { field: path })
+}

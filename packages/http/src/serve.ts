@@ -1,0 +1,191 @@
+/**
+ * serve: a server of its own. Rule: what can be reached from other machines needs keys and TLS, unless the caller says
+ * in so many words that it does not.
+ */
+import { readFileSync } from 'node:fs'
+import type { Server, ServerOptions } from 'node:http'
+import { type AddressInfo, isIP } from 'node:net'
+import { Drift, type OpenOptions } from '@drift/server'
+import type { FastifyServerOptions } from 'fastify'
+import { HttpError } from './errors.js'
+import { createApp } from './handler.js'
+import type { HandlerOptions } from './plugin.js'
+
+export interface ServeOptions extends Omit<HandlerOptions, 'open' | 'draining'> {
+  /** An open database, which stays open; or a path, which is opened and closed again. */
+  readonly db: Drift | string
+  readonly open?: OpenOptions
+  /** Default 127.0.0.1. */
+  readonly host?: string
+  /** Default 7700; 0 takes a free one. */
+  readonly port?: number
+  /** Files in PEM. */
+  readonly tls?: { readonly certFile: string; readonly keyFile: string }
+  /** Keys go over the wire in plain text: a proxy in front does TLS. */
+  readonly insecurePlaintext?: boolean
+  /** Everyone who reaches the server may do everything. */
+  readonly insecureNoKeys?: boolean
+  /** pino options, or false. Default: level info to stdout. */
+  readonly logger?: FastifyServerOptions['logger']
+  readonly timeouts?: Partial<Timeouts>
+}
+
+export interface Timeouts {
+  /** For the headers of a request. */
+  readonly headersMs: number
+  /** For a whole request. */
+  readonly requestMs: number
+  /** How often the two are looked after. */
+  readonly checkMs: number
+  /** A connection on which nothing happens. */
+  readonly idleMs: number
+}
+
+export interface DriftServer {
+  readonly db: Drift
+  /** http://host:port */
+  readonly url: string
+  readonly port: number
+  /** Take no new requests, finish those under way for at most `graceMs` (default 20 000), close the database. Idempotent. */
+  readonly close: (options?: { readonly graceMs?: number }) => Promise<void>
+}
+
+const TIMEOUTS: Timeouts = { headersMs: 10_000, requestMs: 60_000, checkMs: 1_000, idleMs: 65_000 }
+const DEFAULT_PORT = 7700
+const GRACE_MS = 20_000
+const KEEP_ALIVE_MS = 5_000
+const MAX_CONNECTIONS = 1_024
+const MAX_HEADER_BYTES = 16 * 1024
+const MAX_REQUESTS_PER_SOCKET = 10_000
+const LOOPBACK_HOSTS = ['localhost', '127.0.0.1', '[::1]']
+
+/** @throws HttpError DRIFT_INSECURE; what `Drift.open` throws; the system's error when the port is taken. */
+export async function serve(options: ServeOptions): Promise<DriftServer> {
+  const {
+    host = '127.0.0.1',
+    port = DEFAULT_PORT,
+    tls,
+    timeouts,
+    logger = { level: 'info' },
+    db: given,
+  } = options
+  const { authenticate, keys, limits, backupFolder, routes, onAnswer, hosts } = options
+  assertSafe(options, host)
+  const locked = keys !== undefined || authenticate !== undefined
+  const times = { ...TIMEOUTS, ...timeouts }
+  const owned = typeof given === 'string'
+  const db = owned ? await Drift.open(given, options.open) : given
+  let draining = false
+  const handler: HandlerOptions = {
+    ...defined({ authenticate, keys, limits, backupFolder, routes, onAnswer }),
+    ...(locked ? {} : { open: true }),
+    // Without keys the name is what tells a page of another site from a program of this machine.
+    ...(locked || options.insecureNoKeys ? defined({ hosts }) : { hosts: hosts ?? LOOPBACK_HOSTS }),
+    draining: () => draining,
+  }
+  const http: ServerOptions = {
+    maxHeaderSize: MAX_HEADER_BYTES,
+    headersTimeout: times.headersMs,
+    requestTimeout: times.requestMs,
+    connectionsCheckingInterval: times.checkMs,
+  }
+  const secure = tls && {
+    cert: readFileSync(tls.certFile),
+    key: readFileSync(tls.keyFile),
+    minVersion: 'TLSv1.2',
+  }
+  const app = createApp(db, handler, {
+    logger,
+    requestTimeout: times.requestMs,
+    connectionTimeout: times.idleMs,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    maxRequestsPerSocket: MAX_REQUESTS_PER_SOCKET,
+    forceCloseConnections: 'idle',
+    ...(secure ? { https: { ...http, ...secure } } : { http }),
+  } as FastifyServerOptions)
+  try {
+    await app.listen({ host, port })
+  } catch (error) {
+    await app.close()
+    if (owned) await db.close()
+    throw error
+  }
+  const server = app.server as Server
+  server.maxConnections = MAX_CONNECTIONS
+
+  let closing: Promise<void> | undefined
+  const close = async (graceMs: number): Promise<void> => {
+    draining = true
+    const timer = setTimeout(() => server.closeAllConnections(), graceMs)
+    try {
+      await app.close()
+    } finally {
+      clearTimeout(timer)
+      if (owned) await db.close()
+    }
+  }
+  const address = server.address() as AddressInfo
+  const name = address.family === 'IPv6' ? `[${address.address}]` : address.address
+  return {
+    db,
+    url: `${tls ? 'https' : 'http'}://${name}:${address.port}`,
+    port: address.port,
+    close: ({ graceMs = GRACE_MS } = {}) => {
+      closing ??= close(graceMs)
+      return closing
+    },
+  }
+}
+
+/** On SIGTERM and SIGINT the server drains and the process ends with 0; on the second one it ends at once with 1. */
+export function closeOnSignals(
+  server: DriftServer,
+  ended: (error?: unknown) => void = () => undefined,
+): void {
+  let asked = false
+  const stop = (): void => {
+    if (asked) process.exit(1)
+    asked = true
+    server.close().then(
+      () => {
+        ended()
+        process.exit(0)
+      },
+      error => {
+        ended(error)
+        process.exit(1)
+      },
+    )
+  }
+  process.on('SIGTERM', stop)
+  process.on('SIGINT', stop)
+}
+
+function assertSafe(
+  { keys, authenticate, tls, insecurePlaintext, insecureNoKeys }: ServeOptions,
+  host: string,
+): void {
+  if (isLoopback(host)) return
+  if (!keys && !authenticate && !insecureNoKeys) {
+    throw new HttpError(
+      'DRIFT_INSECURE',
+      `${host} can be reached from other machines: give keys, or insecureNoKeys`,
+      { host },
+    )
+  }
+  if (!tls && !insecurePlaintext) {
+    throw new HttpError(
+      'DRIFT_INSECURE',
+      `${host} can be reached from other machines: give tls, or insecurePlaintext`,
+      { host },
+    )
+  }
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
+}
+
+function defined<T extends object>(options: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as never
+}

@@ -1,0 +1,240 @@
+// The same program against an embedded database and against a server: same methods, same answers, same error codes.
+// Only the line that opens it differs.
+import { type CollectionOptions, connect, type RemoteCollection } from '@drift/client'
+import { type Collection, Drift } from '@drift/server'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { randomVectors, started, temporaryFolder } from './fixture.js'
+
+type AnyCollection = Collection | RemoteCollection
+interface AnyDrift {
+  collection(name: string, options?: CollectionOptions): Promise<AnyCollection>
+  collections(): string[] | Promise<string[]>
+  drop(name: string): Promise<boolean>
+  sync(): Promise<void>
+  stats(): Promise<{ readonly state: string; readonly collections: readonly { readonly name: string }[] }>
+  close(): Promise<void>
+}
+
+const openers: [string, () => Promise<AnyDrift>][] = [
+  ['embedded', async () => (await Drift.open(temporaryFolder(), { walFileBytes: 1 << 20 })) as AnyDrift],
+  [
+    'remote',
+    async () => {
+      const { url } = await started({ db: temporaryFolder(), open: { walFileBytes: 1 << 20 } })
+      return connect(url)
+    },
+  ],
+]
+
+describe.each(openers)('%s', (_, open) => {
+  let db: AnyDrift
+  let docs: AnyCollection
+
+  beforeAll(async () => {
+    db = await open()
+    docs = await db.collection('docs', { dim: 3, metric: 'l2' })
+  })
+  afterAll(() => db.close())
+
+  const fresh = async (name: string, options: CollectionOptions = {}): Promise<AnyCollection> => {
+    await db.drop(name)
+    return db.collection(name, { dim: 3, metric: 'l2', ...options })
+  }
+  const codeOf = (work: () => Promise<unknown>): Promise<string> =>
+    work().then(
+      () => 'no error',
+      error => error.code,
+    )
+
+  it('says what a collection is', async () => {
+    expect([docs.name, docs.dim, docs.metric]).toEqual(['docs', 3, 'l2'])
+    expect(await db.collections()).toContain('docs')
+    expect((await db.stats()).state).toBe('open')
+    expect((await db.stats()).collections.map(({ name }) => name)).toContain('docs')
+  })
+
+  it('returns the rows that were written, with their payloads', async () => {
+    const rows = await fresh('written')
+    const result = await rows.upsert([
+      { id: 'a', vector: [1, 2, 3], payload: { lang: 'en', tags: ['x', { deep: null }] } },
+      { id: 'b', vector: new Float32Array([4, 5, 6]) },
+    ])
+    expect(result).toEqual({ lsn: expect.any(Number), durable: true, upserted: 2, replaced: 0 })
+    expect(await rows.get('a')).toEqual({
+      id: 'a',
+      vector: new Float32Array([1, 2, 3]),
+      payload: { lang: 'en', tags: ['x', { deep: null }] },
+    })
+    expect(await rows.get('b')).toEqual({ id: 'b', vector: new Float32Array([4, 5, 6]) })
+    expect(await rows.get('c')).toBeUndefined()
+    expect(await rows.count()).toBe(2)
+    expect(await rows.upsert([{ id: 'a', vector: [0, 0, 0] }])).toMatchObject({ upserted: 1, replaced: 1 })
+    expect(await rows.get('a')).toEqual({ id: 'a', vector: new Float32Array(3) })
+  })
+
+  it('tells 1, 1n and "1" apart, and gives ids back as they came', async () => {
+    const rows = await fresh('ids', { dim: 1 })
+    const ids = [1, 1n, '1', -7, 2n ** 63n, -(2n ** 63n), Number.MAX_SAFE_INTEGER, 'ключ 🔑', 'a/b?c#d', '..']
+    await rows.upsert({ ids, vectors: Float32Array.from(ids, (_, i) => i) })
+    expect(await rows.count()).toBe(ids.length)
+    for (const [i, id] of ids.entries()) {
+      expect((await rows.get(id))?.vector[0]).toBe(i)
+      expect((await rows.search([i], { k: 1 }))[0]?.id).toBe(id)
+    }
+    expect(await rows.delete([1n, 'nobody'])).toMatchObject({ deleted: 1 })
+    expect(await rows.get(1n)).toBeUndefined()
+    expect((await rows.get(1))?.vector[0]).toBe(0)
+  })
+
+  it('finds the nearest rows, with distance, score and payload', async () => {
+    const rows = await fresh('found')
+    await rows.upsert([
+      { id: 'near', vector: [1, 0, 0], payload: { n: 1 } },
+      { id: 'far', vector: [9, 0, 0] },
+    ])
+    expect(await rows.search([2, 0, 0], { k: 2, payload: true })).toEqual([
+      { id: 'near', distance: 1, score: -1, payload: { n: 1 } },
+      { id: 'far', distance: 49, score: -49 },
+    ])
+    expect(await rows.search(new Float32Array([2, 0, 0]), { k: 1, ef: 32, probes: 4 })).toEqual([
+      { id: 'near', distance: 1, score: -1 },
+    ])
+  })
+
+  it('answers a batch as it answers each query, padded where rows are few', async () => {
+    const rows = await fresh('batch', { dim: 8 })
+    const vectors = randomVectors(500, 8, 1)
+    await rows.upsert({ ids: Array.from({ length: 500 }, (_, i) => i), vectors })
+    const queries = randomVectors(5, 8, 2)
+    const batch = await rows.searchBatch(queries, { k: 7 })
+    expect([batch.k, batch.distances.length, [...batch.counts]]).toEqual([7, 35, [7, 7, 7, 7, 7]])
+    for (let q = 0; q < 5; q++) {
+      const one = await rows.search(queries.subarray(q * 8, q * 8 + 8), { k: 7 })
+      expect(batch.ids[q]).toEqual(one.map(hit => hit.id))
+      expect([...batch.distances.subarray(q * 7, q * 7 + 7)]).toEqual(one.map(hit => hit.distance))
+    }
+    const few = await fresh('few')
+    await few.upsert([{ id: 1n, vector: [0, 0, 0] }])
+    const padded = await few.searchBatch(new Float32Array(3), { k: 2 })
+    expect(padded.ids).toEqual([[1n]])
+    expect([...padded.distances]).toEqual([0, Number.POSITIVE_INFINITY])
+  })
+
+  it('scans every row once, also many', async () => {
+    const rows = await fresh('scanned')
+    const ids = Array.from({ length: 3_000 }, (_, i) => i)
+    const payloads = ids.map(n => ({ n, text: 'x'.repeat(n % 50) }))
+    await rows.upsert({ ids, vectors: randomVectors(3_000, 3, 3), payloads })
+    const seen = new Map<unknown, unknown>()
+    for await (const { id, payload, vector } of rows.scan()) {
+      expect(vector.length).toBe(3)
+      seen.set(id, payload)
+    }
+    expect(seen.size).toBe(3_000)
+    expect(seen.get(2_999)).toEqual(payloads[2_999])
+    let some = 0
+    for await (const _row of rows.scan()) if (++some === 10) break
+    expect(some).toBe(10)
+    const empty = await fresh('empty')
+    for await (const row of empty.scan()) expect.fail(`there is ${row.id}`)
+  })
+
+  it('flushes, maintains, syncs and counts what it did', async () => {
+    const rows = await fresh('kept')
+    await rows.upsert([{ id: 1, vector: [1, 2, 3] }])
+    await db.sync()
+    await rows.flush()
+    await rows.maintain()
+    expect(await rows.stats()).toMatchObject({ name: 'kept', rows: 1, unflushedRows: 0, segments: 1 })
+  })
+
+  const bad: [string, (rows: AnyCollection) => Promise<unknown>, string][] = [
+    ['a vector that is too short', rows => rows.upsert([{ id: 1, vector: [1] }]), 'DRIFT_DIMENSION'],
+    ['NaN', rows => rows.upsert([{ id: 1, vector: [1, Number.NaN, 1] }]), 'DRIFT_VECTOR_VALUE'],
+    ['a value beyond float32', rows => rows.upsert([{ id: 1, vector: [1, 1e39, 1] }]), 'DRIFT_VECTOR_VALUE'],
+    [
+      'text in a vector',
+      rows => rows.upsert([{ id: 1, vector: ['1', 2, 3] as never }]),
+      'DRIFT_VECTOR_VALUE',
+    ],
+    [
+      'null in a vector',
+      rows => rows.upsert([{ id: 1, vector: [null, 2, 3] as never }]),
+      'DRIFT_VECTOR_VALUE',
+    ],
+    ['no vector', rows => rows.upsert([{ id: 1 } as never]), 'DRIFT_VECTOR_TYPE'],
+    ['a row that is none', rows => rows.upsert([7 as never]), 'DRIFT_BATCH'],
+    ['no rows', rows => rows.upsert([]), 'DRIFT_EMPTY_BATCH'],
+    [
+      'an unknown field',
+      rows => rows.upsert([{ id: 1, vector: [1, 2, 3], x: 1 } as never]),
+      'DRIFT_UNKNOWN_OPTION',
+    ],
+    ['a fraction as id', rows => rows.upsert([{ id: 1.5, vector: [1, 2, 3] }]), 'DRIFT_ID'],
+    ['an empty id', rows => rows.upsert([{ id: '', vector: [1, 2, 3] }]), 'DRIFT_ID'],
+    ['an id beyond 64 bits', rows => rows.upsert([{ id: 2n ** 64n, vector: [1, 2, 3] }]), 'DRIFT_ID'],
+    ['half a character as id', rows => rows.upsert([{ id: '\ud800', vector: [1, 2, 3] }]), 'DRIFT_ID'],
+    [
+      'a payload that is a list',
+      rows => rows.upsert([{ id: 1, vector: [1, 2, 3], payload: [] as never }]),
+      'DRIFT_PAYLOAD',
+    ],
+    [
+      'a payload that is too large',
+      rows => rows.upsert([{ id: 1, vector: [1, 2, 3], payload: { x: 'x'.repeat(70_000) } }]),
+      'DRIFT_PAYLOAD_TOO_LARGE',
+    ],
+    [
+      'columns that do not fit',
+      rows => rows.upsert({ ids: [1, 2], vectors: new Float32Array(3) }),
+      'DRIFT_DIMENSION',
+    ],
+    ['no ids to delete', rows => rows.delete([]), 'DRIFT_EMPTY_BATCH'],
+    ['k of nothing', rows => rows.search([1, 2, 3], { k: 0 }), 'DRIFT_K'],
+    ['k as text', rows => rows.search([1, 2, 3], { k: '3' as never }), 'DRIFT_K'],
+    ['a query that is too long', rows => rows.search([1, 2, 3, 4]), 'DRIFT_DIMENSION'],
+    ['a query of text', rows => rows.search('abc' as never), 'DRIFT_VECTOR_TYPE'],
+    ['an infinite query', rows => rows.search([1, 2, Number.POSITIVE_INFINITY]), 'DRIFT_VECTOR_VALUE'],
+    ['an unknown option', rows => rows.search([1, 2, 3], { kk: 3 } as never), 'DRIFT_UNKNOWN_OPTION'],
+    ['a batch that is no multiple', rows => rows.searchBatch(new Float32Array(4)), 'DRIFT_DIMENSION'],
+  ]
+  it.each(bad)('refuses %s, by its code, and changes nothing', async (_, work, code) => {
+    await docs.upsert([{ id: 'kept', vector: [1, 0, 0] }])
+    expect(await codeOf(() => work(docs))).toBe(code)
+    expect(await docs.count()).toBe(1)
+    expect((await docs.get('kept'))?.vector).toEqual(new Float32Array([1, 0, 0]))
+  })
+
+  it('refuses collections that cannot be', async () => {
+    expect(await codeOf(() => db.collection('nobody'))).toBe('DRIFT_NO_COLLECTION')
+    expect(await codeOf(() => db.collection('docs', { dim: 4 }))).toBe('DRIFT_COLLECTION_MISMATCH')
+    expect(await codeOf(() => db.collection('new', { dim: 0 }))).toBe('DRIFT_DIMENSION')
+    expect(await codeOf(() => db.collection('new', { dim: 3, metric: 'l1' as never }))).toBe('DRIFT_METRIC')
+    expect(await codeOf(() => db.collection('../x', { dim: 3 }))).toBe('DRIFT_NAME')
+    expect(await codeOf(() => db.collection('', { dim: 3 }))).toBe('DRIFT_NAME')
+    expect(await db.drop('nobody')).toBe(false)
+  })
+
+  it('refuses the rows of a collection that is gone', async () => {
+    const gone = await fresh('gone')
+    expect(await db.drop('gone')).toBe(true)
+    expect(['DRIFT_DROPPED', 'DRIFT_NO_COLLECTION']).toContain(await codeOf(() => gone.count()))
+  })
+
+  it('stops at a signal', async () => {
+    const reason = new Error('enough')
+    const signal = AbortSignal.abort(reason)
+    await expect(docs.search([1, 2, 3], { signal })).rejects.toBe(reason)
+    await expect(docs.upsert([{ id: 9, vector: [1, 2, 3] }], { signal })).rejects.toBe(reason)
+    expect(await docs.get(9)).toBeUndefined()
+  })
+
+  it('is refused after close', async () => {
+    const other = await open()
+    const rows = await other.collection('docs', { dim: 3, metric: 'l2' })
+    await other.close()
+    await other.close()
+    expect(await codeOf(() => rows.count())).toBe('DRIFT_CLOSED')
+    expect(await codeOf(async () => other.collections())).toBe('DRIFT_CLOSED')
+  })
+})

@@ -1,0 +1,308 @@
+// Proves: a server is safe as it starts, drains when it is told to, applies a repeated write once, keeps tenants and
+// callers apart, sheds what it cannot do in time, and loses no acknowledged write when it is killed.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { type IncomingMessage, request } from 'node:http'
+import { join } from 'node:path'
+import { connect } from '@drift/client'
+import { Drift } from '@drift/server'
+import Fastify from 'fastify'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { Gate } from '../src/gate.js'
+import { type AnswerEntry, createKey, driftPlugin, principalOf, serve } from '../src/index.js'
+import { started, temporaryFolder } from './fixture.js'
+import { exchange, request as rawRequest } from './hostile/socket.js'
+
+const JSON_HEADERS = { 'content-type': 'application/json' }
+
+describe('safe by default', () => {
+  it.each([
+    [{ host: '0.0.0.0' }],
+    [{ host: '::' }],
+    [{ host: '0.0.0.0', insecureNoKeys: true }],
+    [{ host: '0.0.0.0', keys: [] }],
+    [{ host: 'example.org', insecurePlaintext: true }],
+  ])('%o is refused before anything is opened', async options => {
+    const path = join(temporaryFolder(), 'never-made')
+    await expect(serve({ db: path, port: 0, logger: false, ...options })).rejects.toMatchObject({
+      code: 'DRIFT_INSECURE',
+    })
+    expect(existsSync(path)).toBe(false)
+  })
+
+  it('without keys, a page that reaches it under another name is refused', async () => {
+    const { port } = await started()
+    expect((await fetch(`http://127.0.0.1:${port}/v1/collections`)).status).toBe(200)
+    const bytes = rawRequest({ method: 'GET', path: '/v1/collections', headers: [['host', 'evil.example']] })
+    expect(await exchange(port, bytes)).toMatchObject({ status: 403, code: 'DRIFT_HOST' })
+  })
+
+  it('keys are told apart, and failed logins are slowed down', async () => {
+    const { key, hash } = createKey()
+    const { url } = await started({
+      keys: [{ id: 'k', hash, scope: 'admin' }],
+      limits: { failedLoginsPerMinute: 3 },
+    })
+    const ask = async (presented: string): Promise<number> =>
+      (await fetch(`${url}/v1/collections`, { headers: { authorization: `Bearer ${presented}` } })).status
+    expect(await ask(key)).toBe(200)
+    expect([await ask('x'), await ask('x'), await ask('x'), await ask('x')]).toEqual([401, 401, 401, 429])
+    expect(await ask(key)).toBe(429)
+  })
+
+  it('a caller gets its share of requests and no more', async () => {
+    const { url } = await started({ limits: { requestsPerSecond: 5 } })
+    const answers = await Promise.all(Array.from({ length: 12 }, () => fetch(`${url}/v1/collections`)))
+    const refused = answers.filter(({ status }) => status === 429)
+    expect(refused.length).toBeGreaterThan(0)
+    expect(refused[0]?.headers.get('retry-after')).toBe('1')
+    expect(await refused[0]?.json()).toMatchObject({ error: { code: 'DRIFT_RATE_LIMIT' } })
+  })
+
+  it('logs name the caller, the route and the code, and hold no ids, vectors, payloads or keys', async () => {
+    const { key, hash } = createKey()
+    const entries: AnswerEntry[] = []
+    const { url } = await started({
+      keys: [{ id: 'me', hash, scope: 'admin' }],
+      onAnswer: entry => void entries.push(entry),
+    })
+    const db = await connect(url, { key })
+    const docs = await db.collection('docs', { dim: 1, metric: 'l2' })
+    await docs.upsert([{ id: 'secret-id', vector: [1234.5], payload: { secret: 'word' } }])
+    await fetch(`${url}/v1/collections/docs/points/secret-id`, {
+      headers: { authorization: `Bearer ${key}` },
+    })
+    await docs.upsert([{ id: 'secret-id', vector: ['secret' as never] }]).catch(() => undefined)
+    const text = JSON.stringify(entries)
+    expect(entries.at(-1)).toMatchObject({
+      caller: 'me',
+      collection: 'docs',
+      status: 400,
+      code: 'DRIFT_VECTOR_VALUE',
+    })
+    for (const secret of ['secret', 'word', '1234', key]) expect(text).not.toContain(secret)
+  })
+})
+
+describe('a write that is sent again', () => {
+  it('under the same key is applied once, and answered as the first time', async () => {
+    const { url, db } = await started()
+    const docs = await db.collection('docs', { dim: 1, metric: 'l2' })
+    const put = async (id: string, key: string): Promise<[number, unknown]> => {
+      const answer = await fetch(`${url}/v1/collections/docs/points`, {
+        method: 'PUT',
+        headers: { ...JSON_HEADERS, 'idempotency-key': key },
+        body: JSON.stringify({ rows: [{ id, vector: [1] }] }),
+      })
+      return [answer.status, await answer.json()]
+    }
+    const [[, first], [, second]] = await Promise.all([put('a', 'k1'), put('a', 'k1')])
+    expect(second).toEqual(first)
+    await docs.upsert([{ id: 'a', vector: [2] }])
+    expect((await put('a', 'k1'))[1]).toEqual(first)
+    expect((await docs.get('a'))?.vector[0]).toBe(2)
+    expect(await put('b', 'k1')).toMatchObject([422, { error: { code: 'DRIFT_IDEMPOTENCY_MISMATCH' } }])
+    expect((await put('a', 'k2'))[1]).not.toEqual(first)
+  })
+
+  it('is remembered for so many keys, and a failure is not remembered', async () => {
+    const { url, db } = await started({ limits: { idempotencyKeys: 2 } })
+    const docs = await db.collection('docs', { dim: 1, metric: 'l2' })
+    const put = async (key: string, vector: unknown = [1]): Promise<Record<string, unknown>> =>
+      (
+        await fetch(`${url}/v1/collections/docs/points`, {
+          method: 'PUT',
+          headers: { ...JSON_HEADERS, 'idempotency-key': key },
+          body: JSON.stringify({ rows: [{ id: 1, vector }] }),
+        })
+      ).json() as Promise<Record<string, unknown>>
+    expect(await put('bad', [1, 2])).toHaveProperty('error')
+    const first = await put('k1')
+    expect(await put('k1')).toEqual(first)
+    await put('k2')
+    await put('k3')
+    expect(await put('k1')).not.toEqual(first)
+    expect(await docs.count()).toBe(1)
+  })
+
+  it('by the client, after an answer that was lost, counts once', async () => {
+    const { url, db } = await started()
+    await db.collection('docs', { dim: 1, metric: 'l2' })
+    let calls = 0
+    const remote = await connect(url, {
+      backoffMs: 1,
+      fetch: async (input, init) => {
+        const answer = await fetch(input, init)
+        if (init?.method !== 'PUT' || ++calls > 2) return answer
+        await answer.arrayBuffer()
+        throw new TypeError('the answer was lost')
+      },
+    })
+    const docs = await remote.collection('docs')
+    expect(await docs.upsert([{ id: 1, vector: [1] }])).toMatchObject({ upserted: 1, replaced: 0 })
+    expect(calls).toBe(3)
+  })
+})
+
+describe('callers', () => {
+  it('of two tenants have the same names and different rows', async () => {
+    const [left, right, all] = [createKey(), createKey(), createKey()]
+    const { url } = await started({
+      keys: [
+        { id: 'left', hash: left.hash, scope: 'admin', tenant: 'left' },
+        { id: 'right', hash: right.hash, scope: 'admin', tenant: 'right' },
+        { id: 'all', hash: all.hash, scope: 'admin' },
+      ],
+    })
+    const [a, b] = [await connect(url, { key: left.key }), await connect(url, { key: right.key })]
+    const docs = await a.collection('docs', { dim: 1, metric: 'l2' })
+    await docs.upsert([{ id: 1, vector: [1] }])
+    expect(await b.collections()).toEqual([])
+    await expect(b.collection('docs')).rejects.toMatchObject({ code: 'DRIFT_NO_COLLECTION' })
+    await expect(b.collection('left--docs')).rejects.toMatchObject({ code: 'DRIFT_NO_COLLECTION' })
+    expect((await b.collection('docs', { dim: 2 })).dim).toBe(2)
+    expect(await a.collections()).toEqual(['docs'])
+    expect((await a.stats()).collections.map(({ name }) => name)).toEqual(['docs'])
+    expect(await (await connect(url, { key: all.key })).collections()).toEqual(['left--docs', 'right--docs'])
+  })
+
+  it('may be known by a function, and extra routes stand behind the same guard', async () => {
+    const { url } = await started({
+      authenticate: ({ headers }) =>
+        headers['x-user'] ? { id: String(headers['x-user']), scope: 'read', collections: ['*'] } : undefined,
+      routes(app) {
+        app.get('/whoami', { config: { scope: 'read' } as object }, async request => ({
+          id: principalOf(request).id,
+        }))
+        app.get('/secret', async () => 'for admins')
+      },
+    })
+    const ask = (path: string, user?: string): Promise<Response> =>
+      fetch(url + path, user ? { headers: { 'x-user': user } } : {})
+    expect(await (await ask('/whoami', 'ann')).json()).toEqual({ id: 'ann' })
+    expect((await ask('/whoami')).status).toBe(401)
+    expect((await ask('/secret', 'ann')).status).toBe(403)
+    expect((await ask('/livez')).status).toBe(200)
+  })
+
+  it('of an application keep their own routes, parsers and errors', async () => {
+    await using db = await Drift.open(':memory:')
+    const app = Fastify()
+    app.post('/mine', async request => ({ got: request.body }))
+    await app.register(driftPlugin, { db, open: true, prefix: '/vectors' })
+    expect((await app.inject({ method: 'GET', url: '/vectors/v1/collections' })).json()).toEqual({
+      collections: [],
+    })
+    const mine = await app.inject({
+      method: 'POST',
+      url: '/mine',
+      payload: 'text',
+      headers: { 'content-type': 'text/plain' },
+    })
+    expect(mine.json()).toEqual({ got: 'text' })
+    await app.close()
+  })
+})
+
+describe('operations', () => {
+  it('metrics count requests by operation and show the database', async () => {
+    const { url, db } = await started()
+    const docs = await db.collection('docs', { dim: 2, metric: 'l2' })
+    await docs.upsert([{ id: 'a', vector: [1, 2] }])
+    await (await connect(url)).collection('docs').then(rows => rows.search([1, 2]))
+    const text = await (await fetch(`${url}/metrics`)).text()
+    expect(text).toMatch(/drift_http_request_seconds_count\{operation="search",status="200"\} 1/)
+    expect(text).toMatch(/drift_collection\{collection="docs",figure="rows"\} 1/)
+    expect(text).toMatch(/drift_memory_bytes\{collection="docs",slab="\w+"\} \d+/)
+    expect(text).toMatch(/drift_up 1/)
+    expect(text).toMatch(/nodejs_eventloop_lag_p99_seconds/)
+  })
+
+  it('a full queue is answered 429, a long wait in it 503', async () => {
+    const gate = new Gate('search', { running: 1, waiting: 1, waitMs: 20 })
+    let finish = (): void => undefined
+    const first = gate.run(() => new Promise<void>(resolve => (finish = resolve)))
+    const second = gate.run(async () => undefined)
+    await expect(gate.run(async () => undefined)).rejects.toMatchObject({
+      code: 'DRIFT_QUEUE_FULL',
+      statusCode: 429,
+    })
+    await expect(second).rejects.toMatchObject({ code: 'DRIFT_OVERLOADED', statusCode: 503, retryAfter: 1 })
+    finish()
+    await first
+    expect([gate.running, gate.waiting]).toEqual([0, 0])
+    expect(await gate.run(async () => 7)).toBe(7)
+  })
+
+  it('close lets a request under way finish and refuses new ones', async () => {
+    const server = await started()
+    await server.db.collection('docs', { dim: 1, metric: 'l2' })
+    const body = JSON.stringify({ rows: [{ id: 1, vector: [1] }] })
+    const asking = request(`${server.url}/v1/collections/docs/points`, {
+      method: 'PUT',
+      headers: { ...JSON_HEADERS, 'content-length': body.length, expect: '100-continue' },
+    })
+    asking.flushHeaders()
+    // The server has the headers, and waits for the body.
+    await once(asking, 'continue')
+    const closing = server.close()
+    asking.end(body)
+    const [answer] = (await once(asking, 'response')) as [IncomingMessage]
+    expect(answer.statusCode).toBe(200)
+    answer.resume()
+    await closing
+    await expect(fetch(`${server.url}/livez`)).rejects.toThrow()
+  })
+})
+
+describe('a server of its own process', () => {
+  it('ends with 0 after SIGTERM', async () => {
+    const { child, url } = await spawned(temporaryFolder())
+    expect((await fetch(`${url}/readyz`)).status).toBe(200)
+    child.kill('SIGTERM')
+    expect((await once(child, 'exit'))[0]).toBe(0)
+  })
+
+  it('that is killed while writing has every write that it acknowledged', async () => {
+    const folder = temporaryFolder()
+    let acknowledged = 0
+    for (let round = 0; round < 3; round++) {
+      const { child, url } = await spawned(folder)
+      const db = await connect(url, { retries: 0 })
+      const docs = await db.collection('docs', { dim: 8, metric: 'l2' })
+      const enough = acknowledged + 15 + round * 10
+      for (let broken = false; !broken; ) {
+        const first = acknowledged
+        const ids = Array.from({ length: 20 }, (_, i) => first * 20 + i)
+        const writing = docs.upsert({
+          ids,
+          vectors: Float32Array.from({ length: 160 }, (_, i) => first * 20 + (i >> 3)),
+        })
+        if (acknowledged >= enough) child.kill('SIGKILL')
+        await writing.then(
+          () => void acknowledged++,
+          () => {
+            broken = true
+          },
+        )
+      }
+      await db.close()
+      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+    }
+    await using db = await Drift.open(folder)
+    const docs = await db.collection('docs')
+    const rows = await docs.count()
+    expect(rows % 20).toBe(0)
+    expect(rows).toBeGreaterThanOrEqual(acknowledged * 20)
+    for (let id = 0; id < acknowledged * 20; id++) expect((await docs.get(id))?.vector[7]).toBe(id)
+  })
+})
+
+async function spawned(folder: string): Promise<{ child: ChildProcess; url: string }> {
+  const program = new URL('server.mjs', import.meta.url).pathname
+  const child = spawn(process.execPath, [program, folder], { stdio: ['ignore', 'pipe', 'inherit'] })
+  onTestFinished(() => void child.kill('SIGKILL'))
+  const [line] = (await once(child.stdout!, 'data')) as [Buffer]
+  return { child, url: String(line).trim() }
+}
