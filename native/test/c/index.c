@@ -223,11 +223,12 @@ void run_index(void) {
   ask.extra_count = below(3) ? 0 : below(20);
   uint32_t *extra = words(ask.extra_count, w.row_count + 2);
   ask.extra = extra;
-  drift_probe *trace = memory((1 + index->bucket_count) * sizeof *trace);
-  if (below(2)) ask.trace = trace, ask.trace_room = below(index->bucket_count + 2);
+  int is_traced = below(2) == 0;
+  ask.trace_room = is_traced ? below(index->bucket_count + 2) : 0;
   uint32_t damaged = below(4) ? 0 : draw();
   inputs_end();
   make_outputs(&w);
+  if (is_traced) ask.trace = memory(ask.trace_room * sizeof *ask.trace);
   uint32_t *row = memory(ask.k * 4);
   float *distance = outputs(ask.k);
   size_t width = 1 + below(20);
