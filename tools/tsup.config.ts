@@ -1,7 +1,7 @@
 import { defineConfig } from 'tsup'
 
 export default defineConfig({
-  entry: ['{data,demo,torture,bench}/**/*.ts', '!**/*.test.ts', '!bench/peers/**'],
+  entry: ['{data,demo,torture,bench,sim}/**/*.ts', '!**/*.test.ts', '!bench/peers/**'],
   format: 'esm',
   target: 'node20',
   bundle: false,

@@ -6,7 +6,7 @@ import { front, pointOf } from './curve.js'
 import { requirePeer } from './peers.js'
 import type { EngineResult, SetResult } from './results.js'
 
-interface Charts {
+export interface Charts {
   init(
     element: null,
     theme: null,
@@ -51,8 +51,22 @@ export function writePlots(
   return plots
 }
 
+/** Drift's own colour first. */
+export const COLOURS: readonly string[] = [DRIFT, ...PEERS]
+
+export function drawSvg(
+  charts: Charts,
+  size: { readonly width: number; readonly height: number },
+  option: object,
+): string {
+  const chart = charts.init(null, null, { renderer: 'svg', ssr: true, ...size })
+  chart.setOption(option)
+  const drawn = chart.renderToSVGString()
+  chart.dispose()
+  return drawn
+}
+
 function svg(charts: Charts, title: string, engines: readonly EngineResult[], k: string): string {
-  const chart = charts.init(null, null, { renderer: 'svg', ssr: true, ...SIZE })
   const lines = engines.flatMap((engine, e) => {
     const data = front((engine.sweeps[k] ?? []).map(pointOf))
       .filter(point => point.recall >= LOWEST_RECALL)
@@ -63,7 +77,7 @@ function svg(charts: Charts, title: string, engines: readonly EngineResult[], k:
       ? []
       : [{ name: engine.name, type: 'line', data, color, lineStyle: { width }, symbolSize: width + 3 }]
   })
-  chart.setOption({
+  return drawSvg(charts, SIZE, {
     animation: false,
     backgroundColor: '#ffffff',
     title: { text: title, left: 'center' },
@@ -81,7 +95,4 @@ function svg(charts: Charts, title: string, engines: readonly EngineResult[], k:
     yAxis: { type: 'log', name: 'queries a second, one call a query', nameLocation: 'middle', nameGap: 60 },
     series: lines,
   })
-  const drawn = chart.renderToSVGString()
-  chart.dispose()
-  return drawn
 }
