@@ -233,7 +233,7 @@ function spoilersOf(good: unknown): unknown[] {
     [1, 2, 3, 4],
     'cosine',
     Symbol('s'),
-    new Float64Array(64),
+    good instanceof Float64Array ? new Float32Array(64) : new Float64Array(64),
     new DataView(new ArrayBuffer(64)),
   ]
   if (typeof good === 'number')

@@ -107,6 +107,7 @@ export function restoreImage(
     if (store.isLive(row) && store.home[row] === NONE) loose.push(row)
   }
   state.unassigned.push(Uint32Array.from(loose))
+  for (let bucket = 0; bucket < buckets; bucket++) state.health.reset(bucket)
   state.refinedRows = directory.rowsAtHome
   return state
 }

@@ -119,7 +119,8 @@ export class VectorIndex {
   #state: IndexState
   readonly #scratch: Scratch
   readonly #pool: IndexPool | undefined
-  readonly #monitor: RecallMonitor | undefined
+  readonly #shadow: ShadowOptions | undefined
+  #monitor: RecallMonitor | undefined
   #closed = false
   /** Set while exact vectors are still being filled in: what needs them waits. */
   #vectorsPending: Promise<void> | undefined
@@ -138,6 +139,7 @@ export class VectorIndex {
     this.#state = new IndexState(shape)
     this.#scratch = new Scratch(shape.dim)
     this.#shadowScratch = new Scratch(shape.dim)
+    this.#shadow = options.shadow
     this.#monitor = options.shadow && new RecallMonitor(this.#state, options.shadow)
     this.#pool = options.pool !== undefined && options.pool.threads > 0 ? options.pool : undefined
   }
@@ -422,6 +424,7 @@ export class VectorIndex {
     const state = restoreImage(before.shape, sizes, live, read)
     state.adopt(before.active)
     this.#state = state
+    this.#monitor = this.#shadow && new RecallMonitor(state, this.#shadow)
     const pin = state.pins.open()
     this.#vectorsPending = fill(state.store.vectors).then(() => {
       this.#vectorsPending = undefined

@@ -8,6 +8,7 @@ import {
   type HealReport,
   type Id,
   MAX_RECORD_BYTES,
+  type MeasuredRecall,
   type Metric,
   score,
 } from '@drift/core'
@@ -121,6 +122,8 @@ export interface CollectionStats {
   readonly diskRows: number
   /** Bytes by slab. */
   readonly memory: Readonly<Record<string, number>>
+  /** Measured by k and target: see `shadow` of `Drift.open`. */
+  readonly recall: readonly MeasuredRecall[]
   /** Payload indexes that answer. */
   readonly indexes: IndexDeclarations
 }
@@ -447,6 +450,7 @@ export class Collection {
       onOperation: healed => healing.tell(this.#store, healed),
     })
     await healing.keep(this.#engine, this.#store)
+    await this.#engine.recall.measure(this.#store, Number.POSITIVE_INFINITY)
     return report
   }
 
@@ -494,6 +498,7 @@ export class Collection {
         payloadIndexes: this.#store.indexes.bytes,
         scanOrder: this.#store.order.bytes,
       },
+      recall: index.measuredRecall,
       indexes: this.#store.indexes.declarations(),
     }
   }

@@ -112,6 +112,7 @@ export class Drift {
         parsed,
       )
       engine.janitor.healing.mode = parsed.maintenance ?? 'background'
+      engine.recall.start(engine)
       return new Drift(engine, path)
     } catch (error) {
       await pool?.close()
@@ -301,6 +302,7 @@ export class Drift {
     try {
       await engine.journal.idle()
       await engine.janitor.stop()
+      await engine.recall.stop()
       for (const store of engine.stores.values()) await store.alone(async () => undefined)
       if (!engine.readOnly && !engine.journal.failed && !engine.persistence.failed) {
         for (const store of engine.stores.values()) {
@@ -350,7 +352,7 @@ export class Drift {
       ...(memtableRows === undefined ? {} : { memtableRows }),
       ...(indexes === undefined ? {} : { indexes }),
     }
-    const store = new Store(number, config, engine.pool)
+    const store = new Store(number, config, engine.pool, engine.recall.share)
     const { done } = engine.journal.log(encodeCreate(number, config), {
       apply: () => engine.stores.set(number, store),
       abandon: () => store.close(),

@@ -10,6 +10,7 @@ import type { Janitor } from './janitor.js'
 import type { Journal } from './journal.js'
 import type { RecoveryReport } from './log-recovery.js'
 import type { CatalogEntry, PersistenceManager } from './persistence/persistence.js'
+import type { ShadowRecall } from './shadow.js'
 import type { Generation, Store } from './store.js'
 
 export interface Engine {
@@ -21,6 +22,7 @@ export interface Engine {
   readonly pool: IndexPool | undefined
   readonly janitor: Janitor
   readonly disk: Disk
+  readonly recall: ShadowRecall
   /** What opening found. */
   readonly recovery: RecoveryReport
   /** By collection number, creation order. */

@@ -10,6 +10,7 @@ import type { MaintenanceMode } from './healing.js'
 import type { RecoveryMode } from './log-recovery.js'
 import { type IndexDeclarations, parseIndexes } from './payload-index/payload-indexes.js'
 import type { ScanOptions } from './scan/rows.js'
+import type { RecallBelow } from './shadow.js'
 
 /** When a write is acknowledged. `always`: on stable storage. `intervalMs`: written, synced at least that often. `os`: written. */
 export type SyncMode = 'always' | 'os' | { readonly intervalMs: number }
@@ -25,6 +26,10 @@ export interface OpenOptions {
   readonly fs?: DriftFs
   /** Whether buckets are healed while nothing else is to do. Default `background`. */
   readonly maintenance?: MaintenanceMode
+  /** Share of the queries that are answered exactly too, in the background, to measure and to keep recall; false: none. Default 0.001. */
+  readonly shadow?: number | false
+  /** Told once when a collection is found to find less than was asked for, and again after it had recovered. */
+  readonly onRecallBelow?: (event: RecallBelow) => void
   /** Low-water mark: with fewer bytes free on the disk, writes are refused with DRIFT_DISK_FULL. Default 256 MiB; 0 for none. */
   readonly minFreeBytes?: number
   /** What to do about a damaged log. Default `strict`: refuse, and change nothing. */
@@ -120,6 +125,8 @@ const OPEN_KEYS = [
   'threads',
   'walFileBytes',
   'maintenance',
+  'shadow',
+  'onRecallBelow',
   'fs',
   'minFreeBytes',
   'recovery',
@@ -150,7 +157,21 @@ export function parseOpenOptions(options: unknown): OpenOptions {
       )
     }
   }
-  const { maintenance } = given as OpenOptions
+  const { maintenance, shadow, onRecallBelow } = given as OpenOptions
+  if (
+    shadow !== undefined &&
+    shadow !== false &&
+    !(typeof shadow === 'number' && shadow >= 0 && shadow <= 1)
+  ) {
+    throw new DriftError('DRIFT_OPTION', `shadow is ${show(shadow)}, expected false or a number of 0..1`, {
+      option: 'shadow',
+    })
+  }
+  if (onRecallBelow !== undefined && typeof onRecallBelow !== 'function') {
+    throw new DriftError('DRIFT_OPTION', `onRecallBelow is ${show(onRecallBelow)}, expected a function`, {
+      option: 'onRecallBelow',
+    })
+  }
   if (maintenance !== undefined && !MODES.includes(maintenance)) {
     throw new DriftError(
       'DRIFT_OPTION',

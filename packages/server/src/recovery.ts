@@ -28,6 +28,7 @@ import { indexesOf } from './payload-index/declare.js'
 import type { Executor } from './persistence/executor.js'
 import { type Loaded, PersistenceManager } from './persistence/persistence.js'
 import { openReadOnly, readOnlyEngine } from './read-only/open.js'
+import { DEFAULT_SHADOW, ShadowRecall } from './shadow.js'
 import { Store } from './store.js'
 
 /** Between two reports of a replay, when other work of the process and a cancellation get their turn. */
@@ -83,8 +84,12 @@ async function recoverLocked(
     })
   }
 
+  const recall = new ShadowRecall(
+    options.shadow === false ? 0 : (options.shadow ?? DEFAULT_SHADOW),
+    options.onRecallBelow,
+  )
   for (const entry of manifest.collections) {
-    const store = new Store(entry.number, configOf(entry), pool)
+    const store = new Store(entry.number, configOf(entry), pool, recall.share)
     stores.set(entry.number, store)
     await loadFiles(around, store, entry, options)
   }
@@ -108,7 +113,7 @@ async function recoverLocked(
     options.signal?.throwIfAborted()
     const operation = decodeOperation(bytes)
     nextCollection = Math.max(nextCollection, operation.collection + 1)
-    if (lsn > (flushed.get(operation.collection) ?? 0)) replay(stores, operation, lsn, pool)
+    if (lsn > (flushed.get(operation.collection) ?? 0)) replay(stores, operation, lsn, pool, recall.share)
     const orphan = operation.kind === 'upsert' || operation.kind === 'delete'
     if (mode === 'salvage' && orphan && !stores.has(operation.collection)) {
       if (operation.collection >= manifest.nextCollection && !created.has(operation.collection)) {
@@ -137,7 +142,7 @@ async function recoverLocked(
   }
   if (options.readOnly) {
     const found = loaded ?? firstManifest(database)
-    return readOnlyEngine(around, found, stores, wal.end.lsn - 1, nextCollection, recovery)
+    return readOnlyEngine(around, found, stores, wal.end.lsn - 1, nextCollection, recovery, recall)
   }
   // Everything has been read and checked: from here on the folder may be written.
   if (!known) writeFormat(fs, folder, database)
@@ -196,6 +201,7 @@ async function recoverLocked(
     pool,
     janitor: new Janitor(),
     disk,
+    recall,
     recovery,
     stores,
     durable: around.durable && (options.sync ?? 'always') === 'always',
@@ -270,11 +276,14 @@ function replay(
   operation: Operation,
   lsn: number,
   pool: IndexPool | undefined,
+  shadow: number,
 ): void {
   const store = stores.get(operation.collection)
   if (operation.kind === 'lost') return
   if (operation.kind === 'create') {
-    if (!store) stores.set(operation.collection, new Store(operation.collection, operation.config, pool))
+    if (!store) {
+      stores.set(operation.collection, new Store(operation.collection, operation.config, pool, shadow))
+    }
     return
   }
   // A record of a collection that has been dropped since.

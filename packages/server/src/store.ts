@@ -57,7 +57,8 @@ export class Store {
   #files: Promise<unknown> = Promise.resolve()
   #waiting = 0
 
-  constructor(number: number, config: CollectionConfig, pool: IndexPool | undefined) {
+  /** @param shadow - share of the queries whose recall is measured. */
+  constructor(number: number, config: CollectionConfig, pool: IndexPool | undefined, shadow = 0) {
     this.number = number
     this.config = config
     const { dim, metric, memtableRows } = config
@@ -67,6 +68,7 @@ export class Store {
       metric,
       ...(memtableRows === undefined ? {} : { memtableRows }),
       ...(pool ? { pool } : {}),
+      ...(shadow > 0 ? { shadow: { share: shadow, random: Math.random } } : {}),
     })
     this.#active = this.#newGeneration()
   }

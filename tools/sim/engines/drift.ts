@@ -63,7 +63,7 @@ export class DriftEngine implements SimEngine {
   }
 
   search(query: Float32Array, k: number, target: number): Found {
-    return this.#found(this.index.searchSync(query, ask(k, target)))
+    return this.#found(this.index.searchSync(query, { k, recall: target }))
   }
 
   /** What the engine itself pays: by its own stop rule, over how hard it tries, or by probes. */
@@ -149,17 +149,12 @@ export async function rebuilt(
   return new DriftEngine('rebuild', { ...shape, heal: false }, index)
 }
 
-/** How hard the engine's own rule tries: its share of the expected hits. */
+/** How hard the engine's own rule tries: the recall that it is asked for. */
 const EFFORTS = Array.from({ length: 28 }, (_, i) => 1 - 0.62 * 0.8 ** i)
 const PROBES = [...new Set(Array.from({ length: 32 }, (_, i) => Math.round(1.26 ** i)))]
 
 function ownRule(k: number, effort: number): SearchOptions {
-  return { k, share: effort }
-}
-
-/** What a user who wants that recall passes: until a query can ask for a recall, a share that is about as much. */
-function ask(k: number, target: number): SearchOptions {
-  return { k, share: { 0.9: 0.82, 0.95: 0.9, 0.99: 0.975 }[target] ?? target }
+  return { k, recall: effort }
 }
 
 /** The background work of a tick, while a collection grows and while it lives. @param budget - moves that the writes have paid for. */

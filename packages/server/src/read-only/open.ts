@@ -18,6 +18,7 @@ import type { Executor } from '../persistence/executor.js'
 import { inlineExecutor } from '../persistence/executor.js'
 import { type Loaded, namesOf, PersistenceManager } from '../persistence/persistence.js'
 import type { Surroundings } from '../recovery.js'
+import type { ShadowRecall } from '../shadow.js'
 import type { Store } from '../store.js'
 import { HeldFs } from './held-fs.js'
 
@@ -72,6 +73,7 @@ export async function readOnlyEngine(
   lastLsn: number,
   nextCollection: number,
   recovery: RecoveryReport,
+  recall: ShadowRecall,
 ): Promise<Engine> {
   for (const store of stores.values()) {
     for (const { memtable } of store.frozen.splice(0)) if (memtable) await store.index.flush(memtable)
@@ -87,6 +89,7 @@ export async function readOnlyEngine(
     pool,
     janitor: new Janitor(),
     disk: new Disk({ fs, folder, executor: refusing, minFreeBytes: 0, now }),
+    recall,
     recovery,
     stores,
     durable: false,
