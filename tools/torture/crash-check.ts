@@ -1,6 +1,11 @@
 // Compares what a reopened collection holds with what it may hold after a crash.
-import type { Collection } from '@drift/server'
+import type { StoredRow } from '@drift/server'
 import { applyOperation, type LaneState, operation, type Workload } from './workload.js'
+
+/** What a collection and a made-up one have alike. */
+export interface Rows {
+  scan(): AsyncIterable<StoredRow>
+}
 
 export interface LaneProgress {
   readonly state: LaneState
@@ -27,7 +32,7 @@ export function emptyLanes(workload: Workload): LaneProgress[] {
  * @param acknowledged - each lane after its acknowledged operations; one more may be there, whole or not at all.
  */
 export async function checkCrash(
-  collection: Pick<Collection, 'scan' | 'count'>,
+  collection: Rows & { count(): Promise<number> },
   workload: Workload,
   acknowledged: readonly LaneProgress[],
 ): Promise<CrashVerdict> {
@@ -52,7 +57,7 @@ export async function checkCrash(
 
 /** Every row, sorted into lanes by id; rows whose vector or payload is not the one that their operation wrote are strange. */
 async function readLanes(
-  collection: Pick<Collection, 'scan'>,
+  collection: Rows,
   workload: Workload,
 ): Promise<{ lanes: Map<number, number>[]; scanned: number; strange: number }> {
   const lanes = Array.from({ length: workload.lanes }, () => new Map<number, number>())

@@ -3,9 +3,8 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Collection } from '@drift/server'
 import { afterAll, describe, expect, test } from 'vitest'
-import { checkCrash, emptyLanes, type LaneProgress } from './crash-check.js'
+import { checkCrash, emptyLanes, type LaneProgress, type Rows } from './crash-check.js'
 import { crashRound } from './crash-round.js'
 import { applyOperation, operation, type Workload } from './workload.js'
 
@@ -34,7 +33,7 @@ function rowsOf(lanes: readonly LaneProgress[]): Row[] {
   )
 }
 
-function holding(rows: readonly Row[]): Pick<Collection, 'scan' | 'count'> {
+function holding(rows: readonly Row[]): Rows & { count(): Promise<number> } {
   return {
     count: async () => rows.length,
     async *scan() {
