@@ -77,10 +77,9 @@ async function compactRun(
   // Rows whose end is only in the log stay, so a rewrite may win nothing: doing it again would not either.
   const isFutile = count === 1 && segment?.rows === inputs[0]!.entry.rows
   if (store.dropped || isFutile) {
-    const written = [
-      segment,
-      ...result.tombstones.filter(other => other && !entry.tombstones.includes(other)),
-    ]
+    // By name: what crossed from a thread is a copy.
+    const named = new Set(entry.tombstones.map(({ name }) => name))
+    const written = [segment, ...result.tombstones.filter(other => other && !named.has(other.name))]
     await engine.persistence.discard(written.flatMap(file => (file ? [file.name] : [])))
     return false
   }

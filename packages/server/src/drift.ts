@@ -298,7 +298,7 @@ export class Drift {
     const engine = this.#engine
     engine.closed = true
     // What waits for room was not acknowledged, and must not make this wait too.
-    engine.journal.writer.giveUp()
+    if (!engine.readOnly) engine.journal.writer.giveUp()
     try {
       await engine.journal.idle()
       await engine.janitor.stop()

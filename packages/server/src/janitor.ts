@@ -98,6 +98,7 @@ export class Janitor {
 
   /** Beside flushes, which do not wait for it; one store after the other. */
   #compactSoon(store: Store): void {
+    if (this.healing.mode !== 'background') return
     this.#compacting = this.#compacting.then(async () => {
       const { signal } = this.#ending
       try {

@@ -24,7 +24,7 @@ export interface OpenOptions {
   readonly walFileBytes?: number
   /** Another disk, for tests and simulations. Default: the real one. Everything then runs on the calling thread. */
   readonly fs?: DriftFs
-  /** Whether buckets are healed while nothing else is to do. Default `background`. */
+  /** Whether buckets are healed and segments compacted while nothing else is to do. Default `background`. */
   readonly maintenance?: MaintenanceMode
   /** Share of the queries that are answered exactly too, in the background, to measure and to keep recall; false: none. Default 0.001. */
   readonly shadow?: number | false

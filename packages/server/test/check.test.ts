@@ -33,7 +33,7 @@ describe('check', () => {
   })
 
   it('finds nothing while writes and flushes go on', async () => {
-    await withDatabase(temporaryFolder(), {}, async db => {
+    await withDatabase(temporaryFolder(), { maintenance: 'off' }, async db => {
       const docs = await fill(db)
       let checking = true
       let checks = 0

@@ -75,7 +75,7 @@ describe('a read-only database', () => {
       await docs.search(new Float32Array(DIM), { payload: true })
       await reader.check()
     })
-    expect([...new Set(operations)].sort()).toEqual(['close', 'list', 'open', 'read', 'stat'])
+    expect([...new Set(operations)].sort()).toEqual(['close', 'freeBytes', 'list', 'open', 'read', 'stat'])
     await db.close()
   })
 

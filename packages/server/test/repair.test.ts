@@ -129,7 +129,7 @@ describe('repair', () => {
     const path = join(temporaryFolder(), 'db')
     const vectors = clusteredVectors(200, 512, 1)
     const ids = [...Array(200).keys()]
-    await withDatabase(path, {}, async db => {
+    await withDatabase(path, { maintenance: 'off' }, async db => {
       const docs = await db.collection('docs', { dim: 512, metric: 'l2' })
       // An older version of every row, which must not come back.
       await docs.upsert({ ids, vectors: vectors.map(value => value + 1) })

@@ -213,7 +213,8 @@ function applyEdit(manifest: Manifest, edit: Edit, number: number, nextFile: num
   return {
     ...manifest,
     number,
-    floorLsn: edit.floorLsn,
+    // What is in files stays there. An edit may not know yet of a flush that was committed just before it.
+    floorLsn: Math.max(manifest.floorLsn, edit.floorLsn),
     durableLsn: edit.durableLsn,
     nextCollection,
     nextFile,
