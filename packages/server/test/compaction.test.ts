@@ -4,7 +4,7 @@ import { SimFs } from '@drift/fs'
 import { describe, expect, it } from 'vitest'
 import { anyRun, type Candidate, dueRun } from '../src/compaction-policy.js'
 import { type Collection, Drift } from '../src/index.js'
-import { clusteredVectors, randomNumbers } from './fixture.js'
+import { clusteredVectors, randomNumbers, temporaryFolder } from './fixture.js'
 
 const FOLDER = '/db'
 const DIM = 4
@@ -153,6 +153,27 @@ describe('compaction', () => {
     expect(disk.operationCount).toBe(before)
     expect(await docs.count()).toBe(11)
     await db.close()
+  })
+
+  it('keeps every file that counts when a thread writes them', async () => {
+    const path = temporaryFolder()
+    const random = randomNumbers(7)
+    const model: Model = new Map()
+    const db = await Drift.open(path, { walFileBytes: 64 * 1024 })
+    const docs = await db.collection('docs', { dim: DIM, metric: 'l2', memtableRows: 64 })
+    for (let round = 0; round < 30; round++) {
+      for (let step = 0; step < 4; step++) await churn(docs, model, random, 60)
+      const flushed = docs.flush()
+      const gone = [...model.keys()].slice(0, 20)
+      await docs.delete(gone)
+      for (const id of gone) model.delete(id)
+      await flushed
+      if (round % 3 === 0) await docs.compact()
+      expect((await db.check()).findings).toEqual([])
+    }
+    await db.close()
+    await using again = await Drift.open(path)
+    expect(await rowsOf(await again.collection('docs'))).toEqual(model)
   })
 
   it('stops when told to, with everything still there', async () => {
