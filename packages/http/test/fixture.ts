@@ -34,7 +34,7 @@ export async function started(options: Partial<ServeOptions> = {}): Promise<Drif
 }
 
 /** Uniform numbers in [0, 1), the same for the same seed (mulberry32). */
-export function randomNumbers(seed: number): () => number {
+function randomNumbers(seed: number): () => number {
   let state = seed >>> 0
   return () => {
     state = (state + 0x6d2b79f5) >>> 0
