@@ -7,7 +7,7 @@ import type { IndexState } from '../index-state.js'
 import type { IndexPool } from '../pool/pool.js'
 import type { Homes } from '../router/homes.js'
 import { partitionRows } from './partition.js'
-import { type Routing, routeRows } from './route.js'
+import { routeRows } from './route.js'
 import { Slices } from './slices.js'
 import { splitBucket, splitWork } from './split.js'
 
@@ -44,7 +44,7 @@ export async function assignRows(
     const touched = new Set<number>()
     if (homes !== undefined) await placeRows(state, rows, homes, touched, slices, job)
     else {
-      await placeByRouting(state, rows, undefined, touched, slices, job, (row, home, second) =>
+      await placeByRouting(state, rows, touched, slices, job, (row, home, second) =>
         state.place(row, home, second),
       )
     }
@@ -61,14 +61,12 @@ export type PlaceRow = (row: number, home: number, second: number) => boolean
 export async function placeByRouting(
   state: IndexState,
   rows: Uint32Array,
-  from: Routing['from'],
   touched: Set<number>,
   slices: Slices,
   job: Job,
   placeRow: PlaceRow,
 ): Promise<void> {
-  const routing = from === undefined ? { seconds: true } : { from, seconds: true }
-  await routeRows(state, rows, routing, slices, job, async (part, homes, done) => {
+  await routeRows(state, rows, { seconds: true }, slices, job, async (part, homes, done) => {
     place(state, part, homes, 0, part.length, touched, placeRow)
     job.onProgress(done + part.length, rows.length)
     await slices.spend(part.length * PLACE_WORK)

@@ -4,8 +4,8 @@
  * Rule: a row moves in one synchronous step, only while it is alive, and only from the bucket where it is at that moment, so a delete or
  * an upsert that comes between is never undone.
  */
+import { kernels } from '@drift/native'
 import type { IndexState } from '../index-state.js'
-import { assignBuckets } from '../router/homes.js'
 import type { Job } from './assign.js'
 import { nearestBuckets } from './region.js'
 import { routeRows } from './route.js'
@@ -62,8 +62,9 @@ export function scatter(
     }
     if (list.length === 0) continue
     const found = { homes: new Uint32Array(1), seconds: new Uint32Array(1) }
-    const neighbours = { buckets: list, width: list.length }
-    assignBuckets(state.slabs, Uint32Array.of(row), 0, 1, found, neighbours, true)
+    // As if at home in bucket 0, with the list for its neighbours: the kernel chooses among them.
+    const { homes, seconds: others } = found
+    kernels.indexAssign(state.slabs, Uint32Array.of(row), 0, 1, homes, others, list, list.length)
     if (!state.move(row, found.homes[0]!, found.seconds[0]!)) continue
     if (from === found.homes[0]) seconds++
     else moves++

@@ -2,8 +2,7 @@
  * What a worker can do: pure functions from a message to a result over shared slabs.
  * Rule: a task looks at the cancel flag between units of about a millisecond. What a cancelled task returns is not used.
  */
-import { kernels } from '@drift/native'
-import { assignBuckets, type Homes, type Neighbours } from '../router/homes.js'
+import { assignBuckets, type Homes } from '../router/homes.js'
 import {
   emptySlice,
   type FoundSlice,
@@ -38,30 +37,12 @@ export interface RouteTask {
   readonly kind: 'route'
   readonly snapshot: Snapshot
   readonly rows: Uint32Array
-  /** Those so far, to choose among their neighbours. */
-  readonly homes: Uint32Array | undefined
-  readonly neighbours: Neighbours | undefined
   readonly seconds: boolean
 }
 
-/** The nearest buckets of buckets first .. first + count - 1. */
-export interface NeighbourTask {
-  readonly kind: 'neighbours'
-  readonly snapshot: Snapshot
-  readonly first: number
-  readonly count: number
-  readonly width: number
-}
+export type Task = SearchTask | PartTask | RouteTask
 
-export type Task = SearchTask | PartTask | RouteTask | NeighbourTask
-
-export type TaskResult<T extends Task> = T extends SearchTask
-  ? FoundSlice
-  : T extends PartTask
-    ? Part
-    : T extends RouteTask
-      ? Homes
-      : Uint32Array
+export type TaskResult<T extends Task> = T extends SearchTask ? FoundSlice : T extends PartTask ? Part : Homes
 
 /** `cancel`: one word of shared memory, not 0 once the result is not wanted any more. */
 export interface TaskMessage {
@@ -69,7 +50,7 @@ export interface TaskMessage {
   readonly cancel: Int32Array
 }
 
-export function runTask({ task, cancel }: TaskMessage): FoundSlice | Part | Homes | Uint32Array {
+export function runTask({ task, cancel }: TaskMessage): FoundSlice | Part | Homes {
   switch (task.kind) {
     case 'search':
       return searchTask(task, cancel)
@@ -84,8 +65,6 @@ export function runTask({ task, cancel }: TaskMessage): FoundSlice | Part | Home
       )
     case 'route':
       return routeTask(task, cancel)
-    case 'neighbours':
-      return neighbourTask(task)
   }
 }
 
@@ -116,17 +95,11 @@ function searchTask(task: SearchTask, cancel: Int32Array): FoundSlice {
   return found
 }
 
-function routeTask({ snapshot, rows, homes, neighbours, seconds }: RouteTask, cancel: Int32Array): Homes {
+function routeTask({ snapshot, rows, seconds }: RouteTask, cancel: Int32Array): Homes {
   const { slabs } = attach(snapshot)
-  const found = { homes: homes ?? new Uint32Array(rows.length), seconds: new Uint32Array(rows.length) }
+  const found = { homes: new Uint32Array(rows.length), seconds: new Uint32Array(rows.length) }
   for (let first = 0; first < rows.length && Atomics.load(cancel, 0) === 0; first += SLICE_ROWS) {
-    assignBuckets(slabs, rows, first, Math.min(SLICE_ROWS, rows.length - first), found, neighbours, seconds)
+    assignBuckets(slabs, rows, first, Math.min(SLICE_ROWS, rows.length - first), found, seconds)
   }
   return found
-}
-
-function neighbourTask({ snapshot, first, count, width }: NeighbourTask): Uint32Array {
-  const out = new Uint32Array(count * width)
-  kernels.indexNeighbours(attach(snapshot).slabs, first, count, width, out)
-  return out
 }

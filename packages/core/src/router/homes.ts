@@ -9,19 +9,13 @@ export interface Homes {
   readonly seconds: Uint32Array
 }
 
-/** The `width` buckets nearest to each bucket, in shared memory. Buckets that came later have none. */
-export interface Neighbours {
-  readonly buckets: Uint32Array
-  readonly width: number
-}
-
-/** What a row is compared with when it has a home already: twice the buckets among which the second is chosen. */
-export const NEIGHBOURS = 32
+/** Buckets among which the second is chosen. */
+export const SECOND_CHOICES = 16
 
 /**
- * Into places first .. first + count - 1 of `into`.
+ * Into places first .. first + count - 1 of `into`. Among all buckets: those near to a row's own centroid are no substitute, since in many
+ * dimensions the centroids nearest to a row are not near to each other.
  *
- * @param neighbours - choose among those of into.homes, which are the homes so far.
  * @param seconds - choose second buckets too.
  */
 export function assignBuckets(
@@ -30,13 +24,7 @@ export function assignBuckets(
   first: number,
   count: number,
   into: Homes,
-  neighbours: Neighbours | undefined,
   seconds: boolean,
 ): void {
-  const second = seconds ? into.seconds : undefined
-  if (neighbours === undefined) kernels.indexAssign(slabs, rows, first, count, into.homes, second)
-  else {
-    const { buckets, width } = neighbours
-    kernels.indexAssign(slabs, rows, first, count, into.homes, second, buckets, width)
-  }
+  kernels.indexAssign(slabs, rows, first, count, into.homes, seconds ? into.seconds : undefined)
 }
