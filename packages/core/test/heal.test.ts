@@ -1,7 +1,6 @@
 /**
  * Proves that healing keeps the partition nearly as good as a fresh one while data moves, and that no row is lost, doubled or brought
- * back by it, whatever is written between its steps. The margins are such that healing without splits, without merges, without moving
- * centroids or without new second buckets fails.
+ * back by it, whatever is written between its steps. Without merges five of these fail.
  */
 import { describe, expect, it } from 'vitest'
 import { gaussian, type OperationKind, seededRandom, VectorIndex } from '../src/index.js'
