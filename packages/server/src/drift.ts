@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto'
 import { availableParallelism, constants } from 'node:os'
 import { resolve } from 'node:path'
 import { IndexPool } from '@drift/core'
-import { NodeFs, type NodeFsOptions, SimFs } from '@drift/fs'
+import { isOutOfSpace, NodeFs, type NodeFsOptions, SimFs } from '@drift/fs'
 import { flock, hasAddon } from '@drift/native'
 import { type BackupOptions, type BackupReport, backupEngine } from './backup/backup.js'
 import { type CheckOptions, checkEngine, checkFolder } from './check/check.js'
@@ -306,7 +306,11 @@ export class Drift {
       for (const store of engine.stores.values()) await store.alone(async () => undefined)
       if (!engine.readOnly && !engine.journal.failed && !engine.persistence.failed) {
         for (const store of engine.stores.values()) {
-          if (store.checkpointRows !== store.index.count) await writePartition(engine, store)
+          if (store.checkpointRows === store.index.count) continue
+          // Derived: a full disk costs the next open time, and is no reason for a close to fail.
+          await writePartition(engine, store).catch((error: unknown) => {
+            if (!isOutOfSpace(error)) throw error
+          })
         }
         await this.#commit()
       }

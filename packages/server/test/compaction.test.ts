@@ -150,7 +150,8 @@ describe('compaction', () => {
     for (let i = 0; i < 200; i++) await new Promise(resolve => setImmediate(resolve))
     const before = disk.operationCount
     for (let i = 0; i < 200; i++) await new Promise(resolve => setImmediate(resolve))
-    expect(disk.operationCount).toBe(before)
+    // A look at the room on the disk now and then is all.
+    expect(disk.operationCount).toBeLessThan(before + 5)
     expect(await docs.count()).toBe(11)
     await db.close()
   })
