@@ -146,7 +146,7 @@ export function requireQueries(shape: IndexShape, queries: Float32Array): number
 }
 
 export function requireWidth(options: SearchOptions, map: RecallMap, queries = 1): SearchWidth {
-  const { k, recall, probes, floor, weights = map.weights, ef, allow, lives } = options
+  const { k, recall, probes, floor, weights, ef, allow, lives } = options
   requireInteger('DRIFT_K', 'k', k, 1, Math.floor(MAX_RESULTS / queries))
   const given = ['recall', 'probes', 'floor'].filter(name => options[name as 'recall'] !== undefined)
   if (given.length > 1) {
@@ -169,7 +169,7 @@ export function requireWidth(options: SearchOptions, map: RecallMap, queries = 1
     k,
     probes: recall === 1 ? Number.POSITIVE_INFINITY : probes,
     floor: floor ?? (probes === undefined && recall !== 1 ? map.floorOf(recall ?? DEFAULT_RECALL, k) : 0),
-    weights,
+    weights: weights ?? map.weightsOf(k),
     ef,
     allow,
     lives,

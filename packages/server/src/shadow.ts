@@ -30,7 +30,7 @@ export class ShadowRecall {
   readonly #measuredAt: WeakMap<Store, number> = new WeakMap()
   #timer: NodeJS.Timeout | undefined
   #running: Promise<void> = Promise.resolve()
-  #stopped = false
+  readonly #ending = new AbortController()
 
   constructor(share: number, onBelow: ((event: RecallBelow) => void) | undefined) {
     this.share = share
@@ -46,7 +46,7 @@ export class ShadowRecall {
 
   /** Resolves when the measurement that runs has ended. */
   async stop(): Promise<void> {
-    this.#stopped = true
+    this.#ending.abort()
     clearInterval(this.#timer)
     await this.#running
   }
@@ -54,9 +54,10 @@ export class ShadowRecall {
   /** The sampled queries that wait; when there are none and rows have changed since, a recent one again. */
   async measure(store: Store, most: number): Promise<void> {
     const { index } = store
+    if (index.isCalibrationDue) await index.calibrate({ signal: this.#ending.signal })
     const waiting = Math.min(most, index.shadowsWaiting)
     const changed = this.#measuredAt.get(store) !== index.updates
-    for (let left = Math.max(waiting, changed ? 1 : 0); left > 0 && !this.#stopped; left--) {
+    for (let left = Math.max(waiting, changed ? 1 : 0); left > 0 && !this.#ending.signal.aborted; left--) {
       if (!(await index.shadow())) return
       this.#measuredAt.set(store, index.updates)
     }
@@ -69,7 +70,7 @@ export class ShadowRecall {
         await this.measure(store, MAX_PER_PERIOD)
       } catch (error) {
         // Closed or dropped meanwhile: there is nothing to measure any more.
-        if (!this.#stopped && !store.dropped && !engine.closed) throw error
+        if (!this.#ending.signal.aborted && !store.dropped && !engine.closed) throw error
       }
     }
   }

@@ -44,7 +44,7 @@ export class FloorLearner implements LearnedFloors {
   #loss = 0
 
   /**
-   * @param floors - per true row the floor at which a bucket of it is just scanned; Infinity when it lies in no bucket, 0 when never.
+   * @param floors - per true row the logarithm of the floor at which a bucket of it is just scanned, as `floorsAt` tells it.
    * @param recall - that was asked for.
    * @param floor - that was used, and `found`, how many of the rows that search found.
    */
@@ -57,9 +57,10 @@ export class FloorLearner implements LearnedFloors {
       settled: new Set<number>(),
     }
     this.#byK.set(k, learned)
-    const met = floors.reduce((count, of) => count + (of >= floor ? 1 : 0), 0)
+    const limit = Math.log(floor)
+    const met = floors.reduce((count, of) => count + (of >= limit ? 1 : 0), 0)
     this.#loss += ((met - found) / floors.length - this.#loss) / WINDOW
-    learned.samples.push(floors.map(Math.log))
+    learned.samples.push(floors)
     if (learned.samples.length > WINDOW) learned.samples.shift()
     if (learned.alarmed > 0) learned.alarmed--
     this.#watch(learned, recall, floor)

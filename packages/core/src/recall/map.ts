@@ -4,9 +4,13 @@
  * generated mixtures) that reach the recall, see docs/adr/0011. What shadow queries teach replaces it (learn.ts).
  */
 import type { Weights } from '../search/view.js'
+import type { OwnFloors } from './calibrate.js'
 
 /** Fitted alike on sentence embeddings and on SIFT. */
 export const PRIOR_WEIGHTS: Weights = { byRank: -1.1, byRatio: -3.5, bySize: 0.6 }
+
+/** For a k of 100 and more, where the many neighbours of a query lie farther around it; straight in log k between 10 and 100. */
+const WIDE_WEIGHTS: Weights = { byRank: -1.4, byRatio: -2.3, bySize: 0.6 }
 
 /** Recalls of the columns below. Beyond the last, floors fall as from the last but one to the last. */
 const RECALLS = [0.5, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99, 0.995]
@@ -14,7 +18,7 @@ const KS = [1, 10, 100]
 const FLOORS = [
   [5.0e-2, 1.6e-2, 7.0e-3, 5.5e-3, 3.1e-3, 2.1e-3, 1.5e-3, 9.0e-4, 6.5e-4, 3.8e-4, 2.0e-4],
   [2.4e-2, 7.6e-3, 3.5e-3, 2.2e-3, 1.3e-3, 8.6e-4, 6.5e-4, 4.1e-4, 2.9e-4, 1.7e-4, 1.0e-4],
-  [7.0e-3, 2.0e-3, 1.0e-3, 6.7e-4, 3.9e-4, 2.7e-4, 1.6e-4, 7.8e-5, 4.2e-5, 1.5e-5, 7.0e-6],
+  [4.7e-3, 1.3e-3, 6.2e-4, 3.6e-4, 1.2e-4, 5.2e-5, 3.0e-5, 1.4e-5, 9.7e-6, 5.2e-6, 3.1e-6],
 ]
 
 /** What an index has learned about its floors; `undefined`: nothing yet. */
@@ -22,14 +26,59 @@ export interface LearnedFloors {
   floorOf(recall: number, k: number, prior: number): number | undefined
 }
 
+/** What is known for one k: its weights, and floors by recall before queries taught any. */
+interface Known {
+  readonly weights: Weights
+  readonly floors: Map<number, number>
+}
+
 export class RecallMap {
-  weights: Weights = PRIOR_WEIGHTS
   learned: LearnedFloors | undefined
+  #own: OwnFloors | undefined
+  /** By k: a query looks up two maps. */
+  readonly #known: Map<number, Known> = new Map()
+
+  /** What the index's own rows told; undefined: the prior of all data serves. */
+  set own(floors: OwnFloors | undefined) {
+    this.#own = floors
+    this.#known.clear()
+  }
+
+  weightsOf(k: number): Weights {
+    return this.#of(k).weights
+  }
 
   floorOf(recall: number, k: number): number {
-    const prior = priorFloor(recall, k)
+    const { weights, floors } = this.#of(k)
+    let prior = floors.get(recall)
+    if (prior === undefined) {
+      prior = this.#own?.floorOf(recall, k, weights, priorFloor) ?? priorFloor(recall, k)
+      if (floors.size >= MOST_KNOWN) floors.clear()
+      floors.set(recall, prior)
+    }
     return this.learned?.floorOf(recall, k, prior) ?? prior
   }
+
+  #of(k: number): Known {
+    let known = this.#known.get(k)
+    if (known === undefined) {
+      known = { weights: priorWeights(k), floors: new Map() }
+      if (this.#known.size >= MOST_KNOWN) this.#known.clear()
+      this.#known.set(k, known)
+    }
+    return known
+  }
+}
+
+/** Values of k, and recalls of each, that are remembered. */
+const MOST_KNOWN = 256
+
+/** Of the estimate, before anything was learned. */
+function priorWeights(k: number): Weights {
+  const share = Math.min(1, Math.max(0, Math.log10(k) - 1))
+  const [a, b] = [PRIOR_WEIGHTS, WIDE_WEIGHTS]
+  const at = (of: keyof Weights) => a[of] + share * (b[of] - a[of])
+  return { byRank: at('byRank'), byRatio: at('byRatio'), bySize: at('bySize') }
 }
 
 /** Falls with recall and with k. @param recall - above 0 and below 1. */

@@ -5,7 +5,6 @@
  * Everything learned is in memory only.
  */
 import { kernels } from '@drift/native'
-import { NONE } from '../bucket/extent.js'
 import type { IndexState } from '../index-state.js'
 import { Slices } from '../maintenance/slices.js'
 import type { IndexPool } from '../pool/pool.js'
@@ -16,6 +15,7 @@ import { searchView } from '../search/search.js'
 import { attach, type Snapshot } from '../search/snapshot.js'
 import type { SearchView, SearchWidth } from '../search/view.js'
 import { FloorLearner } from './learn.js'
+import { floorsAt, meetingsOf } from './meeting.js'
 import { wilson } from './wilson.js'
 
 /** What was measured of queries with this k and target; the interval holds the true recall in 95 of 100 cases. */
@@ -42,9 +42,6 @@ export interface ShadowOptions {
 const KEPT = 256
 /** Samples after which a measurement counts for half: a dip that floors have answered is forgotten after some hundred. */
 const HALF_LIFE = 100
-/** Of the cost of a bucket beside its entries, in rows: as src/estimate.h. */
-const OPENING = 16
-
 interface Sampled {
   readonly query: Float32Array
   readonly k: number
@@ -104,11 +101,12 @@ export class RecallMonitor {
     const state = this.#state
     const { k, target, query } = sampled
     const floor = state.recall.floorOf(target, k)
+    const weights = state.recall.weightsOf(k)
     const width: SearchWidth = {
       k,
       probes: undefined,
       floor,
-      weights: state.recall.weights,
+      weights,
       ef: undefined,
       allow: undefined,
       lives: undefined,
@@ -121,7 +119,6 @@ export class RecallMonitor {
       const found = new Uint32Array(room)
       scratch.query.set(query)
       const count = searchView(view, width, scratch, found, new Float32Array(room), 0)
-      const of = floorsOf(state, view, query, scratch)
       const truth =
         pool === undefined
           ? await exactHere(view, query, room, check)
@@ -130,7 +127,8 @@ export class RecallMonitor {
       const rows = new Set(found.subarray(0, count))
       const hits = truth.reduce((sum, row) => sum + (rows.has(row) ? 1 : 0), 0)
       this.#count(k, target, hits / room)
-      this.#learner?.learn(k, Float32Array.from(truth, of), target, floor, hits)
+      const meetings = meetingsOf(state, view, query, truth, scratch)
+      this.#learner?.learn(k, floorsAt(meetings, weights), target, floor, hits)
       return true
     } finally {
       release()
@@ -154,47 +152,6 @@ export class RecallMonitor {
     tally.queries = keep * tally.queries + 1
     tally.recall = keep * tally.recall + recall
     tally.squares = keep * tally.squares + recall * recall
-  }
-}
-
-/** The floor at which a row is just met by this query: of the better of its buckets. Infinity for a row in no bucket. */
-function floorsOf(
-  state: IndexState,
-  view: SearchView,
-  query: Float32Array,
-  scratch: Scratch,
-): (row: number) => number {
-  const { slabs, meanLives } = view
-  const { bucketCount, padded, routing, centroidFactors, lives, sizes } = slabs
-  const { byRank, byRatio, bySize } = state.recall.weights
-  const distances = new Float32Array(bucketCount)
-  kernels.rotate(query, slabs.dim, padded, 0, 1, slabs.flips, scratch.rotated)
-  kernels.distances(routing, scratch.rotated, slabs.centroids, padded, 0, bucketCount, distances)
-  if (routing === 'ip') {
-    let longest = 0
-    for (let b = 0; b < bucketCount; b++) longest = Math.max(longest, centroidFactors[2 * b + 1]!)
-    const squares = scratch.rotated.reduce((sum, x) => sum + x * x, 0)
-    for (let b = 0; b < bucketCount; b++) distances[b] = squares + longest + 2 * distances[b]!
-  }
-  const nearest = Math.max(
-    2 ** -126,
-    distances.reduce((least, d) => Math.min(least, d), Number.POSITIVE_INFINITY),
-  )
-  const ofBucket = (bucket: number): number => {
-    if (bucket === NONE || bucket >= bucketCount || lives[bucket] === 0) return 0
-    const distance = distances[bucket]!
-    let nearer = 0
-    for (let b = 0; b < bucketCount; b++) if (distances[b]! < distance) nearer += lives[b]!
-    const hits =
-      (1 + nearer / (meanLives || 1)) ** byRank *
-      Math.max(1, distance / nearest) ** byRatio *
-      lives[bucket]! ** bySize
-    return hits / (OPENING + sizes[bucket]!)
-  }
-  return row => {
-    const { home, second } = state.store
-    if (home[row] === NONE) return Number.POSITIVE_INFINITY
-    return Math.max(ofBucket(home[row]!), ofBucket(second[row]!))
   }
 }
 

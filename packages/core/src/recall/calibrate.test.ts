@@ -1,0 +1,112 @@
+/**
+ * Proves that an index which asked its own rows finds the recall that is asked for, on held-out queries, over data so unlike each other that
+ * no floor fits all; that rows which are queries would flatter it; and that it can be aborted.
+ */
+import { describe, expect, it } from 'vitest'
+import { gaussian, seededRandom, VectorIndex } from '../index.js'
+
+const DIM = 48
+
+interface World {
+  readonly rows: number
+  readonly topics: number
+  /** Directions in which a topic is spread, and how far; its centre has 1 in every direction. */
+  readonly latent: number
+  readonly spread: number
+}
+
+function world({ rows, topics, latent, spread }: World, seed: number) {
+  const random = seededRandom(seed)
+  const centres = Float32Array.from({ length: topics * DIM }, () => gaussian(random))
+  const axes = Float32Array.from({ length: topics * latent * DIM }, () => gaussian(random))
+  const draw = (count: number) => {
+    const vectors = new Float32Array(count * DIM)
+    for (let i = 0; i < count; i++) {
+      const topic = Math.floor(random() ** 2 * topics)
+      const to = vectors.subarray(i * DIM, (i + 1) * DIM)
+      for (let d = 0; d < DIM; d++) to[d] = centres[topic * DIM + d]! + 0.05 * gaussian(random)
+      for (let axis = 0; axis < latent; axis++) {
+        const along = (spread * gaussian(random)) / Math.sqrt(latent)
+        for (let d = 0; d < DIM; d++) to[d]! += along * axes[(topic * latent + axis) * DIM + d]!
+      }
+    }
+    return vectors
+  }
+  return { vectors: draw(rows), queries: draw(400) }
+}
+
+function recallOf(index: VectorIndex, queries: Float32Array, k: number, recall: number) {
+  let hits = 0
+  let rows = 0
+  for (let at = 0; at < queries.length; at += DIM) {
+    const query = queries.subarray(at, at + DIM)
+    const truth = new Set(index.exactSync(query, k).ids)
+    const found = index.searchSync(query, { k, recall })
+    hits += found.ids.filter(id => truth.has(id)).length
+    rows += found.scannedRows
+  }
+  const count = queries.length / DIM
+  return { recall: hits / (count * k), rows: rows / count }
+}
+
+const WORLDS: Record<string, World> = {
+  'small topics': { rows: 10_000, topics: 60, latent: 12, spread: 1 },
+  'topics that overlap': { rows: 10_000, topics: 60, latent: 16, spread: 2 },
+  'one cloud': { rows: 8_000, topics: 1, latent: 32, spread: 1 },
+}
+
+describe.each(Object.entries(WORLDS))('over %s', (_, shape) => {
+  const { vectors, queries } = world(shape, 3)
+
+  it('a built index finds what was asked for, within three points', async () => {
+    const index = await VectorIndex.build({ dim: DIM, metric: 'l2' }, vectors)
+    for (const [k, target] of [
+      [10, 0.8],
+      [10, 0.95],
+      [50, 0.95],
+    ] as const) {
+      const { recall } = recallOf(index, queries, k, target)
+      expect(recall).toBeGreaterThan(target - 0.03)
+      expect(recall).toBeLessThan(target + 0.04)
+    }
+  })
+
+  it('one that was filled by and by does too', async () => {
+    const index = new VectorIndex({ dim: DIM, metric: 'l2' })
+    for (let first = 0; first < shape.rows; first += 2000) {
+      const ids = Array.from({ length: 2000 }, (_, i) => first + i)
+      index.upsert(ids, vectors.subarray(first * DIM, (first + 2000) * DIM))
+      await index.flush(index.rotate()!)
+      while (await index.refine());
+    }
+    expect(index.isCalibrationDue).toBe(false)
+    const { recall } = recallOf(index, queries, 10, 0.95)
+    expect(recall).toBeGreaterThan(0.92)
+    expect(recall).toBeLessThan(0.985)
+  })
+})
+
+it('it is due again when half of the rows are new, and after it was aborted', async () => {
+  const { vectors } = world(WORLDS['small topics']!, 4)
+  const index = await VectorIndex.build({ dim: DIM, metric: 'l2' }, vectors.subarray(0, 5000 * DIM))
+  expect(index.isCalibrationDue).toBe(false)
+  index.upsert(
+    Array.from({ length: 5000 }, (_, i) => 5000 + i),
+    vectors.subarray(5000 * DIM),
+  )
+  expect(index.isCalibrationDue).toBe(true)
+  await index.flush(index.rotate()!)
+  await expect(index.calibrate({ signal: AbortSignal.abort() })).rejects.toThrow('aborted')
+  expect(index.isCalibrationDue).toBe(true)
+  await index.calibrate()
+  expect(index.isCalibrationDue).toBe(false)
+})
+
+it('an index of few rows, or under ip, keeps the prior of all data', async () => {
+  const { vectors, queries } = world(WORLDS['small topics']!, 5)
+  const few = await VectorIndex.build({ dim: DIM, metric: 'l2' }, vectors.subarray(0, 1700 * DIM))
+  expect(recallOf(few, queries, 10, 0.95).recall).toBeGreaterThan(0.9)
+  const ip = await VectorIndex.build({ dim: DIM, metric: 'ip' }, vectors)
+  expect(ip.isCalibrationDue).toBe(false)
+  expect(recallOf(ip, queries, 10, 0.9).recall).toBeGreaterThan(0.8)
+})

@@ -1,0 +1,121 @@
+/**
+ * At which floor a query just meets a row: what the estimate knows of the row's buckets, for any weights.
+ * Rule: as native/src/estimate.h, but by the exact distances of all centroids, so that it does not depend on what was routed.
+ */
+import { kernels } from '@drift/native'
+import { NONE } from '../bucket/extent.js'
+import type { IndexState } from '../index-state.js'
+import type { Scratch } from '../search/scratch.js'
+import type { SearchView, Weights } from '../search/view.js'
+
+/** Of a bucket: the logarithms of 1 + L, of d^2 / d_0^2, of its live entries, and of what scanning it costs. */
+const FACTS = 4
+/** Per row, home first. A bucket that never meets it has no live entries. */
+export const MEETING_FACTS: number = 2 * FACTS
+
+/** Of the cost of a bucket beside its entries, in rows: as src/estimate.h. */
+const OPENING = 16
+
+/**
+ * MEETING_FACTS for each of the rows.
+ *
+ * @param query - prepared.
+ * @param self - the query is this row: its own share in the centroid of its home is taken out, as a query has none.
+ */
+export function meetingsOf(
+  state: IndexState,
+  view: SearchView,
+  query: Float32Array,
+  rows: Uint32Array,
+  scratch: Scratch,
+  self?: number,
+): Float32Array {
+  const { slabs, meanLives } = view
+  const { bucketCount, lives, sizes } = slabs
+  const { home, second } = state.store
+  const distances = distancesOf(view, query, scratch)
+  if (self !== undefined && home[self]! < bucketCount) {
+    const mates = state.directory.homesIn(home[self]!)
+    if (mates > 1) distances[home[self]!]! *= (mates / (mates - 1)) ** 2
+  }
+  const nearest = Math.max(
+    2 ** -126,
+    distances.reduce((least, d) => Math.min(least, d), Number.POSITIVE_INFINITY),
+  )
+  const known = new Map<number, Float32Array>()
+  for (const row of rows) {
+    for (const bucket of [home[row]!, second[row]!]) if (bucket < bucketCount) known.set(bucket, NEVER)
+  }
+  const named = Uint32Array.from(known.keys()).sort((a, b) => distances[a]! - distances[b]!)
+  const nearer = massNearer(distances, lives, named)
+  for (const [i, bucket] of named.entries()) {
+    const facts = Float32Array.of(
+      Math.log1p(nearer[i]! / (meanLives || 1)),
+      Math.log(Math.max(1, distances[bucket]! / nearest)),
+      Math.log(lives[bucket]!),
+      Math.log(OPENING + sizes[bucket]!),
+    )
+    known.set(bucket, facts)
+  }
+  const out = new Float32Array(rows.length * MEETING_FACTS)
+  for (let i = 0; i < rows.length; i++) {
+    const row = rows[i]!
+    for (const [at, bucket] of [home[row]!, second[row]!].entries()) {
+      out.set(
+        known.get(bucket) ?? (at === 0 && bucket === NONE ? ALWAYS : NEVER),
+        i * MEETING_FACTS + at * FACTS,
+      )
+    }
+  }
+  return out
+}
+
+/** Live entries of the buckets that are nearer than each of those named, which are in order of distance. */
+function massNearer(distances: Float32Array, lives: Uint32Array, named: Uint32Array): Float64Array {
+  const limits = Float32Array.from(named, bucket => distances[bucket]!)
+  const nearer = new Float64Array(named.length + 1)
+  for (let b = 0; b < distances.length; b++) {
+    let [low, high] = [0, limits.length]
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (limits[middle]! <= distances[b]!) low = middle + 1
+      else high = middle
+    }
+    nearer[low]! += lives[b]!
+  }
+  for (let i = 1; i < nearer.length; i++) nearer[i]! += nearer[i - 1]!
+  return nearer
+}
+
+/** A row in no bucket is met by every search. */
+const ALWAYS = Float32Array.of(0, 0, Number.POSITIVE_INFINITY, 0)
+const NEVER = Float32Array.of(0, 0, Number.NEGATIVE_INFINITY, 0)
+
+/** The logarithm of the floor at which each row is just met, by the better of its buckets; infinite for always and never. */
+export function floorsAt(
+  meetings: Float32Array,
+  { byRank, byRatio, bySize }: Weights,
+  rows: number = meetings.length / MEETING_FACTS,
+): Float32Array {
+  const out = new Float32Array(rows)
+  const of = (at: number) =>
+    byRank * meetings[at]! + byRatio * meetings[at + 1]! + bySize * meetings[at + 2]! - meetings[at + 3]!
+  for (let i = 0; i < rows; i++) {
+    out[i] = Math.max(of(i * MEETING_FACTS), of(i * MEETING_FACTS + FACTS))
+  }
+  return out
+}
+
+/** Squared distances of the query to all centroids; under ip as if these were lifted to one length. */
+function distancesOf({ slabs }: SearchView, query: Float32Array, scratch: Scratch): Float32Array {
+  const { bucketCount, padded, routing, centroidFactors } = slabs
+  const distances = new Float32Array(bucketCount)
+  kernels.rotate(query, slabs.dim, padded, 0, 1, slabs.flips, scratch.rotated)
+  kernels.distances(routing, scratch.rotated, slabs.centroids, padded, 0, bucketCount, distances)
+  if (routing !== 'ip') return distances
+  let longest = 0
+  for (let b = 0; b < bucketCount; b++) longest = Math.max(longest, centroidFactors[2 * b + 1]!)
+  const squares = scratch.rotated.reduce((sum, x) => sum + x * x, 0)
+  for (let b = 0; b < bucketCount; b++) distances[b] = squares + longest + 2 * distances[b]!
+  return distances
+}
