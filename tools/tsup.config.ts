@@ -1,11 +1,3 @@
-import { defineConfig } from 'tsup'
+import { packageBuild } from '../tsup.base.ts'
 
-export default defineConfig({
-  entry: ['{data,demo,torture,bench,sim}/**/*.ts', '!**/*.test.ts', '!bench/peers/**'],
-  format: 'esm',
-  target: 'node20',
-  bundle: false,
-  sourcemap: true,
-  clean: true,
-  silent: true,
-})
+export default packageBuild(['{data,demo,torture,bench,sim}/**/*.ts', '!bench/peers/**'])

@@ -33,18 +33,18 @@ export interface HnswOptions {
   readonly seed: number
 }
 
-export const HNSW_MAGIC = 0x57_4e_48_44 // "DHNW"
+const HNSW_MAGIC = 0x57_4e_48_44 // "DHNW"
 export const HNSW_CAPACITY = 1
 export const HNSW_M = 2
 export const HNSW_EF_CONSTRUCTION = 3
-export const HNSW_SEED = 4
+const HNSW_SEED = 4
 export const HNSW_WORDS = 5
 export const HNSW_LINKED = 16
 export const HNSW_ENTRY = 17
 export const HNSW_ROWS = 32
 
 /** With M = 2 a level above 24 has a chance of 2^-24 per node: nothing is lost by stopping there. */
-export const HNSW_MAX_LEVEL = 24
+const HNSW_MAX_LEVEL = 24
 
 const MAX_M = 256
 const MAX_EF_CONSTRUCTION = 65_535

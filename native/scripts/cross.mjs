@@ -19,7 +19,7 @@ export function arm64Tools() {
 
 /** The harness for arm64; static, so that the emulator needs no libraries of the other system. */
 export function arm64Harness() {
-  return kernelProgram({ folder: 'test/c', compiler: COMPILER, arch: 'arm64', flags: ['-g', '-static'] })
+  return kernelProgram({ folder: 'test/c', compiler: COMPILER, arch: 'arm64', flags: ['-g1', '-static'] })
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) await main()

@@ -1,11 +1,3 @@
-import { defineConfig } from 'tsup'
+import { packageBuild } from '../../tsup.base.ts'
 
-export default defineConfig({
-  entry: ['src/**/*.ts', '!src/**/*.test.ts'],
-  format: 'esm',
-  target: 'node20',
-  bundle: false,
-  sourcemap: true,
-  clean: true,
-  silent: true,
-})
+export default packageBuild(['src/**/*.ts'])

@@ -177,7 +177,7 @@ export function requireWidth(options: SearchOptions, map: RecallMap, queries = 1
 }
 
 /** @throws CoreError DRIFT_RECALL. */
-export function requireRecall(recall: number): void {
+function requireRecall(recall: number): void {
   if (recall > 0 && recall <= 1) return
   throw new CoreError(
     'DRIFT_RECALL',

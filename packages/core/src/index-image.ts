@@ -131,7 +131,7 @@ function clearDead({ store }: IndexState, buckets: number): void {
   }
 }
 
-export function misfit(what: string): CoreError {
+function misfit(what: string): CoreError {
   return new CoreError('DRIFT_IMAGE', `the stored index does not fit: ${what}`)
 }
 

@@ -5,7 +5,7 @@
  */
 
 /** The unit that a disk writes whole or not at all, in bytes. */
-export const SECTOR_BYTES = 512
+const SECTOR_BYTES = 512
 
 /** A whole number in 0 .. options - 1: the one source of chance of a power cut. */
 export type Choose = (options: number) => number

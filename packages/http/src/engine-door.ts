@@ -41,7 +41,7 @@ export interface DriftDoor {
   check?(options?: Options): Promise<unknown>
 }
 
-export interface DriftStatsDoor {
+interface DriftStatsDoor {
   readonly state: string
   readonly collections: readonly (Readonly<Record<string, unknown>> & { readonly name: string })[]
   readonly wal: Readonly<Record<string, unknown>>
@@ -61,7 +61,7 @@ export interface Hit {
   readonly payload?: unknown
 }
 
-export interface BatchHits {
+interface BatchHits {
   readonly k: number
   readonly ids: readonly (readonly Id[])[]
   readonly distances: Float32Array

@@ -89,7 +89,7 @@ export function addGuard(
   })
 }
 
-export function noCollection(name: string): HttpError {
+function noCollection(name: string): HttpError {
   return new HttpError('DRIFT_NO_COLLECTION', `there is no collection '${name.slice(0, 80)}'`)
 }
 

@@ -12,7 +12,7 @@ const OPEN = { additionalProperties: true } as const
 /** Of a path in payloads, a cursor, a backup's name. */
 const MAX_TEXT = 1_024
 
-export const JsonIdSchema = Type.Union(
+const JsonIdSchema = Type.Union(
   [
     Type.String({ minLength: 1, maxLength: 1_024 }),
     Type.Integer({ minimum: -Number.MAX_SAFE_INTEGER, maximum: Number.MAX_SAFE_INTEGER }),
@@ -23,12 +23,12 @@ export const JsonIdSchema = Type.Union(
     description: 'a string, a safe integer, or a 64-bit integer as { "$bigint": "digits" }',
   },
 )
-export const VectorSchema = Type.Array(Type.Number({ 'x-code': 'DRIFT_VECTOR_VALUE' }), {
+const VectorSchema = Type.Array(Type.Number({ 'x-code': 'DRIFT_VECTOR_VALUE' }), {
   'x-code': 'DRIFT_VECTOR_TYPE',
   description: 'as many numbers as the collection has dimensions, each finite in float32',
 })
-export const PayloadSchema = Type.Record(Type.String(), Type.Unknown(), { 'x-code': 'DRIFT_PAYLOAD' })
-export const FilterSchema = Type.Record(Type.String(), Type.Unknown(), {
+const PayloadSchema = Type.Record(Type.String(), Type.Unknown(), { 'x-code': 'DRIFT_PAYLOAD' })
+const FilterSchema = Type.Record(Type.String(), Type.Unknown(), {
   'x-code': 'DRIFT_FILTER',
   description: 'conditions on payloads: { "lang": "en", "time": { "$gte": 2020 } }',
 })
@@ -141,7 +141,7 @@ export const StoredRowSchema = Type.Object(
   OPEN,
 )
 export const Rows = Type.Object({ rows: Type.Array(Type.Union([StoredRowSchema, Type.Null()])) }, OPEN)
-export const HitSchema = Type.Object(
+const HitSchema = Type.Object(
   { id: JsonIdSchema, distance: Type.Number(), score: Type.Number(), payload: Type.Optional(PayloadSchema) },
   OPEN,
 )

@@ -17,8 +17,8 @@ import type { DriftFs } from '@drift/fs'
 import { kernels } from '@drift/native'
 import { DriftError } from './errors.js'
 
-export const FORMAT_MAJOR: number = 1
-export const FORMAT_MINOR: number = 0
+const FORMAT_MAJOR: number = 1
+const FORMAT_MINOR: number = 0
 const FORMAT_BYTES = 64
 const MAGIC = 0x54465244 // "DRFT", little-endian
 const OFFSET = { magic: 0, major: 4, minor: 6, database: 8, crc: 60 } as const

@@ -32,7 +32,7 @@ export interface Batch {
   readonly isPrepared?: boolean
 }
 
-export const MAX_PAYLOAD_BYTES: number = 64 * 1024
+const MAX_PAYLOAD_BYTES: number = 64 * 1024
 const utf8 = new TextEncoder()
 const text = new TextDecoder()
 

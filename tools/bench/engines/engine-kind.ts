@@ -5,7 +5,7 @@ import type { KernelMetric } from '@drift/native'
 /** A value of each knob, such as { ef: 64 }; empty for an engine without one. */
 export type Setting = Readonly<Record<string, number>>
 
-export interface Filling {
+interface Filling {
   /** Of unit length when the metric is `ip`: then its order is that of cosine. */
   readonly rows: Float32Array
   readonly dim: number

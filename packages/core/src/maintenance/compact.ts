@@ -2,7 +2,7 @@
 import type { IndexState } from '../index-state.js'
 
 /** Share of dead entries above which reading them costs queries more than copying the others once. */
-export const DEAD_SHARE = 0.3
+const DEAD_SHARE = 0.3
 
 export function isStale({ directory }: IndexState, bucket: number): boolean {
   const stored = directory.sizes[bucket]!

@@ -98,7 +98,7 @@ export function byGainPerMove(a: Operation, b: Operation): number {
 }
 
 /** A move costs two entries; what needs none costs about one. */
-export function worth({ gain, moves }: Operation): number {
+function worth({ gain, moves }: Operation): number {
   return gain / (1 + moves)
 }
 

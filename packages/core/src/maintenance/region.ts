@@ -24,7 +24,7 @@ export interface Region {
 
 /** Buckets of a region, and those around it whose centroids keep its rows from being drawn too far out. */
 export const REGION_BUCKETS = 25
-export const FRINGE_BUCKETS = 39
+const FRINGE_BUCKETS = 39
 
 /** The nearest buckets of one, itself first; fewer when there are fewer. */
 export function nearestBuckets(state: IndexState, bucket: number, width: number): number[] {

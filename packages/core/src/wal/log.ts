@@ -25,11 +25,11 @@ import {
   walFileNumber,
 } from './format.js'
 
-export const DEFAULT_FILE_BYTES: number = 64 * 1024 * 1024
+const DEFAULT_FILE_BYTES: number = 64 * 1024 * 1024
 /** Opening waits for the zeros of the first file, so it is small; the next ones are made while records are written. */
 const FIRST_FILE_BYTES = 4 * 1024 * 1024
 /** Records that are waiting are written together up to this size, so that one frame stays cheap to hold in memory. */
-export const GROUP_BYTES: number = 16 * 1024 * 1024
+const GROUP_BYTES: number = 16 * 1024 * 1024
 /** Zeros written per step of a preparation: a step takes a few milliseconds, and commits go between steps. */
 const PREPARE_BYTES = 4 * 1024 * 1024
 /** A file keeps room for its header, one frame, one mark and its last frame. */

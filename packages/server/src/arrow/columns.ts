@@ -6,7 +6,7 @@
 import type * as Arrow from 'apache-arrow'
 import type { Payload } from '../rows.js'
 
-export type Scalar = 'bool' | 'int' | 'float' | 'time' | 'text'
+type Scalar = 'bool' | 'int' | 'float' | 'time' | 'text'
 /** `list:` of nothing yet is an empty list; `json` is everything else. */
 export type Kind = Scalar | `list:${Scalar | ''}` | 'json'
 
@@ -54,7 +54,7 @@ export function columnOf(
   return arrow.vectorFromArray(values, typeOf(arrow, kind)).data[0]!
 }
 
-export function kindOf(value: unknown): Kind {
+function kindOf(value: unknown): Kind {
   if (typeof value === 'boolean') return 'bool'
   if (typeof value === 'number') return Number.isSafeInteger(value) && !Object.is(value, -0) ? 'int' : 'float'
   if (typeof value === 'string') return isTimestamp(value) ? 'time' : 'text'
@@ -68,7 +68,7 @@ export function kindOf(value: unknown): Kind {
   return `list:${item as Scalar | ''}`
 }
 
-export function widen(a: Kind, b: Kind): Kind {
+function widen(a: Kind, b: Kind): Kind {
   if (a === b) return a
   const pair = [a, b].sort().join()
   if (pair === 'float,int') return 'float'

@@ -14,7 +14,7 @@ import type { Finding } from './report.js'
 import { type FileSurvey, type LogSurvey, surveyFiles, surveyLog, surveyManifests } from './survey.js'
 
 /** Up to where an open database is looked at: what is newer does not count. */
-export interface Moment {
+interface Moment {
   readonly manifest: number
   readonly lastLsn: number
 }
@@ -309,7 +309,7 @@ function isEmpty(fs: DriftFs, folder: string): boolean {
   return ownedFiles(fs, folder).length === 0
 }
 
-export function digestOf(ids: Iterable<string>): LiveIds {
+function digestOf(ids: Iterable<string>): LiveIds {
   let digest = 0n
   let rows = 0
   for (const id of ids) {
@@ -320,7 +320,7 @@ export function digestOf(ids: Iterable<string>): LiveIds {
 }
 
 /** One char a byte: a key of a Set. */
-export function keyOf(id: Uint8Array): string {
+function keyOf(id: Uint8Array): string {
   return Buffer.from(id.buffer, id.byteOffset, id.length).toString('latin1')
 }
 

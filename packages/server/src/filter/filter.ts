@@ -29,11 +29,11 @@ export interface Bound<T> {
   readonly closed: boolean
 }
 
-export const MAX_DEPTH = 16
-export const MAX_CONDITIONS = 256
-export const MAX_LIST = 10_000
-export const MAX_PATH_LENGTH = 256
-export const MAX_PATH_PARTS = 16
+const MAX_DEPTH = 16
+const MAX_CONDITIONS = 256
+const MAX_LIST = 10_000
+const MAX_PATH_LENGTH = 256
+const MAX_PATH_PARTS = 16
 
 const UNBOUNDED_BELOW: Bound<number> = { value: Number.NEGATIVE_INFINITY, closed: true }
 const UNBOUNDED_ABOVE: Bound<number> = { value: Number.POSITIVE_INFINITY, closed: true }

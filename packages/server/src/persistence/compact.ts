@@ -41,7 +41,7 @@ export interface CompactTask {
   readonly rests: boolean
 }
 
-export interface CompactInput {
+interface CompactInput {
   readonly entry: SegmentEntry
   /** 1 for each row that counts. */
   readonly live: Uint8Array

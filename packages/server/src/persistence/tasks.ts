@@ -57,7 +57,7 @@ export interface CheckpointTask extends Omit<IndexFileInput, 'createdMs' | 'sync
 }
 
 /** Exact vectors of one segment, into the index's own memory. */
-export interface VectorsTask {
+interface VectorsTask {
   readonly kind: 'vectors'
   readonly folder: string
   readonly entry: SegmentEntry
@@ -69,7 +69,7 @@ export interface VectorsTask {
 }
 
 /** New files become durable names, then the manifest that names them. The point of no return. */
-export interface ManifestTask {
+interface ManifestTask {
   readonly kind: 'manifest'
   readonly folder: string
   readonly manifest: Manifest
@@ -77,13 +77,13 @@ export interface ManifestTask {
   readonly previousCrc: number
 }
 
-export interface RemoveTask {
+interface RemoveTask {
   readonly kind: 'remove'
   readonly paths: string[]
 }
 
 /** A file of zeros that holds room. */
-export interface ReserveTask {
+interface ReserveTask {
   readonly kind: 'reserve'
   readonly path: string
   readonly bytes: number

@@ -51,7 +51,7 @@ export async function openReadOnly(
 }
 
 /** Files that the newest manifest names, and the log. */
-export function holdDatabase(fs: HeldFs, folder: string): void {
+function holdDatabase(fs: HeldFs, folder: string): void {
   const loaded = loadManifest(fs, folder)
   for (const name of loaded ? namesOf(loaded.manifest) : []) {
     // One that is missing or damaged is met again, and named, when it is read.
@@ -61,7 +61,7 @@ export function holdDatabase(fs: HeldFs, folder: string): void {
 }
 
 /** What reading a file that its writer changes or removes may look like. */
-export function mayHaveMoved(error: unknown): boolean {
+function mayHaveMoved(error: unknown): boolean {
   return isMissing(error) || isLogDamage(error) || isDamage(error)
 }
 

@@ -8,7 +8,7 @@ import { pageFaultCode, pageFaultText } from '../codec/floats.js'
 import type { Page } from './section-writer.js'
 
 /** Of raw floats: a rerank of 1000 rows reads 16 MB, and one header costs 0.4 %. */
-export const PAGE_TARGET_BYTES: number = 16 * 1024
+const PAGE_TARGET_BYTES: number = 16 * 1024
 
 /** Whole rows, as many as the target holds; a wider row has a page of its own. */
 export function rowsPerPage(dim: number): number {
