@@ -3,6 +3,7 @@
  * faster: a missing, damaged or outdated one costs time, never an answer. Rows deleted or replaced since are known from the log and
  * from newer files; rows that newer segments hold are indexed when the database is opened.
  */
+import { isShortage } from '@drift/fs'
 import { NO_ROW, type SegmentPlaces } from '@drift/storage'
 import { catalog, type Engine, floorLsn } from './engine.js'
 import { quantizerId } from './quantizer.js'
@@ -26,9 +27,17 @@ export async function writeCheckpointIfDue(engine: Engine, store: Store): Promis
   }
 }
 
-/** @returns false when the collection has no partition yet. */
+/** @returns whether it is written: not before the collection has a partition, nor on a full disk, where the one before stays. */
 export function writePartition(engine: Engine, store: Store): Promise<boolean> {
-  return store.alone(() => writeAlone(engine, store))
+  return store.alone(async () => {
+    try {
+      return await writeAlone(engine, store)
+    } catch (error) {
+      // Derived: a full disk costs the next open time, and is no reason for what asked for this to fail.
+      if (isShortage(error)) return false
+      throw error
+    }
+  })
 }
 
 async function writeAlone(engine: Engine, store: Store): Promise<boolean> {

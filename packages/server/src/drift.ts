@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto'
 import { availableParallelism, constants } from 'node:os'
 import { resolve } from 'node:path'
 import { IndexPool } from '@drift/core'
-import { isOutOfSpace, NodeFs, type NodeFsOptions, SimFs } from '@drift/fs'
+import { NodeFs, type NodeFsOptions, SimFs } from '@drift/fs'
 import { flock, hasAddon } from '@drift/native'
 import { type BackupOptions, type BackupReport, backupEngine } from './backup/backup.js'
 import { type CheckOptions, checkEngine, checkFolder } from './check/check.js'
@@ -307,10 +307,7 @@ export class Drift {
       if (!engine.readOnly && !engine.journal.failed && !engine.persistence.failed) {
         for (const store of engine.stores.values()) {
           if (store.checkpointRows === store.index.count) continue
-          // Derived: a full disk costs the next open time, and is no reason for a close to fail.
-          await writePartition(engine, store).catch((error: unknown) => {
-            if (!isOutOfSpace(error)) throw error
-          })
+          await writePartition(engine, store)
         }
         await this.#commit()
       }

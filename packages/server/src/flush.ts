@@ -3,7 +3,6 @@
  * their buckets, the log is cut. Nothing is visible half: rows stay searchable where they are until they are in their buckets.
  */
 import { encodeId } from '@drift/core'
-import { isOutOfSpace } from '@drift/fs'
 import { SegmentReader, type TombstoneEntry } from '@drift/storage'
 import { writeCheckpointIfDue } from './checkpoint.js'
 import { catalog, type Engine, floorLsn } from './engine.js'
@@ -15,10 +14,7 @@ export async function flushGeneration(engine: Engine, store: Store, generation: 
   if (!generation.committed) await commitGeneration(engine, store, generation)
   if (generation.memtable) await store.index.flush(generation.memtable)
   store.frozen.splice(store.frozen.indexOf(generation), 1)
-  // Derived: on a full disk the next flush tries again.
-  await writeCheckpointIfDue(engine, store).catch((error: unknown) => {
-    if (!isOutOfSpace(error)) throw error
-  })
+  await writeCheckpointIfDue(engine, store)
   // A log file that cannot be removed now is removed after the next flush.
   await engine.journal.writer.removeBelow(engine.persistence.logFloor).catch(() => undefined)
 }
