@@ -418,10 +418,13 @@ export class Collection {
     this.#assertWritable()
     signal?.throwIfAborted()
     this.#store.freeze()
+    const { janitor } = this.#engine
+    const { begun } = janitor
     const total = this.#store.frozen.length
     while (this.#store.frozen.length > 0) {
-      await orAborted(this.#engine.janitor.turn(), signal)
-      if (this.#engine.janitor.error) throw this.#engine.janitor.error
+      await orAborted(janitor.turn(), signal)
+      const error = janitor.errorSince(begun)
+      if (error) throw error
       this.#assertWritable()
       onProgress?.({ stage: 'flush', done: Math.max(0, total - this.#store.frozen.length), total })
     }

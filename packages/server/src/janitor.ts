@@ -26,6 +26,9 @@ export class Janitor {
   #running: Promise<void> | undefined
   #stopped = false
   #error: Error | undefined
+  /** Flushes begun so far, and what that number was when the one began that `#error` is of. */
+  #begun = 0
+  #failed = 0
   #retryMs = FIRST_RETRY_MS
   #retryTimer: NodeJS.Timeout | undefined
   #idleWork: NodeJS.Immediate | undefined
@@ -44,6 +47,15 @@ export class Janitor {
     return this.#error
   }
 
+  get begun(): number {
+    return this.#begun
+  }
+
+  /** As `error`, if that flush was not among the first `begun`: an older one says nothing of the room there is now. */
+  errorSince(begun: number): Error | undefined {
+    return this.#failed > begun ? this.#error : undefined
+  }
+
   /** The last compaction failed with this; it is tried again after the next flush. */
   get compactionError(): Error | undefined {
     return this.#compactionError
@@ -55,11 +67,17 @@ export class Janitor {
     this.#start(this.#flushAll())
   }
 
-  /** Resolves after the next flush has ended, well or not; one that waits to be tried again is tried now. */
-  turn(): Promise<void> {
+  /** What failed and waits to be tried again is tried now. */
+  retry(): void {
     clearTimeout(this.#retryTimer)
     this.#retryTimer = undefined
+    this.#retryMs = FIRST_RETRY_MS
     this.wake()
+  }
+
+  /** Resolves after the next flush has ended, well or not; one that waits to be tried again is tried now. */
+  turn(): Promise<void> {
+    this.retry()
     return new Promise(resolve => this.#waiters.push(resolve))
   }
 
@@ -83,6 +101,7 @@ export class Janitor {
     const engine = this.#engine!
     try {
       for (let next = oldest(engine); next && !this.#stopped; next = oldest(engine)) {
+        this.#begun++
         await flushGeneration(engine, next.store, next.generation)
         this.#error = undefined
         this.#retryMs = FIRST_RETRY_MS
@@ -91,6 +110,7 @@ export class Janitor {
       }
     } catch (error) {
       this.#error = error as Error
+      this.#failed = this.#begun
       this.#retryLater()
     }
     return true

@@ -212,7 +212,7 @@ async function recoverLocked(
   engine.janitor.start(engine)
   disk.start(() => {
     writer.retry()
-    void engine.janitor.turn()
+    engine.janitor.retry()
   })
   return engine
 }

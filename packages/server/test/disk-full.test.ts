@@ -99,6 +99,26 @@ describe('a disk that refuses bytes', () => {
     },
   )
 
+  it('does not fail a flush for one that began before, when the disk was still full', async () => {
+    const disk = new SimFs()
+    const fs = new ShortOnce(disk, 'ENOSPC')
+    const db = await open(fs, { minFreeBytes: 0 })
+    const docs = await db.collection('docs', { dim: DIM, metric: 'l2' })
+    await docs.upsert([row(1)])
+    fs.short = true
+    let second: Promise<void> | undefined
+    fs.onRefusal = refusals => {
+      if (refusals < 2) return // the first is tried again in the room of the reserve
+      fs.short = false
+      second = docs.flush()
+    }
+    await expect(docs.flush()).rejects.toMatchObject({ code: 'DRIFT_FS_ENOSPC' })
+    await second
+    expect(await docs.stats()).toMatchObject({ unflushedRows: 0, segments: 1 })
+    await db.close()
+    expect(await idsIn(disk)).toEqual([1])
+  })
+
   it('closes without waiting for room, and what was acknowledged is there afterwards', async () => {
     const fs = new SimFs({ capacity: 1_200_000 })
     const db = await open(fs, { minFreeBytes: 0 })
@@ -173,6 +193,8 @@ const FULL_WRITER = fileURLToPath(new URL('./full-writer.mjs', import.meta.url))
 /** While `short`, no file can be made. */
 class ShortOnce extends FaultFs {
   short = false
+  onRefusal: (refusals: number) => void = () => undefined
+  #refusals = 0
   readonly #errno: string
 
   constructor(inner: SimFs, errno: string) {
@@ -181,8 +203,10 @@ class ShortOnce extends FaultFs {
   }
 
   override open(path: string, mode: 'read' | 'write' | 'create'): number {
-    if (this.short && mode === 'create')
+    if (this.short && mode === 'create') {
+      this.onRefusal(++this.#refusals)
       return new FaultFs(new SimFs(), [{ at: 1, errno: this.#errno }]).open(path, mode)
+    }
     return super.open(path, mode)
   }
 }
