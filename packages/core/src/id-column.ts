@@ -103,15 +103,6 @@ export class IdColumn {
     return kind === STRING ? hashText(this.#arena, low, high & LENGTH_MASK) : hashInteger(kind, low, high)
   }
 
-  /** Make the id of `row`, which has one, the one at hand. */
-  loadRow(row: number): void {
-    this.#kind = this.#kinds[row]!
-    this.#low = this.#words[2 * row]!
-    this.#high = this.#words[2 * row + 1]!
-    this.hash = this.hashAt(row)
-    if (this.#kind === STRING) copyWords(this.#arena, this.#low, wordsOf(this.#high), this.#text, 0)
-  }
-
   /** What rows below `rows` have, in this column's own memory: true while no row is released. */
   columns(rows: number): { kinds: Uint8Array; words: Int32Array; text: Int32Array } {
     if (rows > this.#kinds.length) this.#growRows(rows)

@@ -46,13 +46,26 @@ export class IdTable {
     return before
   }
 
-  /** Let `id` name no row. @returns the row that it named, or -1; that row keeps its recorded id until released. */
-  delete(id: Id): number {
-    this.#ids.load(id)
-    const slot = this.#slot()
-    const row = this.#slots[slot]!
-    if (row !== EMPTY) this.#empty(slot)
-    return row
+  /** The rows that the ids name, or -1. @throws CoreError DRIFT_ID. */
+  findAll(ids: readonly Id[]): Int32Array {
+    const rows = new Int32Array(ids.length)
+    for (let i = 0; i < ids.length; i++) {
+      this.#ids.load(ids[i]!)
+      rows[i] = this.#slots[this.#slot()]!
+    }
+    return rows
+  }
+
+  /** The id of `row`, if it names the row, names none from now on; it stays recorded until released. */
+  unname(row: number): void {
+    const slots = this.#slots
+    const mask = slots.length - 1
+    // Row numbers are compared, not ids: a row is in the table once.
+    for (let slot = this.#ids.hashAt(row) & mask; slots[slot] !== EMPTY; slot = (slot + 1) & mask) {
+      if (slots[slot] !== row) continue
+      this.#empty(slot)
+      return
+    }
   }
 
   /** Remember the id of an appended row that is not yet visible: `idAt` tells it, `find` does not. */
@@ -74,9 +87,7 @@ export class IdTable {
   /** Forget the id of `row`, so that the row may be reused. An id that still names the row goes with it. */
   release(row: number): void {
     if (!this.#ids.has(row)) return
-    this.#ids.loadRow(row)
-    const slot = this.#slot()
-    if (this.#slots[slot] === row) this.#empty(slot)
+    this.unname(row)
     this.#ids.release(row)
   }
 

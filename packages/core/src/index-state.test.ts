@@ -49,7 +49,7 @@ it('a snapshot keeps its live rows and heads, and quiet snapshots share their co
     heads: [...first.snapshot.heads],
   })
   for (let row = 0; row < 50; row++) state.place(row, 0, NONE)
-  for (let id = 0; id < 60; id++) state.delete(id)
+  state.delete(Array.from({ length: 60 }, (_, id) => id))
   expect([...first.snapshot.live]).toEqual(live)
   expect([...first.snapshot.heads]).toEqual(heads)
   expect(first.snapshot.liveRows).toBe(100)

@@ -124,11 +124,21 @@ export class IndexState {
     return rows
   }
 
-  /** @returns whether the id named a row. */
-  delete(id: Id): boolean {
-    const row = this.store.ids.delete(id)
-    if (row >= 0) this.#kill(row)
-    return row >= 0
+  /** @returns how many of the ids named a row. @throws CoreError DRIFT_ID; nothing is changed then. */
+  delete(ids: readonly Id[]): number {
+    const { store } = this
+    const rows = store.ids.findAll(ids)
+    const free: number[] = []
+    let deleted = 0
+    for (const row of rows) {
+      // An id that is named twice has died with the first.
+      if (row < 0 || !store.isLive(row)) continue
+      store.ids.unname(row)
+      this.#kill(row, free)
+      deleted++
+    }
+    this.#retire(free)
+    return deleted
   }
 
   /** Take over the active memtable, still empty, of a state that is given up. */
@@ -356,31 +366,33 @@ export class IndexState {
   }
 
   #enliven(rows: Uint32Array, ids: readonly Id[]): number {
+    const free: number[] = []
     let replaced = 0
     for (let i = 0; i < rows.length; i++) {
       const row = rows[i]!
       const older = this.store.ids.set(ids[i]!, row)
       this.store.enliven(row)
       if (older < 0) continue
-      this.#kill(older)
+      this.#kill(older, free)
       replaced++
     }
+    this.#retire(free)
     return replaced
   }
 
-  #kill(row: number): void {
+  /** @param free - gets the row if nothing lists it. */
+  #kill(row: number, free: number[]): void {
     const { store } = this
     const home = store.home[row]!
     const second = store.second[row]!
-    const free = store.kill(row)
+    if (store.kill(row)) free.push(row)
     store.home[row] = NONE
     store.second[row] = NONE
     if (home !== NONE) this.directory.lost(home)
     if (second !== NONE) this.directory.lostSecond(second)
-    if (free) this.#retire(Uint32Array.of(row))
   }
 
-  #retire(rows: Uint32Array): void {
+  #retire(rows: readonly number[] | Uint32Array): void {
     if (rows.length === 0) return
     this.pins.retire(() => {
       for (const row of rows) this.store.free(row)

@@ -1,5 +1,5 @@
 /**
- * Proves that buckets hold the rows that were put into them, that dead entries are dropped before they are a third of a bucket,
+ * Proves that buckets hold the rows that were put into them, that dead entries are dropped where they are a third of a bucket,
  * and that a reader of an older head still walks the chain it knew.
  */
 import { BLOCK_ENTRIES, blockBytes, blockRowsAt } from '@drift/native'
@@ -14,11 +14,14 @@ let directory: Directory
 let limbo: (() => void)[]
 /** Places that got a code, in order. */
 let coded: number[]
+/** Places that were copied from. */
+let copied: number[]
 
 beforeEach(() => {
   rows = new RowStore(1, 'l2')
   limbo = []
   coded = []
+  copied = []
   directory = new Directory(rows, free => limbo.push(free), writeEntries, copyEntries)
 })
 
@@ -38,6 +41,7 @@ function copyEntries(from: readonly number[], to: readonly number[]): void {
   const words = new Uint32Array(directory.extents.slabs.blocks)
   const at = (slot: number) =>
     (Math.floor(slot / BLOCK_ENTRIES) * blockBytes(padded)) / 4 + blockRowsAt(padded) + (slot % BLOCK_ENTRIES)
+  copied.push(...from)
   for (const [i, slot] of to.entries()) words[at(slot)] = words[at(from[i]!)]!
 }
 
@@ -129,18 +133,66 @@ it("a bucket that is nobody's home is given away, and its guests keep their home
   expect([...directory.rowsOf(0)]).toEqual([guest])
 })
 
-it('dead entries never reach a third of a bucket and a block', () => {
+it('dead entries never reach a third of a bucket and a block where it is tidied', () => {
   directory.add()
   const all = liveRows(1000)
   for (const row of all) directory.append(0, NONE, row)
   for (const row of all) {
     kill(row)
+    directory.tidy(1)
     const blocks = chainBlocks(directory.heads[0]!)
     const live = directory.homesIn(0)
     expect(blocks * BLOCK_ENTRIES).toBeLessThanOrEqual(live / 0.7 + 2 * BLOCK_ENTRIES)
   }
   expect(directory.takeEmpty()).toBe(0)
   expect(directory.takeEmpty()).toBeUndefined()
+})
+
+it('deletes rewrite nothing, tidying rewrites as many buckets as it may, and what is all dead goes at once', () => {
+  for (let bucket = 0; bucket < 3; bucket++) directory.add()
+  const all = liveRows(300)
+  for (const row of all) directory.append(row % 3, NONE, row)
+  const sizes = () => [...directory.sizes.subarray(0, 3)]
+  for (const row of all.subarray(0, 200)) kill(row)
+  expect(sizes()).toEqual([100, 100, 100])
+  directory.tidy(2)
+  expect(sizes().filter(size => size === 100)).toHaveLength(1)
+  directory.tidy(2)
+  expect(sizes()).toEqual([...directory.lives.subarray(0, 3)])
+  for (const row of all.subarray(200)) kill(row)
+  expect(sizes()).toEqual([0, 0, 0])
+  for (const row of liveRows(31)) directory.append(0, NONE, row)
+  expect(directory.rowsOf(0)).toHaveLength(31)
+})
+
+it('a stale bucket is rewritten under the number that it got from one that went', () => {
+  for (let bucket = 0; bucket < 3; bucket++) directory.add()
+  const all = liveRows(100)
+  for (const row of all) directory.append(2, NONE, row)
+  for (const row of all.subarray(0, 60)) kill(row)
+  directory.drop(0)
+  directory.tidy(3)
+  expect([...directory.sizes.subarray(0, 2)]).toEqual([40, 0])
+  expect(directory.rowsOf(0)).toEqual(all.slice(60))
+})
+
+it('of a row that left and came back, rewriting keeps the newer entry', () => {
+  directory.add()
+  directory.add()
+  const all = liveRows(64)
+  for (const row of all) directory.append(0, NONE, row)
+  const [back] = all
+  rows.home[back!] = NONE
+  directory.lost(0)
+  directory.append(1, NONE, back!)
+  rows.home[back!] = NONE
+  directory.lost(1)
+  directory.append(0, NONE, back!)
+  const newest = coded.at(-1)!
+  copied.length = 0
+  directory.compact(0)
+  expect(copied).toContain(newest)
+  expect(copied).toHaveLength(64)
 })
 
 it('a bucket that was filled again is not given away as empty', () => {
@@ -158,6 +210,7 @@ it('a replaced chain keeps its rows for readers of the older head until it is fr
   for (const row of all) directory.append(0, NONE, row)
   const head = directory.heads[0]!
   for (const row of all.subarray(0, 70)) kill(row)
+  directory.tidy(1)
   expect(directory.heads[0]).not.toBe(head)
   for (const row of liveRows(200)) directory.append(0, NONE, row)
   expect(walk(head)).toEqual([...all])

@@ -1,6 +1,7 @@
 /**
  * All buckets: where each chain starts and ends, how many entries it has, how many of them count, and how many rows call it home.
- * Rule: `sizes - lives` is the price of lazy deletes, and stays below DEAD_SHARE plus one block in every bucket.
+ * Rule: `sizes - lives` is the price of lazy deletes. A bucket where it reaches DEAD_SHARE and one block is noted, and rewritten before it
+ * takes another block, or by `tidy`, which searches call; so deletes cost no rewriting, and what they leave costs searches little.
  * Rewriting replaces the chain as a whole; `retire` decides when the old blocks are free. An entry counts only while its row is live
  * and calls the bucket its home or its second, so a delete or a move never searches for entries.
  */
@@ -64,6 +65,9 @@ export class Directory {
   #pendingCount = 0
   #tails: Uint32Array
   #homes: Uint32Array
+  /** Buckets that were stale when they were noted, and 1 for those. */
+  readonly #stale: number[] = []
+  #noted: Uint8Array = new Uint8Array(0)
 
   constructor(rows: RowStore, retire: (free: () => void) => void, write: WriteEntries, copy: CopyEntries) {
     this.#copy = copy
@@ -100,7 +104,7 @@ export class Directory {
 
   /** The live row gets its home and an entry there, and one in its second bucket (or NONE). */
   append(home: number, second: number, row: number): void {
-    this.#tidy(home)
+    this.#makeRoom(home)
     this.#rows.home[row] = home
     this.#homes[home]!++
     this.changes[home]!++
@@ -112,7 +116,7 @@ export class Directory {
 
   /** The live row, which has a home, gets an entry in another bucket. */
   appendSecond(bucket: number, row: number): void {
-    this.#tidy(bucket)
+    this.#makeRoom(bucket)
     this.#rows.second[row] = bucket
     this.#push(bucket, row)
     this.#settle()
@@ -128,10 +132,20 @@ export class Directory {
 
   /** A row died that had its second entry here, or has it elsewhere now. */
   lostSecond(bucket: number): void {
-    this.lives[bucket]!--
+    const lives = --this.lives[bucket]!
     this.entryVersion++
-    if (this.sizes[bucket]! - this.lives[bucket]! >= BLOCK_ENTRIES && this.#isStale(bucket))
-      this.compact(bucket)
+    if (this.sizes[bucket]! - lives < BLOCK_ENTRIES) return
+    if (lives === 0) this.#drain(bucket)
+    else this.#noteStale(bucket)
+  }
+
+  /** Rewrite up to `limit` buckets that have too many dead entries: some microseconds each. */
+  tidy(limit: number): void {
+    for (let left = limit; left > 0 && this.#stale.length > 0; left--) {
+      const bucket = this.#stale.pop()!
+      this.#noted[bucket] = 0
+      if (bucket < this.count && this.#isStale(bucket)) this.compact(bucket)
+    }
   }
 
   /**
@@ -169,6 +183,7 @@ export class Directory {
         column[bucket] = column[last]!
       }
       if (this.#homes[bucket] === 0) this.#emptied.push(bucket)
+      if (this.#noted[last] === 1) this.#noteStale(bucket)
     }
     this.count = last
     this.heads[last] = NONE
@@ -212,7 +227,9 @@ export class Directory {
     const to: number[] = []
     const old = this.#clear(bucket)
     const seen = new Set<number>()
-    for (const [i, row] of rows.entries()) {
+    // From the newest: a row that left and came back has an older entry here, whose code is of what the row was.
+    for (let i = rows.length - 1; i >= 0; i--) {
+      const row = rows[i]!
       if ((home[row] !== bucket && second[row] !== bucket) || seen.has(row)) continue
       seen.add(row)
       if (home[row] === bucket) this.#homes[bucket]!++
@@ -299,13 +316,27 @@ export class Directory {
   }
 
   get bytes(): number {
-    return this.extents.bytes + 6 * this.heads.byteLength // heads, sizes, lives, tails, homes, changes
+    const columns = 6 * this.heads.byteLength // heads, sizes, lives, tails, homes, changes
+    return this.extents.bytes + columns + this.#noted.byteLength
+  }
+
+  #noteStale(bucket: number): void {
+    if (this.#noted[bucket] === 1 || !this.#isStale(bucket)) return
+    this.#noted[bucket] = 1
+    this.#stale.push(bucket)
+  }
+
+  /** The bucket, whose entries are all dead, has none. */
+  #drain(bucket: number): void {
+    const old = this.#clear(bucket)
+    this.version++
+    this.#retire(() => this.extents.free(old))
   }
 
   /** Before a new block is taken, dead entries make room. */
-  #tidy(bucket: number): void {
+  #makeRoom(bucket: number): void {
     const entries = this.sizes[bucket]!
-    if (entries % BLOCK_ENTRIES === 0 && entries > 0 && this.#isStale(bucket)) this.compact(bucket)
+    if (entries % BLOCK_ENTRIES === 0 && this.#isStale(bucket)) this.compact(bucket)
   }
 
   /** No entries. @returns the head of the chain that was. */
@@ -364,7 +395,8 @@ export class Directory {
   }
 
   #isStale(bucket: number): boolean {
-    return this.sizes[bucket]! - this.lives[bucket]! >= DEAD_SHARE * this.sizes[bucket]!
+    const dead = this.sizes[bucket]! - this.lives[bucket]!
+    return dead > 0 && dead >= DEAD_SHARE * this.sizes[bucket]!
   }
 
   #grow(): void {
@@ -378,6 +410,9 @@ export class Directory {
     this.#tails = grown(this.#tails, capacity)
     this.#homes = grown(this.#homes, capacity)
     this.changes = grown(this.changes, capacity)
+    const noted = new Uint8Array(capacity)
+    noted.set(this.#noted)
+    this.#noted = noted
   }
 }
 

@@ -50,7 +50,7 @@ it('a bucket that lost its rows takes the new half', () => {
   state.addBuckets(new Float32Array(4).fill(100))
   const [row] = state.load(['gone'], new Float32Array(4).fill(100), Uint32Array.of(0), 'l2')
   state.place(row!, 1, NONE)
-  state.delete('gone')
+  state.delete(['gone'])
   expect(splitBucket(state, 0)).toBe(1)
   expect(state.directory.count).toBe(2)
   expect(state.directory.homesIn(0) + state.directory.homesIn(1)).toBe(60)
