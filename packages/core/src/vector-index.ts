@@ -111,8 +111,10 @@ export interface IndexStats {
 
 /** One search in so many tells the temperature of buckets: the trace costs it a microsecond. */
 const SAMPLED = 32
-/** Buckets with many dead entries that a search rewrites first, 5 us each: a burst of deletes is made up for by as many searches. */
-const TIDIED = 2
+/** Buckets with many dead entries that a search rewrites first, 25 us each: a burst of deletes is made up for by so many searches. */
+const TIDIED = 1
+/** And those that a piece of refining does, in about a millisecond. */
+const TIDIED_AT_REST = 32
 /** Buckets of a search that are noted, nearest first. */
 const TRACED_BUCKETS = 1024
 
@@ -332,7 +334,7 @@ export class VectorIndex {
   }
 
   /**
-   * A piece of refining, some hundred milliseconds of work in the pool: after the rows in buckets have grown by half, centroids and
+   * A piece of refining, some hundred milliseconds of work in the pool: buckets lose their dead entries, and after the rows in buckets have grown by half, centroids and
    * rows are brought together again. Searches and writes go on. For whenever nothing more urgent is to do.
    *
    * @returns whether there is more; false at once when nothing is due.
@@ -340,7 +342,7 @@ export class VectorIndex {
   async refine(options: MaintenanceOptions = {}): Promise<boolean> {
     let more = false
     await this.#maintain(options, async (state, job) => {
-      more = await refineChunk(state, job)
+      more = state.directory.tidy(TIDIED_AT_REST) || (await refineChunk(state, job))
     })
     if (!more && this.isCalibrationDue) await this.calibrate(options)
     return more

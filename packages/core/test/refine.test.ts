@@ -63,6 +63,22 @@ it('rows find their nearest bucket after the index has grown', async () => {
   expect(index.refinements).toBe(1)
 })
 
+it('what many deletes leave in the buckets is gone when nothing is left to refine', async () => {
+  const index = await grown()
+  while (await index.refine());
+  const gone = numbers(ROWS).filter(id => id % 8 !== 0)
+  expect(index.delete(gone)).toBe(gone.length)
+  const dead = () => index.bucketStats().reduce((sum, { stored, live }) => sum + stored - live, 0)
+  const left = dead()
+  expect(left).toBeGreaterThan(ROWS / 2) // two entries a row: a delete has rewritten nothing
+  while (await index.refine());
+  expect(dead()).toBeLessThan(left / 4)
+  expectExactly(
+    index,
+    numbers(ROWS).filter(id => id % 8 === 0),
+  )
+})
+
 it('every row is found between two chunks, and what was deleted or replaced meanwhile stays so', async () => {
   const index = await grown()
   const random = seededRandom(3)

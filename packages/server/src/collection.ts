@@ -242,6 +242,7 @@ export class Collection {
     })
     store.record(generation, lsn)
     const deleted = (await done) as number
+    this.#engine.janitor.wake()
     return { lsn, durable: this.#engine.durable, deleted }
   }
 

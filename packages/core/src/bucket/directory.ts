@@ -1,7 +1,7 @@
 /**
  * All buckets: where each chain starts and ends, how many entries it has, how many of them count, and how many rows call it home.
  * Rule: `sizes - lives` is the price of lazy deletes. A bucket where it reaches DEAD_SHARE and one block is noted, and rewritten before it
- * takes another block, or by `tidy`, which searches call; so deletes cost no rewriting, and what they leave costs searches little.
+ * takes another block, or by `tidy`, which searches and refining call; so deletes cost no rewriting, and what they leave costs searches little.
  * Rewriting replaces the chain as a whole; `retire` decides when the old blocks are free. An entry counts only while its row is live
  * and calls the bucket its home or its second, so a delete or a move never searches for entries.
  */
@@ -139,13 +139,14 @@ export class Directory {
     else this.#noteStale(bucket)
   }
 
-  /** Rewrite up to `limit` buckets that have too many dead entries: some microseconds each. */
-  tidy(limit: number): void {
+  /** Rewrite up to `limit` buckets that have too many dead entries. @returns whether there may be more. */
+  tidy(limit: number): boolean {
     for (let left = limit; left > 0 && this.#stale.length > 0; left--) {
       const bucket = this.#stale.pop()!
       this.#noted[bucket] = 0
       if (bucket < this.count && this.#isStale(bucket)) this.compact(bucket)
     }
+    return this.#stale.length > 0
   }
 
   /**
