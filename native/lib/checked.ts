@@ -179,7 +179,6 @@ export function checked(kernels: Kernels): Kernels {
       requireFloats('query', query, index.dim)
       requireWords('extra', ask.extra, ask.extraCount)
       if (ask.allow !== undefined) requireWords('allow', ask.allow, 0)
-      if (ask.lives !== undefined) requireWords('lives', ask.lives, index.bucketCount)
       if (ask.trace !== undefined) requireWords('trace', ask.trace, 0)
       requireCount('at', at)
       requireWords('outRow', outRow, at)

@@ -56,8 +56,9 @@ export interface IndexQuery {
   readonly probes: number
   /**
    * Instead of `probes`: every bucket is scanned whose expected hits per row of cost (16, and its entries) reach this; both 0: no
-   * bucket is scanned. The hits of the j-th nearest bucket: (1 + L)^byRank * (d_j^2 / d_0^2)^byRatio * n^bySize, with n its live entries
-   * and L those of all nearer buckets over `meanLives`; 0 when n is 0. Source: src/estimate.h.
+   * bucket is scanned. The hits of the j-th nearest bucket: (1 + L)^byRank * (d_j^2 / d_0^2)^byRatio * n^bySize, with n its entries
+   * that count (of live rows, and with `allow` of allowed ones), L those of all nearer buckets over `meanLives`, and d_0 the distance of the
+   * nearest bucket that has any; 0 when n is 0. Source: src/estimate.h.
    */
   readonly floor: number
   /** With `floor`: nearest buckets are scanned, whatever they promise, until they have so many entries that count. */
@@ -65,10 +66,8 @@ export interface IndexQuery {
   readonly byRank: number
   readonly byRatio: number
   readonly bySize: number
-  /** Live entries of a bucket, the mean over all buckets; of `lives` when these are given. */
+  /** Entries of a bucket that count, the mean over all buckets. */
   readonly meanLives: number
-  /** Entries of every bucket that count for this query. Undefined: `IndexSlabs.lives`. */
-  readonly lives: Uint32Array | undefined
   /** Rows beyond k whose exact distance may be computed. */
   readonly rerank: number
   /** Scan every parts-th bucket of the probe list, from `part` on: several threads share one query so. */

@@ -70,7 +70,7 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
     },
     indexSearch(index, ask, query, outRow, outDistance, at, effort) {
       const { rowLimit, bucketCount } = index
-      const { k, probes, floor, least, byRank, byRatio, bySize, meanLives, lives } = ask
+      const { k, probes, floor, least, byRank, byRatio, bySize, meanLives } = ask
       const { rerank, part, parts, allow, extra, extraCount, trace } = ask
       const found = indexSearch(
         descriptorOf(index),
@@ -83,7 +83,6 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
         byRatio,
         bySize,
         meanLives,
-        lives,
         rerank,
         part,
         parts,

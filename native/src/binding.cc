@@ -176,26 +176,25 @@ NAN_METHOD(indexSearch) {
   ask.by_ratio = real(info, 7);
   ask.by_size = real(info, 8);
   ask.mean_lives = real(info, 9);
-  if (!info[10]->IsUndefined()) ask.lives = view<uint32_t>(info, 10);
-  ask.rerank = size(info, 11);
-  ask.least = size(info, 23);
-  ask.part = size(info, 12);
-  ask.parts = size(info, 13);
-  if (!info[14]->IsUndefined()) {
-    ask.allow = view<uint32_t>(info, 14);
-    ask.allow_words = length(info, 14);
+  ask.rerank = size(info, 10);
+  ask.least = size(info, 22);
+  ask.part = size(info, 11);
+  ask.parts = size(info, 12);
+  if (!info[13]->IsUndefined()) {
+    ask.allow = view<uint32_t>(info, 13);
+    ask.allow_words = length(info, 13);
   }
-  ask.extra = view<uint32_t>(info, 15);
-  ask.extra_count = size(info, 16);
-  if (!info[17]->IsUndefined()) {
-    ask.trace = reinterpret_cast<drift_probe *>(view<uint32_t>(info, 17));
-    ask.trace_room = length(info, 17) / (sizeof(drift_probe) / 4);
+  ask.extra = view<uint32_t>(info, 14);
+  ask.extra_count = size(info, 15);
+  if (!info[16]->IsUndefined()) {
+    ask.trace = reinterpret_cast<drift_probe *>(view<uint32_t>(info, 16));
+    ask.trace_room = length(info, 16) / (sizeof(drift_probe) / 4);
   }
   drift_effort effort = {};
-  size_t at = size(info, 21);
-  int64_t found = kernels(info)->index_search(&index, &ask, view<float>(info, 18), &scratch,
-                                              view<uint32_t>(info, 19) + at, view<float>(info, 20) + at, &effort);
-  uint32_t *out = view<uint32_t>(info, 22);
+  size_t at = size(info, 20);
+  int64_t found = kernels(info)->index_search(&index, &ask, view<float>(info, 17), &scratch,
+                                              view<uint32_t>(info, 18) + at, view<float>(info, 19) + at, &effort);
+  uint32_t *out = view<uint32_t>(info, 21);
   out[0] = effort.buckets;
   out[1] = effort.entries;
   out[2] = effort.rows;

@@ -2,9 +2,9 @@
  *
  *   hits_j = (1 + L_j)^by_rank * (d_j^2 / d_0^2)^by_ratio * n_j^by_size
  *
- * d_j is the distance of the centroid of the j-th nearest bucket, n_j its live entries, L_j the live entries of all nearer buckets over
- * the mean of a bucket: the rank, counted in live mass, so that dead buckets do not push live ones back. A bucket without live
- * entries is never scanned. The unit is arbitrary; recall is learned from it (packages/core/src/recall/map.ts).
+ * d_j is the distance of the centroid of the j-th nearest bucket, n_j its entries that count (of live rows, and of allowed ones when
+ * only these are asked for), L_j those of all nearer buckets over the mean of a bucket: the rank, counted in mass, so that dead or
+ * filtered buckets do not push others back. d_0 is the distance of the nearest bucket that has any; one without is never scanned. The unit is arbitrary; recall is learned from it (packages/core/src/recall/map.ts).
  * Rule: buckets are taken by hits per cost against one floor, so no order is needed beyond that of distance. */
 #ifndef DRIFT_ESTIMATE_H
 #define DRIFT_ESTIMATE_H
@@ -55,18 +55,19 @@ static inline squares squares_of(const router *routes, const prepared_query *que
 
 /* hits[j] of the first `count` buckets listed. mass: room for count. */
 static inline void expect_hits(const router *routes, const drift_query *ask, const prepared_query *query, size_t count,
-                               float *restrict mass, float *restrict hits) {
-  const uint32_t *lives = ask->lives ? ask->lives : routes->index->lives;
+                               const uint32_t *lives, float *restrict mass, float *restrict hits) {
   const routed *list = routes->list;
   float nearer = 0, per_mean = ask->mean_lives > 0 ? 1 / ask->mean_lives : 1;
+  size_t first = count;
   for (size_t j = 0; j < count; j++) {
     float n = (float)lives[list[j].bucket];
+    if (n > 0 && j < first) first = j;
     hits[j] = n;
     mass[j] = 1 + nearer * per_mean;
     nearer += n;
   }
   squares to = squares_of(routes, query, count);
-  float nearest = count > 0 ? to.at + to.times * list[0].distance : 0;
+  float nearest = first < count ? to.at + to.times * list[first].distance : 0;
   if (!(nearest > FLT_MIN)) nearest = FLT_MIN; /* on a centroid: whatever is farther is infinitely farther */
   float of_nearest = fast_log2(nearest), by_rank = ask->by_rank, by_ratio = ask->by_ratio, by_size = ask->by_size;
   for (size_t j = 0; j < count; j++) {
@@ -80,9 +81,8 @@ static inline void expect_hits(const router *routes, const drift_query *ask, con
 
 /* Keeps of list[0 .. count) what is worth scanning, in order of distance, and its hits and rank. Returns how many are kept, or
  * SIZE_MAX, with nothing changed, when buckets beyond may be worth it too: one of the farther third is, or entries are short. */
-static inline size_t keep_worthy(const drift_index *index, const drift_query *ask, routed *list, float *hits, uint32_t *ranks,
-                                 size_t count) {
-  const uint32_t *lives = ask->lives ? ask->lives : index->lives;
+static inline size_t keep_worthy(const drift_index *index, const drift_query *ask, routed *list, const uint32_t *lives, float *hits,
+                                 uint32_t *ranks, size_t count) {
   size_t kept = 0, entries = 0;
   for (size_t j = 0; j < count; j++) {
     ranks[kept] = (uint32_t)j;

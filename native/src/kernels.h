@@ -82,8 +82,7 @@ typedef struct {
   float floor;           /* scan every bucket of at least so many expected hits per row of cost (estimate.h) */
   size_t least;          /* and the nearest until they have so many entries that count */
   float by_rank, by_ratio, by_size; /* exponents of the estimate */
-  float mean_lives;      /* live entries of a bucket, over all buckets */
-  const uint32_t *lives; /* entries that count, of every bucket; NULL: those of the index */
+  float mean_lives;      /* entries of a bucket that count, over all buckets */
   size_t rerank;         /* rows beyond k whose exact distance may be computed */
   size_t part, parts;    /* scan every parts-th bucket of the list only, from `part` on; parts >= 1 */
   const uint32_t *allow; /* one bit a row: only these count; NULL: all */

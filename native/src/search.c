@@ -75,11 +75,10 @@ static int meet(scan *s, uint32_t row) {
   return 1;
 }
 
-static inline int is_allowed(const scan *s, uint32_t row) {
-  const drift_index *index = s->index;
+static inline int is_allowed(const drift_index *index, const drift_query *ask, uint32_t row) {
   if (row >= index->row_limit || !(index->live[row >> 5] >> (row & 31) & 1)) return 0;
-  const uint32_t *allow = s->ask->allow;
-  return !allow || (row >> 5 < s->ask->allow_words && (allow[row >> 5] >> (row & 31) & 1));
+  const uint32_t *allow = ask->allow;
+  return !allow || (row >> 5 < ask->allow_words && (allow[row >> 5] >> (row & 31) & 1));
 }
 
 static inline void ask_for(const scan *s, uint32_t row) {
@@ -91,7 +90,7 @@ static inline void ask_for(const scan *s, uint32_t row) {
 /* The row joins the best when its SQ8 distance is below the limit. */
 static inline void score(scan *s, uint32_t row) {
   const drift_index *index = s->index;
-  if (!is_allowed(s, row) || !meet(s, row)) return;
+  if (!is_allowed(index, s->ask, row) || !meet(s, row)) return;
   s->survivors++;
   float distance = sq8_distance(index->metric, s->query->codes, s->query->factors, index->codes + row * index->padded,
                                 index->factors + 2 * (size_t)row, index->padded);
@@ -157,16 +156,53 @@ static void scan_blocks(scan *s, const probe *probes, size_t count) {
 /* Buckets whose hits are estimated first, and of which part of them a worthy one makes more be looked at. */
 enum { FIRST_BUCKETS = 48 };
 
+static const uint32_t NOT_COUNTED = UINT32_MAX;
+
+/* counts[b] = entries of the listed bucket b whose rows are allowed, where it is not counted yet. A filter may leave nothing of the
+ * buckets near a query and all of those farther off, which no mean tells. */
+static void count_allowed(const drift_index *index, const drift_query *ask, const routed *list, size_t count, uint32_t *counts) {
+  size_t padded = index->padded, bytes = block_bytes(padded), limit = 32 * ask->allow_words;
+  if (limit > index->row_limit) limit = index->row_limit;
+  for (int again = 0; again < 2; again++) { /* two blocks are what most buckets have */
+    for (size_t j = 0; j < count; j++) {
+      size_t block = index->heads[list[j].bucket];
+      if (counts[list[j].bucket] != NOT_COUNTED) continue;
+      if (again && block < index->block_count) block = index->next[block];
+      if (block < index->block_count) prefetch(block_rows(index->blocks + block * bytes, padded), BLOCK_ENTRIES * sizeof(uint32_t));
+    }
+  }
+  for (size_t j = 0; j < count; j++) {
+    uint32_t bucket = list[j].bucket, allowed = 0;
+    if (counts[bucket] != NOT_COUNTED) continue;
+    size_t left = index->sizes[bucket];
+    for (size_t block = index->heads[bucket]; left > 0 && block < index->block_count; block = index->next[block]) {
+      const uint32_t *rows = block_rows(index->blocks + block * bytes, padded);
+      size_t entries = left < BLOCK_ENTRIES ? left : BLOCK_ENTRIES;
+      for (size_t i = 0; i < entries; i++) {
+        size_t row = rows[i];
+        if (row < limit) allowed += (index->live[row >> 5] & ask->allow[row >> 5]) >> (row & 31) & 1;
+      }
+      left -= entries;
+    }
+    counts[bucket] = allowed;
+  }
+}
+
 /* The buckets to scan, in order of distance, in routes->list; their hits and ranks when these were asked for. */
-static size_t choose(router *routes, const drift_query *ask, const prepared_query *query, float *hits, float *mass, uint32_t *ranks) {
-  size_t all = routes->index->bucket_count;
+static size_t choose(router *routes, const drift_query *ask, const prepared_query *query, uint32_t *counts, float *hits,
+                     float *mass, uint32_t *ranks) {
+  const drift_index *index = routes->index;
+  size_t all = index->bucket_count;
+  const uint32_t *lives = ask->allow ? counts : index->lives;
+  if (ask->allow) memset(counts, 0xff, all * sizeof *counts);
   if (ask->probes) {
     size_t wanted = ask->probes < all ? ask->probes : all;
     /* More are routed than taken, because the 1-bit order is rough. */
     route_more(routes, 2 * wanted + 16);
     size_t near = routes->count < wanted ? routes->count : wanted;
     if (ask->trace) {
-      expect_hits(routes, ask, query, near, mass, hits);
+      if (ask->allow) count_allowed(index, ask, routes->list, near, counts);
+      expect_hits(routes, ask, query, near, lives, mass, hits);
       for (size_t j = 0; j < near; j++) ranks[j] = (uint32_t)j;
     }
     return near;
@@ -175,8 +211,9 @@ static size_t choose(router *routes, const drift_query *ask, const prepared_quer
     if (wanted > all) wanted = all;
     route_more(routes, wanted + wanted / 2);
     size_t near = routes->count < wanted ? routes->count : wanted;
-    expect_hits(routes, ask, query, near, mass, hits);
-    near = keep_worthy(routes->index, ask, routes->list, hits, ranks, near);
+    if (ask->allow) count_allowed(index, ask, routes->list, near, counts);
+    expect_hits(routes, ask, query, near, lives, mass, hits);
+    near = keep_worthy(index, ask, routes->list, lives, hits, ranks, near);
     if (near != SIZE_MAX) return near;
   }
 }
@@ -210,7 +247,7 @@ int64_t KERNEL(index_search)(const drift_index *index, const drift_query *ask, c
   }
   size_t padded = index->padded, room = ask->k + ask->rerank;
   size_t fixed = arena_size(4 * padded) + prepared_bytes(padded) + route_bytes(index) +
-                 3 * arena_size(4 * index->bucket_count) + arena_size(index->block_count * sizeof(probe)) +
+                 4 * arena_size(4 * index->bucket_count) + arena_size(index->block_count * sizeof(probe)) +
                  arena_size((room + 1) * sizeof(drift_found));
   arena memory;
   if (!arena_open(scratch, fixed + met_bytes(index->block_count * BLOCK_ENTRIES + ask->extra_count), &memory)) return DRIFT_NO_MEMORY;
@@ -222,8 +259,8 @@ int64_t KERNEL(index_search)(const drift_index *index, const drift_query *ask, c
   router routes = {.list = NULL};
   if (is_routed) routes = route_open(index, index->routing, &prepared, &memory);
   float *hits = arena_take(&memory, 4 * index->bucket_count), *mass = arena_take(&memory, 4 * index->bucket_count);
-  uint32_t *ranks = arena_take(&memory, 4 * index->bucket_count);
-  size_t near = is_routed ? choose(&routes, ask, &prepared, hits, mass, ranks) : 0;
+  uint32_t *ranks = arena_take(&memory, 4 * index->bucket_count), *counts = arena_take(&memory, 4 * index->bucket_count);
+  size_t near = is_routed ? choose(&routes, ask, &prepared, counts, hits, mass, ranks) : 0;
   const routed *list = routes.list;
 
   probe *probes = arena_take(&memory, index->block_count * sizeof *probes);

@@ -75,11 +75,10 @@ function probeList(index: IndexSlabs, ask: IndexQuery, query: PreparedQuery): Ca
   for (let wanted = FIRST_BUCKETS; ; wanted *= 2) {
     const routed = route(index, routing, query, Math.floor(1.5 * wanted)).slice(0, wanted)
     const list = expectHits(index, ask, query, routed)
-    const lives = ask.lives ?? index.lives
     let entries = 0
     const worthy = list.filter(({ bucket, hits }) => {
       const worth = entries < ask.least || hits >= ask.floor * (OPENING + sizes[bucket]!)
-      if (hits > 0 && worth) entries += lives[bucket]!
+      if (hits > 0 && worth) entries += countable(index, ask, bucket)
       return hits > 0 && worth
     })
     const last = worthy.at(-1)?.rank ?? -1
@@ -95,21 +94,39 @@ function expectHits(
   query: PreparedQuery,
   list: readonly Routed[],
 ): Candidate[] {
-  const lives = ask.lives ?? index.lives
   const longest = Math.max(...list.map(({ bucket }) => index.centroidFactors[2 * bucket + 1]!))
   const squared = list.map(({ distance }) =>
     index.routing === 'l2' ? distance : query.factors[1]! + longest + 2 * distance,
   )
-  const nearest = Math.max(FLT_MIN, squared[0]!)
+  const masses = list.map(({ bucket }) => countable(index, ask, bucket))
+  const nearest = Math.max(FLT_MIN, squared[masses.findIndex(n => n > 0)] ?? 0)
   let nearer = 0
   return list.map(({ bucket, distance }, rank) => {
     const mass = 1 + nearer / (ask.meanLives > 0 ? ask.meanLives : 1)
-    const n = lives[bucket]!
+    const n = masses[rank]!
     nearer += n
     const ratio = Math.max(1, squared[rank]! / nearest)
     const hits = n === 0 ? 0 : mass ** ask.byRank * ratio ** ask.byRatio * n ** ask.bySize
     return { bucket, distance, rank, hits }
   })
+}
+
+/** Entries of the bucket that count: of live rows, and of allowed ones when only these count. */
+function countable(index: IndexSlabs, { allow }: IndexQuery, bucket: number): number {
+  if (allow === undefined) return index.lives[bucket]!
+  let count = 0
+  let left = index.sizes[bucket]!
+  for (let block = index.heads[bucket]!; left > 0 && block < index.next.length; block = index.next[block]!) {
+    for (const row of rowsOfBlock(index.blocks, block, index.padded).subarray(0, left)) {
+      if (counts(index, allow, row)) count++
+    }
+    left -= BLOCK_ENTRIES
+  }
+  return count
+}
+
+function counts({ live, rowLimit }: IndexSlabs, allow: Uint32Array | undefined, row: number): boolean {
+  return row < rowLimit && has(live, row) && (allow === undefined || has(allow, row))
 }
 
 /** The distance of the centroid in the metric of the rows, and squared. */
@@ -142,10 +159,9 @@ class Best {
   }
 
   score(row: number): void {
-    const { metric, codes, factors, padded, live, rowLimit } = this.#index
+    const { metric, codes, factors, padded } = this.#index
     const { allow, k, rerank } = this.#ask
-    if (row >= rowLimit || !has(live, row) || (allow !== undefined && !has(allow, row)) || this.met.has(row))
-      return
+    if (!counts(this.#index, allow, row) || this.met.has(row)) return
     this.met.add(row)
     const out = new Float32Array(1)
     const { codes: query, factors: queryFactors } = this.#query

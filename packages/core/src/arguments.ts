@@ -47,8 +47,6 @@ export interface SearchOptions {
   readonly ef?: number
   /** Only these rows count: bit r & 31 of word r >>> 5 for row r. Rows beyond the bits do not. */
   readonly allow?: Uint32Array
-  /** With `allow`: entries of every bucket that it allows, as `liveByBucket` counts them, so that buckets are chosen by these. */
-  readonly lives?: Uint32Array
 }
 
 export const DEFAULT_RECALL = 0.95
@@ -145,8 +143,15 @@ export function requireQueries(shape: IndexShape, queries: Float32Array): number
   return count
 }
 
-export function requireWidth(options: SearchOptions, map: RecallMap, queries = 1): SearchWidth {
-  const { k, recall, probes, floor, weights, ef, allow, lives } = options
+/** What a search needs to know of an index to see how much to look at. */
+export interface WidthContext {
+  readonly recall: RecallMap
+  /** Live rows for each of those that a bitmap allows; 1 when it allows none. */
+  rowsPerAllowed(allow: Uint32Array): number
+}
+
+export function requireWidth(options: SearchOptions, context: WidthContext, queries = 1): SearchWidth {
+  const { k, recall, probes, floor, weights, ef, allow } = options
   requireInteger('DRIFT_K', 'k', k, 1, Math.floor(MAX_RESULTS / queries))
   const given = ['recall', 'probes', 'floor'].filter(name => options[name as 'recall'] !== undefined)
   if (given.length > 1) {
@@ -161,19 +166,27 @@ export function requireWidth(options: SearchOptions, map: RecallMap, queries = 1
     throw new CoreError('DRIFT_FLOOR', `floor is ${String(floor)}, expected a number above 0`, { floor })
   }
   if (ef !== undefined) requireInteger('DRIFT_EF', 'ef', ef, 1, 2 ** 20)
-  for (const [name, value] of Object.entries({ allow, lives })) {
-    if (value === undefined || value instanceof Uint32Array) continue
-    throw new CoreError('DRIFT_ALLOW', `${name} is no Uint32Array`, {})
+  if (allow !== undefined && !(allow instanceof Uint32Array)) {
+    throw new CoreError('DRIFT_ALLOW', 'allow is no Uint32Array', {})
   }
+  const { recall: map } = context
+  const reach = allow === undefined ? k : reachOf(k * context.rowsPerAllowed(allow))
   return {
     k,
     probes: recall === 1 ? Number.POSITIVE_INFINITY : probes,
-    floor: floor ?? (probes === undefined && recall !== 1 ? map.floorOf(recall ?? DEFAULT_RECALL, k) : 0),
-    weights: weights ?? map.weightsOf(k),
+    floor: floor ?? (probes === undefined && recall !== 1 ? map.floorOf(recall ?? DEFAULT_RECALL, reach) : 0),
+    weights: weights ?? map.weightsOf(reach),
     ef,
     allow,
-    lives,
   }
+}
+
+/** Steps a decade: few enough that what is known of each is remembered. */
+const REACH_STEPS = 8
+
+/** The k nearest of one row in `times` lie as far as the k * times nearest of all. */
+function reachOf(rows: number): number {
+  return Math.ceil(10 ** (Math.round(REACH_STEPS * Math.log10(rows)) / REACH_STEPS))
 }
 
 /** @throws CoreError DRIFT_RECALL. */

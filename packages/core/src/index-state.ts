@@ -16,6 +16,7 @@ import { kernelMetric, type Metric, routingMetric } from './metric.js'
 import { RecallMap } from './recall/map.js'
 import { Router } from './router/router.js'
 import { RowStore } from './row-store.js'
+import { bitsInBoth } from './search/bits.js'
 import { Pins } from './search/pins.js'
 import { RowList } from './search/row-list.js'
 import { type Snapshot, SnapshotCopies } from './search/snapshot.js'
@@ -122,6 +123,11 @@ export class IndexState {
     this.#enliven(rows, ids)
     this.unassigned.push(rows)
     return rows
+  }
+
+  rowsPerAllowed(allow: Uint32Array): number {
+    const { live, liveRows } = this.store
+    return liveRows / (bitsInBoth(live, allow) || liveRows)
   }
 
   /** @returns how many of the ids named a row. @throws CoreError DRIFT_ID; nothing is changed then. */

@@ -498,7 +498,7 @@ export class VectorIndex {
   searchSync(query: Float32Array, options: SearchOptions): SearchResult {
     const state = this.#open()
     this.#requireVectorsReady()
-    const width = requireWidth(options, state.recall)
+    const width = requireWidth(options, state)
     this.#prepareQuery(query)
     state.directory.tidy(TIDIED)
     const { outRows, outDistances } = this.#scratch.reserveResult(Math.min(width.k, this.count))
@@ -516,7 +516,7 @@ export class VectorIndex {
   ): Promise<SearchResult> {
     const state = this.#open()
     const { signal } = options
-    const width = requireWidth(options, state.recall)
+    const width = requireWidth(options, state)
     signal?.throwIfAborted()
     if (this.#vectorsPending !== undefined) {
       requireVectors(state.shape, query, 1)
@@ -545,7 +545,7 @@ export class VectorIndex {
     const state = this.#open()
     const { signal } = options
     const count = requireQueries(state.shape, queries)
-    const width = requireWidth(options, state.recall, count)
+    const width = requireWidth(options, state, count)
     signal?.throwIfAborted()
     const prepared = new Float32Array(new SharedArrayBuffer(queries.byteLength))
     prepared.set(queries)
@@ -579,7 +579,7 @@ export class VectorIndex {
     { allow, signal }: WithinOptions = {},
   ): Promise<SearchResult> {
     const state = this.#open()
-    requireWidth({ k: 1, ...(allow === undefined ? {} : { allow }) }, state.recall)
+    requireWidth({ k: 1, ...(allow === undefined ? {} : { allow }) }, state)
     if (typeof radius !== 'number' || Number.isNaN(radius)) {
       throw new CoreError('DRIFT_RADIUS', `radius is ${String(radius)}, expected a number`, { radius })
     }
@@ -618,26 +618,10 @@ export class VectorIndex {
    */
   explain(query: Float32Array, options: SearchOptions, now: () => number): Explanation {
     const state = this.#open()
-    const width = requireWidth(options, state.recall)
+    const width = requireWidth(options, state)
     this.#prepareQuery(query)
     const asked = options.floor === undefined ? (options.recall ?? DEFAULT_RECALL) : undefined
     return explainQuery(state, width, asked, this.#scratch, now)
-  }
-
-  /** Entries of every bucket whose rows are live and allowed: for `SearchOptions.lives`. @param allow - one bit a row. */
-  liveByBucket(allow: Uint32Array): Uint32Array {
-    const { store, directory } = this.#open()
-    const { live, home, second } = store
-    const counts = new Uint32Array(directory.count)
-    for (let word = 0; word < Math.min(allow.length, live.length); word++) {
-      for (let bits = allow[word]! & live[word]!; bits !== 0; bits &= bits - 1) {
-        const row = 32 * word + 31 - Math.clz32(bits & -bits)
-        if (home[row] === NONE) continue
-        counts[home[row]!]!++
-        if (second[row] !== NONE) counts[second[row]!]!++
-      }
-    }
-    return counts
   }
 
   /**

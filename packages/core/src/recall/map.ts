@@ -83,10 +83,15 @@ function priorWeights(k: number): Weights {
 
 /** Falls with recall and with k. @param recall - above 0 and below 1. */
 export function priorFloor(recall: number, k: number): number {
-  const at = between(KS.map(Math.log), Math.log(k))
+  const at = between(KS.map(Math.log), Math.log(Math.min(k, WIDEST)))
   const of = (row: number) => alongRow(FLOORS[row]!, recall)
-  return Math.exp((1 - at.share) * of(at.first) + at.share * of(at.first + 1))
+  const floor = Math.exp((1 - at.share) * of(at.first) + at.share * of(at.first + 1))
+  return floor * Math.max(1, k / WIDEST) ** BEYOND
 }
+
+const WIDEST = KS.at(-1)!
+/** How floors go on beyond the widest k: from 10 to 100 they fall faster, as the weights change. Sentence embeddings need -1, SIFT -0.7. */
+const BEYOND = -1.1
 
 /** The logarithm of the floor: straight in the logarithm of what may be missed. */
 function alongRow(floors: readonly number[], recall: number): number {

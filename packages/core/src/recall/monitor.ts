@@ -109,7 +109,6 @@ export class RecallMonitor {
       weights,
       ef: undefined,
       allow: undefined,
-      lives: undefined,
     }
     const { snapshot, release } = state.pin()
     try {

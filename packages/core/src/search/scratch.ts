@@ -23,7 +23,6 @@ export class Scratch {
     byRatio: 0,
     bySize: 0,
     meanLives: 0,
-    lives: undefined,
     rerank: 0,
     part: 0,
     parts: 1,

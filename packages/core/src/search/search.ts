@@ -7,6 +7,7 @@ import { kernels } from '@drift/native'
 import { NONE } from '../bucket/extent.js'
 import type { MemtableViews } from '../memtable.js'
 import { liveRowsOf } from '../row-store.js'
+import { bitsSet } from './bits.js'
 import type { Scratch } from './scratch.js'
 import type { SearchView, SearchWidth } from './view.js'
 
@@ -20,11 +21,6 @@ const MIN_EF = 64
 
 /** Entries of the scanned buckets, in units of k: rows have two each. */
 const LEAST_ENTRIES = 3
-
-/**
- * How the floor falls when k rows of those that count are as far as `times` k rows of all: measured for k of 1..100 on four sets.
- */
-const FLOOR_BY_K = -0.45
 
 /** Rows beyond k that may get an exact distance: SQ8 is off by less than what tells the k-th from those behind. */
 function rerankOf(k: number): number {
@@ -78,19 +74,16 @@ export function searchView(
   return scanEverything(view, bits, k, scratch, outRows, outDistances, at)
 }
 
-/** By what the buckets are chosen. The k nearest of few rows that count lie as far as more of all rows. */
+/** By what the buckets are chosen. The masses of those rows that count are smaller throughout: the estimate's unit follows them. */
 function weigh(view: SearchView, width: SearchWidth, countable: number, ask: Scratch['ask']): void {
-  const times = view.liveRows / countable
+  const share = countable / view.liveRows
   ask.probes = width.probes === undefined ? 0 : Math.min(width.probes, view.slabs.bucketCount)
   ask.byRank = width.weights.byRank
   ask.byRatio = width.weights.byRatio
   ask.bySize = width.weights.bySize
-  ask.lives = width.lives
-  // Counts of the rows that matter are smaller throughout: the estimate's unit follows them.
-  const unit = width.lives === undefined ? 1 : times ** -ask.bySize
-  ask.meanLives = width.lives === undefined ? view.meanLives : view.meanLives / times
-  ask.floor = width.floor * unit * times ** FLOOR_BY_K
-  ask.least = Math.ceil(LEAST_ENTRIES * width.k * (width.lives === undefined ? times : 1))
+  ask.meanLives = view.meanLives * share
+  ask.floor = width.floor * share ** ask.bySize
+  ask.least = LEAST_ENTRIES * width.k
 }
 
 /** The k nearest of all live rows by the exact kernel: the truth that recall is measured against. */
@@ -237,15 +230,4 @@ function gatherList(
     out[end++] = row
   }
   scratch.rowCount = end
-}
-
-function bitsSet(words: Uint32Array): number {
-  let count = 0
-  for (let i = 0; i < words.length; i++) {
-    let word = words[i]!
-    word -= (word >>> 1) & 0x5555_5555
-    word = (word & 0x3333_3333) + ((word >>> 2) & 0x3333_3333)
-    count += Math.imul((word + (word >>> 4)) & 0x0f0f_0f0f, 0x0101_0101) >>> 24
-  }
-  return count
 }

@@ -33,13 +33,11 @@ export interface SearchWidth {
   readonly k: number
   /** Buckets to scan. Infinity: every live row is compared exactly. Undefined: by `floor`. */
   readonly probes: number | undefined
-  /** Least expected hits per row of cost that a bucket is scanned for (`IndexQuery.floor`), when every live row counts. */
+  /** Least expected hits per row of cost that a bucket is scanned for (`IndexQuery.floor`), in the unit of every live row. */
   readonly floor: number
   readonly weights: Weights
   /** Beam width in the graphs. Undefined: the default for k. */
   readonly ef: number | undefined
   /** One bit a row: only these rows count. */
   readonly allow: Uint32Array | undefined
-  /** Entries of every bucket that count. Undefined: all live ones. */
-  readonly lives: Uint32Array | undefined
 }
