@@ -58,7 +58,7 @@ export interface IndexQuery {
    * Instead of `probes`: every bucket is scanned whose expected hits per row of cost (16, and its entries) reach this; both 0: no
    * bucket is scanned. The hits of the j-th nearest bucket: (1 + L)^byRank * (d_j^2 / d_0^2)^byRatio * n^bySize, with n its entries
    * that count (of live rows, and with `allow` of allowed ones), L those of all nearer buckets over `meanLives`, and d_0 the distance of the
-   * nearest bucket that has any; 0 when n is 0. Source: src/estimate.h.
+   * nearest bucket that has any, with `allow` of the one at which `meanLives` are reached; 0 when n is 0. Source: src/estimate.h.
    */
   readonly floor: number
   /** With `floor`: nearest buckets are scanned, whatever they promise, until they have so many entries that count. */

@@ -4,7 +4,8 @@
  *
  * d_j is the distance of the centroid of the j-th nearest bucket, n_j its entries that count (of live rows, and of allowed ones when
  * only these are asked for), L_j those of all nearer buckets over the mean of a bucket: the rank, counted in mass, so that dead or
- * filtered buckets do not push others back. d_0 is the distance of the nearest bucket that has any; one without is never scanned. The unit is arbitrary; recall is learned from it (packages/core/src/recall/map.ts).
+ * filtered buckets do not push others back. d_0 is the distance of the nearest bucket that has any, with a
+ * filter of the one at which as many as a mean bucket has are reached; a bucket without any is never scanned. The unit is arbitrary; recall is learned from it (packages/core/src/recall/map.ts).
  * Rule: buckets are taken by hits per cost against one floor, so no order is needed beyond that of distance. */
 #ifndef DRIFT_ESTIMATE_H
 #define DRIFT_ESTIMATE_H
@@ -58,16 +59,18 @@ static inline void expect_hits(const router *routes, const drift_query *ask, con
                                const uint32_t *lives, float *restrict mass, float *restrict hits) {
   const routed *list = routes->list;
   float nearer = 0, per_mean = ask->mean_lives > 0 ? 1 / ask->mean_lives : 1;
+  /* A filter that leaves nothing near a query may leave a stray row: the ratio starts where there is a bucket's worth. */
+  float near_mass = ask->allow ? ask->mean_lives : 0;
   size_t first = count;
   for (size_t j = 0; j < count; j++) {
     float n = (float)lives[list[j].bucket];
-    if (n > 0 && j < first) first = j;
+    if (n > 0 && j < first && nearer + n >= near_mass) first = j;
     hits[j] = n;
     mass[j] = 1 + nearer * per_mean;
     nearer += n;
   }
   squares to = squares_of(routes, query, count);
-  float nearest = first < count ? to.at + to.times * list[first].distance : 0;
+  float nearest = first < count ? to.at + to.times * list[first].distance : FLT_MAX;
   if (!(nearest > FLT_MIN)) nearest = FLT_MIN; /* on a centroid: whatever is farther is infinitely farther */
   float of_nearest = fast_log2(nearest), by_rank = ask->by_rank, by_ratio = ask->by_ratio, by_size = ask->by_size;
   for (size_t j = 0; j < count; j++) {

@@ -99,7 +99,13 @@ function expectHits(
     index.routing === 'l2' ? distance : query.factors[1]! + longest + 2 * distance,
   )
   const masses = list.map(({ bucket }) => countable(index, ask, bucket))
-  const nearest = Math.max(FLT_MIN, squared[masses.findIndex(n => n > 0)] ?? 0)
+  const nearMass = ask.allow === undefined ? 0 : ask.meanLives
+  let reached = 0
+  const first = masses.findIndex(n => {
+    reached += n
+    return n > 0 && reached >= nearMass
+  })
+  const nearest = Math.max(FLT_MIN, squared[first] ?? Number.POSITIVE_INFINITY)
   let nearer = 0
   return list.map(({ bucket, distance }, rank) => {
     const mass = 1 + nearer / (ask.meanLives > 0 ? ask.meanLives : 1)

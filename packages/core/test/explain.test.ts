@@ -82,6 +82,33 @@ it('goes by the allowed rows of every bucket: one without any is not scanned, an
   expect(hits / 2000).toBeGreaterThan(0.945)
 })
 
+it('finds what was asked for where a filter leaves nothing near the query', async () => {
+  const rows = 16_000
+  const all = clustered(rows + 400, DIM, 100, 12)
+  const index = await VectorIndex.build({ dim: DIM, metric: 'l2', seed: 3 }, all.subarray(0, rows * DIM))
+  const vector = (i: number) => all.subarray(i * DIM, (i + 1) * DIM)
+  const side = (i: number) => vector(i)[0]! + vector(i)[1]! > 0
+  const allow = new Uint32Array(rows / 32)
+  for (let id = 0; id < rows; id++) {
+    const row = index.find(id)
+    if (side(id)) allow[row >>> 5]! |= 1 << (row & 31)
+  }
+  let hits = 0
+  let asked = 0
+  let scanned = 0
+  for (let i = rows; i < rows + 400; i++) {
+    if (side(i)) continue
+    const truth = new Set(index.searchSync(vector(i), { k: 10, recall: 1, allow }).ids)
+    const { ids, scannedRows } = index.searchSync(vector(i), { k: 10, allow })
+    for (const id of ids) if (truth.has(id)) hits++
+    asked += 10
+    scanned += scannedRows
+  }
+  expect(asked).toBeGreaterThan(1000)
+  expect(hits / asked).toBeGreaterThan(0.95)
+  expect((10 * scanned) / asked).toBeLessThan(rows / 10)
+})
+
 it('one search in 32 warms the buckets that it scans', async () => {
   const index = await built()
   const { buckets } = index.explain(query(5), { k: 10 }, () => 0)

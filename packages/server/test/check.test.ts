@@ -19,7 +19,7 @@ import { clusteredVectors, randomNumbers, temporaryFolder } from './fixture.js'
 describe('check', () => {
   it('finds nothing in a database that is open, and reads every byte that counts', async () => {
     const path = temporaryFolder()
-    await withDatabase(path, {}, async db => {
+    await withDatabase(path, { maintenance: 'off' }, async db => {
       await fill(db)
       const report = await db.check()
       expect(report).toMatchObject({ ok: true, findings: [] })
