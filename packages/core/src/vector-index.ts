@@ -334,8 +334,8 @@ export class VectorIndex {
   }
 
   /**
-   * A piece of refining, some hundred milliseconds of work in the pool: buckets lose their dead entries, and after the rows in buckets have grown by half, centroids and
-   * rows are brought together again. Searches and writes go on. For whenever nothing more urgent is to do.
+   * A piece of refining, some hundred milliseconds of work in the pool: buckets lose their dead entries, and after the rows in buckets
+   * have grown by half, centroids and rows are brought together again. Searches and writes go on. For whenever nothing more urgent is to do.
    *
    * @returns whether there is more; false at once when nothing is due.
    */

@@ -1,5 +1,5 @@
 /**
- * Proves that explain tells the search that it explains, that dead buckets are not opened, that filtered counts say where rows are, and
+ * Proves that explain tells the search that it explains, that dead buckets are not opened, that a filtered search goes by the rows that match, and
  * that searches warm the buckets they scan.
  */
 import { beforeAll, expect, it } from 'vitest'
