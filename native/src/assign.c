@@ -63,13 +63,12 @@ static uint32_t choose_one(const drift_index *index, const float *x, const route
 /* The buckets of the list, nearest first by their codes. */
 static size_t rank_listed(const drift_index *index, const prepared_query *query, const drift_neighbours *of, size_t home,
                           arena *memory, routed **out) {
-  size_t padded = index->padded, count = 0;
+  size_t count = 0;
   routed *list = arena_take(memory, of->width * sizeof *list), *room = arena_take(memory, of->width * sizeof *room);
   uint32_t *bins = arena_take(memory, SORT_BINS * sizeof *bins);
   const uint32_t *buckets = of->buckets + home * of->width;
   for (size_t i = 0; i < of->width; i++) {
     if (buckets[i] >= index->bucket_count) continue;
-    prefetch(index->centroid_codes + buckets[i] * padded, padded);
     list[count++].bucket = buckets[i];
   }
   measure_routed(index, query, DRIFT_L2, list, 0, count);

@@ -63,11 +63,23 @@ static inline size_t count_below(const float *values, size_t count, float limit)
 }
 
 /* A value that at least `wanted` and not many more of the values are not above, found by counting. values: finite or +inf,
- * at least `wanted` of them. */
+ * at least `wanted` of them; count: a multiple of 8. */
 static inline float threshold(const float *values, size_t count, size_t wanted) {
-  float low = values[0], high = values[0];
-  for (size_t i = 0; i < count; i++) low = values[i] < low ? values[i] : low;
-  for (size_t i = 0; i < count; i++) high = values[i] > high && values[i] < INFINITY ? values[i] : high;
+  float lows[8], highs[8];
+  for (size_t j = 0; j < 8; j++) lows[j] = FLT_MAX, highs[j] = -FLT_MAX;
+  for (size_t i = 0; i < count; i += 8) {
+#pragma GCC unroll 1 /* or gcc makes eight scalars of it */
+    for (size_t j = 0; j < 8; j++) {
+      float value = values[i + j], finite = value < INFINITY ? value : -FLT_MAX;
+      lows[j] = value < lows[j] ? value : lows[j];
+      highs[j] = finite > highs[j] ? finite : highs[j];
+    }
+  }
+  float low = lows[0], high = highs[0];
+  for (size_t j = 1; j < 8; j++) {
+    low = lows[j] < low ? lows[j] : low;
+    high = highs[j] > high ? highs[j] : high;
+  }
   for (int step = 0; step < 24; step++) {
     float middle = low + (high - low) / 2;
     size_t below = count_below(values, count, middle);
@@ -85,28 +97,52 @@ static inline int routed_before(routed a, routed b) {
   return a.distance < b.distance || (a.distance == b.distance && a.bucket < b.bucket);
 }
 
-/* Ascending by distance, then bucket: into bins of equal width, which leaves little to an insertion sort. */
-static inline void sort_routed(routed *list, size_t count, routed *room, uint32_t *bins) {
-  if (count < 2) return;
+/* Up to here a list is ordered by counting, for each, how many are nearer. */
+enum { COUNTED = 160 };
+
+static inline void place_by_count(const routed *list, size_t count, routed *room) {
+  float distance[COUNTED];
+  uint8_t taken[COUNTED] = {0};
+  for (size_t i = 0; i < count; i++) distance[i] = list[i].distance;
+  for (size_t i = 0; i < count; i++) {
+    float own = distance[i];
+    int32_t nearer = 0;
+    for (size_t j = 0; j < count; j++) nearer += distance[j] < own;
+    while (taken[nearer]) nearer++;
+    taken[nearer] = 1;
+    room[nearer] = list[i];
+  }
+}
+
+static inline void place_by_bins(const routed *list, size_t count, routed *room, uint32_t *bins) {
   float low = list[0].distance, high = low;
   for (size_t i = 1; i < count; i++) {
     low = list[i].distance < low ? list[i].distance : low;
     high = list[i].distance > high ? list[i].distance : high;
   }
   float by = (float)(SORT_BINS - 1) / (high - low);
-  if (by > 0 && by < INFINITY) {
-    memset(bins, 0, SORT_BINS * sizeof *bins);
-    for (size_t i = 0; i < count; i++) bins[(uint32_t)((list[i].distance - low) * by)]++;
-    for (uint32_t bin = 0, at = 0; bin < SORT_BINS; bin++) {
-      uint32_t size = bins[bin];
-      bins[bin] = at;
-      at += size;
-    }
-    for (size_t i = 0; i < count; i++) room[bins[(uint32_t)((list[i].distance - low) * by)]++] = list[i];
-    memcpy(list, room, count * sizeof *list);
+  if (!(by > 0 && by < INFINITY)) {
+    memcpy(room, list, count * sizeof *list);
+    return;
   }
+  memset(bins, 0, SORT_BINS * sizeof *bins);
+  for (size_t i = 0; i < count; i++) bins[(uint32_t)((list[i].distance - low) * by)]++;
+  for (uint32_t bin = 0, at = 0; bin < SORT_BINS; bin++) {
+    uint32_t size = bins[bin];
+    bins[bin] = at;
+    at += size;
+  }
+  for (size_t i = 0; i < count; i++) room[bins[(uint32_t)((list[i].distance - low) * by)]++] = list[i];
+}
+
+/* Ascending by distance, then bucket: placed roughly, which leaves little to an insertion sort. No distance is NaN. */
+static inline void sort_routed(routed *list, size_t count, routed *room, uint32_t *bins) {
+  if (count < 2) return;
+  if (count <= COUNTED) place_by_count(list, count, room);
+  else place_by_bins(list, count, room, bins);
+  list[0] = room[0];
   for (size_t i = 1; i < count; i++) {
-    routed next = list[i];
+    routed next = room[i];
     size_t at = i;
     for (; at > 0 && routed_before(next, list[at - 1]); at--) list[at] = list[at - 1];
     list[at] = next;
@@ -155,11 +191,17 @@ static inline router route_open(const drift_index *index, drift_metric metric, c
   return r;
 }
 
-/* The distances of list[from .. count) by the codes of their centroids, which are asked for already. */
+enum { AHEAD_CENTROIDS = 8 };
+
+/* The distances of list[from .. count) by the codes of their centroids. */
 static inline void measure_routed(const drift_index *index, const prepared_query *query, drift_metric metric, routed *list,
                                   size_t from, size_t count) {
   size_t padded = index->padded;
+  for (size_t i = from; i < count && i < from + AHEAD_CENTROIDS; i++) {
+    prefetch(index->centroid_codes + list[i].bucket * padded, padded);
+  }
   for (size_t i = from; i < count; i++) {
+    if (i + AHEAD_CENTROIDS < count) prefetch(index->centroid_codes + list[i + AHEAD_CENTROIDS].bucket * padded, padded);
     size_t bucket = list[i].bucket;
     float distance = sq8_distance(metric, query->codes, query->factors, index->centroid_codes + bucket * padded,
                                   index->centroid_factors + 2 * bucket, padded);
@@ -167,21 +209,35 @@ static inline void measure_routed(const drift_index *index, const prepared_query
   }
 }
 
+/* Which of 32 values are above `over` and not above `limit`. */
+static inline uint32_t within(const float *values, float over, float limit) {
+#if defined(__AVX2__)
+  __m256 bottom = _mm256_set1_ps(over), top = _mm256_set1_ps(limit);
+  uint32_t mask = 0;
+  for (int j = 0; j < 4; j++) {
+    __m256 lane = _mm256_loadu_ps(values + 8 * j);
+    __m256 in = _mm256_and_ps(_mm256_cmp_ps(lane, top, _CMP_LE_OQ), _mm256_cmp_ps(lane, bottom, _CMP_GT_OQ));
+    mask |= (uint32_t)_mm256_movemask_ps(in) << (8 * j);
+  }
+#else
+  uint32_t mask = 0;
+  for (int j = 0; j < BLOCK_ENTRIES; j++) mask |= (uint32_t)(values[j] > over && values[j] <= limit) << j;
+#endif
+  return mask;
+}
+
 /* At least the min(wanted, all) nearest by estimate are in r->list then, by squared L2 or inner product of the codes, nearest
  * first. */
 static inline void route_more(router *r, size_t wanted) {
   const drift_index *index = r->index;
-  size_t padded = index->padded, before = r->count;
+  size_t before = r->count, all = r->groups * (BLOCK_ENTRIES / BLOCK_GROUPS);
   float limit = wanted >= index->bucket_count ? INFINITY
                 : 2 * wanted < r->groups      ? threshold(r->least, r->groups, wanted)
-                                              : threshold(r->estimates, r->groups * (BLOCK_ENTRIES / BLOCK_GROUPS), wanted);
-  for (size_t g = 0; g < r->groups; g++) {
-    if (!(r->least[g] <= limit)) continue;
-    size_t first = g / BLOCK_GROUPS * BLOCK_ENTRIES + g % BLOCK_GROUPS;
-    for (size_t i = first; i < first + BLOCK_ENTRIES && i < index->bucket_count; i += BLOCK_GROUPS) {
-      if (r->estimates[i] > limit || r->estimates[i] <= r->limit) continue;
-      prefetch(index->centroid_codes + i * padded, padded);
-      r->list[r->count++].bucket = (uint32_t)i;
+                                              : threshold(r->estimates, all, wanted);
+  for (size_t first = 0; first < all; first += BLOCK_ENTRIES) {
+    for (uint32_t mask = within(r->estimates + first, r->limit, limit); mask; mask &= mask - 1) {
+      size_t bucket = first + (size_t)__builtin_ctz(mask);
+      if (bucket < index->bucket_count) r->list[r->count++].bucket = (uint32_t)bucket;
     }
   }
   measure_routed(index, r->query, r->metric, r->list, before, r->count);
