@@ -16,7 +16,7 @@ export interface VectorIndexOptions {
   readonly metric: Metric
   /** Rows of a memtable's graph, after which it should be flushed. Default: 24 MiB of vectors, within 1 024..32 768. */
   readonly memtableRows?: number
-  /** Target rows of a bucket, 4..4096. Default 25: two blocks of entries. */
+  /** Target rows of a bucket, 4..4096. Default 25: two blocks of entries; 48 with `vectors: 'none'`, as centroids take memory. */
   readonly bucketRows?: number
   /** Neighbours of a node in a memtable's graph, 2..256. Default 16. */
   readonly M?: number
@@ -24,6 +24,11 @@ export interface VectorIndexOptions {
   readonly efConstruction?: number
   /** Of graphs and partitions, a u32. Default 1. */
   readonly seed?: number
+  /**
+   * `none`: exact vectors are not kept, only their 8-bit codes, in a quarter of the memory. Distances are then those of the codes, also where
+   * another index would compare exactly; new rows are scanned instead of linked into a graph. Default `resident`.
+   */
+  readonly vectors?: 'resident' | 'none'
 }
 
 export interface SearchOptions {
@@ -62,10 +67,14 @@ const MAX_SQUARED_LENGTH = 3.4028234663852886e38 / 4
 /** Rounding to float32 moves the squared length of 4096 values by less than 1e-6. */
 const UNIT_TOLERANCE = 1e-4
 
+const BUCKET_ROWS = 25
+const BUCKET_ROWS_OF_CODES = 48
+
 const DEFAULT_MEMTABLE_BYTES = 24 * 1024 * 1024
 
 export function requireShape(options: VectorIndexOptions): IndexShape {
-  const { dim, metric, bucketRows = 25, M = 16, efConstruction = 200, seed = 1 } = options
+  const { dim, metric, M = 16, efConstruction = 200, seed = 1, vectors = 'resident' } = options
+  const { bucketRows = vectors === 'none' ? BUCKET_ROWS_OF_CODES : BUCKET_ROWS } = options
   requireInteger('DRIFT_DIMENSION', 'dim', dim, 1, MAX_DIM)
   if (metric !== 'l2' && metric !== 'cosine' && metric !== 'ip') {
     throw new CoreError('DRIFT_METRIC', `metric is ${String(metric)}, expected 'l2', 'cosine' or 'ip'`, {
@@ -79,7 +88,11 @@ export function requireShape(options: VectorIndexOptions): IndexShape {
   requireInteger('DRIFT_OPTION', 'M', M, 2, 256)
   requireInteger('DRIFT_OPTION', 'efConstruction', efConstruction, 1, 65_535)
   requireInteger('DRIFT_OPTION', 'seed', seed, 0, 0xffff_ffff)
-  return { dim, metric, memtableRows, bucketRows, M, efConstruction, seed }
+  if (vectors !== 'resident' && vectors !== 'none') {
+    const message = `vectors is ${String(vectors)}, expected 'resident' or 'none'`
+    throw new CoreError('DRIFT_OPTION', message, { vectors })
+  }
+  return { dim, metric, memtableRows, bucketRows, M, efConstruction, seed, vectors }
 }
 
 /** The distinct ids of a batch, the last of equal ones winning, and where each one's vector is. */

@@ -44,13 +44,8 @@ export function homeRows({ store, directory }: IndexState, bucket: number): Uint
 }
 
 /** The rows, rotated, `padded` values each. */
-export function rotatedRows({ store, router }: IndexState, rows: Uint32Array): Float32Array {
-  const { padded } = router
-  const out = new Float32Array(rows.length * padded)
-  for (let i = 0; i < rows.length; i++) {
-    store.rotation.apply(store.vectors, rows[i]!, 1, out.subarray(i * padded, (i + 1) * padded))
-  }
-  return out
+export function rotatedRows({ store }: IndexState, rows: Uint32Array): Float32Array {
+  return store.rotatedRows(rows)
 }
 
 /** The region around a bucket. @param added - rotated centroids of buckets to be made. */

@@ -97,6 +97,12 @@ export class Scratch {
     this.graphDistances = new Float32Array(this.graphRows.length)
   }
 
+  get bytes(): number {
+    let bytes = 0
+    for (const value of Object.values(this)) if (ArrayBuffer.isView(value)) bytes += value.byteLength
+    return bytes
+  }
+
   /** live & allow, word by word. */
   allowedOf(live: Uint32Array, allow: Uint32Array): Uint32Array {
     if (live.length > this.allowed.length) this.allowed = new Uint32Array(roomFor(live.length))

@@ -53,11 +53,12 @@ export function searchView(
   scratch.scannedBuckets = 0
   scratch.scannedAll = false
   if (k === 0) return 0
-  if (width.probes === Number.POSITIVE_INFINITY) {
+  const isExact = width.probes === Number.POSITIVE_INFINITY
+  if (isExact && slabs.vectors !== undefined) {
     return searchExactly(view, bits, k, scratch, outRows, outDistances, at)
   }
   const scanAll = width.allow === undefined ? SCAN_ALL_ROWS : SCAN_ALLOWED_ROWS
-  if (width.probes === undefined && countable <= scanAll) {
+  if (isExact || (width.probes === undefined && countable <= scanAll)) {
     return scanEverything(view, bits, k, scratch, outRows, outDistances, at)
   }
   gatherExtra(view, width, bits, k, part, parts, scratch)
@@ -112,7 +113,7 @@ function searchExactly(
   return found
 }
 
-/** The k nearest by the codes of every row that counts. */
+/** The k nearest by the codes of every row that counts: where no vectors are kept, all that `searchExactly` could do. */
 function scanEverything(
   view: SearchView,
   bits: Uint32Array,
