@@ -135,9 +135,19 @@ const OPEN_KEYS = [
   'readOnly',
 ]
 const COLLECTION_KEYS = ['dim', 'metric', 'memtableRows', 'indexes']
-const PAPER_KEYS = ['mode', 'lambda', 'tau', 'confidence', 'normalised', 'efSearch'] as const
 /** Options that the index takes as they are. */
-const WIDTH_KEYS = ['recall', 'probes', 'ef', 'signal', ...PAPER_KEYS] as const
+const WIDTH_KEYS: readonly (keyof Width)[] = [
+  'recall',
+  'probes',
+  'ef',
+  'signal',
+  'mode',
+  'lambda',
+  'tau',
+  'confidence',
+  'normalised',
+  'efSearch',
+]
 const SEARCH_KEYS = ['k', ...WIDTH_KEYS, 'filter', 'radius', 'payload']
 const SCAN_KEYS = ['filter', 'cursor', 'limit', 'vectors', 'payload', 'signal']
 const WRITE_KEYS = ['signal', 'onProgress']
@@ -228,7 +238,7 @@ export function parseSearchOptions(options: unknown): SearchOptions & { readonly
 }
 
 /** How much a search looks at, and its signal. */
-export type Width = Pick<SearchOptions, (typeof WIDTH_KEYS)[number]>
+export type Width = Pick<SearchOptions, 'recall' | 'probes' | 'ef' | 'signal' | keyof PaperOptions>
 
 export function widthOf(options: SearchOptions): Width {
   const given = WIDTH_KEYS.filter(key => options[key] !== undefined)
