@@ -503,7 +503,7 @@ export class VectorIndex {
     return centroids
   }
 
-  /** @throws CoreError DRIFT_DIMENSION, DRIFT_VECTOR_VALUE, DRIFT_ZERO_VECTOR, DRIFT_K, DRIFT_RECALL, DRIFT_PROBES, DRIFT_FLOOR, DRIFT_EF. */
+  /** @throws CoreError DRIFT_DIMENSION, DRIFT_VECTOR_VALUE, DRIFT_ZERO_VECTOR, DRIFT_K, DRIFT_RECALL, DRIFT_PROBES, DRIFT_FLOOR, DRIFT_EF, DRIFT_OPTION. */
   searchSync(query: Float32Array, options: SearchOptions): SearchResult {
     const state = this.#open()
     this.#requireVectorsReady()
@@ -629,7 +629,8 @@ export class VectorIndex {
     const state = this.#open()
     const width = requireWidth(options, state)
     this.#prepareQuery(query)
-    const asked = options.floor === undefined ? (options.recall ?? DEFAULT_RECALL) : undefined
+    const isByRecall = options.floor === undefined && options.mode === undefined
+    const asked = isByRecall ? (options.recall ?? DEFAULT_RECALL) : undefined
     return explainQuery(state, width, asked, this.#scratch, now)
   }
 
@@ -716,9 +717,9 @@ export class VectorIndex {
   }
 
   /** The query in the scratch may be measured: when it asked for a recall of all rows. */
-  #offer({ k, recall = DEFAULT_RECALL, probes, floor, allow }: SearchOptions): void {
-    if (this.#monitor === undefined || probes !== undefined || floor !== undefined || allow !== undefined)
-      return
+  #offer({ k, recall = DEFAULT_RECALL, probes, floor, mode, allow }: SearchOptions): void {
+    if (this.#monitor === undefined || allow !== undefined) return
+    if (probes !== undefined || floor !== undefined || mode !== undefined) return
     if (recall < 1) this.#monitor.offer(this.#scratch.query, k, recall)
   }
 

@@ -30,7 +30,7 @@ const PASSES = 2
 const WORTH_IT = 0.005
 
 /** Buckets that a neighbourhood may have too many or too few: sizes differ by nature, and evening costs moves. */
-const SLACK = 2
+const SLACK = 3
 
 /** Multiply-adds that weighing or moving a row is worth. */
 const ROW_WORK = 10_000
