@@ -437,7 +437,7 @@ export class Collection {
    * Searches are faster and find more afterwards.
    */
   async maintain(options?: MaintainOptions): Promise<HealReport> {
-    const { signal, onProgress, budget } = parseMaintainOptions(options)
+    const { signal, onProgress, budget, policy } = parseMaintainOptions(options)
     this.#assertWritable()
     const { healing } = this.#engine.janitor
     if (healing.mode === 'off') {
@@ -450,7 +450,7 @@ export class Collection {
       onProgress?.({ stage: 'refine', done: ++done, total: more ? done + 1 : done })
     }
     const report = await this.#store.index.maintain({
-      ...defined({ signal, budget }),
+      ...defined({ signal, budget, policy }),
       onProgress: (done, total) => onProgress?.({ stage: 'heal', done, total }),
       onOperation: healed => healing.tell(this.#store, healed),
     })

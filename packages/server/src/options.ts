@@ -2,7 +2,7 @@
  * Options at the public door: parsed once into types that cannot be wrong. An unknown option is refused by name, with
  * the nearest known one, because a misspelt durability option that is ignored costs data.
  */
-import type { Metric, PaperOptions } from '@drift/core'
+import type { HealPolicy, Metric, PaperOptions } from '@drift/core'
 import type { DriftFs } from '@drift/fs'
 import { DriftError } from './errors.js'
 import type { Filter } from './filter/filter.js'
@@ -93,6 +93,8 @@ export interface FlushOptions {
 export interface MaintainOptions extends FlushOptions {
   /** Rows that may move to other buckets. Default: as many as it takes. */
   readonly budget?: number
+  /** `paper`: only scatter merges by the paper's urgency, to three buckets, fifty rows at a time. Default `drift`: whatever pays. */
+  readonly policy?: HealPolicy
 }
 
 export function parseStatsOptions(options: unknown): { readonly buckets?: boolean } {
@@ -104,7 +106,7 @@ export function parseStatsOptions(options: unknown): { readonly buckets?: boolea
 }
 
 export function parseMaintainOptions(options: unknown): MaintainOptions {
-  const given = knownKeys(options, ['budget', ...WRITE_KEYS], 'maintain') as MaintainOptions
+  const given = knownKeys(options, ['budget', 'policy', ...WRITE_KEYS], 'maintain') as MaintainOptions
   integerOption('budget', given.budget, 0, Number.MAX_SAFE_INTEGER)
   callbacks(given)
   return given
