@@ -56,6 +56,17 @@ export function growSlab(slab: SharedArrayBuffer, bytes: number): void {
   adviseHugePages(slab)
 }
 
+/**
+ * Bytes that the first `used` bytes of a slab keep in memory: whole large pages where it has some. Room for growth that was never
+ * touched takes address space only.
+ */
+export function touchedBytes(slab: SharedArrayBuffer | Uint8Array['buffer'], used: number): number {
+  const page = slab.byteLength >= HUGE_PAGE_BYTES ? HUGE_PAGE_BYTES : SMALL_PAGE_BYTES
+  return Math.min(slab.byteLength, Math.ceil(used / page) * page)
+}
+
+const SMALL_PAGE_BYTES = 4096
+
 /** Random reads of rows miss the TLB: pages of 2 MiB cut them by about 18 %. Nothing happens without the addon. */
 export function adviseHugePages(memory: SharedArrayBuffer): void {
   addon?.adviseHugePages(new Uint8Array(memory))

@@ -31,7 +31,7 @@ export function gates(result: RunResult): Cell[] {
   if (!drift) return []
   return [
     ...recallGates(drift),
-    ...shadowGates(drift),
+    ...shadowGates(drift, result.target),
     ...costGates(result.runbook, drift),
     ...freshGates(result.runbook, drift),
     ...workGates(result.runbook, drift),
@@ -58,10 +58,11 @@ function recallGates({ steps }: EngineRun): Cell[] {
   })
 }
 
-function shadowGates({ steps }: EngineRun): Cell[] {
-  const off = steps.flatMap(step =>
-    step.shadow === undefined ? [] : Math.abs(step.shadow - step.recalls[0.95]!),
-  )
+function shadowGates({ steps }: EngineRun, target: number): Cell[] {
+  // The first step is warming up.
+  const off = steps
+    .slice(1)
+    .flatMap(step => (step.shadow === undefined ? [] : Math.abs(step.shadow - step.recalls[target]!)))
   return off.length === 0
     ? []
     : [{ gate: 'shadow recall, off by', value: Math.max(...off), bound: SHADOW_SLACK, side: 'at most' }]

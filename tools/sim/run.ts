@@ -112,7 +112,7 @@ export async function run(
         const own =
           exact!.k === options.k ? curvesOf(engine, step, exact!, live, options.baselines) : new Map()
         for (const [name, curve] of own) addTo(curves, name, curve)
-        const result = measured(engine, step, exact!, written, steps, options)
+        const result = await measured(engine, step, exact!, written, steps, options)
         const overFresh = ratios(own.get('own'), rebuild?.curve)
         steps.push({
           ...result,
@@ -142,14 +142,14 @@ export async function run(
   }
 }
 
-function measured(
+async function measured(
   engine: SimEngine,
   { queries, phase }: Step & { do: 'search' },
   exact: Truth,
   written: number,
   before: readonly StepResult[],
   { k, target }: RunOptions,
-): Omit<StepResult, 'live'> {
+): Promise<Omit<StepResult, 'live'>> {
   const dim = exact.k === 0 ? 0 : queries.length / (exact.rows.length / exact.k)
   const count = exact.k === 0 ? 0 : queries.length / dim
   const recalls: Record<string, number> = {}
@@ -163,6 +163,7 @@ function measured(
       const answer = engine.search(query, k, asked)
       const end = performance.now()
       found += hits(exact, q, answer)
+      await engine.rest?.()
       if (asked !== target) continue
       us.push((end - start) * 1000)
       rows += answer.rows
@@ -172,7 +173,9 @@ function measured(
   }
   const sum = (of: (step: StepResult) => number) => before.reduce((total, step) => total + of(step), 0)
   const { work } = engine
+  const shadow = engine.shadow?.(k, target)
   return {
+    ...(shadow === undefined ? {} : { shadow }),
     phase,
     recalls,
     rows: count === 0 ? 0 : rows / count,

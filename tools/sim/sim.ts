@@ -8,6 +8,7 @@ import { readRunbook } from './big-ann.js'
 import { DriftEngine, type DriftOptions } from './engines/drift.js'
 import { peers } from './engines/peers.js'
 import { passes } from './gates.js'
+import { mutantTable } from './mutant-table.js'
 import { paperTables } from './paper.js'
 import { plotRun } from './plot.js'
 import { realRunbooks, realStreams } from './real.js'
@@ -23,6 +24,7 @@ R1 .. R10       synthetic runbooks; R2-hard, R2-iso: in another world than the c
 SET-window      over real rows in their order, with --data; also SET-expiry, SET-topics, SET-images
 FILE            a runbook of big-ann-benchmarks (.yaml) or of our own (.json), over the first set of --data
 all             R1 .. R10, and with --data every runbook over real rows
+mutants         the index with a part of its healing taken out, each of which a gate has to tell
 paper           the experiments of the paper that Drift started from
 
 --size SIZE     small (seconds), 100k (minutes; default) or 1m; --small is --size small
@@ -63,8 +65,14 @@ try {
   const bucketRows = values['bucket-rows'] && wholeNumber('bucket-rows', values['bucket-rows'])
   const data = values.data ?? (process.env['DRIFT_DATA'] || undefined)
   mkdirSync(values.out, { recursive: true })
-  const books = positionals.filter(name => name !== 'paper')
-  if (books.length < positionals.length) {
+  const books = positionals.filter(name => name !== 'paper' && name !== 'mutants')
+  if (positionals.includes('mutants')) {
+    const { table, survivors } = await mutantTable(first)
+    console.log(table)
+    writeFileSync(join(values.out, 'mutants.md'), `${table}\n`)
+    if (survivors > 0) process.exitCode = 1
+  }
+  if (positionals.includes('paper')) {
     const tables = paperTables(seeds)
     console.log(tables)
     writeFileSync(join(values.out, 'paper.md'), `${tables}\n`)

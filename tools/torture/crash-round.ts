@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout } from 'node:timers/promises'
-import { type Collection, Drift } from '@drift/server'
+import { type Collection, Drift, type Finding } from '@drift/server'
 import { toolsFolder } from '../data/place.js'
 import { ToolError } from '../data/tool-error.js'
 import { type CrashVerdict, checkCrash, type LaneProgress } from './crash-check.js'
@@ -41,6 +41,8 @@ export interface CrashRound extends CrashVerdict {
   readonly openMs: number
   /** Sampled rows that a search for their own vector did not find. */
   readonly unfound: number
+  /** What `db.check()` finds fault with. */
+  readonly findings: readonly Finding[]
 }
 
 /** Rows that are searched for after each crash: recovery has to put every row back into the bucket of its vector. */
@@ -82,7 +84,8 @@ export async function crashRound(
     const openMs = performance.now() - start
     const verdict = await checkCrash(collection, workload, expected)
     const unfound = await countUnfound(collection, verdict.lanes)
-    return { ...verdict, acknowledged: acknowledged.size, acknowledgedRows, openMs, unfound }
+    const findings = (await db.check()).findings.filter(({ severity }) => severity !== 'info')
+    return { ...verdict, acknowledged: acknowledged.size, acknowledgedRows, openMs, unfound, findings }
   } finally {
     await db.close()
   }

@@ -1,6 +1,6 @@
 // SIGKILL, again and again: a child writes, flushes and rotates over a small memtable and dies at a random moment; after
-// each crash every acknowledged row has to be there, bit for bit, and nothing that nobody wrote. One database through
-// all rounds, so that recoveries pile up.
+// each crash every acknowledged row has to be there, bit for bit, nothing that nobody wrote, and `db.check()` finds no
+// fault. One database through all rounds, so that recoveries pile up.
 //   node tools/dist/torture/kill.js [--rounds 50] [--seed 1] [--folder FOLDER] [--keep]
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -42,12 +42,13 @@ for (let round = 1; round <= rounds; round++) {
   done = round
   acknowledged += result.acknowledged
   rows += result.acknowledgedRows
-  const wrong = result.lost + result.strange + result.unfound
+  const wrong = result.lost + result.strange + result.unfound + result.findings.length
   if (wrong > 0) bad++
   console.log(
     `round ${round}: ${result.acknowledged} operations acknowledged, ${result.rows} rows there, lost ${result.lost}, ` +
       `strange ${result.strange}, not found ${result.unfound}, opened in ${result.openMs.toFixed(0)} ms`,
   )
+  for (const { message } of result.findings) console.log(`db.check(): ${message}`)
   // What comes after a failure proves nothing, and the folder as it is tells most.
   if (wrong > 0) break
 }

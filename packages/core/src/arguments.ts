@@ -8,6 +8,7 @@ import type { IdTable } from './id-table.js'
 import type { IndexShape } from './index-state.js'
 import { type Metric, validateVectors } from './metric.js'
 import type { RecallMap } from './recall/map.js'
+import type { PaperRule } from './search/paper.js'
 import type { SearchWidth, Weights } from './search/view.js'
 
 export interface VectorIndexOptions {
@@ -16,7 +17,7 @@ export interface VectorIndexOptions {
   readonly metric: Metric
   /** Rows of a memtable's graph, after which it should be flushed. Default: 24 MiB of vectors, within 1 024..32 768. */
   readonly memtableRows?: number
-  /** Target rows of a bucket, 4..4096. Default 25: two blocks of entries. */
+  /** Target rows of a bucket, 4..4096. Default 25: two blocks of entries; 48 with `vectors: 'none'`, as centroids take memory. */
   readonly bucketRows?: number
   /** Neighbours of a node in a memtable's graph, 2..256. Default 16. */
   readonly M?: number
@@ -24,9 +25,29 @@ export interface VectorIndexOptions {
   readonly efConstruction?: number
   /** Of graphs and partitions, a u32. Default 1. */
   readonly seed?: number
+  /**
+   * `none`: exact vectors are not kept, only their 8-bit codes, in a quarter of the memory. Distances are then those of the codes, also where
+   * another index would compare exactly; new rows are scanned instead of linked into a graph. Default `resident`.
+   */
+  readonly vectors?: 'resident' | 'none'
 }
 
-export interface SearchOptions {
+/** The search of "Drift-Aware Vector Indexing", see search/paper.ts: instead of `recall`, `probes` and `floor`. */
+export interface PaperOptions {
+  readonly mode?: 'paper'
+  /** Above 0, in units of 1 / distance. Default: 1 / distance of the nearest centroid. */
+  readonly lambda?: number
+  /** Above 0, in entries; a row has two. Default: a tenth of a bucket's target. */
+  readonly tau?: number
+  /** Buckets are taken until their P_eff sum up to this: above 0; it is no recall, and may be above 1 unless `normalised`. Default 1. */
+  readonly confidence?: number
+  /** The sum is told as a share of that over all buckets. Default false, as the paper has it. */
+  readonly normalised?: boolean
+  /** The paper's name of `ef`. */
+  readonly efSearch?: number
+}
+
+export interface SearchOptions extends PaperOptions {
   /** Results wanted; fewer come back only when the index has fewer. */
   readonly k: number
   /**
@@ -62,10 +83,14 @@ const MAX_SQUARED_LENGTH = 3.4028234663852886e38 / 4
 /** Rounding to float32 moves the squared length of 4096 values by less than 1e-6. */
 const UNIT_TOLERANCE = 1e-4
 
+const BUCKET_ROWS = 25
+const BUCKET_ROWS_OF_CODES = 48
+
 const DEFAULT_MEMTABLE_BYTES = 24 * 1024 * 1024
 
 export function requireShape(options: VectorIndexOptions): IndexShape {
-  const { dim, metric, bucketRows = 25, M = 16, efConstruction = 200, seed = 1 } = options
+  const { dim, metric, M = 16, efConstruction = 200, seed = 1, vectors = 'resident' } = options
+  const { bucketRows = vectors === 'none' ? BUCKET_ROWS_OF_CODES : BUCKET_ROWS } = options
   requireInteger('DRIFT_DIMENSION', 'dim', dim, 1, MAX_DIM)
   if (metric !== 'l2' && metric !== 'cosine' && metric !== 'ip') {
     throw new CoreError('DRIFT_METRIC', `metric is ${String(metric)}, expected 'l2', 'cosine' or 'ip'`, {
@@ -79,7 +104,11 @@ export function requireShape(options: VectorIndexOptions): IndexShape {
   requireInteger('DRIFT_OPTION', 'M', M, 2, 256)
   requireInteger('DRIFT_OPTION', 'efConstruction', efConstruction, 1, 65_535)
   requireInteger('DRIFT_OPTION', 'seed', seed, 0, 0xffff_ffff)
-  return { dim, metric, memtableRows, bucketRows, M, efConstruction, seed }
+  if (vectors !== 'resident' && vectors !== 'none') {
+    const message = `vectors is ${String(vectors)}, expected 'resident' or 'none'`
+    throw new CoreError('DRIFT_OPTION', message, { vectors })
+  }
+  return { dim, metric, memtableRows, bucketRows, M, efConstruction, seed, vectors }
 }
 
 /** The distinct ids of a batch, the last of equal ones winning, and where each one's vector is. */
@@ -151,9 +180,11 @@ export interface WidthContext {
 }
 
 export function requireWidth(options: SearchOptions, context: WidthContext, queries = 1): SearchWidth {
-  const { k, recall, probes, floor, weights, ef, allow } = options
+  const { k, recall, probes, floor, weights, allow } = options
+  const paper = requirePaper(options)
+  const ef = options.ef ?? options.efSearch
   requireInteger('DRIFT_K', 'k', k, 1, Math.floor(MAX_RESULTS / queries))
-  const given = ['recall', 'probes', 'floor'].filter(name => options[name as 'recall'] !== undefined)
+  const given = ['recall', 'probes', 'floor', 'mode'].filter(name => options[name as 'recall'] !== undefined)
   if (given.length > 1) {
     const message = `${given.join(' and ')} are two ways to say how much to scan: give one`
     throw new CoreError('DRIFT_RECALL', message, { recall, probes, floor })
@@ -174,11 +205,42 @@ export function requireWidth(options: SearchOptions, context: WidthContext, quer
   return {
     k,
     probes: recall === 1 ? Number.POSITIVE_INFINITY : probes,
-    floor: floor ?? (probes === undefined && recall !== 1 ? map.floorOf(recall ?? DEFAULT_RECALL, reach) : 0),
+    floor:
+      floor ??
+      (probes === undefined && paper === undefined && recall !== 1
+        ? map.floorOf(recall ?? DEFAULT_RECALL, reach)
+        : 0),
     weights: weights ?? map.weightsOf(reach),
+    paper,
     ef,
     allow,
   }
+}
+
+const PAPER_OPTIONS = ['lambda', 'tau', 'confidence', 'normalised', 'efSearch'] as const
+
+/** @throws CoreError DRIFT_OPTION. */
+function requirePaper(options: SearchOptions): PaperRule | undefined {
+  const { mode, lambda, tau, confidence = 1, normalised = false, ef, efSearch } = options
+  const refuse = (name: string, value: unknown, expected: string): never => {
+    throw new CoreError('DRIFT_OPTION', `${name} is ${String(value)}, expected ${expected}`, {
+      [name]: value,
+    })
+  }
+  if (mode === undefined) {
+    const stray = PAPER_OPTIONS.find(name => options[name] !== undefined)
+    if (stray !== undefined) refuse(stray, options[stray], "nothing without mode: 'paper'")
+    return undefined
+  }
+  if (mode !== 'paper') refuse('mode', mode, "'paper'")
+  for (const [name, value] of Object.entries({ lambda, tau, confidence })) {
+    const isPositive = typeof value === 'number' && value > 0 && value < Number.POSITIVE_INFINITY
+    if (value !== undefined && !isPositive) refuse(name, value, 'a number above 0')
+  }
+  if (typeof normalised !== 'boolean') refuse('normalised', normalised, 'true or false')
+  if (normalised && confidence > 1) refuse('confidence', confidence, 'at most 1 of a normalised sum')
+  if (ef !== undefined && efSearch !== undefined) refuse('efSearch', efSearch, 'nothing beside ef')
+  return { lambda, tau, confidence, normalised }
 }
 
 /** Steps a decade: few enough that what is known of each is remembered. */

@@ -11,7 +11,7 @@
  * The id at hand is parsed once into a register (`load`), then compared with rows and stored without garbage.
  * int32 throughout: V8 keeps larger integers on the heap.
  */
-import { allocateSlab, growSlab, MAX_SLAB_BYTES } from '@drift/native'
+import { allocateSlab, growSlab, MAX_SLAB_BYTES, touchedBytes } from '@drift/native'
 import { CoreError } from './errors.js'
 import { BIGINT, type Id, idKind, MAX_ID_BYTES, NEGATIVE, NUMBER, readText, STRING, writeText } from './id.js'
 
@@ -152,8 +152,13 @@ export class IdColumn {
     if (this.#garbage >= worthIt && 2 * this.#garbage >= this.#arenaEnd) this.#compact()
   }
 
-  get bytes(): number {
-    return this.#kinds.byteLength + this.#words.byteLength + this.#arena.byteLength
+  /** Bytes in use, for rows below `rows`. */
+  bytes(rows: number): number {
+    return (
+      touchedBytes(this.#kinds.buffer, rows) +
+      touchedBytes(this.#words.buffer, rows * ROW_BYTES) +
+      touchedBytes(this.#arena.buffer, this.#arenaEnd * WORD_BYTES)
+    )
   }
 
   #growRows(rows: number): void {

@@ -18,9 +18,9 @@ export class IdTable {
     return this.#size
   }
 
-  /** Bytes of memory held, room for growth included. */
-  get bytes(): number {
-    return this.#slots.byteLength + this.#ids.bytes
+  /** Bytes in use, when row numbers are below `rows`. */
+  bytes(rows: number): number {
+    return this.#slots.byteLength + this.#ids.bytes(rows)
   }
 
   /** The row that `id` names, or -1. @throws CoreError DRIFT_ID. */

@@ -29,6 +29,8 @@ export interface IndexShape extends GraphOptions {
   readonly memtableRows: number
   /** Target rows of a bucket; it splits above twice that. */
   readonly bucketRows: number
+  /** Whether exact vectors are kept; without them a row is what its codes say. */
+  readonly vectors: 'resident' | 'none'
 }
 
 /** Rows that were copied in and wait for `publish` or `abandon`. */
@@ -74,7 +76,7 @@ export class IndexState {
 
   constructor(shape: IndexShape) {
     this.shape = shape
-    this.store = new RowStore(shape.dim, shape.metric)
+    this.store = new RowStore(shape.dim, shape.metric, shape.vectors === 'resident')
     this.router = new Router(this.store.rotation.padded, (first, count) => {
       kernels.indexRouteEntries(this.slabs, first, count)
     })
@@ -206,26 +208,23 @@ export class IndexState {
   addBuckets(centroids: Float32Array): void {
     const { rotation } = this.store
     const count = centroids.length / rotation.dim
-    for (let i = 0; i < count; i++) this.health.reset(this.directory.add())
-    this.router.add(rotation.apply(centroids, 0, count, new Float32Array(count * rotation.padded)))
+    this.addRotatedBuckets(rotation.apply(centroids, 0, count, new Float32Array(count * rotation.padded)))
   }
 
-  /** An empty bucket with this centroid: one that lost its rows, or a new one. */
+  /** The same for rotated centroids. */
+  addRotatedBuckets(centroids: Float32Array): void {
+    const count = centroids.length / this.router.padded
+    for (let i = 0; i < count; i++) this.health.reset(this.directory.add())
+    this.router.add(centroids)
+  }
+
+  /** An empty bucket with this rotated centroid: one that lost its rows, or a new one. */
   bucketFor(centroid: Float32Array): number {
     const empty = this.directory.takeEmpty()
-    if (empty === undefined) {
-      this.addBuckets(centroid)
-      return this.directory.count - 1
-    }
+    if (empty === undefined) return this.addRotated(centroid)
     this.health.reset(empty)
-    this.setCentroid(empty, centroid)
+    this.router.set(empty, centroid)
     return empty
-  }
-
-  /** The entries of the bucket are of the old centroid until it is rewritten, which is to follow in the same step. */
-  setCentroid(bucket: number, centroid: Float32Array): void {
-    const { rotation } = this.store
-    this.router.set(bucket, rotation.apply(centroid, 0, 1, new Float32Array(rotation.padded)))
   }
 
   /** A rotated centroid for a new bucket. @returns its number. */
@@ -256,13 +255,6 @@ export class IndexState {
     this.health.rename(last, bucket)
     this.temperature.set(bucket, this.temperature.of(last))
     this.temperature.set(last, 0)
-  }
-
-  /** Centroids of dim values for all buckets, which are empty. */
-  setCentroids(centroids: Float32Array): void {
-    const { rotation } = this.store
-    const { count } = this.router
-    this.router.replace(rotation.apply(centroids, 0, count, new Float32Array(count * rotation.padded)))
   }
 
   /** The centroid of dim values. */
@@ -324,12 +316,18 @@ export class IndexState {
   /** Link one waiting row of the first memtable that has one. @returns false when none is left or may be linked now. */
   linkNext(): boolean {
     const { store, shape } = this
+    if (store.vectors === undefined) return false
     for (const memtable of this.memtables) {
       if (memtable.unlinked === 0 || memtable.rows[memtable.linked]! >= this.#linkBelow) continue
       memtable.link(kernelMetric(shape.metric), store, shape.dim, 1)
       return true
     }
     return false
+  }
+
+  /** Bytes of the columns beside: copies for readers, and what is known of buckets. */
+  get workingBytes(): number {
+    return this.#copies.bytes + this.temperature.bytes + this.unassigned.rows.byteLength
   }
 
   /** What another thread may read until `release`. */

@@ -61,7 +61,7 @@ export class Memtable implements MemtableViews {
   /** Link the next `count` waiting rows of `store` (at most `unlinked`) by their codes. About 0.15 ms a row of 384 dimensions. */
   link(metric: KernelMetric, store: LinkedRows, dim: number, count: number): void {
     const more = Math.min(count, this.unlinked)
-    if (more <= 0) return
+    if (more <= 0 || store.vectors === undefined) return
     this.graph ??= allocateHnsw({ capacity: this.limit, ...this.#options })
     hnswRows(this.graph).set(this.rows.subarray(this.linked, this.linked + more), this.linked)
     const { vectors, codes, factors, rotation } = store

@@ -1,10 +1,10 @@
 /**
- * The truth in memory, by row number: exact vectors, their SQ8 codes, one live bit, the two buckets, and the id.
+ * The truth in memory, by row number: exact vectors (unless they are not kept), their SQ8 codes, one live bit, the two buckets, and the id.
  * Rule: a row never moves. Vectors and codes live in growable shared slabs, so a worker reads them in place.
  * A row is taken (dead, held), becomes live, dies, and returns to the free list when no memtable lists it and no
  * pin is older. The index decides when; this file keeps the books.
  */
-import { allocateSlab, growSlab, kernels, MAX_SLAB_BYTES } from '@drift/native'
+import { allocateSlab, growSlab, kernels, MAX_SLAB_BYTES, touchedBytes } from '@drift/native'
 import { NONE } from './bucket/extent.js'
 import { CoreError } from './errors.js'
 import type { Id } from './id.js'
@@ -24,7 +24,7 @@ const PENDING = 2
 const ROTATE_ROWS = 64
 
 export interface RowSlabs {
-  readonly vectors: SharedArrayBuffer
+  readonly vectors: SharedArrayBuffer | undefined
   readonly codes: SharedArrayBuffer
   readonly factors: SharedArrayBuffer
   readonly live: SharedArrayBuffer
@@ -36,8 +36,8 @@ export class RowStore {
   readonly metric: Metric
   readonly ids: IdTable = new IdTable()
   readonly slabs: RowSlabs
-  /** Fixed-length views, replaced when the slabs grow. capacity * dim values, as `prepare` left them. */
-  vectors: Float32Array
+  /** Fixed-length views, replaced when the slabs grow. capacity * dim values, as `prepare` left them; undefined: not kept. */
+  vectors: Float32Array | undefined
   /** SQ8 of the rotated rows, `rotation.padded` a row. */
   codes: Uint8Array
   /** Two per row: scale, squared norm. */
@@ -55,23 +55,28 @@ export class RowStore {
   capacity = 0
   readonly #maxRows: number
   readonly #rotated: Float32Array
+  /** Rows on their way into codes, where they are not kept. */
+  readonly #staged: Float32Array | undefined
+  #decoded: Float32Array = new Float32Array(0)
   #state: Uint8Array
   #free: number[] = []
 
-  constructor(dim: number, metric: Metric) {
+  /** @param keepsVectors - false: a row is what its codes say. */
+  constructor(dim: number, metric: Metric, keepsVectors = true) {
     this.dim = dim
     this.metric = metric
     this.rotation = new Rotation(dim)
     const { padded } = this.rotation
     this.#rotated = new Float32Array(ROTATE_ROWS * padded)
-    this.#maxRows = Math.floor(MAX_SLAB_BYTES / (Math.max(4 * dim, padded) * 32)) * 32
+    this.#staged = keepsVectors ? undefined : new Float32Array(ROTATE_ROWS * dim)
+    this.#maxRows = Math.floor(MAX_SLAB_BYTES / (Math.max(keepsVectors ? 4 * dim : 8, padded) * 32)) * 32
     this.slabs = {
-      vectors: allocateSlab(0, this.#maxRows * dim * 4),
+      vectors: keepsVectors ? allocateSlab(0, this.#maxRows * dim * 4) : undefined,
       codes: allocateSlab(0, this.#maxRows * padded),
       factors: allocateSlab(0, this.#maxRows * 8),
       live: allocateSlab(0, this.#maxRows / 8),
     }
-    this.vectors = new Float32Array(this.slabs.vectors, 0, 0)
+    this.vectors = this.slabs.vectors && new Float32Array(this.slabs.vectors, 0, 0)
     this.codes = new Uint8Array(this.slabs.codes, 0, 0)
     this.factors = new Float32Array(this.slabs.factors, 0, 0)
     this.live = new Uint32Array(this.slabs.live, 0, 0)
@@ -108,18 +113,22 @@ export class RowStore {
     metric: Metric,
   ): void {
     const { dim } = this
+    const staged = this.#staged
+    const kept = staged ?? this.vectors!
+    const most = staged === undefined ? rows.length : ROTATE_ROWS
     for (let i = 0; i < rows.length; ) {
       let end = i + 1
-      while (end < rows.length && rows[end] === rows[end - 1]! + 1) end++
+      while (end < rows.length && end - i < most && rows[end] === rows[end - 1]! + 1) end++
+      const first = staged === undefined ? rows[i]! : 0
       for (let j = i; j < end; ) {
         let run = j + 1
         while (run < end && sources[run] === sources[run - 1]! + 1) run++
         const from = sources[j]! * dim
-        this.vectors.set(vectors.subarray(from, from + (run - j) * dim), rows[j]! * dim)
+        kept.set(vectors.subarray(from, from + (run - j) * dim), (first + j - i) * dim)
         for (; j < run; j++) this.ids.recordId(rows[j]!, ids[j]!)
       }
-      prepare(metric, this.vectors, dim, rows[i]!, end - i)
-      this.#encode(rows[i]!, end - i)
+      prepare(metric, kept, dim, first, end - i)
+      this.#encode(kept, first, rows[i]!, end - i)
       i = end
     }
   }
@@ -185,17 +194,85 @@ export class RowStore {
     return this.#free.length
   }
 
+  /** As prepared, or, where that is not kept, as the codes tell it. */
   vectorAt(row: number): Float32Array {
-    return this.vectors.slice(row * this.dim, (row + 1) * this.dim)
+    const { dim, vectors } = this
+    if (vectors !== undefined) return vectors.slice(row * dim, (row + 1) * dim)
+    const vector = this.rotation.undo(this.decoded(Uint32Array.of(row)), 1, new Float32Array(dim))
+    // A row of zeros under cosine never came in, and codes of others are not all zero.
+    prepare(this.metric, vector, dim, 0, 1)
+    return vector
   }
 
-  #encode(first: number, count: number): void {
+  /** Values of a row in `points`. */
+  get pointDim(): number {
+    return this.vectors === undefined ? this.rotation.padded : this.dim
+  }
+
+  /** Rows to take means of, `pointDim` values each: row rows[i] is point at[i]. Exact vectors where they lie, or else `decoded`. */
+  points(rows: Uint32Array): { readonly points: Float32Array; readonly at: Uint32Array } {
+    const { vectors } = this
+    if (vectors !== undefined) return { points: vectors, at: rows }
+    return { points: this.decoded(rows), at: Uint32Array.from(rows.keys()) }
+  }
+
+  /** Means of points, rotated: these themselves, or new memory. */
+  rotatePoints(points: Float32Array): Float32Array {
+    if (this.vectors === undefined) return points
+    const count = points.length / this.dim
+    return this.rotation.apply(points, 0, count, new Float32Array(count * this.rotation.padded))
+  }
+
+  /** The rows rotated, `rotation.padded` values each: exactly, or, where vectors are not kept, as the codes tell them. */
+  rotatedRows(rows: Uint32Array): Float32Array {
+    const { vectors } = this
+    if (vectors === undefined) return this.decoded(rows).slice()
     const { padded } = this.rotation
-    for (let row = first; row < first + count; row += ROTATE_ROWS) {
-      const some = Math.min(ROTATE_ROWS, first + count - row)
-      this.rotation.apply(this.vectors, row, some, this.#rotated)
-      const codes = this.codes.subarray(row * padded)
-      kernels.sq8Encode(this.#rotated, padded, 0, some, codes, this.factors.subarray(2 * row))
+    const out = new Float32Array(rows.length * padded)
+    for (let i = 0; i < rows.length; i++) {
+      this.rotation.apply(vectors, rows[i]!, 1, out.subarray(i * padded, (i + 1) * padded))
+    }
+    return out
+  }
+
+  /**
+   * The rows rotated, as their codes tell them: each value is off by half a step of its row at most. The memory is the store's, good until
+   * the next call: a partition reads every row a few times, and garbage of that size stays with the allocator.
+   */
+  decoded(rows: Uint32Array): Float32Array {
+    const { codes, factors, rotation } = this
+    const { padded } = rotation
+    if (this.#decoded.length < rows.length * padded) this.#decoded = new Float32Array(rows.length * padded)
+    const out = this.#decoded.subarray(0, rows.length * padded)
+    for (let i = 0; i < rows.length; i++) {
+      const scale = factors[2 * rows[i]!]!
+      const from = rows[i]! * padded
+      const to = i * padded
+      for (let j = 0; j < padded; j++) out[to + j] = scale * (codes[from + j]! - 128)
+    }
+    return out
+  }
+
+  /** Bytes in use by column: what rows never reached takes none. */
+  get bytes(): { readonly vectors: number; readonly codes: number; readonly rows: number } {
+    const { slabs, rows, dim } = this
+    const { padded } = this.rotation
+    return {
+      vectors: slabs.vectors === undefined ? 0 : touchedBytes(slabs.vectors, 4 * rows * dim),
+      codes: touchedBytes(slabs.codes, rows * padded) + touchedBytes(slabs.factors, 8 * rows),
+      // Home, second and state of every row, and the numbers of those that are free.
+      rows: touchedBytes(slabs.live, rows / 8) + 9 * rows + 8 * this.#free.length + this.#decoded.byteLength,
+    }
+  }
+
+  /** Rows first ... of `vectors` into the codes of rows row ... */
+  #encode(vectors: Float32Array, first: number, row: number, count: number): void {
+    const { padded } = this.rotation
+    for (let done = 0; done < count; done += ROTATE_ROWS) {
+      const some = Math.min(ROTATE_ROWS, count - done)
+      this.rotation.apply(vectors, first + done, some, this.#rotated)
+      const codes = this.codes.subarray((row + done) * padded)
+      kernels.sq8Encode(this.#rotated, padded, 0, some, codes, this.factors.subarray(2 * (row + done)))
     }
   }
 
@@ -213,7 +290,7 @@ export class RowStore {
     }
     const capacity = Math.min(this.#maxRows, Math.max(FIRST_ROWS, ceil32(rows), 2 * this.capacity))
     try {
-      growSlab(this.slabs.vectors, capacity * this.dim * 4)
+      if (this.slabs.vectors !== undefined) growSlab(this.slabs.vectors, capacity * this.dim * 4)
       growSlab(this.slabs.codes, capacity * this.rotation.padded)
       growSlab(this.slabs.factors, capacity * 8)
       growSlab(this.slabs.live, capacity / 8)
@@ -228,7 +305,9 @@ export class RowStore {
         { cause },
       )
     }
-    this.vectors = new Float32Array(this.slabs.vectors, 0, capacity * this.dim)
+    if (this.slabs.vectors !== undefined) {
+      this.vectors = new Float32Array(this.slabs.vectors, 0, capacity * this.dim)
+    }
     this.codes = new Uint8Array(this.slabs.codes, 0, capacity * this.rotation.padded)
     this.factors = new Float32Array(this.slabs.factors, 0, capacity * 2)
     this.live = new Uint32Array(this.slabs.live, 0, capacity / 32)

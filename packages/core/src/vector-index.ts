@@ -98,7 +98,7 @@ export interface IndexStats {
   readonly unassigned: number
   /** Rows in the graphs of memtables. */
   readonly linkedRows: number
-  /** Bytes held, room for growth included. */
+  /** Bytes in use; room for growth that was never touched takes none. Rows that died and are not reused yet count. */
   readonly memory: {
     readonly vectors: number
     readonly codes: number
@@ -106,6 +106,8 @@ export interface IndexStats {
     readonly graph: number
     readonly buckets: number
     readonly router: number
+    /** What searches in this thread work in, and copies for those in others. */
+    readonly working: number
   }
 }
 
@@ -149,6 +151,9 @@ export class VectorIndex {
     this.#state = new IndexState(shape)
     this.#scratch = new Scratch(shape.dim)
     this.#shadowScratch = new Scratch(shape.dim)
+    if (options.shadow !== undefined && shape.vectors === 'none') {
+      throw new CoreError('DRIFT_NO_VECTORS', "recall is measured by exact vectors, and vectors is 'none'")
+    }
     this.#shadow = options.shadow
     this.#monitor = options.shadow && new RecallMonitor(this.#state, options.shadow)
     this.#pool = options.pool !== undefined && options.pool.threads > 0 ? options.pool : undefined
@@ -245,10 +250,12 @@ export class VectorIndex {
    * open. Writes make it grow: a view taken before has fewer rows.
    */
   get vectors(): Float32Array {
-    return this.#open().store.vectors
+    const { vectors } = this.#open().store
+    if (vectors !== undefined) return vectors
+    throw new CoreError('DRIFT_NO_VECTORS', "exact vectors are not kept: the index has vectors: 'none'")
   }
 
-  /** A copy, as prepared: of unit length under cosine. */
+  /** A copy, as prepared: of unit length under cosine. Without exact vectors, as the codes tell it. */
   vectorAt(row: number): Float32Array {
     this.#requireVectorsReady()
     return this.#requireRow(row).vectorAt(row)
@@ -354,7 +361,8 @@ export class VectorIndex {
    */
   async calibrate({ signal }: Pick<MaintenanceOptions, 'signal'> = {}): Promise<void> {
     await this.#maintain({ signal }, async (state, { check }) => {
-      state.recall.own = await calibrate(state, check)
+      // The prior of all data serves where there is nothing exact to compare with.
+      if (state.store.vectors !== undefined) state.recall.own = await calibrate(state, check)
       this.#calibratedAt = state.store.version
     })
   }
@@ -433,7 +441,7 @@ export class VectorIndex {
    *
    * @param live - one bit a row: rows that are not live are free.
    * @param read - fills a column.
-   * @param fill - called once the image is in place: fills row r of the live rows at r * dim of `vectors`, which is shared memory, while a
+   * @param fill - called once the image is in place, unless vectors are not kept: fills row r of the live rows at r * dim of `vectors`, which is shared memory, while a
    *   pin keeps the rows.
    * @throws CoreError DRIFT_IMAGE, or what `read` throws; the index holds nothing then.
    */
@@ -451,6 +459,7 @@ export class VectorIndex {
     state.adopt(before.active)
     this.#state = state
     this.#monitor = this.#shadow && new RecallMonitor(state, this.#shadow)
+    if (state.store.vectors === undefined) return
     const pin = state.pins.open()
     this.#vectorsPending = fill(state.store.vectors).then(() => {
       this.#vectorsPending = undefined
@@ -494,7 +503,7 @@ export class VectorIndex {
     return centroids
   }
 
-  /** @throws CoreError DRIFT_DIMENSION, DRIFT_VECTOR_VALUE, DRIFT_ZERO_VECTOR, DRIFT_K, DRIFT_RECALL, DRIFT_PROBES, DRIFT_FLOOR, DRIFT_EF. */
+  /** @throws CoreError DRIFT_DIMENSION, DRIFT_VECTOR_VALUE, DRIFT_ZERO_VECTOR, DRIFT_K, DRIFT_RECALL, DRIFT_PROBES, DRIFT_FLOOR, DRIFT_EF, DRIFT_OPTION. */
   searchSync(query: Float32Array, options: SearchOptions): SearchResult {
     const state = this.#open()
     this.#requireVectorsReady()
@@ -505,7 +514,7 @@ export class VectorIndex {
     const done = this.#sample(state)
     const found = searchView(state.view, width, this.#scratch, outRows, outDistances)
     done?.()
-    this.#offer(options)
+    this.#offer(this.#scratch.query, options)
     return this.#result(found)
   }
 
@@ -532,7 +541,7 @@ export class VectorIndex {
     // Unless it leaves the thread, in which case it has no trace, the search is over when the call returns.
     const running = searchOne(state, this.#pool, width, this.#scratch, this.#checkOf(signal), signal)
     done?.()
-    this.#offer(options)
+    this.#offer(this.#scratch.query, options)
     const found = await running
     return this.#result(found)
   }
@@ -555,6 +564,7 @@ export class VectorIndex {
       this.#open()
     }
     state.directory.tidy(TIDIED * count)
+    for (let q = 0; q < count; q++) this.#offer(prepared.subarray(q * this.dim, (q + 1) * this.dim), options)
     const { snapshot, release } = state.pin()
     try {
       const check = this.#checkOf(signal)
@@ -620,7 +630,8 @@ export class VectorIndex {
     const state = this.#open()
     const width = requireWidth(options, state)
     this.#prepareQuery(query)
-    const asked = options.floor === undefined ? (options.recall ?? DEFAULT_RECALL) : undefined
+    const isByRecall = options.floor === undefined && options.mode === undefined
+    const asked = isByRecall ? (options.recall ?? DEFAULT_RECALL) : undefined
     return explainQuery(state, width, asked, this.#scratch, now)
   }
 
@@ -655,7 +666,8 @@ export class VectorIndex {
   }
 
   stats(): IndexStats {
-    const { store, directory, router, memtables, unassigned } = this.#open()
+    const { store, directory, router, memtables, unassigned, workingBytes } = this.#open()
+    const { bytes } = store
     const sum = (of: (memtable: Memtable) => number) =>
       memtables.reduce((total, memtable) => total + of(memtable), 0)
     return {
@@ -666,17 +678,13 @@ export class VectorIndex {
       unassigned: unassigned.count,
       linkedRows: sum(memtable => memtable.linked),
       memory: {
-        vectors: store.slabs.vectors.byteLength,
-        codes: store.slabs.codes.byteLength + store.slabs.factors.byteLength,
-        ids: store.ids.bytes,
+        vectors: bytes.vectors,
+        codes: bytes.codes,
+        ids: store.ids.bytes(store.rows),
         graph: sum(memtable => memtable.bytes),
-        buckets:
-          directory.bytes +
-          store.home.byteLength +
-          store.second.byteLength +
-          store.live.byteLength +
-          unassigned.rows.byteLength,
+        buckets: directory.bytes + bytes.rows,
         router: router.bytes,
+        working: workingBytes + this.#scratch.bytes + this.#shadowScratch.bytes + this.#trace.byteLength,
       },
     }
   }
@@ -709,11 +717,14 @@ export class VectorIndex {
     prepare(this.metric, this.#scratch.query, this.dim, 0, 1)
   }
 
-  /** The query in the scratch may be measured: when it asked for a recall of all rows. */
-  #offer({ k, recall = DEFAULT_RECALL, probes, floor, allow }: SearchOptions): void {
-    if (this.#monitor === undefined || probes !== undefined || floor !== undefined || allow !== undefined)
-      return
-    if (recall < 1) this.#monitor.offer(this.#scratch.query, k, recall)
+  /** A prepared query may be measured: when it asked for a recall of all rows. */
+  #offer(
+    query: Float32Array,
+    { k, recall = DEFAULT_RECALL, probes, floor, mode, allow }: SearchOptions,
+  ): void {
+    if (this.#monitor === undefined || allow !== undefined) return
+    if (probes !== undefined || floor !== undefined || mode !== undefined) return
+    if (recall < 1) this.#monitor.offer(query, k, recall)
   }
 
   /** Of every SAMPLED-th search the buckets are noted. @returns what notes them once the search has ended. */

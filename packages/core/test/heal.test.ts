@@ -102,6 +102,17 @@ describe('a window that slides over a stream', async () => {
     expectExactly(index, alive)
   })
 
+  it('has as many buckets for the oldest rows, of which most went, as for the newest', () => {
+    const stats = index.bucketStats()
+    const bucketsFor = (ids: readonly number[]) =>
+      ids.reduce((sum, id) => sum + 1 / stats[index.bucketsOf(index.find(id))[0]]!.rows, 0)
+    const quarter = window / 4
+    const ratio = bucketsFor(alive.slice(0, quarter)) / bucketsFor(alive.slice(-quarter))
+    expect(ratio).toBeGreaterThan(0.75)
+    // 1.6 where only the bounds of single buckets are kept.
+    expect(ratio).toBeLessThan(1.45)
+  })
+
   it('finds second buckets like those that routing would choose now', async () => {
     const before = alive.map(id => index.bucketsOf(index.find(id))[1])
     const again = new VectorIndex(options)

@@ -54,8 +54,6 @@ async function writeAlone(engine: Engine, store: Store): Promise<boolean> {
       ...store.index.takeImage(),
       segments: segments.map(segment => placesOf(store, segment, pin.live)),
     })
-    // The image knows of deletions that are only in the log: with a weaker sync mode that might not survive what the file does.
-    if (!engine.durable) await engine.journal.writer.sync()
     if (store.dropped) return false
     await engine.persistence.commit(() => ({
       floorLsn: floorLsn(engine),

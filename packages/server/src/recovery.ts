@@ -187,6 +187,7 @@ async function recoverLocked(
     onStall: error => disk.meet(error),
     ...(options.walFileBytes === undefined ? {} : { fileBytes: options.walFileBytes }),
   })
+  if ((options.sync ?? 'always') !== 'always') persistence.syncFirst(() => writer.sync())
   if (wal.replaced) {
     await commitReplaced()
     await removeReplaced(fs, folder, writer)

@@ -10,7 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { SimFs } from '@drift/fs'
+import { FaultFs, FsError, type OpenMode, SimFs } from '@drift/fs'
 import { describe, expect, it } from 'vitest'
 import { Drift } from '../src/index.js'
 import { churn, fill, SMALL, withDatabase } from './churn.js'
@@ -199,3 +199,29 @@ describe('check of a folder without a sound manifest', () => {
     )
   })
 })
+
+it('looks again when a file of the log is removed while it is looked for', async () => {
+  const disk = new FlightyFs(new SimFs(), [])
+  await withDatabase('/db', { fs: disk }, async db => {
+    await fill(db)
+    disk.isArmed = true
+    expect((await db.check()).findings.filter(({ severity }) => severity !== 'info')).toEqual([])
+    expect(disk.isArmed).toBe(false)
+    disk.isArmed = true
+    await db.backup('/copy')
+    expect(disk.isArmed).toBe(false)
+  })
+})
+
+/** The next file of the log that is opened for reading is gone, once. */
+class FlightyFs extends FaultFs {
+  isArmed = false
+
+  override open(path: string, mode: OpenMode): number {
+    if (this.isArmed && mode === 'read' && /^\/db\/wal-/.test(path)) {
+      this.isArmed = false
+      throw new FsError('DRIFT_FS_ENOENT', `${path} is gone`, { operation: 'open', path })
+    }
+    return super.open(path, mode)
+  }
+}

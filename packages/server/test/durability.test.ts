@@ -353,3 +353,31 @@ function writeUntilKilled(path: string, from: number, acknowledgements: number):
     })
   })
 }
+
+describe('a weaker sync mode', () => {
+  it.each(['os', { intervalMs: 60_000 }] as const)(
+    'leaves a database that opens, and a prefix of it, when the power fails after a manifest was committed (%j)',
+    async sync => {
+      const disk = new SimFs()
+      const db = await Drift.open('/db', { fs: disk, threads: 0, walFileBytes: 64 * 1024, sync })
+      const a = await db.collection('a', { dim: 2, metric: 'l2' })
+      await a.upsert([{ id: 1, vector: [1, 1] }])
+      const b = await db.collection('b', { dim: 2, metric: 'l2' })
+      await b.upsert([{ id: 2, vector: [2, 2] }])
+      await a.upsert([{ id: 3, vector: [3, 3] }])
+      // Files of `a` must not be ahead of the log that holds what `b` was given before.
+      await a.flush()
+      await b.upsert([{ id: 4, vector: [4, 4] }])
+      const after = await Drift.open('/db', {
+        fs: disk.powerCut({ data: 'none', entries: 'none' }),
+        threads: 0,
+      })
+      expect(await (await after.collection('a')).count()).toBe(2)
+      expect(await (await after.collection('b')).get(2)).toBeDefined()
+      const { lsn } = await (await after.collection('b')).upsert([{ id: 5, vector: [5, 5] }])
+      expect(lsn).toBeGreaterThan(5)
+      await after.close()
+      await db.close()
+    },
+  )
+})

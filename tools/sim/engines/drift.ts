@@ -1,6 +1,6 @@
 // Drift's index as a user runs it: upsert and delete, a memtable that is flushed when it is full, background work in proportion to
 // what was written. "unhealed" is the same without the background work.
-import { type Id, NONE, type SearchOptions, VectorIndex } from '@drift/core'
+import { type Id, NONE, type SearchOptions, seededRandom, VectorIndex } from '@drift/core'
 import { BLOCK_ENTRIES, blockBytes, type KernelMetric, paddedDim } from '@drift/native'
 import type { Truth } from '../../data/truth.js'
 import { Curve } from '../curve.js'
@@ -15,6 +15,8 @@ export interface DriftOptions {
   readonly bucketRows?: number
   /** false: nothing is done in the background. */
   readonly heal: boolean
+  /** What shadow queries find moves the floors. Default true. */
+  readonly learns?: boolean
 }
 
 /** Moves of background work that a written row pays for. */
@@ -84,6 +86,40 @@ export class DriftEngine implements SimEngine {
     return curve
   }
 
+  /** Every query that asked for a recall is its own shadow: a run has a thousandth of a real collection's queries. */
+  async rest(): Promise<void> {
+    while (this.index.shadowsWaiting > 0) await this.index.shadow()
+  }
+
+  shadow(k: number, target: number): number | undefined {
+    return this.index.measuredRecall.find(known => known.k === k && known.target === target)?.measured
+  }
+
+  /** Of the rows' squared distances to the centroids of their homes, the share that centroids in the means would save. */
+  offCentre(): number {
+    const { dim } = this.index
+    const centroids = this.index.centroids()
+    const sums = new Float64Array(centroids.length)
+    const counts = new Uint32Array(centroids.length / dim)
+    let all = 0
+    for (const id of this.#alive) {
+      const row = this.index.find(id)
+      const [home] = this.index.bucketsOf(row)
+      counts[home]!++
+      this.index.vectorAt(row).forEach((value, j) => {
+        const gap = value - centroids[home * dim + j]!
+        sums[home * dim + j]! += gap
+        all += gap * gap
+      })
+    }
+    // n ||mean - centroid||^2, of every bucket.
+    const saved = sums.reduce((total, sum, at) => {
+      const count = counts[Math.floor(at / dim)]!
+      return count === 0 ? total : total + (sum * sum) / count
+    }, 0)
+    return all > 0 ? saved / all : 0
+  }
+
   async close(): Promise<void> {
     this.index.close()
   }
@@ -149,12 +185,12 @@ export async function rebuilt(
   return new DriftEngine('rebuild', { ...shape, heal: false }, index)
 }
 
-/** How hard the engine's own rule tries: the recall that it is asked for. */
-const EFFORTS = Array.from({ length: 28 }, (_, i) => 1 - 0.62 * 0.8 ** i)
+/** How hard the engine's own rule tries: one over the floor, hits per row of its cost. */
+const EFFORTS = Array.from({ length: 28 }, (_, i) => 60 * 1.5 ** i)
 const PROBES = [...new Set(Array.from({ length: 32 }, (_, i) => Math.round(1.26 ** i)))]
 
 function ownRule(k: number, effort: number): SearchOptions {
-  return { k, recall: effort }
+  return { k, floor: 1 / effort }
 }
 
 /** The background work of a tick, while a collection grows and while it lives. @param budget - moves that the writes have paid for. */
@@ -163,13 +199,22 @@ async function heal(index: VectorIndex, budget: number): Promise<void> {
   await index.maintain({ budget })
 }
 
-function shapeOf({ dim, metric, seed, memtableRows, bucketRows }: DriftOptions) {
+/** The index's own options. */
+export function shapeOf({
+  dim,
+  metric,
+  seed,
+  memtableRows,
+  bucketRows,
+  learns = true,
+}: DriftOptions): ConstructorParameters<typeof VectorIndex>[0] {
   return {
     dim,
     metric: metric === 'ip' ? ('cosine' as const) : ('l2' as const),
     seed,
     memtableRows,
     ...(bucketRows === undefined ? {} : { bucketRows }),
+    shadow: { share: 1, random: seededRandom(seed), learn: learns },
   }
 }
 

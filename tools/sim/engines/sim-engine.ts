@@ -34,5 +34,9 @@ export interface SimEngine {
   settle(): Promise<void>
   /** @param target - the recall that is asked for; an engine with a fixed knob keeps it. */
   search(query: Float32Array, k: number, target: number): Found
+  /** What the engine does between queries. */
+  rest?(): Promise<void>
+  /** The recall that the engine says it has had lately, when it says. */
+  shadow?(k: number, target: number): number | undefined
   close(): Promise<void>
 }

@@ -5,7 +5,7 @@
  * Rewriting replaces the chain as a whole; `retire` decides when the old blocks are free. An entry counts only while its row is live
  * and calls the bucket its home or its second, so a delete or a move never searches for entries.
  */
-import { allocateSlab, BLOCK_ENTRIES, growSlab } from '@drift/native'
+import { allocateSlab, BLOCK_ENTRIES, growSlab, touchedBytes } from '@drift/native'
 import { CoreError } from '../errors.js'
 import type { RowStore } from '../row-store.js'
 import { Extents, NONE } from './extent.js'
@@ -317,8 +317,10 @@ export class Directory {
   }
 
   get bytes(): number {
-    const columns = 6 * this.heads.byteLength // heads, sizes, lives, tails, homes, changes
-    return this.extents.bytes + columns + this.#noted.byteLength
+    const { heads, sizes, lives } = this.slabs
+    const shared = [heads, sizes, lives].reduce((sum, slab) => sum + touchedBytes(slab, 4 * this.count), 0)
+    const columns = 3 * 4 * this.count // tails, homes, changes
+    return this.extents.bytes + shared + columns + this.#noted.byteLength
   }
 
   #noteStale(bucket: number): void {

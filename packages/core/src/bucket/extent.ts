@@ -14,6 +14,7 @@ import {
   clearBlock,
   growSlab,
   MAX_SLAB_BYTES,
+  touchedBytes,
 } from '@drift/native'
 import { CoreError } from '../errors.js'
 
@@ -119,8 +120,10 @@ export class Extents {
     return this.#words[block * this.#wordsPerBlock + blockRowsAt(this.#padded) + entry]!
   }
 
+  /** In use, blocks that are free again included. */
   get bytes(): number {
-    return this.slabs.blocks.byteLength + this.slabs.next.byteLength
+    const { blocks, next } = this.slabs
+    return touchedBytes(blocks, this.#blocks * 4 * this.#wordsPerBlock) + touchedBytes(next, 4 * this.#blocks)
   }
 
   #wordsOf(block: number): Uint32Array {

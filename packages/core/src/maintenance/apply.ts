@@ -73,7 +73,7 @@ async function run(
       return { moves, seconds, applied: dropped || moves > 0 }
     }
     case 'refine': {
-      const { moved, moves, seconds } = await refineAround(state, bucket, slices, job)
+      const { moved, moves, seconds } = await refineAround(state, bucket, limit, slices, job)
       return { moves, seconds, applied: moved || moves + seconds > 0 }
     }
   }

@@ -38,20 +38,21 @@ export async function assignRows(
   job: Job,
 ): Promise<void> {
   const { release } = state.pin()
+  const slices = new Slices(job.check)
+  const touched = new Set<number>()
   try {
-    const slices = new Slices(job.check)
     if (state.router.count === 0) await partitionRows(state, rows, job)
-    const touched = new Set<number>()
     if (homes !== undefined) await placeRows(state, rows, homes, touched, slices, job)
     else {
       await placeByRouting(state, rows, touched, slices, job, (row, home, second) =>
         state.place(row, home, second),
       )
     }
-    await splitLarge(state, touched, slices)
   } finally {
     release()
   }
+  // Without the pin, so that chains which a split replaces are free for the next one.
+  await splitLarge(state, touched, slices)
 }
 
 /** Gives one row its buckets. @returns whether anything changed. */

@@ -31,7 +31,8 @@ export async function splitAround(
 ): Promise<Moves & { readonly children: number }> {
   const { directory, health, router } = state
   const { padded } = router
-  const centroids = childrenOf(state, bucket)
+  const parts = Math.round(directory.homesIn(bucket) / state.shape.bucketRows)
+  const centroids = childrenOf(state, bucket, Math.min(MAX_CHILDREN, Math.max(2, parts)))
   if (centroids === undefined) {
     health.markSingular(bucket, directory.changes[bucket]!)
     return { ...NO_MOVES, children: 1 }
@@ -58,13 +59,12 @@ export async function splitAround(
   return { ...done, children: added.length + 1 }
 }
 
-/** Rotated centroids of the parts that the rows fall into; undefined when they are all one point. */
-function childrenOf(state: IndexState, bucket: number): Float32Array | undefined {
+/** Rotated centroids of the parts, k or two, that the rows fall into; undefined when they are all one point. */
+export function childrenOf(state: IndexState, bucket: number, k: number): Float32Array | undefined {
   const { shape, router } = state
   const { padded } = router
   const rows = homeRows(state, bucket)
   const vectors = rotatedRows(state, rows)
-  const k = Math.min(MAX_CHILDREN, Math.max(2, Math.round(rows.length / shape.bucketRows)))
   const seed = (shape.seed ^ Math.imul(bucket, 0x9e3779b1)) >>> 0
   const { centroids, assignment } = kmeans(vectors, padded, { k, seed, iterations: ITERATIONS })
   const children = centroids.length / padded

@@ -6,6 +6,7 @@
 export class Health {
   /** Which bucket a number stands for: numbers are used again, these are not. */
   readonly #serials: Map<number, number> = new Map()
+  readonly #buckets: Map<number, number> = new Map()
   #lastSerial = 0
   /** `directory.changes` of the bucket when it was last refined. */
   readonly #tended: Map<number, number> = new Map()
@@ -18,6 +19,11 @@ export class Health {
 
   serialOf(bucket: number): number {
     return this.#serials.get(bucket)!
+  }
+
+  /** The number that a bucket has now; undefined when it has gone. */
+  bucketOf(serial: number): number | undefined {
+    return this.#buckets.get(serial)
   }
 
   /** Rows that came and went since the bucket was last refined. */
@@ -51,17 +57,21 @@ export class Health {
   reset(bucket: number): void {
     for (const column of [this.#tended, this.#singular, this.#drifts]) column.delete(bucket)
     this.draining.delete(bucket)
+    this.#buckets.delete(this.#serials.get(bucket)!)
     this.#serials.set(bucket, ++this.#lastSerial)
+    this.#buckets.set(this.#lastSerial, bucket)
   }
 
   /** Bucket `from` has the number `to` now. */
   rename(from: number, to: number): void {
     this.reset(to)
+    this.#buckets.delete(this.#serials.get(to)!)
     if (from === to) {
       this.#serials.delete(to)
       return
     }
     move(this.#serials, from, to)
+    this.#buckets.set(this.#serials.get(to)!, to)
     move(this.#tended, from, to)
     move(this.#singular, from, to)
     move(this.#drifts, from, to)

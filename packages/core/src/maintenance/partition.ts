@@ -3,7 +3,7 @@
  * many. Lloyd passes assign by the router itself, so they cost one routing a row instead of a comparison with every centroid. The
  * buckets exist and are empty meanwhile; searches find the rows where they are.
  */
-import { kernels } from '@drift/native'
+import { allocateSlab, kernels } from '@drift/native'
 import type { IndexState } from '../index-state.js'
 import { seededRandom } from '../random.js'
 import type { Job } from './assign.js'
@@ -23,69 +23,81 @@ const SAMPLE_ROWS = 10
 export async function partitionRows(state: IndexState, rows: Uint32Array, job: Job): Promise<void> {
   if (rows.length === 0) return
   const { shape } = state
+  const { pointDim } = state.store
   const buckets = Math.max(1, Math.round(rows.length / shape.bucketRows))
   const random = seededRandom(shape.seed)
   const sample = evenSample(rows, Math.max(2 ** 18, SAMPLE_ROWS * buckets))
-  state.addBuckets(seeds(state, sample, buckets, random))
+  const means = new Means(buckets, pointDim)
+  seed(state, sample, means.centroids, random)
+  state.addRotatedBuckets(state.store.rotatePoints(means.centroids))
   for (let pass = 0; pass < PASSES; pass++) {
     const slices = new Slices(job.check)
-    const means = new Means(buckets, shape.dim)
+    means.clear()
     await routeRows(state, sample, { seconds: false }, slices, job, async (part, found, first) => {
-      means.add(state.store.vectors, part, found.homes)
+      means.add(state.store.points(part), found.homes)
       job.onProgress(pass * sample.length + first + part.length, (PASSES + 1) * sample.length)
-      await slices.spend(part.length * shape.dim * 4)
+      await slices.spend(part.length * pointDim * 8)
     })
     // An empty bucket gets a row at random: near many others, most likely.
-    state.setCentroids(means.centroids(() => rowVector(state, sample[Math.floor(random() * sample.length)]!)))
+    means.divide(() => point(state, sample[Math.floor(random() * sample.length)]!))
+    state.router.replace(state.store.rotatePoints(means.centroids))
   }
 }
 
-/** Rows at random, each once. */
-function seeds(state: IndexState, sample: Uint32Array, count: number, random: () => number): Float32Array {
-  const { dim } = state.shape
+/** Rows at random, each once, into all of `centroids`. */
+function seed(state: IndexState, sample: Uint32Array, centroids: Float32Array, random: () => number): void {
+  const { pointDim } = state.store
   const order = sample.slice()
-  const centroids = new Float32Array(count * dim)
-  for (let i = 0; i < count; i++) {
+  for (let i = 0; i < centroids.length / pointDim; i++) {
     const at = i + Math.floor(random() * (order.length - i))
     const row = order[at]!
     order[at] = order[i]!
     order[i] = row
-    centroids.set(rowVector(state, row), i * dim)
+    centroids.set(point(state, row), i * pointDim)
   }
-  return centroids
 }
 
-function rowVector({ store, shape }: IndexState, row: number): Float32Array {
-  return store.vectors.subarray(row * shape.dim, (row + 1) * shape.dim)
+/** Good until rows are asked for again. */
+function point({ store }: IndexState, row: number): Float32Array {
+  const { points, at } = store.points(Uint32Array.of(row))
+  return points.subarray(at[0]! * store.pointDim, (at[0]! + 1) * store.pointDim)
 }
 
-/** Sums of rows by bucket. */
+/** Sums of rows by bucket, and their means. In slabs, because these go back to the system at once when they are let go. */
 class Means {
+  /** dim values a bucket. */
+  readonly centroids: Float32Array
   readonly #dim: number
   readonly #sums: Float64Array
   readonly #counts: Uint32Array
 
   constructor(buckets: number, dim: number) {
     this.#dim = dim
-    this.#sums = new Float64Array(buckets * dim)
+    this.centroids = new Float32Array(allocateSlab(4 * buckets * dim))
+    this.#sums = new Float64Array(allocateSlab(8 * buckets * dim))
     this.#counts = new Uint32Array(buckets)
   }
 
-  add(vectors: Float32Array, rows: Uint32Array, buckets: Uint32Array): void {
-    kernels.sumRows(vectors, this.#dim, rows, buckets, rows.length, this.#sums)
-    for (let i = 0; i < rows.length; i++) this.#counts[buckets[i]!]!++
+  clear(): void {
+    this.#sums.fill(0)
+    this.#counts.fill(0)
   }
 
-  /** dim values a bucket; what `otherwise` says where there is no row. */
-  centroids(otherwise: () => Float32Array): Float32Array {
-    const out = new Float32Array(this.#sums.length)
+  /** A point for each of `buckets`. */
+  add({ points, at }: ReturnType<IndexState['store']['points']>, buckets: Uint32Array): void {
+    kernels.sumRows(points, this.#dim, at, buckets, at.length, this.#sums)
+    for (const bucket of buckets) this.#counts[bucket]!++
+  }
+
+  /** The means into `centroids`; what `otherwise` says where there is no row. */
+  divide(otherwise: () => Float32Array): void {
+    const out = this.centroids
     for (let bucket = 0; bucket < this.#counts.length; bucket++) {
       const count = this.#counts[bucket]!
       const at = bucket * this.#dim
       if (count === 0) out.set(otherwise(), at)
       else for (let i = at; i < at + this.#dim; i++) out[i] = this.#sums[i]! / count
     }
-    return out
   }
 }
 

@@ -20,6 +20,11 @@ export function driftOf(state: IndexState, bucket: number): number {
   return drift
 }
 
+/** Mean squared distance of the rows to the centroid. */
+export function spreadOf(state: IndexState, bucket: number): number {
+  return measure(state, bucket).spread
+}
+
 export function recentreBucket(state: IndexState, bucket: number): boolean {
   if (state.directory.homesIn(bucket) === 0) return false
   state.recentre(bucket, measure(state, bucket).mean)

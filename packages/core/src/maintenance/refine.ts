@@ -66,25 +66,24 @@ function rowsInBuckets({ store }: IndexState, first: number): Uint32Array {
 
 /** Every centroid becomes the mean of the rows that call its bucket home. */
 async function recentre(state: IndexState, slices: Slices): Promise<void> {
-  const { store, directory, router, shape } = state
-  const { dim } = shape
-  const mean = new Float64Array(dim)
+  const { store, directory, router } = state
+  const { pointDim } = store
+  const mean = new Float64Array(pointDim)
   for (let bucket = 0; bucket < directory.count; bucket++) {
     const all = directory.rowsOf(bucket)
     const rows = all.filter(row => store.home[row] === bucket)
     if (rows.length > 0) {
       mean.fill(0)
-      for (const row of rows) {
-        const start = row * dim
-        for (let i = 0; i < dim; i++) mean[i]! += store.vectors[start + i]!
+      const { points, at } = store.points(rows)
+      for (const point of at) {
+        const start = point * pointDim
+        for (let i = 0; i < pointDim; i++) mean[i]! += points[start + i]!
       }
-      state.setCentroid(
-        bucket,
-        Float32Array.from(mean, sum => sum / rows.length),
-      )
+      const centroid = Float32Array.from(mean, sum => sum / rows.length)
+      router.set(bucket, store.rotatePoints(centroid))
       directory.rewrite(bucket, all)
     }
-    await slices.spend(all.length * dim * 40)
+    await slices.spend(all.length * pointDim * 40)
   }
   router.recenter()
 }

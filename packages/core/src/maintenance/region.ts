@@ -44,13 +44,8 @@ export function homeRows({ store, directory }: IndexState, bucket: number): Uint
 }
 
 /** The rows, rotated, `padded` values each. */
-export function rotatedRows({ store, router }: IndexState, rows: Uint32Array): Float32Array {
-  const { padded } = router
-  const out = new Float32Array(rows.length * padded)
-  for (let i = 0; i < rows.length; i++) {
-    store.rotation.apply(store.vectors, rows[i]!, 1, out.subarray(i * padded, (i + 1) * padded))
-  }
-  return out
+export function rotatedRows({ store }: IndexState, rows: Uint32Array): Float32Array {
+  return store.rotatedRows(rows)
 }
 
 /** The region around a bucket. @param added - rotated centroids of buckets to be made. */
@@ -153,6 +148,26 @@ export async function publishCentroids(
 
 /** Multiply-adds that coding an entry is worth. */
 const ENTRY_WORK = 10_000
+
+/** Another centroid for a bucket of the region. */
+export function replaceCentroid(
+  { buckets, centroids, added }: Region,
+  padded: number,
+  bucket: number,
+  centroid: Float32Array,
+): void {
+  const at = buckets.indexOf(bucket)
+  if (at >= 0) centroids.set(centroid, (added + at) * padded)
+}
+
+/** Buckets for those new centroids to which rows will go. @param sizes - of the last pass. */
+export function publishAdded(state: IndexState, { added, centroids }: Region, sizes: Uint32Array): void {
+  const { padded } = state.router
+  for (let child = 0; child < added; child++) {
+    if (sizes[child] === 0) continue
+    state.addRotated(centroids.slice(child * padded, (child + 1) * padded))
+  }
+}
 
 /** Squared distance of a vector to the one at `at`. */
 export function squared(a: Float32Array, b: Float32Array, at: number): number {

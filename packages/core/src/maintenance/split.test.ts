@@ -72,7 +72,7 @@ it('second entries follow the nearer half', () => {
   expect(splitBucket(state, 0)).toBe(2)
   for (const row of guests) {
     const second = state.store.second[row]!
-    const side = Math.sign(state.store.vectors[row * 4]!)
+    const side = Math.sign(state.store.vectors![row * 4]!)
     expect(Math.sign(state.centroidOf(second)[0]!)).toBe(side)
     expect([...state.directory.rowsOf(second)]).toContain(row)
     expect(state.store.home[row]).toBe(1)

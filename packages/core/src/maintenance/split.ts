@@ -13,26 +13,29 @@ const ITERATIONS = 8
 
 /** @returns the other bucket, or undefined when all rows of the bucket are the same point. */
 export function splitBucket(state: IndexState, bucket: number): number | undefined {
-  const { store, directory, shape } = state
-  const { dim } = shape
-  const { home, second, vectors } = store
+  const { store, directory, shape, router } = state
+  const { home, second, pointDim } = store
   const all = directory.rowsOf(bucket)
   const index = all.filter(row => home[row] === bucket)
-  const { centroids, assignment } = kmeans(vectors, dim, {
+  const { points, at } = store.points(index)
+  const { centroids, assignment } = kmeans(points, pointDim, {
     k: 2,
     seed: (shape.seed ^ Math.imul(bucket, 0x9e3779b1)) >>> 0,
     iterations: ITERATIONS,
-    index,
+    index: at,
   })
-  if (centroids.length < 2 * dim) return undefined
+  if (centroids.length < 2 * pointDim) return undefined
   const leaving = assignment.reduce((sum, half) => sum + half, 0)
   if (leaving === 0 || leaving === index.length) return undefined
-  const added = state.bucketFor(centroids.slice(dim))
-  state.setCentroid(bucket, centroids.slice(0, dim))
+  const added = state.bucketFor(store.rotatePoints(centroids.slice(pointDim)))
+  router.set(bucket, store.rotatePoints(centroids.slice(0, pointDim)))
   for (let i = 0; i < index.length; i++) if (assignment[i] === 1) home[index[i]!] = added
   const guests = all.filter(row => second[row] === bucket)
   const halves = new Uint32Array(guests.length)
-  kernels.nearest(vectors, dim, guests, guests.length, centroids, 2, halves, new Float32Array(guests.length))
+  const visitors = store.points(guests)
+  const distances = new Float32Array(guests.length)
+  // biome-ignore format: one call
+  kernels.nearest(visitors.points, pointDim, visitors.at, guests.length, centroids, 2, halves, distances)
   for (let i = 0; i < guests.length; i++) if (halves[i] === 1) second[guests[i]!] = added
   const isIn = (row: number, half: number): boolean => home[row] === half || second[row] === half
   directory.rewrite(

@@ -11,6 +11,7 @@ import {
   growSlab,
   kernels,
   MAX_SLAB_BYTES,
+  touchedBytes,
 } from '@drift/native'
 import { CoreError } from '../errors.js'
 
@@ -119,8 +120,13 @@ export class Router {
 
   get bytes(): number {
     const { centroids, codes, factors, blocks, center } = this.slabs
+    const { count, padded } = this
     return (
-      centroids.byteLength + codes.byteLength + factors.byteLength + blocks.byteLength + center.byteLength
+      touchedBytes(centroids, 4 * padded * count) +
+      touchedBytes(codes, padded * count) +
+      touchedBytes(factors, 8 * count) +
+      blocks.byteLength + // cleared as far as it goes
+      center.byteLength
     )
   }
 

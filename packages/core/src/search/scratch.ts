@@ -47,6 +47,11 @@ export class Scratch {
   positions: Uint32Array = new Uint32Array(0)
   ordered: Float32Array = new Float32Array(0)
 
+  /** By bucket, of the paper's search: -log P_eff. */
+  lacks: Float32Array = new Float32Array(0)
+  #blocks: Uint8Array | undefined
+  #words: Uint32Array = new Uint32Array(0)
+
   /** What one graph returned. */
   graphRows: Uint32Array = new Uint32Array(0)
   graphDistances: Float32Array = new Float32Array(0)
@@ -91,10 +96,30 @@ export class Scratch {
     this.ordered = new Float32Array(this.positions.length)
   }
 
+  reserveLacks(buckets: number): Float32Array {
+    if (buckets > this.lacks.length) this.lacks = new Float32Array(roomFor(buckets))
+    return this.lacks
+  }
+
+  /** The same memory, as words. */
+  wordsOf(blocks: Uint8Array): Uint32Array {
+    if (blocks !== this.#blocks) {
+      this.#blocks = blocks
+      this.#words = new Uint32Array(blocks.buffer, blocks.byteOffset, blocks.byteLength >>> 2)
+    }
+    return this.#words
+  }
+
   reserveGraph(count: number): void {
     if (count <= this.graphRows.length) return
     this.graphRows = new Uint32Array(roomFor(count))
     this.graphDistances = new Float32Array(this.graphRows.length)
+  }
+
+  get bytes(): number {
+    let bytes = 0
+    for (const value of Object.values(this)) if (ArrayBuffer.isView(value)) bytes += value.byteLength
+    return bytes
   }
 
   /** live & allow, word by word. */

@@ -8,6 +8,7 @@ import { NONE } from '../bucket/extent.js'
 import type { MemtableViews } from '../memtable.js'
 import { liveRowsOf } from '../row-store.js'
 import { bitsSet } from './bits.js'
+import { gatherPaper, type PaperRule } from './paper.js'
 import type { Scratch } from './scratch.js'
 import type { SearchView, SearchWidth } from './view.js'
 
@@ -53,11 +54,15 @@ export function searchView(
   scratch.scannedBuckets = 0
   scratch.scannedAll = false
   if (k === 0) return 0
-  if (width.probes === Number.POSITIVE_INFINITY) {
+  const isExact = width.probes === Number.POSITIVE_INFINITY
+  if (isExact && slabs.vectors !== undefined) {
     return searchExactly(view, bits, k, scratch, outRows, outDistances, at)
   }
+  if (width.paper !== undefined && !isExact) {
+    return searchByPaper(view, width.paper, width, bits, k, scratch, outRows, outDistances, at)
+  }
   const scanAll = width.allow === undefined ? SCAN_ALL_ROWS : SCAN_ALLOWED_ROWS
-  if (width.probes === undefined && countable <= scanAll) {
+  if (isExact || (width.probes === undefined && countable <= scanAll)) {
     return scanEverything(view, bits, k, scratch, outRows, outDistances, at)
   }
   gatherExtra(view, width, bits, k, part, parts, scratch)
@@ -86,6 +91,26 @@ function weigh(view: SearchView, width: SearchWidth, countable: number, ask: Scr
   ask.least = LEAST_ENTRIES * width.k
 }
 
+/** Of the buckets that the paper's rule takes; fewer than k when these hold no more. */
+function searchByPaper(
+  view: SearchView,
+  rule: PaperRule,
+  width: SearchWidth,
+  bits: Uint32Array,
+  k: number,
+  scratch: Scratch,
+  outRows: Uint32Array,
+  outDistances: Float32Array,
+  at: number,
+): number {
+  gatherExtra(view, width, bits, k, 0, 1, scratch)
+  const taken = gatherPaper(view, rule, bits, scratch)
+  const written = searchNamed(view, k, scratch, outRows, outDistances, at)
+  scratch.scannedBuckets = taken
+  scratch.effort[0] = taken
+  return written
+}
+
 /** The k nearest of all live rows by the exact kernel: the truth that recall is measured against. */
 function searchExactly(
   { slabs, liveRows }: SearchView,
@@ -112,7 +137,7 @@ function searchExactly(
   return found
 }
 
-/** The k nearest by the codes of every row that counts. */
+/** The k nearest by the codes of every row that counts: where no vectors are kept, all that `searchExactly` could do. */
 function scanEverything(
   view: SearchView,
   bits: Uint32Array,
@@ -124,11 +149,23 @@ function scanEverything(
 ): number {
   scratch.scannedAll = true
   scratch.rowCount = liveRowsOf(bits, view.slabs.rowLimit, scratch.reserveRows(view.liveRows))
+  return searchNamed(view, k, scratch, outRows, outDistances, at)
+}
+
+/** The k nearest of scratch.rows alone. */
+function searchNamed(
+  view: SearchView,
+  k: number,
+  scratch: Scratch,
+  outRows: Uint32Array,
+  outDistances: Float32Array,
+  at: number,
+): number {
   const { ask } = scratch
   ask.k = k
   ask.rerank = rerankOf(k)
   ask.allow = undefined
-  // All rows are named: no bucket has to be scanned.
+  // Every row that counts is named: no bucket has to be scanned.
   ask.probes = 0
   ask.floor = 0
   ask.part = 0

@@ -63,6 +63,10 @@ export class SnapshotCopies {
   #lives: Uint32Array = new Uint32Array(0)
   #entryVersion = -1
 
+  get bytes(): number {
+    return this.#live.byteLength + this.#heads.byteLength + this.#sizes.byteLength + this.#lives.byteLength
+  }
+
   take(source: SnapshotSource): Snapshot {
     const { store, directory, router } = source
     if (store.version !== this.#liveVersion || store.live.length !== this.#live.length) {
@@ -123,7 +127,7 @@ function slabsOf(snapshot: Snapshot): IndexSlabs {
     dim,
     padded,
     flips: snapshot.flips,
-    vectors: new Float32Array(rowSlabs.vectors, 0, capacity * dim),
+    vectors: rowSlabs.vectors && new Float32Array(rowSlabs.vectors, 0, capacity * dim),
     codes: new Uint8Array(rowSlabs.codes, 0, capacity * padded),
     factors: new Float32Array(rowSlabs.factors, 0, capacity * 2),
     live: snapshot.live,

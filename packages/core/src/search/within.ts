@@ -1,9 +1,9 @@
 /**
- * Range search: every row within a distance, compared exactly. In many dimensions no bucket can be ruled out by its distance, so all rows
+ * Range search: every row within a distance, compared exactly, or by its codes where vectors are not kept. In many dimensions no bucket can be ruled out by its distance, so all rows
  * that count are read, in slices between which the event loop turns. Equal distances are ordered by row number.
  */
 import { setImmediate } from 'node:timers/promises'
-import { kernels } from '@drift/native'
+import { type IndexSlabs, kernels } from '@drift/native'
 import { liveRowsOf } from '../row-store.js'
 import { attach, type Snapshot } from './snapshot.js'
 
@@ -25,13 +25,14 @@ export async function rowsWithin(
   isWithin: (distance: number) => boolean,
   check: () => void,
 ): Promise<RowsWithin> {
-  const { live, dim, metric, rowLimit } = snapshot
+  const { live, dim, rowLimit } = snapshot
   const { slabs } = attach(snapshot)
   const bits = allow === undefined ? live : live.map((word, i) => word & (allow[i] ?? 0))
   const scanned = new Uint32Array(snapshot.liveRows)
   const count = liveRowsOf(bits, rowLimit, scanned)
   const perSlice = Math.max(1, Math.floor(SLICE_VALUES / dim))
   const distances = new Float32Array(Math.min(perSlice, count))
+  const measure = slabs.vectors === undefined ? byCodes(slabs, query) : byVectors(slabs, slabs.vectors, query)
   const found: { readonly row: number; readonly distance: number }[] = []
   for (let first = 0; first < count; first += perSlice) {
     if (first > 0) {
@@ -40,7 +41,7 @@ export async function rowsWithin(
     }
     const some = Math.min(perSlice, count - first)
     const rows = scanned.subarray(first, first + some)
-    kernels.distancesGather(metric, query, slabs.vectors!, dim, rows, some, distances)
+    measure(rows, some, distances)
     for (let i = 0; i < some; i++) {
       if (isWithin(distances[i]!)) found.push({ row: rows[i]!, distance: distances[i]! })
     }
@@ -51,4 +52,21 @@ export async function rowsWithin(
     distances: Float32Array.from(found, one => one.distance),
     scannedRows: count,
   }
+}
+
+/** Kernel distances of the first `count` of `rows`, into `out`. */
+type Measure = (rows: Uint32Array, count: number, out: Float32Array) => void
+
+function byVectors({ metric, dim }: IndexSlabs, vectors: Float32Array, query: Float32Array): Measure {
+  return (rows, count, out) => kernels.distancesGather(metric, query, vectors, dim, rows, count, out)
+}
+
+function byCodes({ metric, dim, padded, flips, codes, factors }: IndexSlabs, query: Float32Array): Measure {
+  const rotated = new Float32Array(padded)
+  const queryCodes = new Int8Array(padded)
+  const queryFactors = new Float32Array(3)
+  kernels.rotate(query, dim, padded, 0, 1, flips, rotated)
+  kernels.sq8Query(rotated, queryCodes, queryFactors)
+  return (rows, count, out) =>
+    kernels.sq8DistancesGather(metric, queryCodes, queryFactors, codes, factors, padded, rows, count, out)
 }

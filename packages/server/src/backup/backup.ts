@@ -8,7 +8,7 @@ import { readWal, type WalScan, WalWriter } from '@drift/core'
 import { type DriftFs, FsError, NodeFs } from '@drift/fs'
 import { commitManifest, type Manifest } from '@drift/storage'
 import { checkDisk } from '../check/disk.js'
-import { isLogDamage } from '../check/survey.js'
+import { isLogDamage, isMissing } from '../check/survey.js'
 import { assertOpen, assertWritable, type Engine } from '../engine.js'
 import { DriftError } from '../errors.js'
 import { makeFolders, writeFormat } from '../folder.js'
@@ -43,7 +43,7 @@ type LogRecord = WalScan['records'] extends Iterable<infer R> ? R : never
 const COPY_BYTES = 1024 * 1024
 /** Between two disks, or on one without links. */
 const NO_LINK = /^DRIFT_FS_(EXDEV|EPERM|ENOTSUP|EOPNOTSUPP|EMLINK|ENOSYS|EACCES)$/
-/** While the log is read it is written: what then looks like damage is read again. */
+/** While the log is read it is written and cut: what then looks like damage, or is gone, is read again. */
 const LOG_ATTEMPTS = 10
 
 /** @throws DRIFT_BACKUP_EXISTS, DRIFT_BACKUP_DAMAGED, the signal's reason; what had been written of the backup is gone then. */
@@ -195,7 +195,7 @@ function readRecords(engine: Engine, { database, floorLsn }: Manifest, lsn: numb
       const { records } = readWal(engine.fs, engine.folder, options)
       return [...records].filter(record => record.lsn <= lsn)
     } catch (error) {
-      if (attempt === LOG_ATTEMPTS || !isLogDamage(error)) throw error
+      if (attempt === LOG_ATTEMPTS || !(isLogDamage(error) || isMissing(error))) throw error
     }
   }
 }

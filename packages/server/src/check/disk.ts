@@ -11,7 +11,14 @@ import { ownedFiles, readFormat, unfinishedFiles } from '../folder.js'
 import { decodeOperation } from '../operation.js'
 import { namesOf } from '../persistence/persistence.js'
 import type { Finding } from './report.js'
-import { type FileSurvey, type LogSurvey, surveyFiles, surveyLog, surveyManifests } from './survey.js'
+import {
+  type FileSurvey,
+  isMissing,
+  type LogSurvey,
+  surveyFiles,
+  surveyLog,
+  surveyManifests,
+} from './survey.js'
 
 /** Up to where an open database is looked at: what is newer does not count. */
 interface Moment {
@@ -162,9 +169,16 @@ function checkFormat(fs: DriftFs, folder: string, findings: Finding[]): Uint8Arr
 
 /** A writer in this process or another may be at it: what looks like damage while the file is read is looked at again. */
 function readLog(fs: DriftFs, folder: string, manifest: Manifest, live: boolean): LogSurvey {
-  let log = surveyLog(fs, folder, manifest)
-  for (let again = 0; live && 'damage' in log && again < 5; again++) log = surveyLog(fs, folder, manifest)
-  return log
+  // What looks like damage may be a file that its writer has just begun, or removed.
+  for (let attempt = 1; ; attempt++) {
+    const isLast = !live || attempt === LOG_ATTEMPTS
+    try {
+      const log = surveyLog(fs, folder, manifest)
+      if (isLast || !('damage' in log)) return log
+    } catch (error) {
+      if (isLast || !isMissing(error)) throw error
+    }
+  }
 }
 
 function* counted<T>(steps: Generator<number, T>, count: (bytes: number) => number): Generator<number, T> {
@@ -203,6 +217,8 @@ function fileFindings({ entry, kind, damages }: FileSurvey, severity: 'error' | 
   })
 }
 
+/** Times that a log is read whose writer is at work. */
+const LOG_ATTEMPTS = 6
 const BLOOM = 7
 const BLOOM_INDEX = 7 | 0x8000
 

@@ -61,6 +61,7 @@ export class PersistenceManager {
   readonly #holds = new Set<{ readonly floor: number }>()
   /** Garbage that is held. */
   readonly #withheld: string[] = []
+  #syncLog: (() => Promise<void>) | undefined
 
   /** @param present - files of ours in the folder: what the manifest does not name goes when the next but one is committed. */
   constructor(folder: string, executor: Executor, loaded: Loaded, present: readonly string[]) {
@@ -134,9 +135,21 @@ export class PersistenceManager {
     return this.#executor.run({ kind: 'remove', paths: pathsIn(this.#folder, names) })
   }
 
+  /**
+   * From now on the log is synced before each commit: a manifest says which records are durable, and files may hold rows of records that
+   * an acknowledgement did not wait for. Without it power loss would leave files that are ahead of the log.
+   */
+  syncFirst(syncLog: () => Promise<void>): void {
+    this.#syncLog = syncLog
+  }
+
   /** Durable when it resolves. `edit` is called when the commit's turn has come, on the state of that moment. */
   commit(edit: () => Edit): Promise<void> {
-    const done = this.#commits.then(() => this.#commit(edit()))
+    const done = this.#commits.then(async () => {
+      const asked = edit()
+      await this.#syncLog?.()
+      await this.#commit(asked)
+    })
     this.#commits = done.catch(() => undefined)
     return done
   }

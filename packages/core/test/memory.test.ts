@@ -1,0 +1,97 @@
+/**
+ * Proves, each in a process of its own, that `stats().memory` is what an index takes of the system, that one without exact vectors keeps
+ * to its 1.5 D + 60 bytes a row, and that filling and dropping indexes again and again takes no more than a few of them.
+ */
+import { execFileSync } from 'node:child_process'
+import { expect, it } from 'vitest'
+
+/** What the children share, from the built package. */
+const CHILD = `
+  const { seededRandom, VectorIndex } = await import(${JSON.stringify(new URL('../dist/index.js', import.meta.url).href)})
+  /** Bytes that the process holds of the system, its JavaScript heap left out. */
+  const held = async () => {
+    for (let i = 0; i < 4; i++) {
+      gc()
+      await new Promise(resolve => setTimeout(resolve, 20))
+    }
+    const { rss, heapTotal } = process.memoryUsage()
+    return rss - heapTotal
+  }
+  const random = seededRandom(1)
+  const clustered = (count, dim) => {
+    const centres = Float32Array.from({ length: 256 * dim }, () => random() - 0.5)
+    return Float32Array.from({ length: count * dim }, (_, i) => {
+      const from = (Math.imul(Math.floor(i / dim), 0x9e3779b1) >>> 24) * dim
+      return centres[from + (i % dim)] + 0.5 * (random() - 0.5)
+    })
+  }
+  const fill = async (options, vectors, named = i => i) => {
+    const index = new VectorIndex(options)
+    const count = vectors.length / options.dim
+    for (let first = 0; first < count; first += 1000) {
+      const ids = Array.from({ length: Math.min(1000, count - first) }, (_, i) => named(first + i))
+      index.upsert(ids, vectors.subarray(first * options.dim, (first + ids.length) * options.dim))
+      if (!index.activeMemtable.isFull && first + 1000 < count) continue
+      await index.flush(index.rotate())
+    }
+    return index
+  }
+  const memory = index => Object.values(index.stats().memory).reduce((sum, bytes) => sum + bytes, 0)
+`
+
+function run<T>(script: string): T {
+  const args = ['--expose-gc', '--input-type=module', '-e', CHILD + script]
+  return JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8' })) as T
+}
+
+it.each(['build', 'fill'])('stats().memory is what a %s takes of the system, within a few per cent', how => {
+  const { told, taken } = run<{ told: number; taken: number }>(`
+    const options = { dim: 256, metric: 'l2', memtableRows: 16384 }
+    const vectors = clustered(100_000, options.dim)
+    // What a first index of the process takes besides: code, tables, the allocator's first pages.
+    let index = await fill(options, vectors.subarray(0, 20_000 * options.dim))
+    index.searchSync(vectors.slice(0, options.dim), { k: 10 })
+    index = undefined
+    const before = await held()
+    index = '${how}' === 'build' ? await VectorIndex.build(options, vectors) : await fill(options, vectors)
+    const taken = (await held()) - before
+    console.log(JSON.stringify({ told: memory(index), taken }))
+  `)
+  expect(told).toBeGreaterThan(100_000 * 256 * 5)
+  // Off by 1.3 to 3.2 per cent in the four runs that printed it; the rest is for other allocators. Telling what slabs have room for is off by 28.
+  expect(Math.abs(told / taken - 1)).toBeLessThan(0.08)
+})
+
+it('without exact vectors an index takes 1.5 D + 60 bytes a row at most, but for whole large pages', () => {
+  const [few, many] = run<{ rows: number; bytes: number; vectors: number }[]>(`
+    const vectors = clustered(80_000, 384)
+    const found = []
+    for (const rows of [20_000, 80_000]) {
+      const index = await fill({ dim: 384, metric: 'cosine', vectors: 'none' }, vectors.subarray(0, rows * 384))
+      found.push({ rows, bytes: memory(index), vectors: index.stats().memory.vectors })
+    }
+    console.log(JSON.stringify(found))
+  `)
+  expect(many!.vectors).toBe(0)
+  expect((many!.bytes - few!.bytes) / (many!.rows - few!.rows)).toBeLessThan(1.5 * 384 + 60)
+})
+
+it('a hundred indexes, filled and dropped, take what a few take', () => {
+  const { early, late, one } = run<{ early: number; late: number; one: number }>(`
+    const options = { dim: 128, metric: 'l2', memtableRows: 1500 }
+    const vectors = clustered(4000, options.dim)
+    let one = 0
+    let early = 0
+    for (let cycle = 0; cycle < 100; cycle++) {
+      const index = await fill(options, vectors, i => 'row ' + i)
+      index.searchSync(vectors.slice(0, options.dim), { k: 10 })
+      index.delete(Array.from({ length: 2000 }, (_, i) => 'row ' + i))
+      one = memory(index)
+      index.close()
+      if (cycle === 24) early = await held()
+    }
+    console.log(JSON.stringify({ early, late: await held(), one }))
+  `)
+  // 75 cycles that each left a tenth would be 7 of them.
+  expect(late - early).toBeLessThan(3 * one)
+})
