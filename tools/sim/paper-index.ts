@@ -1,6 +1,7 @@
 // The index of "Drift-Aware Vector Indexing" (December 2025) as its text has it, in plain loops over exact distances: one bucket a row,
 // search by P_eff until its sum reaches a confidence, scatter merge of urgent buckets under a budget.
 // Rule: formulas as printed; what the text leaves open is a parameter here, and said in docs/drift.md.
+import { effectiveProbability } from '@drift/core'
 import { kernels } from '@drift/native'
 
 export interface PaperShape {
@@ -91,7 +92,7 @@ export class PaperIndex {
     const scored = this.#nearest(query, this.#buckets)
       .map(({ bucket, distance }) => ({
         bucket,
-        score: Math.exp(-lambda * distance) * this.#density(bucket),
+        score: this.#score(distance, bucket, lambda),
       }))
       .sort((a, b) => b.score - a.score)
     const found: { id: number; square: number }[] = []
@@ -121,12 +122,12 @@ export class PaperIndex {
     return distances.sort((a, b) => a - b)[distances.length >> 1]!
   }
 
-  #density(bucket: Bucket): number {
+  #score(distance: number, bucket: Bucket, lambda: number): number {
     const { density, counts, targetSize } = this.#shape
     const count = counts === 'live' ? bucket.live : bucket.rows.length
     return density === 'linear'
-      ? Math.min(1, count / targetSize)
-      : 1 - Math.exp(-count / (TAU_SHARE * targetSize))
+      ? Math.exp(-lambda * distance) * Math.min(1, count / targetSize)
+      : effectiveProbability(distance, count, lambda, TAU_SHARE * targetSize)
   }
 
   #urgency({ rows, live, temperature }: Bucket): number {

@@ -1,6 +1,7 @@
 // Other ways to choose the buckets of a query and when to stop, over the same partition: fixed probes, SPANN's distance ratio, Quake's
 // cap volumes (APS) and the same weighted by live rows (APSN), the paper's saturating density (P_eff), and rank-ratio as the engine has it.
 // Rule: each rule orders the buckets and gives every place an effort that never falls; a knob T scans the places whose effort is below it.
+import { effectiveProbability } from '@drift/core'
 import { kernels } from '@drift/native'
 import type { Truth } from '../data/truth.js'
 import { capShare } from './cap.js'
@@ -82,7 +83,7 @@ export const stopRules: readonly StopRule[] = [
         const lambda = times / Math.max(spread, 1e-9)
         const tau = PAPER_TAU_SHARE * meanLives
         return byShare(
-          distances.map((d, j) => Math.exp(-lambda * (d - distances[0]!)) * (1 - Math.exp(-lives[j]! / tau))),
+          distances.map((d, j) => effectiveProbability(d - distances[0]!, lives[j]!, lambda, tau)),
         )
       },
     }),

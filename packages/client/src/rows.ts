@@ -84,6 +84,7 @@ export interface SearchOptions extends CallOptions {
   readonly lambda?: number
   readonly tau?: number
   readonly confidence?: number
+  readonly normalised?: boolean
   readonly efSearch?: number
 }
 

@@ -8,6 +8,7 @@ import type { IdTable } from './id-table.js'
 import type { IndexShape } from './index-state.js'
 import { type Metric, validateVectors } from './metric.js'
 import type { RecallMap } from './recall/map.js'
+import type { PaperRule } from './search/paper.js'
 import type { SearchWidth, Weights } from './search/view.js'
 
 export interface VectorIndexOptions {
@@ -31,7 +32,22 @@ export interface VectorIndexOptions {
   readonly vectors?: 'resident' | 'none'
 }
 
-export interface SearchOptions {
+/** The search of "Drift-Aware Vector Indexing", see search/paper.ts: instead of `recall`, `probes` and `floor`. */
+export interface PaperOptions {
+  readonly mode?: 'paper'
+  /** Above 0, in units of 1 / distance. Default: 1 / distance of the nearest centroid. */
+  readonly lambda?: number
+  /** Above 0, in entries; a row has two. Default: a tenth of a bucket's target. */
+  readonly tau?: number
+  /** Buckets are taken until their P_eff sum up to this: above 0; it is no recall, and may be above 1 unless `normalised`. Default 1. */
+  readonly confidence?: number
+  /** The sum is told as a share of that over all buckets. Default false, as the paper has it. */
+  readonly normalised?: boolean
+  /** The paper's name of `ef`. */
+  readonly efSearch?: number
+}
+
+export interface SearchOptions extends PaperOptions {
   /** Results wanted; fewer come back only when the index has fewer. */
   readonly k: number
   /**
@@ -164,9 +180,11 @@ export interface WidthContext {
 }
 
 export function requireWidth(options: SearchOptions, context: WidthContext, queries = 1): SearchWidth {
-  const { k, recall, probes, floor, weights, ef, allow } = options
+  const { k, recall, probes, floor, weights, allow } = options
+  const paper = requirePaper(options)
+  const ef = options.ef ?? options.efSearch
   requireInteger('DRIFT_K', 'k', k, 1, Math.floor(MAX_RESULTS / queries))
-  const given = ['recall', 'probes', 'floor'].filter(name => options[name as 'recall'] !== undefined)
+  const given = ['recall', 'probes', 'floor', 'mode'].filter(name => options[name as 'recall'] !== undefined)
   if (given.length > 1) {
     const message = `${given.join(' and ')} are two ways to say how much to scan: give one`
     throw new CoreError('DRIFT_RECALL', message, { recall, probes, floor })
@@ -187,11 +205,42 @@ export function requireWidth(options: SearchOptions, context: WidthContext, quer
   return {
     k,
     probes: recall === 1 ? Number.POSITIVE_INFINITY : probes,
-    floor: floor ?? (probes === undefined && recall !== 1 ? map.floorOf(recall ?? DEFAULT_RECALL, reach) : 0),
+    floor:
+      floor ??
+      (probes === undefined && paper === undefined && recall !== 1
+        ? map.floorOf(recall ?? DEFAULT_RECALL, reach)
+        : 0),
     weights: weights ?? map.weightsOf(reach),
+    paper,
     ef,
     allow,
   }
+}
+
+const PAPER_OPTIONS = ['lambda', 'tau', 'confidence', 'normalised', 'efSearch'] as const
+
+/** @throws CoreError DRIFT_OPTION. */
+function requirePaper(options: SearchOptions): PaperRule | undefined {
+  const { mode, lambda, tau, confidence = 1, normalised = false, ef, efSearch } = options
+  const refuse = (name: string, value: unknown, expected: string): never => {
+    throw new CoreError('DRIFT_OPTION', `${name} is ${String(value)}, expected ${expected}`, {
+      [name]: value,
+    })
+  }
+  if (mode === undefined) {
+    const stray = PAPER_OPTIONS.find(name => options[name] !== undefined)
+    if (stray !== undefined) refuse(stray, options[stray], "nothing without mode: 'paper'")
+    return undefined
+  }
+  if (mode !== 'paper') refuse('mode', mode, "'paper'")
+  for (const [name, value] of Object.entries({ lambda, tau, confidence })) {
+    const isPositive = typeof value === 'number' && value > 0 && value < Number.POSITIVE_INFINITY
+    if (value !== undefined && !isPositive) refuse(name, value, 'a number above 0')
+  }
+  if (typeof normalised !== 'boolean') refuse('normalised', normalised, 'true or false')
+  if (normalised && confidence > 1) refuse('confidence', confidence, 'at most 1 of a normalised sum')
+  if (ef !== undefined && efSearch !== undefined) refuse('efSearch', efSearch, 'nothing beside ef')
+  return { lambda, tau, confidence, normalised }
 }
 
 /** Steps a decade: few enough that what is known of each is remembered. */

@@ -1,5 +1,5 @@
 /** The public names of @drift/core. */
-export type { SearchOptions, VectorIndexOptions } from './arguments.js'
+export type { PaperOptions, SearchOptions, VectorIndexOptions } from './arguments.js'
 export { MAX_DIM } from './arguments.js'
 export { NONE } from './bucket/extent.js'
 export { CoreError } from './errors.js'
@@ -45,6 +45,7 @@ export { PRIOR_WEIGHTS, priorFloor } from './recall/map.js'
 export type { MeasuredRecall, ShadowOptions } from './recall/monitor.js'
 export type { Homes } from './router/homes.js'
 export type { ExplainedBucket, Explanation } from './search/explain.js'
+export { effectiveProbability } from './search/paper.js'
 export type { Weights } from './search/view.js'
 export {
   type BatchResult,

@@ -503,7 +503,7 @@ export class VectorIndex {
     return centroids
   }
 
-  /** @throws CoreError DRIFT_DIMENSION, DRIFT_VECTOR_VALUE, DRIFT_ZERO_VECTOR, DRIFT_K, DRIFT_RECALL, DRIFT_PROBES, DRIFT_FLOOR, DRIFT_EF. */
+  /** @throws CoreError DRIFT_DIMENSION, DRIFT_VECTOR_VALUE, DRIFT_ZERO_VECTOR, DRIFT_K, DRIFT_RECALL, DRIFT_PROBES, DRIFT_FLOOR, DRIFT_EF, DRIFT_OPTION. */
   searchSync(query: Float32Array, options: SearchOptions): SearchResult {
     const state = this.#open()
     this.#requireVectorsReady()
@@ -514,7 +514,7 @@ export class VectorIndex {
     const done = this.#sample(state)
     const found = searchView(state.view, width, this.#scratch, outRows, outDistances)
     done?.()
-    this.#offer(options)
+    this.#offer(this.#scratch.query, options)
     return this.#result(found)
   }
 
@@ -541,7 +541,7 @@ export class VectorIndex {
     // Unless it leaves the thread, in which case it has no trace, the search is over when the call returns.
     const running = searchOne(state, this.#pool, width, this.#scratch, this.#checkOf(signal), signal)
     done?.()
-    this.#offer(options)
+    this.#offer(this.#scratch.query, options)
     const found = await running
     return this.#result(found)
   }
@@ -564,6 +564,7 @@ export class VectorIndex {
       this.#open()
     }
     state.directory.tidy(TIDIED * count)
+    for (let q = 0; q < count; q++) this.#offer(prepared.subarray(q * this.dim, (q + 1) * this.dim), options)
     const { snapshot, release } = state.pin()
     try {
       const check = this.#checkOf(signal)
@@ -629,7 +630,8 @@ export class VectorIndex {
     const state = this.#open()
     const width = requireWidth(options, state)
     this.#prepareQuery(query)
-    const asked = options.floor === undefined ? (options.recall ?? DEFAULT_RECALL) : undefined
+    const isByRecall = options.floor === undefined && options.mode === undefined
+    const asked = isByRecall ? (options.recall ?? DEFAULT_RECALL) : undefined
     return explainQuery(state, width, asked, this.#scratch, now)
   }
 
@@ -715,11 +717,14 @@ export class VectorIndex {
     prepare(this.metric, this.#scratch.query, this.dim, 0, 1)
   }
 
-  /** The query in the scratch may be measured: when it asked for a recall of all rows. */
-  #offer({ k, recall = DEFAULT_RECALL, probes, floor, allow }: SearchOptions): void {
-    if (this.#monitor === undefined || probes !== undefined || floor !== undefined || allow !== undefined)
-      return
-    if (recall < 1) this.#monitor.offer(this.#scratch.query, k, recall)
+  /** A prepared query may be measured: when it asked for a recall of all rows. */
+  #offer(
+    query: Float32Array,
+    { k, recall = DEFAULT_RECALL, probes, floor, mode, allow }: SearchOptions,
+  ): void {
+    if (this.#monitor === undefined || allow !== undefined) return
+    if (probes !== undefined || floor !== undefined || mode !== undefined) return
+    if (recall < 1) this.#monitor.offer(query, k, recall)
   }
 
   /** Of every SAMPLED-th search the buckets are noted. @returns what notes them once the search has ended. */

@@ -50,7 +50,8 @@ const searchOptions = {
   mode: Type.Optional(Type.Literal('paper', Option)),
   lambda: Type.Optional(Finite),
   tau: Type.Optional(Finite),
-  confidence: Type.Optional(Fraction),
+  confidence: Type.Optional(Finite),
+  normalised: Type.Optional(Flag),
   efSearch: Type.Optional(Type.Integer({ minimum: 1, ...Option })),
 }
 export const SearchOptionsSchema = Type.Object(searchOptions, CLOSED)

@@ -38,6 +38,7 @@ import {
   parseWriteOptions,
   type SearchOptions,
   type WriteOptions,
+  widthOf,
 } from './options.js'
 import { createIndex, dropIndex } from './payload-index/declare.js'
 import { type IndexDeclarations, type IndexKind, parseIndex } from './payload-index/payload-indexes.js'
@@ -284,7 +285,8 @@ export class Collection {
    * The newest version of each id, and only what was visible when the call was made.
    */
   async search(query: Float32Array | readonly number[], options?: SearchOptions): Promise<Hit[]> {
-    const { k, payload, signal, recall, probes, ef } = parseSearchOptions(options)
+    const parsed = parseSearchOptions(options)
+    const { k, payload, signal } = parsed
     this.#assertOpen()
     signal?.throwIfAborted()
     const vector = parseQuery(query, this.dim)
@@ -297,7 +299,7 @@ export class Collection {
     // While a payload is wanted, no row found may be given to another id.
     const pin = payload ? this.#store.index.pin() : undefined
     try {
-      const found = await this.#store.index.search(vector, { k, ...defined({ recall, probes, ef, signal }) })
+      const found = await this.#store.index.search(vector, { k, ...widthOf(parsed) })
       return found.ids.map((id, i) => this.#hit(id, found.distances[i]!, payload ? found.rows[i] : undefined))
     } finally {
       pin?.release()
@@ -310,17 +312,15 @@ export class Collection {
    * @param queries - n * dim values, row-major.
    */
   async searchBatch(queries: Float32Array, options?: SearchOptions): Promise<BatchHits> {
-    const { k, signal, recall, probes, ef } = parseSearchOptions(options)
+    const parsed = parseSearchOptions(options)
+    const { k, signal } = parsed
     this.#assertOpen()
     signal?.throwIfAborted()
     const vectors = parseQuery(queries, this.dim, true)
     if (options?.filter !== undefined || options?.radius !== undefined) {
       return searchBatchNarrowed(this.#store, vectors, parseNarrowed(options))
     }
-    const found = await this.#store.index.searchBatch(vectors, {
-      k,
-      ...defined({ recall, probes, ef, signal }),
-    })
+    const found = await this.#store.index.searchBatch(vectors, { k, ...widthOf(parsed) })
     const { distances, counts } = found
     const ids = Array.from(counts, (count, q) => found.ids.slice(q * found.k, q * found.k + count) as Id[])
     return { k: found.k, ids, distances, counts }
@@ -331,13 +331,14 @@ export class Collection {
     query: Float32Array | readonly number[],
     options?: SearchOptions,
   ): Promise<Explanation & { readonly filter?: FilterPlan }> {
-    const { k, recall, probes, ef, filter, signal } = parseSearchOptions(options)
+    const parsed = parseSearchOptions(options)
+    const { k, filter, signal } = parsed
     this.#assertOpen()
     const vector = parseQuery(query, this.dim)
     const node = filter === undefined ? undefined : parseFilter(filter)
     await this.#store.index.vectorsReady()
     return withMatching(this.#store, node, signal, ({ rows }) => {
-      const width = { k, ...defined({ recall, probes, ef }), ...(node ? { allow: rows } : {}) }
+      const width = { k, ...widthOf(parsed), ...(node ? { allow: rows } : {}) }
       const explanation = this.#store.index.explain(vector, width, () => performance.now())
       return node ? { ...explanation, filter: planOf(node, this.#store.indexes) } : explanation
     })
@@ -436,7 +437,7 @@ export class Collection {
    * Searches are faster and find more afterwards.
    */
   async maintain(options?: MaintainOptions): Promise<HealReport> {
-    const { signal, onProgress, budget } = parseMaintainOptions(options)
+    const { signal, onProgress, budget, policy } = parseMaintainOptions(options)
     this.#assertWritable()
     const { healing } = this.#engine.janitor
     if (healing.mode === 'off') {
@@ -449,7 +450,7 @@ export class Collection {
       onProgress?.({ stage: 'refine', done: ++done, total: more ? done + 1 : done })
     }
     const report = await this.#store.index.maintain({
-      ...defined({ signal, budget }),
+      ...defined({ signal, budget, policy }),
       onProgress: (done, total) => onProgress?.({ stage: 'heal', done, total }),
       onOperation: healed => healing.tell(this.#store, healed),
     })

@@ -2,7 +2,7 @@
  * Options at the public door: parsed once into types that cannot be wrong. An unknown option is refused by name, with
  * the nearest known one, because a misspelt durability option that is ignored costs data.
  */
-import type { Metric } from '@drift/core'
+import type { HealPolicy, Metric, PaperOptions } from '@drift/core'
 import type { DriftFs } from '@drift/fs'
 import { DriftError } from './errors.js'
 import type { Filter } from './filter/filter.js'
@@ -61,7 +61,7 @@ export interface CollectionOptions {
   readonly indexes?: IndexDeclarations
 }
 
-export interface SearchOptions {
+export interface SearchOptions extends PaperOptions {
   /** Neighbours wanted. Default 10; fewer come back only when the collection holds fewer. */
   readonly k?: number
   /** Share of the k nearest that should be found, in the mean over queries: above 0, at most 1, which is exact. Default 0.95. */
@@ -93,6 +93,8 @@ export interface FlushOptions {
 export interface MaintainOptions extends FlushOptions {
   /** Rows that may move to other buckets. Default: as many as it takes. */
   readonly budget?: number
+  /** `paper`: only scatter merges by the paper's urgency, to three buckets, fifty rows at a time. Default `drift`: whatever pays. */
+  readonly policy?: HealPolicy
 }
 
 export function parseStatsOptions(options: unknown): { readonly buckets?: boolean } {
@@ -104,7 +106,7 @@ export function parseStatsOptions(options: unknown): { readonly buckets?: boolea
 }
 
 export function parseMaintainOptions(options: unknown): MaintainOptions {
-  const given = knownKeys(options, ['budget', ...WRITE_KEYS], 'maintain') as MaintainOptions
+  const given = knownKeys(options, ['budget', 'policy', ...WRITE_KEYS], 'maintain') as MaintainOptions
   integerOption('budget', given.budget, 0, Number.MAX_SAFE_INTEGER)
   callbacks(given)
   return given
@@ -135,7 +137,20 @@ const OPEN_KEYS = [
   'readOnly',
 ]
 const COLLECTION_KEYS = ['dim', 'metric', 'memtableRows', 'indexes']
-const SEARCH_KEYS = ['k', 'recall', 'probes', 'ef', 'filter', 'radius', 'payload', 'signal']
+/** Options that the index takes as they are. */
+const WIDTH_KEYS: readonly (keyof Width)[] = [
+  'recall',
+  'probes',
+  'ef',
+  'signal',
+  'mode',
+  'lambda',
+  'tau',
+  'confidence',
+  'normalised',
+  'efSearch',
+]
+const SEARCH_KEYS = ['k', ...WIDTH_KEYS, 'filter', 'radius', 'payload']
 const SCAN_KEYS = ['filter', 'cursor', 'limit', 'vectors', 'payload', 'signal']
 const WRITE_KEYS = ['signal', 'onProgress']
 
@@ -213,6 +228,7 @@ export function parseSearchOptions(options: unknown): SearchOptions & { readonly
   }
   integerOption('probes', given.probes, 1, Number.MAX_SAFE_INTEGER)
   integerOption('ef', given.ef, 1, 65_536)
+  integerOption('efSearch', given.efSearch, 1, 65_536)
   booleanOption('payload', given.payload)
   if (given.radius !== undefined && (typeof given.radius !== 'number' || Number.isNaN(given.radius))) {
     throw new DriftError('DRIFT_RADIUS', `radius is ${show(given.radius)}, expected a number`, {
@@ -221,6 +237,14 @@ export function parseSearchOptions(options: unknown): SearchOptions & { readonly
   }
   callbacks(given)
   return { ...given, k }
+}
+
+/** How much a search looks at, and its signal. */
+export type Width = Pick<SearchOptions, 'recall' | 'probes' | 'ef' | 'signal' | keyof PaperOptions>
+
+export function widthOf(options: SearchOptions): Width {
+  const given = WIDTH_KEYS.filter(key => options[key] !== undefined)
+  return Object.fromEntries(given.map(key => [key, options[key]]))
 }
 
 export function parseScanOptions(options: unknown): ScanOptions {

@@ -60,6 +60,9 @@ it('by hand it reports what it did, each operation is told, and the buckets can 
     db.off('maintenance', listener)
     await docs.delete([ROWS])
     await docs.maintain()
+    await expect(docs.maintain({ policy: 'urgent' as never })).rejects.toMatchObject({ code: 'DRIFT_OPTION' })
+    const { kinds } = await docs.maintain({ policy: 'paper' })
+    expect(Object.keys(kinds).filter(kind => kind !== 'merge')).toEqual([])
     expect(events).toHaveLength(report.operations)
   } finally {
     unsubscribe('drift:maintenance', subscriber)

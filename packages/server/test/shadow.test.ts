@@ -47,6 +47,20 @@ describe('shadow recall', () => {
     expect(Math.abs(measured - hits / 1200)).toBeLessThan(0.06)
   })
 
+  it('samples each query of a batch that asked for a recall, and none that asked for a width', async () => {
+    const { docs } = await filled(1)
+    await docs.searchBatch(scattered(40, 3), { k: 10, recall: 0.9 })
+    await docs.searchBatch(scattered(40, 4), { k: 10, probes: 3 })
+    await docs.searchBatch(scattered(40, 5), { k: 10, mode: 'paper' })
+    await docs.maintain()
+    const { recall } = await docs.stats()
+    expect(recall).toHaveLength(1)
+    expect(recall[0]).toMatchObject({ k: 10, target: 0.9 })
+    expect(recall[0]!.samples).toBeGreaterThan(30)
+    expect(recall[0]!.samples).toBeLessThanOrEqual(41)
+    expect(recall[0]!.high95).toBeGreaterThan(0.9)
+  })
+
   it('samples nothing when it is off', async () => {
     const { docs } = await filled(false)
     for (let q = 0; q < 20; q++) await docs.search(scattered(1, q + 10), { k: 5, recall: 0.8 })

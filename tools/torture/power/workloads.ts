@@ -55,7 +55,7 @@ export const WORKLOADS = {
     steps: random => [
       create('a', MEMTABLE),
       ...mix(random, 16, [
-        i => create(letter(random), i % 2 ? MEMTABLE : 100),
+        () => create(letter(random), MEMTABLE),
         () => drop(letter(random)),
         i => ifThere(letter(random), name => upsert(name, drawRows(random, i, { rows: 5 }))),
         () => ifThere(letter(random), name => upkeep(name, 'flush')),

@@ -107,6 +107,7 @@ export class RecallMonitor {
       probes: undefined,
       floor,
       weights,
+      paper: undefined,
       ef: undefined,
       allow: undefined,
     }

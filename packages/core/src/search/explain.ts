@@ -13,11 +13,11 @@ export interface ExplainedBucket {
   readonly bucket: number
   /** Place by distance among all buckets, from 0. */
   readonly rank: number
-  /** Of the centroid by its codes: squared Euclidean, or minus the inner product under ip. */
+  /** Of the centroid by its codes: squared Euclidean, or minus the inner product under ip; with the paper's rule exact and squared Euclidean. */
   readonly distance: number
   /** Entries that count. */
   readonly live: number
-  /** Of the k nearest, those that this bucket is expected to hold and no nearer one; of what the listed buckets hold together. */
+  /** Of the k nearest, those that this bucket is expected to hold and no nearer one; of what the listed buckets hold together. By the paper's rule: k times its share of P_eff. */
   readonly expectedHits: number
 }
 
@@ -31,7 +31,7 @@ export interface Explanation {
   /** What was asked for; undefined when a number of buckets or a floor was. 1 when all rows were compared. */
   readonly expectedRecall: number | undefined
   /** Why no more was scanned: `all` says that every row's codes were, as there are few rows or k could not be filled otherwise. */
-  readonly stop: 'recall' | 'floor' | 'probes' | 'exact' | 'all'
+  readonly stop: 'recall' | 'floor' | 'probes' | 'confidence' | 'exact' | 'all'
   readonly ms: { readonly memtables: number; readonly buckets: number; readonly total: number }
 }
 
@@ -60,7 +60,7 @@ export function explainQuery(
   const traced = exact ? 0 : scannedBuckets
   const buckets = bucketsIn(trace, traced, width.k, state)
   // One bucket, so what is left is what lies outside of buckets, and routing.
-  const memtables = exact || scannedAll ? 0 : Math.min(total, run({ ...width, probes: 1 }))
+  const memtables = exact || scannedAll ? 0 : Math.min(total, run({ ...width, probes: 1, paper: undefined }))
   return {
     buckets,
     scannedBuckets,
@@ -72,7 +72,11 @@ export function explainQuery(
   }
 }
 
-function stopOf(width: SearchWidth, recall: number | undefined): 'recall' | 'floor' | 'probes' {
+function stopOf(
+  width: SearchWidth,
+  recall: number | undefined,
+): 'recall' | 'floor' | 'probes' | 'confidence' {
+  if (width.paper !== undefined) return 'confidence'
   if (width.probes !== undefined) return 'probes'
   return recall === undefined ? 'floor' : 'recall'
 }

@@ -47,6 +47,11 @@ export class Scratch {
   positions: Uint32Array = new Uint32Array(0)
   ordered: Float32Array = new Float32Array(0)
 
+  /** By bucket, of the paper's search: -log P_eff. */
+  lacks: Float32Array = new Float32Array(0)
+  #blocks: Uint8Array | undefined
+  #words: Uint32Array = new Uint32Array(0)
+
   /** What one graph returned. */
   graphRows: Uint32Array = new Uint32Array(0)
   graphDistances: Float32Array = new Float32Array(0)
@@ -89,6 +94,20 @@ export class Scratch {
     if (k <= this.positions.length) return
     this.positions = new Uint32Array(roomFor(k))
     this.ordered = new Float32Array(this.positions.length)
+  }
+
+  reserveLacks(buckets: number): Float32Array {
+    if (buckets > this.lacks.length) this.lacks = new Float32Array(roomFor(buckets))
+    return this.lacks
+  }
+
+  /** The same memory, as words. */
+  wordsOf(blocks: Uint8Array): Uint32Array {
+    if (blocks !== this.#blocks) {
+      this.#blocks = blocks
+      this.#words = new Uint32Array(blocks.buffer, blocks.byteOffset, blocks.byteLength >>> 2)
+    }
+    return this.#words
   }
 
   reserveGraph(count: number): void {

@@ -8,6 +8,7 @@ import { NONE } from '../bucket/extent.js'
 import type { MemtableViews } from '../memtable.js'
 import { liveRowsOf } from '../row-store.js'
 import { bitsSet } from './bits.js'
+import { gatherPaper, type PaperRule } from './paper.js'
 import type { Scratch } from './scratch.js'
 import type { SearchView, SearchWidth } from './view.js'
 
@@ -57,6 +58,9 @@ export function searchView(
   if (isExact && slabs.vectors !== undefined) {
     return searchExactly(view, bits, k, scratch, outRows, outDistances, at)
   }
+  if (width.paper !== undefined && !isExact) {
+    return searchByPaper(view, width.paper, width, bits, k, scratch, outRows, outDistances, at)
+  }
   const scanAll = width.allow === undefined ? SCAN_ALL_ROWS : SCAN_ALLOWED_ROWS
   if (isExact || (width.probes === undefined && countable <= scanAll)) {
     return scanEverything(view, bits, k, scratch, outRows, outDistances, at)
@@ -85,6 +89,26 @@ function weigh(view: SearchView, width: SearchWidth, countable: number, ask: Scr
   ask.meanLives = view.meanLives * share
   ask.floor = width.floor * share ** ask.bySize
   ask.least = LEAST_ENTRIES * width.k
+}
+
+/** Of the buckets that the paper's rule takes; fewer than k when these hold no more. */
+function searchByPaper(
+  view: SearchView,
+  rule: PaperRule,
+  width: SearchWidth,
+  bits: Uint32Array,
+  k: number,
+  scratch: Scratch,
+  outRows: Uint32Array,
+  outDistances: Float32Array,
+  at: number,
+): number {
+  gatherExtra(view, width, bits, k, 0, 1, scratch)
+  const taken = gatherPaper(view, rule, bits, scratch)
+  const written = searchNamed(view, k, scratch, outRows, outDistances, at)
+  scratch.scannedBuckets = taken
+  scratch.effort[0] = taken
+  return written
 }
 
 /** The k nearest of all live rows by the exact kernel: the truth that recall is measured against. */
@@ -125,11 +149,23 @@ function scanEverything(
 ): number {
   scratch.scannedAll = true
   scratch.rowCount = liveRowsOf(bits, view.slabs.rowLimit, scratch.reserveRows(view.liveRows))
+  return searchNamed(view, k, scratch, outRows, outDistances, at)
+}
+
+/** The k nearest of scratch.rows alone. */
+function searchNamed(
+  view: SearchView,
+  k: number,
+  scratch: Scratch,
+  outRows: Uint32Array,
+  outDistances: Float32Array,
+  at: number,
+): number {
   const { ask } = scratch
   ask.k = k
   ask.rerank = rerankOf(k)
   ask.allow = undefined
-  // All rows are named: no bucket has to be scanned.
+  // Every row that counts is named: no bucket has to be scanned.
   ask.probes = 0
   ask.floor = 0
   ask.part = 0

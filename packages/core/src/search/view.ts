@@ -5,6 +5,7 @@
  */
 import type { IndexSlabs } from '@drift/native'
 import type { MemtableViews } from '../memtable.js'
+import type { PaperRule } from './paper.js'
 
 export interface SearchView {
   /** The partition and the rows; dim, metric, live bits and the row limit are there. */
@@ -36,6 +37,8 @@ export interface SearchWidth {
   /** Least expected hits per row of cost that a bucket is scanned for (`IndexQuery.floor`), in the unit of every live row. */
   readonly floor: number
   readonly weights: Weights
+  /** Instead of both: the paper's choice. */
+  readonly paper: PaperRule | undefined
   /** Beam width in the graphs. Undefined: the default for k. */
   readonly ef: number | undefined
   /** One bit a row: only these rows count. */

@@ -4,7 +4,7 @@
  */
 import { type Id, NONE } from '@drift/core'
 import type { BatchHits } from '../collection.js'
-import { parseSearchOptions, type SearchOptions } from '../options.js'
+import { parseSearchOptions, type SearchOptions, type Width, widthOf } from '../options.js'
 import type { Store } from '../store.js'
 import { type FilterNode, parseFilter } from './filter.js'
 import { withMatching } from './match.js'
@@ -15,27 +15,17 @@ export interface Narrowed {
   readonly radius: number | undefined
   /** Undefined: every row within the radius. */
   readonly k: number | undefined
-  /** Options that the index takes as they are. */
-  readonly width: {
-    readonly recall?: number
-    readonly probes?: number
-    readonly ef?: number
-    readonly signal?: AbortSignal
-  }
+  readonly width: Width
 }
 
 export function parseNarrowed(options: SearchOptions): Narrowed {
-  const { k, filter, radius, recall, probes, ef, signal } = parseSearchOptions(options)
+  const parsed = parseSearchOptions(options)
+  const { k, filter, radius } = parsed
   return {
     filter: filter === undefined ? undefined : parseFilter(filter),
     radius,
     k: radius !== undefined && options.k === undefined ? undefined : k,
-    width: {
-      ...(recall === undefined ? {} : { recall }),
-      ...(probes === undefined ? {} : { probes }),
-      ...(ef === undefined ? {} : { ef }),
-      ...(signal === undefined ? {} : { signal }),
-    },
+    width: widthOf(parsed),
   }
 }
 

@@ -1,0 +1,114 @@
+// What is taken away, one at a time: each checksum, length, chain and identity that stands between damaged bytes and a wrong answer. The
+// text is that of the built file, and has to be there exactly once: a check that is moved or renamed is missed loudly.
+import type { FileKind } from './damage.js'
+
+export interface Mutant {
+  readonly name: string
+  /** Damage of these files has to show it. */
+  readonly kind: FileKind
+  /** Below packages/. */
+  readonly file: string
+  readonly from: string
+  readonly to: string
+}
+
+const READER = 'core/dist/wal/reader.js'
+const FORMAT = 'core/dist/wal/format.js'
+const SECTIONS = 'storage/dist/segment/section-reader.js'
+const MANIFEST = 'storage/dist/manifest/manifest.js'
+const MANIFEST_FORMAT = 'storage/dist/manifest/format.js'
+
+function without(name: string, kind: FileKind, file: string, from: string, to = ''): Mutant {
+  return { name, kind, file, from, to }
+}
+
+export const MUTANTS: readonly Mutant[] = [
+  without(
+    'wal-file-crc',
+    'wal',
+    FORMAT,
+    'if (view.getUint32(FILE.crc, true) !== kernels.crc32c(page.subarray(0, FILE.crc))) return void 0;',
+  ),
+  without(
+    'wal-frame-crc',
+    'wal',
+    FORMAT,
+    'if (crc !== kernels.crc32c(page.subarray(FRAME.magic, FRAME_HEADER_BYTES), seed())) return void 0;',
+  ),
+  without('wal-payload-crc', 'wal', READER, 'if (!payloadMatches(payload, frame)) break;'),
+  without(
+    'wal-database',
+    'wal',
+    READER,
+    'header && Buffer.compare(header.database, database) !== 0',
+    'false',
+  ),
+  without('wal-file-number', 'wal', READER, 'header && header.file !== file', 'false'),
+  without('wal-file-length', 'wal', READER, 'header && header.fileBytes !== bytes', 'false'),
+  without(
+    'wal-header-there',
+    'wal',
+    READER,
+    'index < rest.length - 1 || holdsFrames(readFile(fs, file.path, file.bytes))',
+    'false',
+  ),
+  without('wal-first-file', 'wal', READER, 'first < 0 && (needed.length > 0 || floorLsn > 1)', 'false'),
+  without('wal-previous-file', 'wal', READER, 'previousFile !== this.#previousFile', 'false'),
+  without(
+    'wal-link',
+    'wal',
+    READER,
+    'previousBatch !== this.batch || previousChain !== this.chain || firstBatch !== this.batch + 1',
+    'false',
+  ),
+  without('wal-followed', 'wal', READER, 'followedBatch >= expected', 'false'),
+  without('wal-durable-batch', 'wal', READER, '(headerAt(later)?.durableBatch ?? 0) >= expected', 'false'),
+  without('wal-durable-lsn', 'wal', READER, 'walk.lsn <= durableLsn', 'false'),
+  without(
+    'wal-chain',
+    'wal',
+    READER,
+    'frame.batch !== this.batch + 1 || frame.firstLsn !== this.lsn || frame.chain !== this.chain',
+    'false',
+  ),
+  without('manifest-crc', 'manifest', MANIFEST_FORMAT, 'crc !== stored', 'false'),
+  without('manifest-length', 'manifest', MANIFEST_FORMAT, 'stored2 !== length', 'false'),
+  without('manifest-number', 'manifest', MANIFEST, 'decoded.manifest.number !== number', 'false'),
+  without(
+    'manifest-database',
+    'manifest',
+    'server/dist/recovery.js',
+    'manifest.database !== hex(database)',
+    'false',
+  ),
+  without(
+    'format-crc',
+    'format',
+    'server/dist/folder.js',
+    'view.getUint32(OFFSET.crc, true) === kernels.crc32c(bytes.subarray(0, OFFSET.crc))',
+    'true',
+  ),
+  without('format-length', 'format', 'server/dist/folder.js', 'stat.bytes === FORMAT_BYTES', 'true'),
+  without('segment-identity', 'segment', SECTIONS, 'if (found === wanted) continue;', 'continue;'),
+  without(
+    'segment-footer-crc',
+    'segment',
+    'storage/dist/segment/footer.js',
+    'checkCrc(view.getUint32(FOOTER_CRC, true), footerCrc(bytes), "footer", path, offset + FOOTER_CRC);',
+  ),
+  without(
+    'segment-page-crc',
+    'segment',
+    SECTIONS,
+    'if (computed !== stored) this.#throwCrc(computed, stored, what, where);',
+  ),
+]
+
+/** Leaves out every third record: a harness that lets this pass proves nothing. */
+export const CANARY: Mutant = without(
+  'canary',
+  'wal',
+  READER,
+  'if (this.lsn >= this.#floorLsn) this.records.push(',
+  'if (this.lsn >= this.#floorLsn && this.lsn % 3 !== 0) this.records.push(',
+)
