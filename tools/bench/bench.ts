@@ -14,6 +14,7 @@ import { writeReport } from './report.js'
 import { loadResults } from './results.js'
 import { smoke } from './smoke.js'
 import { sourcesOf } from './vectors.js'
+import { wal } from './wal.js'
 
 const USAGE = `usage: npm run bench [-- COMMAND] [OPTIONS]
 
@@ -23,6 +24,7 @@ growth   the same from 100 000 to 1 000 000 rows of one generator (--dim), Drift
 filters  recall and cost of filtered searches by selectivity, and of filters that go with the query.
 insert   rows per second into and out of a filled index.
 kernels  the native kernels alone.
+wal      durable upserts beside a bare loop that writes and syncs as many bytes; --passes rounds.
 smoke    this machine's figures in a few minutes, the durable ones too, on the first data set; kept in tools/bench/out.
 peers    installs the engines of npm, and what draws the plots, in tools/bench/peers.
 
@@ -93,6 +95,7 @@ try {
     },
     insert: () => insert(chosen(), options(undefined)),
     kernels,
+    wal: () => wal(wholeNumber('passes', values.passes), seed),
     smoke: () => smoke(chosen()[0]!, rows ?? 100_000, seed),
     peers: installPeers,
   }
