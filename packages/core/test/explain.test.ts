@@ -1,6 +1,6 @@
 /**
- * Proves that explain tells the search that it explains, that dead buckets are not opened, that a filtered search goes by the rows that match, and
- * that searches warm the buckets they scan.
+ * Proves that explain tells the search that it explains, that dead buckets are not opened, that a filtered search goes by the rows
+ * that match, and that searches warm the buckets they scan.
  */
 import { beforeAll, expect, it } from 'vitest'
 import { NONE, VectorIndex } from '../src/index.js'
