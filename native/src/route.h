@@ -47,7 +47,7 @@ static inline size_t router_blocks(const drift_index *index) {
   return (index->bucket_count + BLOCK_ENTRIES - 1) / BLOCK_ENTRIES;
 }
 
-/* Estimates are looked at in groups of four, by the least of each: group g of a block has its entries g, g + 8, g + 16, g + 24. */
+/* For the threshold, estimates count in groups of four, by the least of each: group g of a block has its entries g, g + 8, g + 16, g + 24. */
 enum { BLOCK_GROUPS = 8 };
 
 static inline size_t route_bytes(const drift_index *index) {

@@ -201,7 +201,8 @@ export function requireWidth(options: SearchOptions, context: WidthContext, quer
     throw new CoreError('DRIFT_ALLOW', 'allow is no Uint32Array', {})
   }
   const { recall: map } = context
-  const reach = allow === undefined ? k : reachOf(k * context.rowsPerAllowed(allow))
+  // An exact search goes by no estimate, so nothing is counted for it.
+  const reach = allow === undefined || recall === 1 ? k : reachOf(k * context.rowsPerAllowed(allow))
   return {
     k,
     probes: recall === 1 ? Number.POSITIVE_INFINITY : probes,

@@ -589,7 +589,7 @@ export class VectorIndex {
     { allow, signal }: WithinOptions = {},
   ): Promise<SearchResult> {
     const state = this.#open()
-    requireWidth({ k: 1, ...(allow === undefined ? {} : { allow }) }, state)
+    requireWidth({ k: 1, recall: 1, ...(allow === undefined ? {} : { allow }) }, state)
     if (typeof radius !== 'number' || Number.isNaN(radius)) {
       throw new CoreError('DRIFT_RADIUS', `radius is ${String(radius)}, expected a number`, { radius })
     }

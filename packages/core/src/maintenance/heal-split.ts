@@ -9,7 +9,15 @@ import type { IndexState } from '../index-state.js'
 import { kmeans } from '../kmeans.js'
 import type { Job } from './assign.js'
 import { halvesByDirection } from './principal.js'
-import { homeRows, lloyd, publishCentroids, REGION_BUCKETS, regionAround, rotatedRows } from './region.js'
+import {
+  homeRows,
+  lloyd,
+  publishAdded,
+  publishCentroids,
+  REGION_BUCKETS,
+  regionAround,
+  replaceCentroid,
+} from './region.js'
 import type { Slices } from './slices.js'
 import { type Moves, NO_MOVES, steal } from './steal.js'
 
@@ -40,7 +48,7 @@ export async function splitAround(
   const added: Float32Array[] = []
   for (let at = padded; at < centroids.length; at += padded) added.push(centroids.slice(at, at + padded))
   const region = regionAround(state, bucket, REGION_BUCKETS, added)
-  region.centroids.set(centroids.subarray(0, padded), added.length * padded)
+  replaceCentroid(region, padded, bucket, centroids.subarray(0, padded))
   const { after, sizes } = await lloyd(region, padded, 1, slices)
   for (let child = 0; child <= added.length; child++) {
     if (sizes[child]! >= MIN_CHILD_ROWS) continue
@@ -49,9 +57,7 @@ export async function splitAround(
     return { ...(await steal(state, region.rows, slices, job)), children: 1 }
   }
   const entries = directory.rowsOf(bucket)
-  for (let child = 0; child < added.length; child++) {
-    state.addRotated(region.centroids.slice(child * padded, (child + 1) * padded))
-  }
+  publishAdded(state, region, sizes)
   await publishCentroids(state, region, after / region.rows.length, slices)
   // Rows with their second entry here may want it in a child.
   const rows = Uint32Array.from(new Set([...region.rows, ...entries]))
@@ -64,7 +70,7 @@ export function childrenOf(state: IndexState, bucket: number, k: number): Float3
   const { shape, router } = state
   const { padded } = router
   const rows = homeRows(state, bucket)
-  const vectors = rotatedRows(state, rows)
+  const vectors = state.store.rotatedRows(rows)
   const seed = (shape.seed ^ Math.imul(bucket, 0x9e3779b1)) >>> 0
   const { centroids, assignment } = kmeans(vectors, padded, { k, seed, iterations: ITERATIONS })
   const children = centroids.length / padded

@@ -3,7 +3,7 @@
  * Rule: the mean is measured only when rows came or went since the last time, so looking again costs nothing.
  */
 import type { IndexState } from '../index-state.js'
-import { centroidAt, homeRows, rotatedRows, squared } from './region.js'
+import { centroidAt, homeRows, squared } from './region.js'
 
 /** ||mean - centroid||^2 over the mean squared distance of the rows to the centroid, from which on it pays. */
 export const DRIFTED = 0.03
@@ -35,7 +35,7 @@ export function recentreBucket(state: IndexState, bucket: number): boolean {
 function measure(state: IndexState, bucket: number): { mean: Float32Array; spread: number } {
   const { padded } = state.router
   const rows = homeRows(state, bucket)
-  const vectors = rotatedRows(state, rows)
+  const vectors = state.store.rotatedRows(rows)
   const sums = new Float64Array(padded)
   const centroid = centroidAt(state, bucket).slice()
   let spread = 0

@@ -43,11 +43,6 @@ export function homeRows({ store, directory }: IndexState, bucket: number): Uint
   return directory.rowsOf(bucket).filter(row => store.home[row] === bucket)
 }
 
-/** The rows, rotated, `padded` values each. */
-export function rotatedRows({ store }: IndexState, rows: Uint32Array): Float32Array {
-  return store.rotatedRows(rows)
-}
-
 /** The region around a bucket. @param added - rotated centroids of buckets to be made. */
 export function regionAround(
   state: IndexState,
@@ -63,7 +58,7 @@ export function regionAround(
   for (const [i, other] of near.entries())
     centroids.set(centroidAt(state, other), (added.length + i) * padded)
   const rows = Uint32Array.from(buckets.flatMap(other => [...homeRows(state, other)]))
-  return { buckets, centroids, added: added.length, rows, vectors: rotatedRows(state, rows) }
+  return { buckets, centroids, added: added.length, rows, vectors: state.store.rotatedRows(rows) }
 }
 
 /** Sums of the squared distances of the rows to their nearest centroids, before the first pass and after the last. */
