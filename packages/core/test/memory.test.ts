@@ -44,8 +44,14 @@ function run<T>(script: string): T {
   return JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8' })) as T
 }
 
-it.each(['build', 'fill'])('stats().memory is what a %s takes of the system, within a few per cent', how => {
-  const { told, taken } = run<{ told: number; taken: number }>(`
+// The system may take pages from the process, or give it more, while others run: a wrong account is wrong every time.
+const ATTEMPTS = { retry: 2 }
+
+it.each(['build', 'fill'])(
+  'stats().memory is what a %s takes of the system, within a few per cent',
+  ATTEMPTS,
+  how => {
+    const { told, taken } = run<{ told: number; taken: number }>(`
     const options = { dim: 256, metric: 'l2', memtableRows: 16384 }
     const vectors = clustered(100_000, options.dim)
     // What a first index of the process takes besides: code, tables, the allocator's first pages.
@@ -57,10 +63,11 @@ it.each(['build', 'fill'])('stats().memory is what a %s takes of the system, wit
     const taken = (await held()) - before
     console.log(JSON.stringify({ told: memory(index), taken }))
   `)
-  expect(told).toBeGreaterThan(100_000 * 256 * 5)
-  // Off by 1.3 to 3.2 per cent in the four runs that printed it; the rest is for other allocators. Telling what slabs have room for is off by 28.
-  expect(Math.abs(told / taken - 1)).toBeLessThan(0.08)
-})
+    expect(told).toBeGreaterThan(100_000 * 256 * 5)
+    // Off by 1.3 to 3.2 per cent in the four runs that printed it; the rest is for other allocators. Telling what slabs have room for is off by 28.
+    expect(Math.abs(told / taken - 1)).toBeLessThan(0.08)
+  },
+)
 
 it('without exact vectors an index takes 1.5 D + 60 bytes a row at most, but for whole large pages', () => {
   const [few, many] = run<{ rows: number; bytes: number; vectors: number }[]>(`
