@@ -111,14 +111,24 @@ export function hnswCapacity(graph: Uint32Array): number {
 
 /** Constant time: the header is one that allocateHnsw writes and all fixed parts lie inside the array. */
 export function requireHnsw(graph: Uint32Array): void {
+  if (graph.length >= HNSW_ROWS && graph[0] === HNSW_MAGIC && isHeader(graph)) return
+  throw new NativeError('DRIFT_HNSW_LAYOUT', 'the array is not a graph made by allocateHnsw', {
+    length: graph.length,
+    capacity: graph[HNSW_CAPACITY],
+    M: graph[HNSW_M],
+    words: graph[HNSW_WORDS],
+  })
+}
+
+function isHeader(graph: Uint32Array): boolean {
   const capacity = graph[HNSW_CAPACITY]!
   const M = graph[HNSW_M]!
   const efConstruction = graph[HNSW_EF_CONSTRUCTION]!
   const words = graph[HNSW_WORDS]!
-  const linked = graph[HNSW_LINKED]!
-  if (
-    graph.length >= HNSW_ROWS &&
-    graph[0] === HNSW_MAGIC &&
+  // The writer raises `linked` before `entry`, so a reader beside it loads them the other way round.
+  const entry = Atomics.load(graph, HNSW_ENTRY)
+  const linked = Atomics.load(graph, HNSW_LINKED)
+  return (
     M >= 2 &&
     M <= MAX_M &&
     efConstruction >= 1 &&
@@ -126,17 +136,8 @@ export function requireHnsw(graph: Uint32Array): void {
     words <= graph.length &&
     HNSW_ROWS + capacity * (3 + 2 * M) <= words &&
     linked <= capacity &&
-    (linked === 0 || graph[HNSW_ENTRY]! < linked)
-  ) {
-    return
-  }
-  throw new NativeError('DRIFT_HNSW_LAYOUT', 'the array is not a graph made by allocateHnsw', {
-    length: graph.length,
-    capacity,
-    M,
-    words,
-    linked,
-  })
+    (linked === 0 || entry < linked)
+  )
 }
 
 /** Chance of level >= l is M^-l (the paper's mult = 1 / ln M), as thresholds of a 32-bit draw. */

@@ -13,6 +13,7 @@ import {
   allocateSlab,
   flock,
   hasAddon,
+  hnswLinked,
   hnswRows,
   kernelsOf,
   NativeError,
@@ -43,12 +44,13 @@ describe.each(supportedVariants())('%s', variant => {
     const path = new URL('./graph-reader.mjs', import.meta.url)
     const [survivor, victim] = [new Worker(path, { workerData }), new Worker(path, { workerData })]
     await Promise.all([once(survivor, 'message'), once(victim, 'message')])
+    // Listened for from here on: a reader that fails ends the test, whenever it fails.
+    const [report, exit] = [once(survivor, 'message'), once(survivor, 'exit')]
     const ended = victim.terminate()
     for (let linked = 100; linked < count; linked += 50) {
       expect(kernels.hnswInsert(graph, 'l2', rows, dim, 50)).toBe(linked + 50)
     }
     await ended
-    const [report, exit] = [once(survivor, 'message'), once(survivor, 'exit')]
     Atomics.store(stop, 0, 1)
     const [{ searches, wrong }] = await report
     await exit
@@ -60,6 +62,24 @@ describe.each(supportedVariants())('%s', variant => {
     kernels.hnswSearch(graph, 'l2', rows, dim, rows.subarray(0, dim), 50, live, found, new Float32Array(1))
     expect(found[0]).toBe(0)
   })
+})
+
+it('takes a graph for one at every moment of a writer that raises its entry', async () => {
+  const capacity = 1_000_000
+  const graph = allocateHnsw({ capacity, M: 2, seed: 1 })
+  const [linkedWord, entryWord] = [16, 17]
+  const writer = new Worker(
+    `const { workerData: graph } = require('node:worker_threads')
+    for (let node = 0; node < ${capacity}; node++) {
+      Atomics.store(graph, ${linkedWord}, node + 1)
+      Atomics.store(graph, ${entryWord}, node)
+    }`,
+    { eval: true, workerData: graph },
+  )
+  const exit = once(writer, 'exit')
+  let seen = 0
+  while (seen < capacity) seen = hnswLinked(graph)
+  expect(await exit).toEqual([0])
 })
 
 describe('without the binary', () => {
