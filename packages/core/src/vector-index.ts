@@ -46,6 +46,7 @@ import { Scratch } from './search/scratch.js'
 import { searchView } from './search/search.js'
 import type { SearchWidth } from './search/view.js'
 import { rowsWithin } from './search/within.js'
+import type { Staging } from './staging.js'
 
 /** The nearest rows, nearest first. */
 export interface SearchResult {
@@ -208,6 +209,28 @@ export class VectorIndex {
     const state = this.#open()
     const batch = requireBatch(state.shape, state.store.ids, ids, vectors)
     return state.append(batch.ids, vectors, batch.sources)
+  }
+
+  /**
+   * `append` in pieces, for a batch that would hold the thread too long: `fill` what it returns while there are values left, then
+   * `enter` it. The vectors are read until then.
+   *
+   * @throws CoreError as `append`.
+   */
+  stage(ids: readonly Id[], vectors: Float32Array): Staging {
+    const state = this.#open()
+    const batch = requireBatch(state.shape, state.store.ids, ids, vectors)
+    return state.stage(batch.ids, vectors, batch.sources)
+  }
+
+  /** The staged batch is appended: it gets its place in the active memtable. */
+  enter(staging: Staging): Appended {
+    return this.#open().enter(staging)
+  }
+
+  /** The staged batch will not be appended. */
+  leave(staging: Staging): void {
+    this.#state.leave(staging)
   }
 
   /** `append` for vectors as `vectorAt` gives them, kept to the bit: under cosine of unit length already. */
