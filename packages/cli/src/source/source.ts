@@ -68,6 +68,10 @@ export async function openSource(path: string, options: SourceOptions = {}): Pro
     case '.feather':
       return openArrow(path, options)
     default:
-      throw new CliError('DRIFT_IMPORT_FORMAT', `${path}: expected .npy, .fvecs, .bvecs, .jsonl, .csv or .arrow`, { path })
+      throw new CliError(
+        'DRIFT_IMPORT_FORMAT',
+        `${path}: expected .npy, .fvecs, .bvecs, .jsonl, .csv or .arrow`,
+        { path },
+      )
   }
 }
