@@ -6,7 +6,6 @@ import { existsSync } from 'node:fs'
 import { rename, rm } from 'node:fs/promises'
 import { extname } from 'node:path'
 import type { Collection } from '@drift/server'
-import { RecordBatchFileWriter, RecordBatchStreamWriter } from 'apache-arrow'
 import { CliError } from './errors.js'
 import { writable } from './json.js'
 import { SinkFile } from './sink/file.js'
@@ -82,6 +81,7 @@ async function exportArrow(
       { path },
     )
   }
+  const { RecordBatchFileWriter, RecordBatchStreamWriter } = await import('apache-arrow')
   // The file format ends with an index of its batches, the stream format does not.
   const isStream = extname(path).toLowerCase() === '.arrows'
   const writer = isStream ? new RecordBatchStreamWriter() : new RecordBatchFileWriter()
