@@ -20,7 +20,15 @@ import type {
   UpsertResult,
 } from './rows.js'
 import type { Call, Transport } from './transport.js'
-import { decodeFrame, encodeFrame, FRAME_TYPE, idFromJson, idToJson, NDJSON_TYPE } from './wire.js'
+import {
+  ARROW_TYPE,
+  decodeFrame,
+  encodeFrame,
+  FRAME_TYPE,
+  idFromJson,
+  idToJson,
+  NDJSON_TYPE,
+} from './wire.js'
 
 export interface CollectionInfo {
   readonly name: string
@@ -59,6 +67,25 @@ export class RemoteCollection {
   /** As the embedded `upsert`; sent again after a failure under the same key, it is applied once. */
   async upsert(batch: readonly Row[] | Columns, options?: CallOptions): Promise<UpsertResult> {
     return this.#json('PUT', '/points', { body: upsertBody(batch, this.dim), writes: true }, options)
+  }
+
+  /**
+   * Upsert the rows of an Arrow IPC stream or file, as the embedded `fromArrow` does: 500 at a time and in order, so that of one that
+   * fails the rows before stay. Sent again after a failure under the same key.
+   */
+  async fromArrow(
+    bytes: Uint8Array,
+    options?: CallOptions,
+  ): Promise<{ readonly rows: number; readonly lsn: number }> {
+    const call = { body: bytes, type: ARROW_TYPE, writes: true, long: true }
+    const { upserted: rows, lsn } = await this.#json<UpsertResult>('PUT', '/points', call, options)
+    return { rows, lsn }
+  }
+
+  /** Every row as the bytes of an Arrow IPC stream, part by part; throws when it is cut. Any Arrow library reads them. */
+  async *toArrow(options?: CallOptions): AsyncGenerator<Uint8Array, void, undefined> {
+    const call = this.#call('POST', '/scan', { body: {}, accept: ARROW_TYPE }, options)
+    yield* parts(await this.#transport.stream(call))
   }
 
   async delete(
@@ -262,16 +289,23 @@ function storedRow({ id, vector, payload }: WireRow): StoredRow {
 }
 
 async function* lines(stream: ReadableStream<Uint8Array>): AsyncGenerator<string, void, undefined> {
-  const reader = stream.getReader()
   const decoder = new TextDecoder()
   let rest = ''
+  for await (const part of parts(stream)) {
+    const whole = (rest + decoder.decode(part, { stream: true })).split('\n')
+    rest = whole.pop()!
+    yield* whole
+  }
+}
+
+/** What breaks off in the middle is an error; who stops reading ends the request. */
+async function* parts(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
+  const reader = stream.getReader()
   try {
     for (;;) {
       const { done, value } = await reader.read()
       if (done) return
-      const parts = (rest + decoder.decode(value, { stream: true })).split('\n')
-      rest = parts.pop()!
-      yield* parts
+      yield value
     }
   } catch (cause) {
     if ((cause as Error).name === 'AbortError') throw cause
