@@ -22,7 +22,7 @@ export { DriftError } from './errors.js'
 export type { Filter } from './filter/filter.js'
 export type { FilterPlan } from './filter/plan.js'
 export type { MaintenanceEvent, MaintenanceMode } from './healing.js'
-export type { RecoveryMode, RecoveryReport } from './log-recovery.js'
+export type { RecoveryLoss, RecoveryMode, RecoveryReport } from './log-recovery.js'
 export type {
   CollectionOptions,
   FlushOptions,
