@@ -148,6 +148,8 @@ function parseRows(rows: readonly unknown[], dim: number): Batch {
 }
 
 function parseColumns(columns: Record<string, unknown>, dim: number): Batch {
+  if ('vector' in columns)
+    throw new DriftError('DRIFT_BATCH', 'upsert got one row, expected an array of rows: [{ id, vector }]')
   for (const key of Object.keys(columns)) {
     if (key !== 'ids' && key !== 'vectors' && key !== 'payloads') {
       throw new DriftError(
