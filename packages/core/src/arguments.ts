@@ -144,9 +144,13 @@ export function requireVectors(shape: IndexShape, vectors: Float32Array, count: 
       dim,
     })
   }
-  validateVectors(vectors, dim)
-  const requireRow = metric === 'cosine' ? requireDirection : requireLength
-  for (let row = 0; row < count; row++) requireRow(vectors, dim, row)
+  for (let row = 0; row < count; row++) {
+    const squares = squaredLength(vectors, dim, row)
+    // The sum of squares of float32 values is finite in doubles unless one of them is not, and 0 only when all are.
+    if (!(squares < Number.POSITIVE_INFINITY)) validateVectors(vectors, dim)
+    if (metric !== 'cosine') requireLength(squares, row)
+    else if (squares === 0) throw noDirection(row)
+  }
 }
 
 /** Vectors that passed `requireVectors` and come from an index: under cosine of unit length, or distances would be wrong unseen. */
@@ -275,15 +279,13 @@ export function requireInteger(
   })
 }
 
-function requireDirection(vectors: Float32Array, dim: number, row: number): void {
-  for (let i = row * dim; i < (row + 1) * dim; i++) if (vectors[i] !== 0) return
-  throw new CoreError('DRIFT_ZERO_VECTOR', `vector ${row} is all zeros and has no direction for cosine`, {
+function noDirection(row: number): CoreError {
+  return new CoreError('DRIFT_ZERO_VECTOR', `vector ${row} is all zeros and has no direction for cosine`, {
     row,
   })
 }
 
-function requireLength(vectors: Float32Array, dim: number, row: number): void {
-  const squares = squaredLength(vectors, dim, row)
+function requireLength(squares: number, row: number): void {
   if (squares <= MAX_SQUARED_LENGTH) return
   throw new CoreError(
     'DRIFT_VECTOR_VALUE',
@@ -292,10 +294,22 @@ function requireLength(vectors: Float32Array, dim: number, row: number): void {
   )
 }
 
+/** Four sums side by side, as each addition waits for the one before: a third of the time. */
 function squaredLength(vectors: Float32Array, dim: number, row: number): number {
-  let squares = 0
-  for (let i = row * dim; i < (row + 1) * dim; i++) squares += vectors[i]! * vectors[i]!
-  return squares
+  const end = (row + 1) * dim
+  let i = row * dim
+  let a = 0
+  let b = 0
+  let c = 0
+  let d = 0
+  for (; i + 4 <= end; i += 4) {
+    a += vectors[i]! * vectors[i]!
+    b += vectors[i + 1]! * vectors[i + 1]!
+    c += vectors[i + 2]! * vectors[i + 2]!
+    d += vectors[i + 3]! * vectors[i + 3]!
+  }
+  for (; i < end; i++) a += vectors[i]! * vectors[i]!
+  return a + b + c + d
 }
 
 function distinct(ids: readonly Id[]): Batch {

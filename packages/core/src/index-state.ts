@@ -98,7 +98,14 @@ export class IndexState {
     sources: Uint32Array,
     metric: Metric = this.shape.metric,
   ): Appended {
-    const rows = this.#take(ids, vectors, sources, metric)
+    const appended = this.admit(ids, sources)
+    this.store.fill(appended.rows, vectors, sources, metric)
+    return appended
+  }
+
+  /** `append` without the vectors: `store.fill` has to follow before anything else of the process runs. */
+  admit(ids: readonly Id[], sources: Uint32Array): Appended {
+    const rows = this.#take(ids)
     this.active.list.push(rows)
     const appended = { rows, ids, positions: sources, memtable: this.active }
     this.#pending.add(appended)
@@ -120,7 +127,8 @@ export class IndexState {
 
   /** Bring rows in, visible and unassigned, prepared by `metric`. */
   load(ids: readonly Id[], vectors: Float32Array, sources: Uint32Array, metric: Metric): Uint32Array {
-    const rows = this.#take(ids, vectors, sources, metric)
+    const rows = this.#take(ids)
+    this.store.fill(rows, vectors, sources, metric)
     for (const row of rows) this.store.letGo(row)
     this.#enliven(rows, ids)
     this.unassigned.push(rows)
@@ -341,11 +349,11 @@ export class IndexState {
     }
   }
 
-  #take(ids: readonly Id[], vectors: Float32Array, sources: Uint32Array, metric: Metric): Uint32Array {
+  #take(ids: readonly Id[]): Uint32Array {
     const { capacity } = this.store
     const rows = this.store.take(ids.length)
     if (this.store.capacity > capacity) this.#guardLinks(capacity)
-    this.store.fill(rows, ids, vectors, sources, metric)
+    this.store.name(rows, ids)
     return rows
   }
 

@@ -208,6 +208,22 @@ export class VectorIndex {
     return state.append(batch.ids, vectors, batch.sources)
   }
 
+  /**
+   * The first half of `append`: everything that can be refused. `fill` with the same vectors is the other, in the same turn of the event
+   * loop; a log may be told of the rows in between, and writes while they are copied.
+   */
+  admit(ids: readonly Id[], vectors: Float32Array): Appended {
+    const state = this.#open()
+    const batch = requireBatch(state.shape, state.store.ids, ids, vectors)
+    return state.admit(batch.ids, batch.sources)
+  }
+
+  /** Copy in the vectors of rows that were admitted. Cannot fail. */
+  fill({ rows, positions }: Appended, vectors: Float32Array): void {
+    const { store, shape } = this.#state
+    store.fill(rows, vectors, positions, shape.metric)
+  }
+
   /** `append` for vectors as `vectorAt` gives them, kept to the bit: under cosine of unit length already. */
   appendPrepared(ids: readonly Id[], vectors: Float32Array): Appended {
     const state = this.#open()

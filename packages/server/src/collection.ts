@@ -164,7 +164,15 @@ export class Collection {
     signal?.throwIfAborted()
     const { number, config } = this.#store
     const parsed = parseBatch(batch, config.dim)
-    const record = encodeUpsert(number, parsed, config.dim)
+    const { writer } = this.#engine.journal
+    // What can be logged at once is written where the log reads it.
+    const atOnce = hasRoom(this.#engine, this.#store)
+    const record = encodeUpsert(
+      number,
+      parsed,
+      config.dim,
+      atOnce ? bytes => writer.reserve(bytes) : undefined,
+    )
     if (record.length > MAX_RECORD_BYTES) {
       throw new DriftError(
         'DRIFT_BATCH_TOO_LARGE',
@@ -182,7 +190,7 @@ export class Collection {
     }
 
     const store = this.#store
-    const { appended, generation } = store.append({ ...parsed, vectors })
+    const { appended, generation, fill } = store.admit({ ...parsed, vectors })
     const leave = store.inFlight.enter(parsed.ids)
     const { lsn, done } = this.#engine.journal.log(record, {
       apply() {
@@ -195,6 +203,8 @@ export class Collection {
       },
     })
     store.record(generation, lsn)
+    // Behind the message to the log, which leaves at the end of the turn: the rows are copied in while it writes.
+    queueMicrotask(fill)
     if (store.frozen.length > 0) this.#engine.janitor.wake()
     const { replaced } = await done
     this.#engine.janitor.wake()
@@ -569,7 +579,7 @@ export class Collection {
 
 /** The operation's header is 16 bytes, so the vectors behind it are aligned. */
 function vectorsIn(record: Uint8Array, values: number): Float32Array {
-  return new Float32Array(record.buffer, 16, values)
+  return new Float32Array(record.buffer, record.byteOffset + 16, values)
 }
 
 /** Without the keys whose value is undefined. */

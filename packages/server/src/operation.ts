@@ -49,11 +49,17 @@ const IS_PREPARED = 2
 const HEADER_BYTES = 16
 const NO_PAYLOAD = 0xffffffff
 
-export function encodeUpsert(collection: number, batch: Batch, dim: number): Uint8Array {
+/** @param allocate - gives the record its memory, whatever that holds. */
+export function encodeUpsert(
+  collection: number,
+  batch: Batch,
+  dim: number,
+  allocate: (bytes: number) => Uint8Array = bytes => new Uint8Array(bytes),
+): Uint8Array {
   const ids = batch.ids.map(encodeId)
   const vectorBytes = batch.vectors.byteLength
   const payloadBytes = batch.payloads ? sum(batch.payloads, p => 4 + (p?.length ?? 0)) : 0
-  const record = new Uint8Array(HEADER_BYTES + vectorBytes + sum(ids, id => 2 + id.length) + payloadBytes)
+  const record = allocate(HEADER_BYTES + vectorBytes + sum(ids, id => 2 + id.length) + payloadBytes)
   const view = header(record, UPSERT, collection, ids.length, dim)
   record.set(new Uint8Array(batch.vectors.buffer, batch.vectors.byteOffset, vectorBytes), HEADER_BYTES)
   let at = putIds(record, view, HEADER_BYTES + vectorBytes, ids)
@@ -136,8 +142,9 @@ export function decodeOperation(record: Uint8Array): Operation {
 }
 
 function header(record: Uint8Array, kind: number, collection: number, count: number, dim: number): DataView {
-  const view = new DataView(record.buffer)
+  const view = new DataView(record.buffer, record.byteOffset, record.byteLength)
   view.setUint8(0, kind)
+  view.setUint8(1, 0)
   view.setUint16(2, VERSION, true)
   view.setUint32(4, collection, true)
   view.setUint32(8, count, true)

@@ -103,6 +103,13 @@ export class Store {
     return { appended, generation: this.#active }
   }
 
+  /** `append` in two halves: nothing that `fill` does can be refused, and it has to be called in the same turn of the event loop. */
+  admit({ ids, vectors }: Batch): { appended: Appended; generation: Generation; fill: () => void } {
+    if (this.isFull) this.freeze()
+    const appended = this.index.admit(ids, vectors)
+    return { appended, generation: this.#active, fill: () => this.index.fill(appended, vectors) }
+  }
+
   /** The batch is durable: show it. */
   publish(appended: Appended, payloads: Batch['payloads']): Written {
     for (let i = 0; i < appended.rows.length; i++) {
