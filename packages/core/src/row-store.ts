@@ -104,13 +104,14 @@ export class RowStore {
     return taken
   }
 
-  /** Record the ids of taken rows. @throws CoreError DRIFT_FULL. */
-  name(rows: Uint32Array, ids: readonly Id[]): void {
-    for (let i = 0; i < rows.length; i++) this.ids.recordId(rows[i]!, ids[i]!)
-  }
-
-  /** Copy vector `sources[i]` of `vectors` into `rows[i]`, prepared by `metric` and SQ8-encoded. Runs of rows go together. */
-  fill(rows: Uint32Array, vectors: Float32Array, sources: Uint32Array, metric: Metric): void {
+  /** Copy vector `sources[i]` of `vectors` and `ids[i]` into `rows[i]`, prepared by `metric` and SQ8-encoded. Runs of rows go together. */
+  fill(
+    rows: Uint32Array,
+    ids: readonly Id[],
+    vectors: Float32Array,
+    sources: Uint32Array,
+    metric: Metric,
+  ): void {
     const { dim } = this
     const staged = this.#staged
     const kept = staged ?? this.vectors!
@@ -124,7 +125,7 @@ export class RowStore {
         while (run < end && sources[run] === sources[run - 1]! + 1) run++
         const from = sources[j]! * dim
         kept.set(vectors.subarray(from, from + (run - j) * dim), (first + j - i) * dim)
-        j = run
+        for (; j < run; j++) this.ids.recordId(rows[j]!, ids[j]!)
       }
       prepare(metric, kept, dim, first, end - i)
       this.#encode(kept, first, rows[i]!, end - i)

@@ -49,17 +49,11 @@ const IS_PREPARED = 2
 const HEADER_BYTES = 16
 const NO_PAYLOAD = 0xffffffff
 
-/** @param allocate - gives the record its memory, whatever that holds. */
-export function encodeUpsert(
-  collection: number,
-  batch: Batch,
-  dim: number,
-  allocate: (bytes: number) => Uint8Array = bytes => new Uint8Array(bytes),
-): Uint8Array {
+export function encodeUpsert(collection: number, batch: Batch, dim: number): Uint8Array {
   const ids = batch.ids.map(encodeId)
   const vectorBytes = batch.vectors.byteLength
   const payloadBytes = batch.payloads ? sum(batch.payloads, p => 4 + (p?.length ?? 0)) : 0
-  const record = allocate(HEADER_BYTES + vectorBytes + sum(ids, id => 2 + id.length) + payloadBytes)
+  const record = new Uint8Array(HEADER_BYTES + vectorBytes + sum(ids, id => 2 + id.length) + payloadBytes)
   const view = header(record, UPSERT, collection, ids.length, dim)
   record.set(new Uint8Array(batch.vectors.buffer, batch.vectors.byteOffset, vectorBytes), HEADER_BYTES)
   let at = putIds(record, view, HEADER_BYTES + vectorBytes, ids)
@@ -130,7 +124,7 @@ export function decodeOperation(record: Uint8Array): Operation {
       return { kind: 'delete', collection, ids: takeIds(record, view, HEADER_BYTES, count).ids }
     case CREATE: {
       const json = new TextDecoder().decode(record.subarray(HEADER_BYTES, HEADER_BYTES + count))
-      return { kind: 'create', collection, config: JSON.parse(json) as CollectionConfig }
+      return { kind: 'create', collection, config: parseConfig(json) }
     }
     case DROP:
       return { kind: 'drop', collection }
@@ -141,10 +135,20 @@ export function decodeOperation(record: Uint8Array): Operation {
   }
 }
 
+/** Its values are looked at where the collection is made. */
+function parseConfig(json: string): CollectionConfig {
+  try {
+    const config: unknown = JSON.parse(json)
+    if (typeof config === 'object' && config !== null) return config as CollectionConfig
+  } catch {
+    // Said below, as for JSON of another kind.
+  }
+  throw malformed('a creation without a collection')
+}
+
 function header(record: Uint8Array, kind: number, collection: number, count: number, dim: number): DataView {
-  const view = new DataView(record.buffer, record.byteOffset, record.byteLength)
+  const view = new DataView(record.buffer)
   view.setUint8(0, kind)
-  view.setUint8(1, 0)
   view.setUint16(2, VERSION, true)
   view.setUint32(4, collection, true)
   view.setUint32(8, count, true)

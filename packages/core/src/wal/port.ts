@@ -12,9 +12,7 @@ import { RecordRing, type SharedRecord } from './ring.js'
 
 export interface WalPort {
   readonly files: WalFile[]
-  /** Memory for the next record: what is written there and kept at once is not copied. */
-  reserve(bytes: number): Uint8Array
-  /** The record as `post` takes it. It is copied unless it was reserved, or nothing else reads it here. */
+  /** The record as `post` takes it. */
   keep(record: Uint8Array): SharedRecord
   /** The oldest `count` records that were kept have been acknowledged. */
   release(count: number): void
@@ -54,7 +52,6 @@ export function openInline(options: WalLogOptions, commit: GroupCommitOptions, o
   const loop = new GroupCommit(log, commit, reply => queueMicrotask(() => onReply(reply)))
   return {
     files: log.files(),
-    reserve: bytes => new Uint8Array(bytes),
     keep: record => record,
     release: () => {},
     post: commands => loop.run(commands as WalCommand[]),
@@ -78,7 +75,6 @@ export function openThread(options: Pick<ThreadData, 'log' | 'commit'>, onReply:
         worker.unref()
         resolve({
           files: message.files,
-          reserve: bytes => ring.reserve(bytes),
           keep: record => ring.keep(record),
           release: count => ring.release(count),
           post: commands => {

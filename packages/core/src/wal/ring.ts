@@ -1,5 +1,5 @@
 /**
- * Memory that the engine and the thread of the log share: a record is written into it once and lies there from its append to its
+ * Memory that the engine and the thread of the log share: a record is copied into it and lies there from its append to its
  * acknowledgement, which come in the same order. Handing memory over instead costs 200 us a batch: the buffer of each record has to be
  * mapped, faulted in, detached and unmapped again. Rule: one side writes, and only what has no acknowledgement to wait for.
  */
@@ -25,20 +25,9 @@ export class RecordRing {
     this.memory = new SharedArrayBuffer(bytes)
   }
 
-  /** Where the next record may be written; it is taken by `keep`, before anything else is reserved or kept. */
-  reserve(bytes: number): Uint8Array {
-    const start = this.#startOf(bytes)
-    if (start === undefined) return new Uint8Array(new SharedArrayBuffer(bytes))
-    return new Uint8Array(this.memory, start % this.memory.byteLength, bytes)
-  }
-
-  /** Keep the record until `release`; one that was not reserved is copied. */
+  /** Copy the record; the copy stays until `release`. */
   keep(record: Uint8Array): SharedRecord {
     const bytes = record.length
-    if (record.buffer instanceof SharedArrayBuffer && record.buffer !== this.memory) {
-      this.#ends.push(this.#head)
-      return record
-    }
     const start = this.#startOf(bytes)
     if (start === undefined) {
       this.#ends.push(this.#head)
@@ -47,9 +36,7 @@ export class RecordRing {
       return own
     }
     const at = start % this.memory.byteLength
-    if (record.buffer !== this.memory || record.byteOffset !== at) {
-      new Uint8Array(this.memory, at, bytes).set(record)
-    }
+    new Uint8Array(this.memory, at, bytes).set(record)
     this.#head = start + roundUp(bytes, ALIGNMENT)
     this.#ends.push(this.#head)
     return { at, bytes }

@@ -136,15 +136,7 @@ export class WalWriter {
     return this.#files
   }
 
-  /** Memory for a record to be appended in this turn, before any other: `append` then copies nothing. What it holds is undefined. */
-  reserve(bytes: number): Uint8Array {
-    return this.#port.reserve(bytes)
-  }
-
-  /**
-   * Never blocks. The caller no longer changes the bytes, and reads them until it has been acknowledged at most.
-   * Throws before anything has changed.
-   */
+  /** Never blocks, and takes the bytes: the caller no longer changes them. Throws before anything has changed. */
   append(record: Uint8Array): WalAppend {
     this.#checkUsable()
     if (this.#dropped) throw this.#dropped
