@@ -144,9 +144,13 @@ export function requireVectors(shape: IndexShape, vectors: Float32Array, count: 
       dim,
     })
   }
-  validateVectors(vectors, dim)
-  const requireRow = metric === 'cosine' ? requireDirection : requireLength
-  for (let row = 0; row < count; row++) requireRow(vectors, dim, row)
+  for (let row = 0; row < count; row++) {
+    const squares = squaredLength(vectors, row * dim, dim)
+    // The sum of squares of float32 values is finite in doubles unless one of them is not, and 0 only when all are.
+    if (!(squares < Number.POSITIVE_INFINITY)) validateVectors(vectors, dim)
+    if (metric !== 'cosine') requireLength(squares, row)
+    else if (squares === 0) throw noDirection(row)
+  }
 }
 
 /** Vectors that passed `requireVectors` and come from an index: under cosine of unit length, or distances would be wrong unseen. */
@@ -280,15 +284,13 @@ export function requireInteger(
   })
 }
 
-function requireDirection(vectors: Float32Array, dim: number, row: number): void {
-  for (let i = row * dim; i < (row + 1) * dim; i++) if (vectors[i] !== 0) return
-  throw new CoreError('DRIFT_ZERO_VECTOR', `vector ${row} is all zeros and has no direction for cosine`, {
+function noDirection(row: number): CoreError {
+  return new CoreError('DRIFT_ZERO_VECTOR', `vector ${row} is all zeros and has no direction for cosine`, {
     row,
   })
 }
 
-function requireLength(vectors: Float32Array, dim: number, row: number): void {
-  const squares = squaredLength(vectors, row * dim, dim)
+function requireLength(squares: number, row: number): void {
   if (squares <= MAX_SQUARED_LENGTH) return
   throw new CoreError(
     'DRIFT_VECTOR_VALUE',

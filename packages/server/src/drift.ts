@@ -308,7 +308,8 @@ export class Drift {
       await engine.janitor.stop()
       await engine.recall.stop()
       for (const store of engine.stores.values()) await store.alone(async () => undefined)
-      if (!engine.readOnly && !engine.journal.failed && !engine.persistence.failed) {
+      const { journal, persistence } = engine
+      if (!engine.readOnly && !journal.failed && !journal.dropped && !persistence.failed) {
         for (const store of engine.stores.values()) {
           if (store.checkpointRows === store.index.count) continue
           await writePartition(engine, store)

@@ -52,8 +52,9 @@ export function catalog(engine: Engine): CatalogEntry[] {
   return [...engine.stores.values()].map(({ number, config }) => ({ number, config }))
 }
 
-/** Every record below this is in files, once `except` is. */
+/** Every record below this is in files, once `except` is. @throws when the newest LSNs are those of writes that were given up. */
 export function floorLsn(engine: Engine, except?: Generation): number {
+  if (engine.journal.dropped) throw engine.journal.dropped
   let floor = engine.journal.lastLsn + 1
   for (const store of engine.stores.values()) {
     floor = Math.min(floor, store.unflushedFrom(except) ?? floor)

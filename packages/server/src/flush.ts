@@ -22,7 +22,8 @@ export async function flushGeneration(engine: Engine, store: Store, generation: 
 async function commitGeneration(engine: Engine, store: Store, generation: Generation): Promise<void> {
   const { persistence, journal } = engine
   if (!journal.settled(generation.lsnHigh)) await journal.idle()
-  if (journal.failed) throw journal.failed
+  const ended = journal.failed ?? journal.dropped
+  if (ended) throw ended
 
   // Rows that die while their segment is written must keep their memory until it is.
   const pin = store.index.pin()

@@ -54,6 +54,11 @@ export class Journal {
     return this.#writer?.failed
   }
 
+  /** Writes that waited for room have been rejected, and `lastLsn` is that of one of them. */
+  get dropped(): CoreError | undefined {
+    return this.#writer?.dropped
+  }
+
   /**
    * Log a record and return when it is durable (as the sync mode defines it) and applied. The record is given away.
    * Its place in the order is fixed before this returns its promise.

@@ -64,6 +64,7 @@ export const MUTANTS: readonly Mutant[] = [
     'previousBatch !== this.batch || previousChain !== this.chain || firstBatch !== this.batch + 1',
     'false',
   ),
+  without('wal-last-file', 'wal', READER, 'walk.stop.type === FRAME_TYPE.rotate', 'false'),
   without('wal-followed', 'wal', READER, 'followedBatch >= expected', 'false'),
   without('wal-durable-batch', 'wal', READER, '(headerAt(later)?.durableBatch ?? 0) >= expected', 'false'),
   without('wal-durable-lsn', 'wal', READER, 'walk.lsn <= durableLsn', 'false'),

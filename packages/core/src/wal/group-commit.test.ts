@@ -3,7 +3,7 @@
  * found no room on the disk wait, keep their order and come through whole when there is room.
  */
 
-import { FaultFs } from '@drift/fs'
+import { FaultFs, FsError, type SimFs } from '@drift/fs'
 import { expect, test } from 'vitest'
 import { lsns, newDisk, openLog, read, recordOf, upTo } from '../../test/wal-sample.js'
 import { PAGE_BYTES } from './format.js'
@@ -73,17 +73,70 @@ test('removing old files makes room for what waits, ahead of its turn', () => {
   expect(lastDurable(replies)).toBeGreaterThan(acknowledged)
 })
 
-test('giving up what waits for room fails the log and loses nothing that was acknowledged', () => {
+test('what waits for room and is given up is not in the log, which ends whole with everything that was acknowledged', () => {
   const sim = newDisk({ capacity: 20 * PAGE_BYTES })
   const replies: WalReply[] = []
   const loop = new GroupCommit(openLog(sim), QUIET, reply => replies.push(reply))
+  for (let lsn = 1; lsn <= 10; lsn++) loop.run([{ kind: 'append', records: [recordOf(lsn, 6000)] }])
+  expect(replies.at(-1)).toMatchObject({ kind: 'stalled' })
+  const acknowledged = lastDurable(replies)
+  loop.run([{ kind: 'giveUp' }, { kind: 'close', id: 2 }])
+  expect(replies.slice(-2)).toMatchObject([
+    { kind: 'dropped', lsn: acknowledged + 1, error: { code: 'DRIFT_FS_ENOSPC' } },
+    { kind: 'done', id: 2 },
+  ])
+  const scan = read(sim)
+  expect(scan.clean).toBe(true)
+  expect(lsns(scan.records)).toEqual(upTo(acknowledged))
+})
+
+test('a log that has given up before it finds no room does not wait for it', () => {
+  const replies: WalReply[] = []
+  const loop = new GroupCommit(openLog(newDisk({ capacity: 20 * PAGE_BYTES })), QUIET, reply =>
+    replies.push(reply),
+  )
   loop.run([{ kind: 'giveUp' }])
   expect(replies).toEqual([])
-  for (let lsn = 1; lsn <= 10; lsn++) loop.run([{ kind: 'append', records: [recordOf(lsn, 6000)] }])
-  loop.run([{ kind: 'giveUp' }])
-  expect(replies.at(-1)).toMatchObject({ kind: 'failed', error: { code: 'DRIFT_FS_ENOSPC' } })
-  expect(lsns(read(sim).records)).toEqual(upTo(lastDurable(replies)))
+  const records = Array.from({ length: 10 }, (_, i) => recordOf(i + 1, 6000))
+  // One that is small enough for what is left of the file comes too late all the same.
+  for (const record of [...records, new Uint8Array(8)]) loop.run([{ kind: 'append', records: [record] }])
+  loop.run([{ kind: 'sync', id: 1 }])
+  expect(replies.map(({ kind }) => kind)).not.toContain('stalled')
+  expect(replies.at(-1)).toMatchObject({ kind: 'done', id: 1 })
+  expect(replies.find(({ kind }) => kind === 'dropped')).toMatchObject({ lsn: lastDurable(replies) + 1 })
 })
+
+test('a frame that was written but for its padding is taken back when it is given up', () => {
+  const sim = newDisk()
+  const fs = new ShortOfPadding(sim)
+  const log = openLog(fs)
+  const replies: WalReply[] = []
+  const loop = new GroupCommit(log, QUIET, reply => replies.push(reply))
+  loop.run([{ kind: 'append', records: [recordOf(1)] }])
+  fs.short = true
+  loop.run([{ kind: 'append', records: [recordOf(2)] }])
+  expect(replies.at(-1)).toMatchObject({ kind: 'stalled' })
+  expect(lsns(read(sim).records)).toEqual(upTo(2))
+  fs.short = false
+  loop.run([{ kind: 'giveUp' }])
+  expect(replies.at(-1)).toMatchObject({ kind: 'dropped', lsn: 2 })
+  for (const disk of [sim, sim.powerCut({ data: 'none' })]) expect(lsns(read(disk).records)).toEqual(upTo(1))
+})
+
+/** Refuses the last byte of a page that is written, as a quota may. */
+class ShortOfPadding extends FaultFs {
+  short = false
+
+  constructor(disk: SimFs) {
+    super(disk, [])
+  }
+
+  override write(fd: number, bytes: Uint8Array, offset: number): void {
+    super.write(fd, this.short ? bytes.subarray(0, -1) : bytes, offset)
+    if (this.short)
+      throw new FsError('DRIFT_FS_ENOSPC', 'no room for the last byte', { operation: 'write', path: 'log' })
+  }
+}
 
 const QUIET = { sync: 'always', markAfterMs: Number.POSITIVE_INFINITY, preparesFiles: false } as const
 

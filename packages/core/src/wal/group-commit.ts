@@ -15,7 +15,7 @@ export type WalCommand =
   | Request
   /** There may be room again for what waits. */
   | { readonly kind: 'retry' }
-  /** What waits for room is not to be written: the log then ends. */
+  /** From now on nothing waits for room: what would, and what does, is not written. */
   | { readonly kind: 'giveUp' }
 
 interface Append {
@@ -33,6 +33,8 @@ export type WalReply =
   | { readonly kind: 'done'; readonly id: number; readonly files: WalFile[] }
   /** What is not acknowledged yet waits for room on the disk; nothing of it is lost or written in part. */
   | { readonly kind: 'stalled'; readonly error: unknown }
+  /** The records from `lsn` on that had waited for room are not in the log, and never will be. */
+  | { readonly kind: 'dropped'; readonly lsn: number; readonly error: unknown }
   /** Only this command failed. */
   | { readonly kind: 'refused'; readonly id: number; readonly error: unknown }
   /** Final. */
@@ -55,6 +57,9 @@ export class GroupCommit {
   readonly #queue: (Append | Request)[] = []
   /** Why the first of the queue waits. */
   #stalled: unknown
+  #givesUp = false
+  /** What was dropped had LSNs, so nothing that was posted behind it may be written. */
+  #dropped = false
   #markTimer: NodeJS.Timeout | undefined
   #syncTimer: NodeJS.Timeout | undefined
   #preparing: NodeJS.Immediate | undefined
@@ -72,16 +77,22 @@ export class GroupCommit {
     return this.#ended
   }
 
+  /** A step of a file's preparation waits for a turn of the event loop. */
+  get wantsTurn(): boolean {
+    return this.#preparing !== undefined
+  }
+
   run(commands: readonly WalCommand[]): void {
     this.#guard(() => {
       for (const command of commands) {
         if (command.kind === 'giveUp') {
-          if (this.#stalled !== undefined) throw this.#stalled
+          this.#givesUp = true
+          this.#drop()
         } else if (command.kind === 'retry') this.#stalled = undefined
         else if (command.kind === 'removeBelow' && this.#stalled !== undefined) {
           this.#obey(command) // Ahead of its turn, since it makes room.
           this.#stalled = undefined
-        } else this.#queue.push(command)
+        } else if (command.kind !== 'append' || !this.#dropped) this.#queue.push(command)
       }
       if (this.#stalled === undefined) this.#work()
     })
@@ -122,12 +133,28 @@ export class GroupCommit {
     this.#markSoon()
   }
 
+  /** What waits for room is given up; commands that need none keep their turn. */
+  #drop(): void {
+    const error = this.#stalled
+    if (error === undefined) return
+    this.#stalled = undefined
+    this.#dropped = true
+    this.#log.discard()
+    const queue = this.#queue.splice(0)
+    this.#reply({ kind: 'dropped', lsn: this.#log.nextLsn, error })
+    for (const command of queue) {
+      if (command.kind === 'rotate') this.#reply({ kind: 'refused', id: command.id, error })
+      else if (command.kind !== 'append') this.#queue.push(command)
+    }
+  }
+
   /** Later commands wait behind `command`. Throws what is not a matter of room. */
   #stall(error: unknown, command: Append | Request): void {
     if (!isRetriable(error)) throw error
     this.#stalled = error
     this.#queue.unshift(command)
-    this.#reply({ kind: 'stalled', error })
+    if (this.#givesUp) this.#drop()
+    else this.#reply({ kind: 'stalled', error })
   }
 
   #obey(command: Request): void {

@@ -195,6 +195,9 @@ test('a missing, exchanged or shortened file is damage', () => {
   const fs = build()
   fs.remove(path(1))
   expect(kindOf(() => read(fs))).toBe('missing')
+  const newest = build()
+  newest.remove(path(4))
+  expect(kindOf(() => read(newest))).toBe('missing')
   expectRecords(read(fs, { floorLsn: 3 }), 7, 3)
 })
 

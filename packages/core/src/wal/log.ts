@@ -26,12 +26,16 @@ import {
 } from './format.js'
 
 const DEFAULT_FILE_BYTES: number = 64 * 1024 * 1024
-/** Opening waits for the zeros of the first file, so it is small; the next ones are made while records are written. */
+/** Opening waits for the zeros of the first file, so it is small. */
 const FIRST_FILE_BYTES = 4 * 1024 * 1024
+/** The next ones are made while records are written, and so are at most so many times as large as the one that is being filled. */
+const FILE_GROWTH = 4
 /** Records that are waiting are written together up to this size, so that one frame stays cheap to hold in memory. */
 const GROUP_BYTES: number = 16 * 1024 * 1024
 /** Zeros written per step of a preparation: a step takes a few milliseconds, and commits go between steps. */
 const PREPARE_BYTES = 4 * 1024 * 1024
+/** And synced so many at a time: a sync of fresh zeros is a commit of the file system's journal, and holds commits up for 10 ms. */
+const PREPARE_SYNC_BYTES = 16 * 1024 * 1024
 /** A file keeps room for its header, one frame, one mark and its last frame. */
 const MIN_FILE_BYTES = 4 * PAGE_BYTES
 /** A failed sync is final. That of a file which holds only zeros is an `fsync`, and the file is made anew. */
@@ -86,8 +90,9 @@ interface ActiveFile extends WalFile {
 interface Draft {
   readonly file: number
   readonly fd: number
-  /** Zeros on disk so far. */
+  /** Zeros so far, and how many of them are on disk. */
   bytes: number
+  synced: number
   /** It bears its final name. */
   published: boolean
 }
@@ -111,6 +116,8 @@ export class WalLog {
   #unsynced = false
   /** The active file has had its last frame. */
   #sealed = false
+  /** A frame behind the last one may be there in part. */
+  #half = false
   #scratch = new Uint8Array(PAGE_BYTES)
 
   /** Begins a new file, also when `previous` has room. The folder exists. */
@@ -159,6 +166,13 @@ export class WalLog {
     this.#lastDataBatch = this.#batch
   }
 
+  /** After an error that `isRetriable`: what the call was to write is not to be found, also where all but its padding had been written. */
+  discard(): void {
+    if (!this.#half) return
+    this.#write(FRAME_TYPE.mark)
+    this.sync()
+  }
+
   sync(): void {
     if (!this.#unsynced) return
     this.#options.fs.fdatasync(this.#active.fd)
@@ -182,16 +196,22 @@ export class WalLog {
     if (this.#sealed || this.#lsn > this.#active.firstLsn) this.#next(0)
   }
 
-  /** Less than half of the active file is free and the next one is not ready. */
+  /** A good part of the active file is in use, and the next one is not ready. */
   get wantsSpare(): boolean {
-    return !this.#spare?.published && this.#offset > this.#active.bytes / 2
+    return !this.#spare?.published && this.#offset > this.#active.bytes / FILE_GROWTH
   }
 
   /** One step of making the next file. When it throws the log is as good as before: the file is then made when it is needed. */
   prepareStep(): void {
     const spare = this.#draft(this.#active.file + 1)
-    this.#extend(spare, Math.min(this.#fileBytes, spare.bytes + PREPARE_BYTES))
-    if (spare.bytes >= this.#fileBytes) this.#publish(spare)
+    const whole = this.#nextBytes
+    this.#extend(spare, Math.min(whole, spare.bytes + PREPARE_BYTES))
+    if (spare.bytes >= whole || spare.bytes - spare.synced >= PREPARE_SYNC_BYTES) this.#syncZeros(spare)
+    if (spare.synced >= whole) this.#publish(spare)
+  }
+
+  get #nextBytes(): number {
+    return Math.min(this.#fileBytes, Math.max(FIRST_FILE_BYTES, FILE_GROWTH * this.#active.bytes))
   }
 
   /** Deletes the files that only hold records below `lsn`, never the active one. Durable whenever the folder is. */
@@ -237,6 +257,7 @@ export class WalLog {
     const carried = groups.reduce((sum, group) => sum + frameBytes(group.payload), 0)
     const draft = this.#draft(firstFile)
     this.#extend(draft, Math.max(Math.min(this.#fileBytes, FIRST_FILE_BYTES), MIN_FILE_BYTES + carried))
+    this.#syncZeros(draft)
     this.#lsn = records[0]?.lsn ?? this.#lsn
     this.#activate(draft)
     for (const group of groups) this.append(group.records)
@@ -253,7 +274,8 @@ export class WalLog {
     const { file, firstLsn, bytes: filled, fd } = this.#active
     // The next file first: when there is no room for it, this one has not changed.
     const draft = this.#draft(file + 1)
-    this.#extend(draft, Math.max(this.#fileBytes, roundUp(bytes, PAGE_BYTES)))
+    this.#extend(draft, Math.max(this.#nextBytes, roundUp(bytes, PAGE_BYTES)))
+    this.#syncZeros(draft)
     if (!draft.published) this.#publish(draft)
     if (!this.#sealed) this.#write(FRAME_TYPE.rotate)
     this.#sealed = true
@@ -307,7 +329,9 @@ export class WalLog {
     }
     const chain = encodeFrameHeader(frame, header, frameSeed(nonce, file, this.#offset))
     this.#unsynced = true
+    this.#half = true
     this.#options.fs.write(fd, frame, this.#offset)
+    this.#half = false
     this.#offset += total
     this.#lsn += records.length
     this.#batch += 1
@@ -320,7 +344,7 @@ export class WalLog {
     if (this.#spare) return this.#spare
     const path = this.#path(draftName(file))
     if (this.#options.fs.stat(path)) this.#options.fs.remove(path)
-    this.#spare = { file, fd: this.#options.fs.open(path, 'create'), bytes: 0, published: false }
+    this.#spare = { file, fd: this.#options.fs.open(path, 'create'), bytes: 0, synced: 0, published: false }
     return this.#spare
   }
 
@@ -332,12 +356,22 @@ export class WalLog {
     try {
       for (let at = draft.bytes; at < bytes; at += zeros.length)
         fs.write(draft.fd, zeros.subarray(0, Math.min(zeros.length, bytes - at)), at)
-      fs.fsync(draft.fd)
     } catch (cause) {
       this.#discard(draft)
       throw cause
     }
     draft.bytes = bytes
+  }
+
+  #syncZeros(draft: Draft): void {
+    if (draft.synced === draft.bytes) return
+    try {
+      this.#options.fs.fsync(draft.fd)
+    } catch (cause) {
+      this.#discard(draft)
+      throw cause
+    }
+    draft.synced = draft.bytes
   }
 
   /** A file that could not be filled goes at once: it may hold the last free bytes of the disk. */

@@ -8,11 +8,15 @@ import { FsError, type FsErrorCode, type FsOperation } from '@drift/fs'
 import { CoreError, type CoreErrorCode } from '../errors.js'
 import { GroupCommit, type GroupCommitOptions, type WalCommand, type WalReply } from './group-commit.js'
 import { type WalFile, WalLog, type WalLogOptions } from './log.js'
+import { RecordRing, type SharedRecord } from './ring.js'
 
 export interface WalPort {
   readonly files: WalFile[]
-  /** Takes the records: their memory may move to the thread. */
-  post(commands: WalCommand[]): void
+  /** The record as `post` takes it. */
+  keep(record: Uint8Array): SharedRecord
+  /** The oldest `count` records that were kept have been acknowledged. */
+  release(count: number): void
+  post(commands: ThreadCommand[]): void
   /** Whether work is under way that the process has to stay alive for. */
   hold(busy: boolean): void
   /** Frees the thread; commands without a reply yet get none. */
@@ -25,7 +29,15 @@ export type OnReply = (reply: WalReply) => void
 export interface ThreadData {
   readonly log: Omit<WalLogOptions, 'fs'>
   readonly commit: GroupCommitOptions
+  readonly ring: SharedArrayBuffer
+  /** Counts the messages, so that the thread can wait for one without its event loop. */
+  readonly bell: Int32Array
 }
+
+/** Records lie in shared memory. */
+export type ThreadCommand =
+  | Exclude<WalCommand, { readonly kind: 'append' }>
+  | { readonly kind: 'append'; readonly records: SharedRecord[] }
 
 export type ThreadMessage = WalReply | { readonly kind: 'ready'; readonly files: WalFile[] }
 
@@ -40,14 +52,19 @@ export function openInline(options: WalLogOptions, commit: GroupCommitOptions, o
   const loop = new GroupCommit(log, commit, reply => queueMicrotask(() => onReply(reply)))
   return {
     files: log.files(),
-    post: commands => loop.run(commands),
+    keep: record => record,
+    release: () => {},
+    post: commands => loop.run(commands as WalCommand[]),
     hold: () => {},
     end: async () => {},
   }
 }
 
-export function openThread(data: ThreadData, onReply: OnReply): Promise<WalPort> {
+export function openThread(options: Pick<ThreadData, 'log' | 'commit'>, onReply: OnReply): Promise<WalPort> {
   return new Promise((resolve, reject) => {
+    const ring = new RecordRing()
+    const bell = new Int32Array(new SharedArrayBuffer(4))
+    const data: ThreadData = { ...options, ring: ring.memory, bell }
     const worker = new Worker(THREAD_ENTRY, { workerData: data, name: 'drift-wal', execArgv: [] })
     const exit = new Promise<void>(ended => worker.once('exit', () => ended()))
     let fail = reject
@@ -58,7 +75,13 @@ export function openThread(data: ThreadData, onReply: OnReply): Promise<WalPort>
         worker.unref()
         resolve({
           files: message.files,
-          post: commands => postOwned(worker, commands),
+          keep: record => ring.keep(record),
+          release: count => ring.release(count),
+          post: commands => {
+            worker.postMessage(commands)
+            Atomics.add(bell, 0, 1)
+            Atomics.notify(bell, 0)
+          },
           hold: busy => (busy ? worker.ref() : worker.unref()),
           end: async () => {
             ending = true
@@ -100,19 +123,4 @@ function unpackError(packed: unknown): Error {
   if (name === 'FsError' && operation !== undefined && path !== undefined)
     return new FsError(code as FsErrorCode, message, { operation, path })
   return name === 'CoreError' ? new CoreError(code as CoreErrorCode, message, details) : new Error(message)
-}
-
-/** A record that is all of its memory moves; a part of a larger memory is copied first, or all of that memory would be. */
-function postOwned(worker: Worker, commands: WalCommand[]): void {
-  const moved = new Set<ArrayBuffer>()
-  const owned = (record: Uint8Array): Uint8Array => {
-    const whole = record.byteLength === record.buffer.byteLength && record.buffer instanceof ArrayBuffer
-    const own = whole ? record : new Uint8Array(record)
-    moved.add(own.buffer as ArrayBuffer)
-    return own
-  }
-  const message = commands.map(command =>
-    command.kind === 'append' ? { ...command, records: command.records.map(owned) } : command,
-  )
-  worker.postMessage(message, [...moved])
 }

@@ -78,6 +78,10 @@ export function readWal(fs: DriftFs, folder: string, options: ReadWalOptions): W
   const needed = neededFiles(fs, found, folder, options.floorLsn)
   const walk = new Walk(options.floorLsn)
   for (const [index, file] of needed.entries()) walk.file(fs, file, needed[index + 1])
+  const last = needed.at(-1)?.file ?? 0
+  // The next file is there, prepared and under its name, before a file gets its last frame.
+  if (walk.stop.type === FRAME_TYPE.rotate && !found.some(({ file }) => file > last))
+    throw damage('missing', folder, 0, `file ${last} goes on in file ${last + 1}`)
   const { durableLsn = 0 } = options
   if (walk.lsn <= durableLsn)
     throw damage(
@@ -89,7 +93,6 @@ export function readWal(fs: DriftFs, folder: string, options: ReadWalOptions): W
   const files = found.flatMap(({ header }) =>
     header ? [{ file: header.file, firstLsn: header.firstLsn, bytes: header.fileBytes }] : [],
   )
-  const last = needed.at(-1)?.file ?? 0
   return {
     records: walk.records,
     end: {

@@ -6,9 +6,10 @@
 import { type DriftFs, NodeFs } from '@drift/fs'
 import { CoreError } from '../errors.js'
 import { MAX_PAYLOAD_BYTES, MAX_RECORD_BYTES, storedBytes } from './format.js'
-import type { WalCommand, WalReply, WalSync } from './group-commit.js'
+import type { WalReply, WalSync } from './group-commit.js'
 import type { WalEnd, WalFile, WalRecord } from './log.js'
-import { openInline, openThread, type WalPort } from './port.js'
+import { openInline, openThread, type ThreadCommand, type WalPort } from './port.js'
+import type { SharedRecord } from './ring.js'
 
 /** Bytes not acknowledged above which `drained` waits. */
 export const HIGH_WATER_BYTES: number = 16 * 1024 * 1024
@@ -56,7 +57,7 @@ interface Deferred {
 
 /** The appends of one turn of the event loop: they travel together and share a promise. */
 interface Group extends Deferred {
-  readonly records: Uint8Array[]
+  readonly records: SharedRecord[]
   lastLsn: number
   bytes: number
 }
@@ -66,7 +67,7 @@ export class WalWriter {
   #port!: WalPort
   #files: readonly WalFile[] = []
   #nextLsn: number
-  #outbox: WalCommand[] = []
+  #outbox: ThreadCommand[] = []
   /** Takes the next append when it is still in the outbox. */
   #openGroup: Group | undefined
   /** Oldest first. */
@@ -77,6 +78,7 @@ export class WalWriter {
   #drain: Deferred | undefined
   #failed: CoreError | undefined
   #stalled: unknown
+  #dropped: CoreError | undefined
   #closing: Promise<void> | undefined
 
   static async open(options: WalWriterOptions): Promise<WalWriter> {
@@ -114,6 +116,11 @@ export class WalWriter {
     return this.#failed
   }
 
+  /** Set once `giveUp` has rejected writes: nothing can be appended any more, and their LSNs are not those of records. */
+  get dropped(): CoreError | undefined {
+    return this.#dropped
+  }
+
   /** Why what is not acknowledged yet waits for room on the disk; undefined while it does not. */
   get stalled(): unknown {
     return this.#stalled
@@ -129,9 +136,10 @@ export class WalWriter {
     return this.#files
   }
 
-  /** Never blocks, and takes the bytes: the caller no longer reads or changes them. Throws before anything has changed. */
+  /** Never blocks, and takes the bytes: the caller no longer changes them. Throws before anything has changed. */
   append(record: Uint8Array): WalAppend {
     this.#checkUsable()
+    if (this.#dropped) throw this.#dropped
     if (storedBytes(record) > MAX_PAYLOAD_BYTES)
       throw new CoreError(
         'DRIFT_BATCH_TOO_LARGE',
@@ -141,7 +149,7 @@ export class WalWriter {
     this.#openGroup ??= this.#newGroup()
     const group = this.#openGroup
     const lsn = this.#nextLsn++
-    group.records.push(record)
+    group.records.push(this.#port.keep(record))
     group.lastLsn = lsn
     group.bytes += record.length
     this.#pendingBytes += record.length
@@ -179,7 +187,7 @@ export class WalWriter {
     if (!this.#failed && !this.#closing) this.#post({ kind: 'retry' })
   }
 
-  /** What waits for room is not to be written: the log fails, and so do its writers. Nothing when nothing waits. */
+  /** From now on nothing waits for room: what does, or would, is rejected with DRIFT_DISK_FULL, is not written, and nothing follows it. */
   giveUp(): void {
     if (!this.#failed && !this.#closing) this.#post({ kind: 'giveUp' })
   }
@@ -210,7 +218,7 @@ export class WalWriter {
     return group
   }
 
-  #request(command: (id: number) => WalCommand): Promise<void> {
+  #request(command: (id: number) => ThreadCommand): Promise<void> {
     this.#openGroup = undefined // Later appends come after this command.
     const id = ++this.#requestCount
     const request = defer()
@@ -220,7 +228,7 @@ export class WalWriter {
   }
 
   /** Sends at the end of the current turn: what is appended together travels together, and a lone record waits for nothing. */
-  #post(command: WalCommand): void {
+  #post(command: ThreadCommand): void {
     this.#outbox.push(command)
     if (this.#outbox.length > 1) return
     this.#port.hold(true)
@@ -240,7 +248,8 @@ export class WalWriter {
       this.#options.onStall?.(reply.error)
       this.#drain?.resolve() // Whoever waits to append learns that there is no room.
       this.#drain = undefined
-    } else if (reply.kind === 'refused') this.#settle(reply.id)?.reject(reply.error)
+    } else if (reply.kind === 'dropped') this.#drop(reply.error)
+    else if (reply.kind === 'refused') this.#settle(reply.id)?.reject(reply.error)
     else {
       this.#files = reply.files
       if (reply.kind === 'done') this.#settle(reply.id)?.resolve()
@@ -263,12 +272,30 @@ export class WalWriter {
     while (this.#groups[0] && this.#groups[0].lastLsn <= lsn) {
       const group = this.#groups.shift()!
       this.#pendingBytes -= group.bytes
+      this.#port.release(group.records.length)
       group.resolve()
     }
     if (this.#drain && this.#pendingBytes < HIGH_WATER_BYTES) {
       this.#drain.resolve()
       this.#drain = undefined
     }
+  }
+
+  /** All groups that are left: their records are behind the last one that is in the log. */
+  #drop(cause: unknown): void {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    const { folder } = this.#options
+    this.#dropped = new CoreError(
+      'DRIFT_DISK_FULL',
+      `there was no room in ${folder}, and what had waited for it was not written: ${reason}`,
+      { folder },
+      { cause },
+    )
+    this.#stalled = undefined
+    this.#pendingBytes = 0
+    for (const { reject } of this.#groups.splice(0)) reject(this.#dropped)
+    this.#drain?.reject(this.#dropped)
+    this.#drain = undefined
   }
 
   #fail(cause: unknown): void {
