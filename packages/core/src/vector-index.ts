@@ -41,10 +41,12 @@ import { decodeLearned, encodeLearned } from './recall/memory.js'
 import { type MeasuredRecall, RecallMonitor, type ShadowOptions } from './recall/monitor.js'
 import type { Homes } from './router/homes.js'
 import { type Explanation, explainQuery } from './search/explain.js'
-import { searchMany, searchOne } from './search/fan-out.js'
+import { isWide, searchMany, searchParts } from './search/fan-out.js'
 import { Scratch } from './search/scratch.js'
 import { searchView } from './search/search.js'
+import type { SearchWidth } from './search/view.js'
 import { rowsWithin } from './search/within.js'
+import type { Staging } from './staging.js'
 
 /** The nearest rows, nearest first. */
 export interface SearchResult {
@@ -207,6 +209,28 @@ export class VectorIndex {
     const state = this.#open()
     const batch = requireBatch(state.shape, state.store.ids, ids, vectors)
     return state.append(batch.ids, vectors, batch.sources)
+  }
+
+  /**
+   * `append` in pieces, for a batch that would hold the thread too long: `fill` what it returns while there are values left, then
+   * `enter` it. The vectors are read until then.
+   *
+   * @throws CoreError as `append`.
+   */
+  stage(ids: readonly Id[], vectors: Float32Array): Staging {
+    const state = this.#open()
+    const batch = requireBatch(state.shape, state.store.ids, ids, vectors)
+    return state.stage(batch.ids, vectors, batch.sources)
+  }
+
+  /** The staged batch is appended: it gets its place in the active memtable. */
+  enter(staging: Staging): Appended {
+    return this.#open().enter(staging)
+  }
+
+  /** The staged batch will not be appended. */
+  leave(staging: Staging): void {
+    this.#state.leave(staging)
   }
 
   /** `append` for vectors as `vectorAt` gives them, kept to the bit: under cosine of unit length already. */
@@ -530,12 +554,7 @@ export class VectorIndex {
     const width = requireWidth(options, state)
     this.#prepareQuery(query)
     state.directory.tidy(TIDIED)
-    const { outRows, outDistances } = this.#scratch.reserveResult(Math.min(width.k, this.count))
-    const done = this.#sample(state)
-    const found = searchView(state.view, width, this.#scratch, outRows, outDistances)
-    done?.()
-    this.#offer(this.#scratch.query, options)
-    return this.#result(found)
+    return this.#searchScratch(state, width, options)
   }
 
   /** `searchSync`, except that a scan of more than 65 536 rows is shared by the threads of the pool. */
@@ -556,14 +575,15 @@ export class VectorIndex {
       this.#prepareQuery(waiting)
     } else this.#prepareQuery(query)
     state.directory.tidy(TIDIED)
-    this.#scratch.reserveResult(Math.min(width.k, this.count))
-    const done = this.#sample(state)
-    // Unless it leaves the thread, in which case it has no trace, the search is over when the call returns.
-    const running = searchOne(state, this.#pool, width, this.#scratch, this.#checkOf(signal), signal)
-    done?.()
-    this.#offer(this.#scratch.query, options)
-    const found = await running
-    return this.#result(found)
+    if (this.#pool === undefined || this.#pool.threads < 2 || !isWide(state.view, width)) {
+      // Over before the next search may use the scratch.
+      return this.#searchScratch(state, width, options)
+    }
+    const prepared = this.#scratch.query.slice()
+    const running = searchParts(state, this.#pool, prepared, width, this.#checkOf(signal), signal)
+    this.#offer(prepared, options)
+    const { rows, distances, scannedRows, scannedBuckets } = await running
+    return this.#told(rows, distances, scannedRows, scannedBuckets)
   }
 
   /** @param queries - any number of queries, dim values each. All see the same moment of the index. */
@@ -737,6 +757,18 @@ export class VectorIndex {
     prepare(this.metric, this.#scratch.query, this.dim, 0, 1)
   }
 
+  /** For the prepared query in the scratch. */
+  #searchScratch(state: IndexState, width: SearchWidth, options: SearchOptions): SearchResult {
+    const scratch = this.#scratch
+    const { outRows, outDistances } = scratch.reserveResult(Math.min(width.k, this.count))
+    const done = this.#sample(state)
+    const found = searchView(state.view, width, scratch, outRows, outDistances)
+    done?.()
+    this.#offer(scratch.query, options)
+    const { scannedRows, scannedBuckets } = scratch
+    return this.#told(outRows.slice(0, found), outDistances.slice(0, found), scannedRows, scannedBuckets)
+  }
+
   /** A prepared query may be measured: when it asked for a recall of all rows. */
   #offer(
     query: Float32Array,
@@ -763,15 +795,17 @@ export class VectorIndex {
     }
   }
 
-  /** What lies in the scratch, in memory of the caller's. */
-  #result(found: number): SearchResult {
-    const { outRows, outDistances, scannedRows, scannedBuckets } = this.#scratch
+  /** Rows as the caller gets them, whose memory is theirs. */
+  #told(
+    rows: Uint32Array,
+    distances: Float32Array,
+    scannedRows: number,
+    scannedBuckets: number,
+  ): SearchResult {
     const { ids: table } = this.#state.store
-    const rows = outRows.slice(0, found)
-    const ids: Id[] = new Array(found)
-    for (let i = 0; i < found; i++) ids[i] = table.idAt(rows[i]!)
-    const distances = this.#publicDistances(outDistances.slice(0, found))
-    return { rows, ids, distances, scannedRows, scannedBuckets }
+    const ids: Id[] = new Array(rows.length)
+    for (let i = 0; i < rows.length; i++) ids[i] = table.idAt(rows[i]!)
+    return { rows, ids, distances: this.#publicDistances(distances), scannedRows, scannedBuckets }
   }
 
   /** In place. */

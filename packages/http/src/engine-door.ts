@@ -2,7 +2,7 @@
  * What this package calls of an engine. Methods that not every engine has are optional and looked for on the object:
  * a request for one that is missing is answered with DRIFT_NOT_IMPLEMENTED.
  */
-import type { Drift } from '@drift/server'
+import type { Drift, MaintenanceEvent } from '@drift/server'
 import { HttpError } from './errors.js'
 
 type Options = Readonly<Record<string, unknown>>
@@ -28,7 +28,8 @@ export interface CollectionDoor {
   updatePayload?(what: unknown, patch: unknown, options?: Options): Promise<object>
   createIndex?(path: string, type: string, options?: Options): Promise<unknown>
   dropIndex?(path: string): Promise<unknown>
-  fromArrow?(bytes: Uint8Array, options?: Options): Promise<unknown>
+  fromArrow?(bytes: Uint8Array, options?: Options): Promise<{ readonly rows: number; readonly lsn: number }>
+  toArrow?(options?: Options): AsyncIterable<unknown>
 }
 
 export interface DriftDoor {
@@ -39,6 +40,8 @@ export interface DriftDoor {
   stats(): Promise<DriftStatsDoor>
   backup?(folder: string, options?: Options): Promise<unknown>
   check?(options?: Options): Promise<unknown>
+  on?(event: 'maintenance', listener: (event: MaintenanceEvent) => void): unknown
+  off?(event: 'maintenance', listener: (event: MaintenanceEvent) => void): unknown
 }
 
 interface DriftStatsDoor {

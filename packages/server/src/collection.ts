@@ -23,7 +23,7 @@ import { type Filter, parseFilter } from './filter/filter.js'
 import { withMatching } from './filter/match.js'
 import { type FilterPlan, planOf } from './filter/plan.js'
 import { parseNarrowed, searchBatchNarrowed, searchNarrowed } from './filter/search.js'
-import { hasRoom, orAborted, refineStore, waitForRoom } from './janitor.js'
+import { orAborted, refineStore } from './janitor.js'
 import { encodePatch } from './merge-patch.js'
 import { encodeDelete, encodeUpsert } from './operation.js'
 import {
@@ -54,6 +54,7 @@ import {
   parseTarget,
   type Target,
 } from './update.js'
+import { assertPresent, noRoom, writeDelete, writeUpsert } from './write.js'
 
 export interface UpsertResult {
   /** Position in the log; every later write has a greater one. */
@@ -80,13 +81,14 @@ export interface UpdateResult {
   readonly updated: number
 }
 
-export interface Hit {
+export interface Hit<P extends object = Payload> {
   readonly id: Id
   /** Smaller is nearer. l2: squared Euclidean distance; cosine: 1 - cosine similarity; ip: minus the inner product. */
   readonly distance: number
   /** Greater is nearer. cosine: cosine similarity; ip: inner product; l2: minus the squared distance. */
   readonly score: number
-  readonly payload?: Payload
+  /** With `payload: true`. */
+  readonly payload?: P
 }
 
 export interface BatchHits {
@@ -100,11 +102,11 @@ export interface BatchHits {
   readonly counts: Uint32Array
 }
 
-export interface StoredRow {
+export interface StoredRow<P extends object = Payload> {
   readonly id: Id
   /** The caller's own copy; of unit length when the metric is cosine. */
   readonly vector: Float32Array
-  readonly payload?: Payload
+  readonly payload?: P
 }
 
 export interface CollectionStats {
@@ -129,7 +131,8 @@ export interface CollectionStats {
   readonly indexes: IndexDeclarations
 }
 
-export class Collection {
+/** Rows of one name. `P` is what their payloads are, for the compiler only: nothing checks what is stored. */
+export class Collection<P extends object = Payload> {
   readonly #engine: Engine
   readonly #store: Store
 
@@ -158,7 +161,7 @@ export class Collection {
    *
    * @throws DriftError or CoreError; nothing has changed then, except after DRIFT_WAL_FAILED, when the outcome is unknown until the database is reopened.
    */
-  async upsert(batch: readonly Row[] | Columns, options?: WriteOptions): Promise<UpsertResult> {
+  async upsert(batch: readonly Row<P>[] | Columns<P>, options?: WriteOptions): Promise<UpsertResult> {
     const { signal, onProgress } = parseWriteOptions(options, 'upsert')
     this.#assertWritable()
     signal?.throwIfAborted()
@@ -174,31 +177,16 @@ export class Collection {
     }
     // From here on the record's bytes are the vectors: the caller may change theirs while the write waits for room.
     const vectors = vectorsIn(record, parsed.vectors.length)
-    // Asked again after every wait: others were waiting too.
-    this.#engine.disk.assertRoom(true)
-    while (!hasRoom(this.#engine, this.#store)) {
-      await this.#waitForRoom(signal)
-      this.#engine.disk.assertRoom(true)
-    }
-
-    const store = this.#store
-    const { appended, generation } = store.append({ ...parsed, vectors })
-    const leave = store.inFlight.enter(parsed.ids)
-    const { lsn, done } = this.#engine.journal.log(record, {
-      apply() {
-        leave()
-        return store.publish(appended, parsed.payloads)
-      },
-      abandon() {
-        leave()
-        store.index.abandon(appended)
-      },
-    })
-    store.record(generation, lsn)
-    if (store.frozen.length > 0) this.#engine.janitor.wake()
+    const { lsn, done, upserted } = await writeUpsert(
+      this.#engine,
+      this.#store,
+      { ...parsed, vectors },
+      record,
+      signal,
+    )
+    if (this.#store.frozen.length > 0) this.#engine.janitor.wake()
     const { replaced } = await done
     this.#engine.janitor.wake()
-    const upserted = appended.rows.length
     onProgress?.({ stage: 'upsert', done: upserted, total: upserted })
     return { lsn, durable: this.#engine.durable, upserted, replaced }
   }
@@ -224,25 +212,8 @@ export class Collection {
     }
     const given = [...target.ids]
     const record = encodeDelete(this.#store.number, given)
-    // Asked again after every wait: others were waiting too.
-    this.#engine.disk.assertRoom(false)
-    while (!hasRoom(this.#engine, this.#store)) {
-      await this.#waitForRoom(signal)
-      this.#engine.disk.assertRoom(false)
-    }
-
-    const store = this.#store
-    const generation = store.active
-    const leave = store.inFlight.enter(given)
-    const { lsn, done } = this.#engine.journal.log(record, {
-      apply() {
-        leave()
-        return store.delete(given, generation)
-      },
-      abandon: leave,
-    })
-    store.record(generation, lsn)
-    const deleted = (await done) as number
+    const { lsn, done } = await writeDelete(this.#engine, this.#store, given, record, signal)
+    const deleted = await done
     this.#engine.janitor.wake()
     return { lsn, durable: this.#engine.durable, deleted }
   }
@@ -272,7 +243,7 @@ export class Collection {
   }
 
   /** The row with this id, or undefined. */
-  async get(id: Id): Promise<StoredRow | undefined> {
+  async get(id: Id): Promise<StoredRow<P> | undefined> {
     this.#assertOpen()
     await this.#store.index.vectorsReady()
     this.#assertOpen()
@@ -284,7 +255,7 @@ export class Collection {
    * The nearest rows, nearest first. Approximate: `probes` and `ef` trade time for recall.
    * The newest version of each id, and only what was visible when the call was made.
    */
-  async search(query: Float32Array | readonly number[], options?: SearchOptions): Promise<Hit[]> {
+  async search(query: Float32Array | readonly number[], options?: SearchOptions): Promise<Hit<P>[]> {
     const parsed = parseSearchOptions(options)
     const { k, payload, signal } = parsed
     this.#assertOpen()
@@ -351,9 +322,9 @@ export class Collection {
    *
    * @returns the rows; its `cursor` says where the next page starts, undefined when there is none.
    */
-  scan(options?: ScanOptions & { readonly vectors?: true }): Scan<StoredRow>
-  scan(options: ScanOptions): Scan<ScannedRow>
-  scan(options?: ScanOptions): Scan<ScannedRow> {
+  scan(options?: ScanOptions & { readonly vectors?: true }): Scan<StoredRow<P>>
+  scan(options: ScanOptions): Scan<ScannedRow<P>>
+  scan(options?: ScanOptions): Scan<ScannedRow<P>> {
     const parsed = parseScanOptions(options)
     const { vectors = true, payload = true } = parsed
     return scanRows({
@@ -381,7 +352,7 @@ export class Collection {
     this.#assertWritable()
     const { signal } = parsed
     return importRows(input, this.dim, parsed, async rows => {
-      const { lsn } = await this.upsert(rows, signal ? { signal } : {})
+      const { lsn } = await this.upsert(rows as Columns<P>, signal ? { signal } : {})
       return lsn
     })
   }
@@ -508,11 +479,6 @@ export class Collection {
     }
   }
 
-  async #waitForRoom(signal: AbortSignal | undefined): Promise<void> {
-    await waitForRoom(this.#engine, this.#store, signal)
-    this.#assertWritable()
-  }
-
   /** A write whose rows are looked for first: see update.ts. */
   async #change(
     target: Target,
@@ -520,12 +486,15 @@ export class Collection {
     grows: boolean,
     log: (rows: Uint32Array) => Attempt<Logged>,
   ): Promise<{ readonly lsn: number; readonly changed: number }> {
+    // After the writes that were called for before this one.
+    const { writers } = this.#store
+    const turn = writers.enter(signal)
+    if (turn) await turn
+    writers.leave()
     const { lsn, done } = await onTarget(this.#store, target, signal, rows => {
       this.#assertWritable()
-      // Asked again after every wait: others were waiting too.
-      if (!hasRoom(this.#engine, this.#store)) return { wait: this.#waitForRoom(signal) }
-      this.#engine.disk.assertRoom(grows)
-      return log(rows)
+      const wait = noRoom(this.#engine, this.#store, grows, signal)
+      return wait ? { wait } : log(rows)
     })
     if (this.#store.frozen.length > 0) this.#engine.janitor.wake()
     const changed = await done
@@ -533,37 +502,32 @@ export class Collection {
     return { lsn, changed }
   }
 
-  #rowAt(row: number): StoredRow
-  #rowAt(row: number, vectors: boolean, payload: boolean): ScannedRow
-  #rowAt(row: number, vectors = true, payload = true): ScannedRow {
+  #rowAt(row: number): StoredRow<P>
+  #rowAt(row: number, vectors: boolean, payload: boolean): ScannedRow<P>
+  #rowAt(row: number, vectors = true, payload = true): ScannedRow<P> {
     const { index, payloads } = this.#store
     const bytes = payload ? payloads.read(row) : undefined
     return {
       id: index.idAt(row),
       ...(vectors ? { vector: index.vectorAt(row) } : {}),
-      ...(bytes ? { payload: decodePayload(bytes) } : {}),
+      ...(bytes ? { payload: decodePayload(bytes) as P } : {}),
     }
   }
 
-  #hit(id: Id, distance: number, row: number | undefined): Hit {
+  #hit(id: Id, distance: number, row: number | undefined): Hit<P> {
     const bytes = row === undefined ? undefined : this.#store.payloads.read(row)
     const hit = { id, distance, score: score(this.metric, distance) }
-    return bytes ? { ...hit, payload: decodePayload(bytes) } : hit
+    return bytes ? { ...hit, payload: decodePayload(bytes) as P } : hit
   }
 
   #assertOpen(): void {
     assertOpen(this.#engine)
-    this.#assertPresent()
+    assertPresent(this.#store)
   }
 
   #assertWritable(): void {
     assertWritable(this.#engine)
-    this.#assertPresent()
-  }
-
-  #assertPresent(): void {
-    if (this.#store.dropped)
-      throw new DriftError('DRIFT_DROPPED', `collection '${this.name}' has been dropped`, { name: this.name })
+    assertPresent(this.#store)
   }
 }
 

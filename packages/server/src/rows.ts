@@ -10,17 +10,17 @@ import { show } from './options.js'
 /** A plain JSON object, at most 64 KiB as JSON text. */
 export type Payload = { readonly [key: string]: unknown }
 
-export interface Row {
+export interface Row<P extends object = Payload> {
   readonly id: Id
   readonly vector: readonly number[] | Float32Array
-  readonly payload?: Payload
+  readonly payload?: P
 }
 
 /** Columns: vectors is row-major, ids.length * dim values. A missing payload is undefined. */
-export interface Columns {
+export interface Columns<P extends object = Payload> {
   readonly ids: readonly Id[]
   readonly vectors: Float32Array
-  readonly payloads?: readonly (Payload | undefined)[]
+  readonly payloads?: readonly (P | undefined)[]
 }
 
 /** vectors may be the caller's own memory: it is copied before the call returns to the event loop. payloads holds JSON text as UTF-8. */
@@ -32,7 +32,7 @@ export interface Batch {
   readonly isPrepared?: boolean
 }
 
-const MAX_PAYLOAD_BYTES: number = 64 * 1024
+export const MAX_PAYLOAD_BYTES: number = 64 * 1024
 const utf8 = new TextEncoder()
 const text = new TextDecoder()
 
@@ -107,7 +107,14 @@ export function encodePayload(payload: unknown, position: number): Uint8Array | 
 }
 
 export function decodePayload(bytes: Uint8Array): Payload {
-  return JSON.parse(text.decode(bytes)) as Payload
+  let payload: unknown
+  try {
+    payload = JSON.parse(text.decode(bytes))
+  } catch (cause) {
+    throw new DriftError('DRIFT_PAYLOAD_BYTES', 'a stored payload is no JSON', {}, { cause })
+  }
+  if (typeof payload === 'object' && payload !== null && !Array.isArray(payload)) return payload as Payload
+  throw new DriftError('DRIFT_PAYLOAD_BYTES', `a stored payload is ${show(payload)}, expected an object`)
 }
 
 function parseRows(rows: readonly unknown[], dim: number): Batch {
@@ -141,6 +148,8 @@ function parseRows(rows: readonly unknown[], dim: number): Batch {
 }
 
 function parseColumns(columns: Record<string, unknown>, dim: number): Batch {
+  if ('vector' in columns)
+    throw new DriftError('DRIFT_BATCH', 'upsert got one row, expected an array of rows: [{ id, vector }]')
   for (const key of Object.keys(columns)) {
     if (key !== 'ids' && key !== 'vectors' && key !== 'payloads') {
       throw new DriftError(

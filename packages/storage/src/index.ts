@@ -43,6 +43,7 @@ export {
   salvageSegment,
 } from './segment/inspection.js'
 export type { Origins } from './segment/origins.js'
+export { PageCache, type PageCacheStats } from './segment/page-cache.js'
 export { SegmentReader, type SegmentReaderOptions } from './segment/reader.js'
 export type { FileEntry } from './segment/section-writer.js'
 export type { Stats } from './segment/stats.js'

@@ -1,15 +1,14 @@
 /**
  * Searches that may leave the thread: batches always do when there is a pool, one query only when its scan is wide.
  * Rule: the view is pinned before the first task and released after the last, so a batch sees one moment of the index.
- * Without a pool a batch runs here, and the event loop turns every 16 queries.
+ * Without a pool a batch runs here, and the event loop turns every 32 queries.
  */
 import { setImmediate } from 'node:timers/promises'
 import type { IndexState } from '../index-state.js'
 import type { IndexPool } from '../pool/pool.js'
 import type { PartTask, SearchTask } from '../pool/tasks.js'
-import { emptySlice, type FoundSlice, mergeParts, SLICE_QUERIES, searchSlice } from './batch.js'
+import { emptySlice, type FoundSlice, mergeParts, type Part, SLICE_QUERIES, searchSlice } from './batch.js'
 import type { Scratch } from './scratch.js'
-import { searchView } from './search.js'
 import { attach, type Snapshot } from './snapshot.js'
 import type { SearchView, SearchWidth } from './view.js'
 
@@ -50,23 +49,18 @@ export async function searchMany(
 }
 
 /**
- * Search for the prepared query in scratch.query, into the results of the scratch, which have room for k rows.
+ * Search for one prepared query in all threads of the pool.
  *
- * @returns how many were written, and what was scanned.
+ * @returns at most k rows, in memory of their own: a scratch serves one search at a time, and others run before this one ends.
  */
-export async function searchOne(
+export async function searchParts(
   state: IndexState,
-  pool: IndexPool | undefined,
+  pool: IndexPool,
+  query: Float32Array,
   width: SearchWidth,
-  scratch: Scratch,
   check: () => void,
   signal: AbortSignal | undefined,
-): Promise<number> {
-  const { view } = state
-  if (pool === undefined || pool.threads < 2 || !isWide(view, width)) {
-    return searchView(view, width, scratch, scratch.outRows, scratch.outDistances)
-  }
-  const query = scratch.query.slice()
+): Promise<Part> {
   const { snapshot, release } = state.pin()
   try {
     const tasks = Array.from(
@@ -75,18 +69,22 @@ export async function searchOne(
     )
     const parts = await pool.runAll(tasks, signal)
     check()
-    scratch.scannedRows = parts.reduce((sum, part) => sum + part.scannedRows, 0)
-    scratch.scannedBuckets = parts.reduce((sum, part) => sum + part.scannedBuckets, 0)
-    // Another search may have used the scratch while the threads worked.
-    const { outRows, outDistances } = scratch.reserveResult(width.k)
-    return mergeParts(parts, outRows.subarray(0, width.k), outDistances)
+    const rows = new Uint32Array(width.k)
+    const distances = new Float32Array(width.k)
+    const found = mergeParts(parts, rows, distances)
+    return {
+      rows: rows.slice(0, found),
+      distances: distances.slice(0, found),
+      scannedRows: parts.reduce((sum, part) => sum + part.scannedRows, 0),
+      scannedBuckets: parts.reduce((sum, part) => sum + part.scannedBuckets, 0),
+    }
   } finally {
     release()
   }
 }
 
 /** Is the scan worth the hop to other threads? */
-function isWide(
+export function isWide(
   { slabs, bucketRows, memtables, unassigned }: SearchView,
   { probes, allow }: SearchWidth,
 ): boolean {

@@ -11,6 +11,7 @@ import { ChunkCache } from './chunk-cache.js'
 import { FileKind, type Metric, SectionKind } from './format.js'
 import { decodeOrigins, type Origins } from './origins.js'
 import { decodePage } from './page.js'
+import { FRAME_VALUES, type PageCache, type PageTable } from './page-cache.js'
 import { SectionReader } from './section-reader.js'
 import { digestIds, readStats, type Stats } from './stats.js'
 import { QUANTIZER_ID_BYTES, type SegmentEntry } from './writer.js'
@@ -18,6 +19,8 @@ import { QUANTIZER_ID_BYTES, type SegmentEntry } from './writer.js'
 export interface SegmentReaderOptions {
   /** Payload chunks kept in memory, at most. */
   readonly payloadCacheBytes?: number
+  /** Where `readVector` keeps pages; without one it reads the disk each time. */
+  readonly pages?: PageCache
 }
 
 /** 64 chunks: the hits of a few searches. */
@@ -48,6 +51,8 @@ export class SegmentReader {
   readonly #cacheBytes: number
   #filter: IdFilter | undefined
   #payloads: ChunkCache | undefined
+  readonly #pages: PageCache | undefined
+  #table: PageTable | undefined
 
   /** Throws when the file is damaged, of a later format, or not the one that `entry` names. */
   static open(
@@ -78,6 +83,8 @@ export class SegmentReader {
     this.normalised = file.header.normalised === true
     this.#checkEntry()
     this.#rowsPerPage = this.#checkCounts()
+    const fits = this.#rowsPerPage * this.dim <= FRAME_VALUES
+    this.#pages = options.pages?.isOpen && fits ? options.pages : undefined
     const { id, blob } = this.#readQuantizer()
     this.quantizerId = id
     this.quantizer = blob
@@ -111,6 +118,27 @@ export class SegmentReader {
       const to = Math.min(first + count, (page + 1) * perPage)
       const target = into.subarray((from - first) * dim, (to - first) * dim)
       this.#decodePage(bytes, page, (from - page * perPage) * dim, target)
+    })
+  }
+
+  /** One row, bit for bit as written. Costs one page, or none when the cache holds it. @param into - dim values. */
+  readVector(row: number, into: Float32Array): void {
+    const cache = this.#pages
+    if (cache === undefined) {
+      this.readVectors(row, 1, into)
+      return
+    }
+    const { dim, rows } = this
+    requireArgument(Number.isSafeInteger(row) && row >= 0 && row < rows, () => `row ${row} of ${rows}`)
+    requireArgument(into.length === dim, () => `a row of ${dim} does not fit ${into.length} values`)
+    const perPage = this.#rowsPerPage
+    const page = Math.floor(row / perPage)
+    this.#table ??= cache.open(Math.ceil(rows / perPage))
+    cache.read(this.#table, page, (row - page * perPage) * dim, into, frame => {
+      const values = Math.min(perPage, rows - page * perPage) * dim
+      this.#file.readPages(SectionKind.vectors, page, 1, bytes => {
+        this.#decodePage(bytes, page, 0, frame.subarray(0, values))
+      })
     })
   }
 
@@ -158,6 +186,8 @@ export class SegmentReader {
   close(): void {
     this.#file.close()
     this.#payloads = undefined
+    if (this.#table) this.#pages!.close(this.#table)
+    this.#table = undefined
   }
 
   #checkEntry(): void {
