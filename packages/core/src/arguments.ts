@@ -6,7 +6,7 @@ import { CoreError } from './errors.js'
 import type { Id } from './id.js'
 import type { IdTable } from './id-table.js'
 import type { IndexShape } from './index-state.js'
-import { type Metric, validateVectors } from './metric.js'
+import { type Metric, squaredLength, validateVectors } from './metric.js'
 import type { RecallMap } from './recall/map.js'
 import type { PaperRule } from './search/paper.js'
 import type { SearchWidth, Weights } from './search/view.js'
@@ -154,7 +154,7 @@ export function requirePrepared(shape: IndexShape, vectors: Float32Array): void 
   const { dim, metric } = shape
   if (metric !== 'cosine') return
   for (let row = 0; row < vectors.length / dim; row++) {
-    const squares = squaredLength(vectors, dim, row)
+    const squares = squaredLength(vectors, row * dim, dim)
     if (Math.abs(squares - 1) <= UNIT_TOLERANCE) continue
     throw new CoreError(
       'DRIFT_VECTOR_VALUE',
@@ -184,8 +184,10 @@ export function requireWidth(options: SearchOptions, context: WidthContext, quer
   const paper = requirePaper(options)
   const ef = options.ef ?? options.efSearch
   requireInteger('DRIFT_K', 'k', k, 1, Math.floor(MAX_RESULTS / queries))
-  const given = ['recall', 'probes', 'floor', 'mode'].filter(name => options[name as 'recall'] !== undefined)
-  if (given.length > 1) {
+  const ways =
+    +(recall !== undefined) + +(probes !== undefined) + +(floor !== undefined) + +(paper !== undefined)
+  if (ways > 1) {
+    const given = WAYS.filter(name => options[name] !== undefined)
     const message = `${given.join(' and ')} are two ways to say how much to scan: give one`
     throw new CoreError('DRIFT_RECALL', message, { recall, probes, floor })
   }
@@ -218,19 +220,18 @@ export function requireWidth(options: SearchOptions, context: WidthContext, quer
   }
 }
 
+/** To say how much to scan: one of them is enough. */
+const WAYS = ['recall', 'probes', 'floor', 'mode'] as const
+
 const PAPER_OPTIONS = ['lambda', 'tau', 'confidence', 'normalised', 'efSearch'] as const
 
 /** @throws CoreError DRIFT_OPTION. */
 function requirePaper(options: SearchOptions): PaperRule | undefined {
   const { mode, lambda, tau, confidence = 1, normalised = false, ef, efSearch } = options
-  const refuse = (name: string, value: unknown, expected: string): never => {
-    throw new CoreError('DRIFT_OPTION', `${name} is ${String(value)}, expected ${expected}`, {
-      [name]: value,
-    })
-  }
   if (mode === undefined) {
-    const stray = PAPER_OPTIONS.find(name => options[name] !== undefined)
-    if (stray !== undefined) refuse(stray, options[stray], "nothing without mode: 'paper'")
+    for (const name of PAPER_OPTIONS) {
+      if (options[name] !== undefined) refuse(name, options[name], "nothing without mode: 'paper'")
+    }
     return undefined
   }
   if (mode !== 'paper') refuse('mode', mode, "'paper'")
@@ -242,6 +243,10 @@ function requirePaper(options: SearchOptions): PaperRule | undefined {
   if (normalised && confidence > 1) refuse('confidence', confidence, 'at most 1 of a normalised sum')
   if (ef !== undefined && efSearch !== undefined) refuse('efSearch', efSearch, 'nothing beside ef')
   return { lambda, tau, confidence, normalised }
+}
+
+function refuse(name: string, value: unknown, expected: string): never {
+  throw new CoreError('DRIFT_OPTION', `${name} is ${String(value)}, expected ${expected}`, { [name]: value })
 }
 
 /** Steps a decade: few enough that what is known of each is remembered. */
@@ -283,19 +288,13 @@ function requireDirection(vectors: Float32Array, dim: number, row: number): void
 }
 
 function requireLength(vectors: Float32Array, dim: number, row: number): void {
-  const squares = squaredLength(vectors, dim, row)
+  const squares = squaredLength(vectors, row * dim, dim)
   if (squares <= MAX_SQUARED_LENGTH) return
   throw new CoreError(
     'DRIFT_VECTOR_VALUE',
     `vector ${row} has the length ${Math.sqrt(squares)}, expected at most ${Math.sqrt(MAX_SQUARED_LENGTH)}`,
     { row },
   )
-}
-
-function squaredLength(vectors: Float32Array, dim: number, row: number): number {
-  let squares = 0
-  for (let i = row * dim; i < (row + 1) * dim; i++) squares += vectors[i]! * vectors[i]!
-  return squares
 }
 
 function distinct(ids: readonly Id[]): Batch {
