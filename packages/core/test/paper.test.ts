@@ -124,6 +124,39 @@ it('does the same in a batch, over the pool, and with its own defaults', async (
   }
 })
 
+it('among allowed rows a bucket counts those only: none without them is taken', () => {
+  const stats = index.bucketStats()
+  for (let i = 0; i < QUERIES; i++) {
+    // The rows of the buckets that promise least.
+    const far = new Set(
+      scoresOf(query(i), 0.5, 40)
+        .filter(({ bucket }) => stats[bucket]!.live > 0)
+        .slice(-20)
+        .map(({ bucket }) => bucket),
+    )
+    const allow = new Uint32Array(Math.ceil(ROWS / 32))
+    const holding = new Set<number>()
+    let allowed = 0
+    for (let row = 0; row < ROWS; row++) {
+      if (!index.isLive(row) || !far.has(index.bucketsOf(row)[0])) continue
+      allow[row >>> 5]! |= 1 << (row & 31)
+      for (const bucket of index.bucketsOf(row)) holding.add(bucket)
+      allowed++
+    }
+    const found = index.searchSync(query(i), {
+      k: K,
+      mode: 'paper',
+      lambda: 0.5,
+      tau: 40,
+      confidence: 99,
+      allow,
+    })
+    expect(found.scannedBuckets).toBeLessThanOrEqual(holding.size)
+    expect(allowed).toBeGreaterThan(0)
+    expect(found.rows).toHaveLength(Math.min(K, allowed))
+  }
+})
+
 it('among allowed rows it finds allowed ones only, and a query on a centroid is answered', async () => {
   const allow = new Uint32Array(Math.ceil(ROWS / 32)).fill(0x5555_5555)
   const { rows } = index.searchSync(query(0), { k: K, mode: 'paper', confidence: 2, allow })

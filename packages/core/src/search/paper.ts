@@ -38,8 +38,10 @@ export function effectiveProbability(distance: number, live: number, lambda: num
  */
 export function gatherPaper(view: SearchView, rule: PaperRule, bits: Uint32Array, scratch: Scratch): number {
   const { slabs, bucketRows } = view
-  const { bucketCount, padded, dim, lives } = slabs
+  const { bucketCount, padded, dim } = slabs
   if (bucketCount === 0) return 0
+  // A filter is bits of its own.
+  const lives = bits === slabs.live ? slabs.lives : allowedIn(slabs, bits, scratch)
   kernels.rotate(scratch.query, dim, padded, 0, 1, slabs.flips, scratch.rotated)
   scratch.reserveExact(bucketCount, bucketCount)
   const { distances, positions, ordered } = scratch
@@ -89,6 +91,20 @@ function sumOf(lacks: Float32Array, count: number, unit: number): number {
     if (lacks[bucket] !== Number.POSITIVE_INFINITY) sum += Math.exp(unit - lacks[bucket]!)
   }
   return sum
+}
+
+/** Entries of each bucket whose rows are set in `bits`. */
+function allowedIn(slabs: IndexSlabs, bits: Uint32Array, scratch: Scratch): Uint32Array {
+  const counts = new Uint32Array(slabs.bucketCount)
+  const { rowCount } = scratch
+  for (let bucket = 0; bucket < slabs.bucketCount; bucket++) {
+    scratch.rowCount = rowCount
+    gatherBucket(slabs, bucket, bits, scratch)
+    // A row that left its bucket may still have an entry there.
+    counts[bucket] = Math.min(slabs.lives[bucket]!, scratch.rowCount - rowCount)
+  }
+  scratch.rowCount = rowCount
+  return counts
 }
 
 function gatherBucket(
