@@ -43,11 +43,15 @@ export async function fuzz(compiler, target, seed, amount) {
   const program = await kernelProgram({ folder: 'test/fuzz', compiler, arch: process.arch, flags: FLAGS })
   const folder = mkdtempSync(join(tmpdir(), 'drift-fuzz-'))
   const limits = ['-max_len=8192', '-timeout=5', '-rss_limit_mb=1024', `-artifact_prefix=${folder}/`]
-  const { status, stderr } = spawnSync(program, [amount, `-seed=${seed}`, '-print_final_stats=1', ...limits], {
-    encoding: 'utf8',
-    env: { ...process.env, DRIFT_FUZZ_TARGET: target },
-    maxBuffer: 256 * 1024 * 1024,
-  })
+  const { status, stderr } = spawnSync(
+    program,
+    [amount, `-seed=${seed}`, '-print_final_stats=1', ...limits],
+    {
+      encoding: 'utf8',
+      env: { ...process.env, DRIFT_FUZZ_TARGET: target },
+      maxBuffer: 256 * 1024 * 1024,
+    },
+  )
   const input = /Test unit written to (\S+)/.exec(stderr)?.[1]
   const number = name => Number(new RegExp(`stat::${name}:\\s+(\\d+)`).exec(stderr)?.[1])
   const covered = Number([...stderr.matchAll(/cov: (\d+)/g)].at(-1)?.[1])

@@ -8,6 +8,7 @@ import { type CompareOptions, compare } from './compare.js'
 import { enginesOf } from './engines/catalogue.js'
 import { filters } from './filters.js'
 import { growth } from './growth.js'
+import { http } from './http/http.js'
 import { insert } from './insert.js'
 import { installPeers } from './peers.js'
 import { writeReport } from './report.js'
@@ -22,6 +23,7 @@ compare  every engine on every data set; the report goes to docs/bench. What is 
 report   writes the report again from docs/bench/results.json.
 growth   the same from 100 000 to 1 000 000 rows of one generator (--dim), Drift alone when no engine is named.
 filters  recall and cost of filtered searches by selectivity, and of filters that go with the query.
+http     a server over loopback beside the embedded call: searches, upserts, the event loop's delay, overload.
 insert   rows per second into and out of a filled index.
 kernels  the native kernels alone.
 wal      durable upserts beside a bare loop that writes and syncs as many bytes; --passes rounds.
@@ -93,6 +95,7 @@ try {
     filters: async () => {
       for (const source of chosen()) await filters(source, rows ?? Number.POSITIVE_INFINITY, seed)
     },
+    http: () => http(chosen()[0]!, rows ?? 100_000),
     insert: () => insert(chosen(), options(undefined)),
     kernels,
     wal: () => wal(wholeNumber('passes', values.passes), seed),

@@ -23,8 +23,10 @@ export interface Call {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
   /** Below /v1, percent-encoded. */
   readonly path: string
-  /** JSON, or a frame when it is bytes. */
+  /** JSON, or of `type` when it is bytes. */
   readonly body?: unknown
+  /** Default: a frame. */
+  readonly type?: string
   /** Changes something: gets an idempotency key. */
   readonly writes?: boolean
   readonly accept?: string
@@ -142,11 +144,11 @@ export class Transport {
     }
   }
 
-  #request({ method, body, writes, accept = 'application/json' }: Call): RequestInit {
+  #request({ method, body, type = FRAME_TYPE, writes, accept = 'application/json' }: Call): RequestInit {
     const binary = body instanceof Uint8Array
     const headers: Record<string, string> = { accept, ...this.#options.headers }
     if (this.#options.key !== undefined) headers['authorization'] = `Bearer ${this.#options.key}`
-    if (body !== undefined) headers['content-type'] = binary ? FRAME_TYPE : 'application/json'
+    if (body !== undefined) headers['content-type'] = binary ? type : 'application/json'
     if (writes) headers[IDEMPOTENCY_HEADER] = globalThis.crypto.randomUUID()
     if (body === undefined) return { method, headers }
     return { method, headers, body: binary ? (body as Uint8Array<ArrayBuffer>) : JSON.stringify(body) }

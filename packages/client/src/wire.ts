@@ -13,6 +13,8 @@ import type { Id } from './rows.js'
 
 export const FRAME_TYPE = 'application/vnd.drift.f32'
 export const NDJSON_TYPE = 'application/x-ndjson'
+/** An Arrow IPC stream. */
+export const ARROW_TYPE = 'application/vnd.apache.arrow.stream'
 /** Names a write: repeated under the same key it is applied once. */
 export const IDEMPOTENCY_HEADER = 'idempotency-key'
 

@@ -28,7 +28,8 @@ export interface CollectionDoor {
   updatePayload?(what: unknown, patch: unknown, options?: Options): Promise<object>
   createIndex?(path: string, type: string, options?: Options): Promise<unknown>
   dropIndex?(path: string): Promise<unknown>
-  fromArrow?(bytes: Uint8Array, options?: Options): Promise<unknown>
+  fromArrow?(bytes: Uint8Array, options?: Options): Promise<{ readonly rows: number; readonly lsn: number }>
+  toArrow?(options?: Options): AsyncIterable<unknown>
 }
 
 export interface DriftDoor {

@@ -1,9 +1,9 @@
 /** The OpenAPI 3.1 document, from the routes and their schemas: what is described is what is checked. */
 import { readFileSync } from 'node:fs'
-import { FRAME_TYPE, IDEMPOTENCY_HEADER } from '@drift/client/wire'
+import { ARROW_TYPE, FRAME_TYPE, IDEMPOTENCY_HEADER } from '@drift/client/wire'
 import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger'
 import type { FastifySchema } from 'fastify'
-import { ARROW_TYPE, type Route } from './routes/route.js'
+import type { Route } from './routes/route.js'
 import { ErrorAnswer } from './schema.js'
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {

@@ -2,7 +2,7 @@
  * driftPlugin: the routes of a database in any Fastify 5 application, in a scope of their own: its parsers, hooks and
  * error answers do not touch the host's routes.
  */
-import { decodeFrame, FRAME_TYPE } from '@drift/client/wire'
+import { ARROW_TYPE, decodeFrame, FRAME_TYPE } from '@drift/client/wire'
 import type { Drift } from '@drift/server'
 import rateLimit from '@fastify/rate-limit'
 import swagger from '@fastify/swagger'
@@ -23,7 +23,7 @@ import { parseJson } from './json-body.js'
 import { type Limits, parseLimits } from './limits.js'
 import { Metrics } from './metrics.js'
 import { openApi, schemaOf } from './openapi.js'
-import { ARROW_TYPE, type Route } from './routes/route.js'
+import type { Route } from './routes/route.js'
 import { routes } from './routes/routes.js'
 import { fingerprint, Runner } from './run.js'
 import { validator } from './schema.js'

@@ -37,6 +37,7 @@ const STATUS: Readonly<Record<string, number>> = {
 
 /** What a caller can get wrong. Families stand for what starts with them. */
 const CALLER: readonly string[] = [
+  'DRIFT_ARROW',
   'DRIFT_BATCH',
   'DRIFT_COST',
   'DRIFT_CURSOR*',

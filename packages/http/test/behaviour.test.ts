@@ -1,8 +1,9 @@
-// The same program against an embedded database and against a server: same methods, same answers, same error codes.
-// Only the line that opens it differs.
+// The same program against an embedded database and against a server, from Node and as a page would: same methods, same answers, same
+// error codes. Only the line that opens it differs.
 import { type CollectionOptions, connect, type RemoteCollection } from '@drift/client'
 import { type Collection, Drift } from '@drift/server'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { connectInBrowser } from './browser.js'
 import { randomVectors, started, temporaryFolder } from './fixture.js'
 
 type AnyCollection = Collection | RemoteCollection
@@ -22,6 +23,14 @@ const openers: [string, () => Promise<AnyDrift>][] = [
     async () => {
       const { url } = await started({ db: temporaryFolder(), open: { walFileBytes: 1 << 20 } })
       return connect(url)
+    },
+  ],
+  [
+    'remote, as a page has it',
+    async () => {
+      const { url } = await started({ db: temporaryFolder(), open: { walFileBytes: 1 << 20 } })
+      const connectHere = await connectInBrowser()
+      return connectHere(url)
     },
   ],
 ]

@@ -1,6 +1,6 @@
 /** Rows: write, read, delete, count, and all of them as lines of JSON. */
-import { Readable } from 'node:stream'
-import { type Frame, idFromJson, idToJson, NDJSON_TYPE } from '@drift/client/wire'
+import { pipeline, Readable } from 'node:stream'
+import { ARROW_TYPE, type Frame, idFromJson, idToJson, NDJSON_TYPE } from '@drift/client/wire'
 import { type CollectionDoor, feature, type Id, requireFilters, type StoredRow } from '../engine-door.js'
 import { HttpError, refusalOf } from '../errors.js'
 import { within } from '../limits.js'
@@ -33,7 +33,8 @@ export const pointRoutes: readonly Route[] = [
     method: 'PUT',
     path: '/collections/:name/points',
     operation: 'upsert',
-    summary: 'Insert or replace rows: all of the batch or nothing, on disk when answered',
+    summary:
+      'Insert or replace rows: all of the batch or nothing, on disk when answered; Arrow rows 500 at a time, in order',
     scope: 'write',
     cost: 'write',
     writes: true,
@@ -44,7 +45,7 @@ export const pointRoutes: readonly Route[] = [
     example: { body: { rows: [row] }, answer: { lsn: 4, durable: true, upserted: 1, replaced: 1 } },
     async run({ collection, body, limits }) {
       const docs = await collection()
-      if (Buffer.isBuffer(body)) return (await feature(docs, 'fromArrow')(body)) ?? {}
+      if (Buffer.isBuffer(body)) return arrowUpsert(docs, body)
       const batch = isFrame(body) ? frameBatch(body, docs.dim) : jsonBatch(body as JsonUpsert)
       within(limits, 'rows', Array.isArray(batch) ? batch.length : (batch as { ids?: unknown[] }).ids?.length)
       return docs.upsert(batch)
@@ -131,10 +132,11 @@ export const pointRoutes: readonly Route[] = [
     body: ScanBody,
     bodyOptional: true,
     answer: StoredRowSchema,
-    answers: [NDJSON_TYPE],
+    answers: [NDJSON_TYPE, ARROW_TYPE],
     example: { body: {}, answer: row },
-    async run({ collection, body, reply, signal }) {
+    async run({ collection, body, accept, reply, signal }) {
       const docs = await collection()
+      if (accept.includes(ARROW_TYPE)) return arrowScan(docs, body, reply, signal)
       const { vectors, ...rest } = (body ?? {}) as { vectors?: boolean; filter?: unknown }
       if (rest.filter !== undefined) requireFilters(docs)
       const rows = docs.scan({
@@ -172,6 +174,41 @@ export const pointRoutes: readonly Route[] = [
     },
   },
 ]
+
+/** Rows written before an error stay: its details say how many. */
+async function arrowUpsert(docs: CollectionDoor, bytes: Uint8Array): Promise<object> {
+  const { rows, lsn } = await feature(docs, 'fromArrow')(bytes)
+  return { lsn, upserted: rows }
+}
+
+/** Every row as an Arrow IPC stream, a batch at a time as the client takes them. A stream without its end was cut. */
+async function arrowScan(
+  docs: CollectionDoor,
+  body: unknown,
+  reply: Call['reply'],
+  signal: AbortSignal,
+): Promise<Readable> {
+  const [option] = Object.keys((body ?? {}) as object)
+  if (option !== undefined) {
+    throw new HttpError('DRIFT_OPTION', `a scan as Arrow takes all rows and no '${option}'`, { option })
+  }
+  const batches = feature(docs, 'toArrow')({ signal })[Symbol.asyncIterator]()
+  // The first batch is asked for here, so that a failure is an error and not half an answer.
+  const first = await batches.next()
+  const { RecordBatchStreamWriter } = await import('apache-arrow')
+  reply.type(ARROW_TYPE)
+  const writer = RecordBatchStreamWriter.throughNode()
+  pipeline(Readable.from(following(first, batches)), writer, () => undefined)
+  return writer
+}
+
+async function* following<T>(first: IteratorResult<T>, rest: AsyncIterator<T>): AsyncGenerator<T, void> {
+  try {
+    for (let next = first; !next.done; next = await rest.next()) yield next.value
+  } finally {
+    await rest.return?.()
+  }
+}
 
 interface JsonUpsert {
   readonly rows?: readonly { readonly id: unknown }[]

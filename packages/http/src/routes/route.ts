@@ -60,8 +60,6 @@ export interface Route {
   run(call: Call): Promise<unknown>
 }
 
-export const ARROW_TYPE = 'application/vnd.apache.arrow.stream'
-
 export function isFrame(body: unknown): body is Frame {
   return (body as Frame | undefined)?.values instanceof Float32Array
 }
