@@ -53,15 +53,20 @@ export class ExactRanking {
 
   /** The k nearest of the candidates. Yields multiply-adds done. @param query - prepared; not to be changed meanwhile. */
   *nearest(query: Float32Array, k: number, { rows, least }: Candidates): Generator<number, Ranked> {
-    let best: Ranked = { rows: new Uint32Array(0), distances: new Float32Array(0) }
-    for (let first = 0; first < rows.length; first += STEP_ROWS) {
-      if (best.rows.length === k && least[first]! > best.distances[k - 1]!) break
-      const some = rows.subarray(first, first + STEP_ROWS)
-      const distances = this.#measure(query, some)
-      best = nearestOf(joined(best.rows, some), joinedFloats(best.distances, distances), k)
+    const distances = new Float32Array(rows.length)
+    const wanted = Math.min(k, rows.length)
+    const positions = new Uint32Array(wanted)
+    const ordered = new Float32Array(wanted)
+    let read = 0
+    while (read < rows.length) {
+      const some = rows.subarray(read, read + STEP_ROWS)
+      distances.set(this.#measure(query, some), read)
+      read += some.length
       yield some.length * READ_WORK
+      if (kernels.topK(distances, read, wanted, positions, ordered) < wanted) continue
+      if (read < rows.length && least[read]! > ordered[wanted - 1]!) break
     }
-    return best
+    return nearestOf(rows.subarray(0, read), distances.subarray(0, read), k)
   }
 
   /** The candidates that are near, nearest first. Yields multiply-adds done. */
@@ -103,18 +108,4 @@ function nearestOf(rows: Uint32Array, distances: Float32Array, k: number): Ranke
   )
   const first = order.subarray(0, k)
   return { rows: first.map(i => rows[i]!), distances: Float32Array.from(first, i => distances[i]!) }
-}
-
-function joined(a: Uint32Array, b: Uint32Array): Uint32Array {
-  const all = new Uint32Array(a.length + b.length)
-  all.set(a)
-  all.set(b, a.length)
-  return all
-}
-
-function joinedFloats(a: Float32Array, b: Float32Array): Float32Array {
-  const all = new Float32Array(a.length + b.length)
-  all.set(a)
-  all.set(b, a.length)
-  return all
 }
