@@ -45,6 +45,12 @@ ALWAYS_INLINE VWORD N(unpack)(const uint8_t *in, unsigned width, unsigned row, u
   return words >> (end - BITS) | N(load_words)(at + LINE_BYTES) << (2 * BITS - end);
 }
 
+/* A block of `fill` > 0 words and, behind them, the first again. @returns whole. */
+static const WORD *N(fill_up)(const WORD *in, unsigned fill, WORD whole[BLOCK_VALUES]) {
+  for (unsigned i = 0; i < BLOCK_VALUES; i++) whole[i] = in[i < fill ? i : 0];
+  return whole;
+}
+
 /* Takes the rows of a block one after the other. */
 typedef struct {
   uint8_t *line;

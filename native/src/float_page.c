@@ -29,7 +29,7 @@ enum { POSITION_BITS = 8, LEFT_BITS_MAX = 16, COARSE_BITS = 9, DICTIONARY_MAX = 
 /* A gap byte of this value says that so many values follow without an exception. */
 enum { GAP_MAX = 255 };
 /* Values that a choice looks at, and those that rule most divisors out. A dictionary entry of 0.4 % of the values is not missed. */
-enum { SAMPLE = 512, GLIMPSE = 8 };
+enum { SAMPLE = 512, GLIMPSE = 8, LANES_MAX = 16 };
 
 static const double POWERS[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
                                 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};

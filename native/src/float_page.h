@@ -105,10 +105,7 @@ static uint64_t N(rd_pack)(const WORD *in, uint8_t *page, uint64_t limit, const 
     uint32_t fill = header->values - start < BLOCK_VALUES ? header->values - start : BLOCK_VALUES;
     const WORD *from = in + start;
     _Alignas(64) WORD whole[BLOCK_VALUES];
-    if (fill < BLOCK_VALUES) {
-      for (uint32_t i = 0; i < BLOCK_VALUES; i++) whole[i] = from[i < fill ? i : 0];
-      from = whole;
-    }
+    if (fill < BLOCK_VALUES) from = N(fill_up)(from, fill, whole);
     N(rd_pack_block)(from, header, N(rows_of)(fill), page + PAGE_HEADER_BYTES + N(packed_bytes)(start, header->width));
   }
   return end;
@@ -139,7 +136,7 @@ static size_t N(encode_page)(const WORD *in, uint32_t values, uint8_t *page) {
     WORD sample[SAMPLE];
     unsigned count = values < SAMPLE ? values : SAMPLE;
     uint64_t step = ((uint64_t)values << 16) / count;
-    for (unsigned i = 0; i < count; i++) sample[i] = in[i * step >> 16];
+    for (unsigned i = 0; i < SAMPLE; i++) sample[i] = in[i < count ? i * step >> 16 : 0];
     double divisor = N(alp_choose)(sample, count);
     page_header alp = plain, rd = plain;
     uint64_t alp_end = divisor == 0 ? 0 : N(alp_pack)(in, values, divisor, page, limit, &alp);

@@ -58,20 +58,12 @@ export async function crashRound(
 ): Promise<CrashRound> {
   const acknowledged = await writeUntilKilled({ ...options, next: lanes.map(lane => lane.next) }, moment)
   const { workload } = options
+  const expected = afterAcknowledged(workload, lanes, acknowledged)
   let acknowledgedRows = 0
-  const expected: LaneProgress[] = lanes.map(({ state, next }, lane) => {
-    let current: LaneState = state
-    let n = next
-    for (; acknowledged.has(n); n += workload.lanes) {
-      current = applyOperation(workload, current, n)
-      const { kind, ids } = operation(workload, n)
-      if (kind === 'upsert') acknowledgedRows += ids.length
-    }
-    if ([...acknowledged].some(other => other % workload.lanes === lane && other > n)) {
-      throw new ToolError('CRASH_ORDER', `lane ${lane} acknowledged an operation after ${n}, but not ${n}`)
-    }
-    return { state: current, next: n }
-  })
+  for (const n of acknowledged) {
+    const { kind, ids } = operation(workload, n)
+    if (kind === 'upsert') acknowledgedRows += ids.length
+  }
 
   const start = performance.now()
   const db = await Drift.open(options.folder, { walFileBytes: options.walFileBytes })
@@ -91,10 +83,37 @@ export async function crashRound(
   }
 }
 
-/** @returns the numbers of the acknowledged operations. */
-async function writeUntilKilled(order: CrashOrder, moment: Moment): Promise<Set<number>> {
+/** The lanes with what was acknowledged behind them. @throws when a lane acknowledged an operation and not the one before. */
+export function afterAcknowledged(
+  workload: Workload,
+  lanes: readonly LaneProgress[],
+  acknowledged: ReadonlySet<number>,
+): LaneProgress[] {
+  return lanes.map(({ state, next }, lane) => {
+    let current: LaneState = state
+    let n = next
+    for (; acknowledged.has(n); n += workload.lanes) current = applyOperation(workload, current, n)
+    if ([...acknowledged].some(other => other % workload.lanes === lane && other > n)) {
+      throw new ToolError('CRASH_ORDER', `lane ${lane} acknowledged an operation after ${n}, but not ${n}`)
+    }
+    return { state: current, next: n }
+  })
+}
+
+/**
+ * @param traced - environment of a process that the shim ends when its standard input does (power-trace/shim.c).
+ * @returns the numbers of the acknowledged operations.
+ */
+export async function writeUntilKilled(
+  order: CrashOrder,
+  moment: Moment,
+  traced?: Readonly<Record<string, string>>,
+): Promise<Set<number>> {
   const entry = join(toolsFolder, 'dist', 'torture', 'crash-child.js')
-  const child = spawn(process.execPath, [entry, JSON.stringify(order)], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [entry, JSON.stringify(order)], {
+    stdio: 'pipe',
+    env: { ...process.env, ...traced },
+  })
   const acknowledged = new Set<number>()
   let complaint = ''
   child.stderr.setEncoding('utf8').on('data', text => {
@@ -127,14 +146,16 @@ async function writeUntilKilled(order: CrashOrder, moment: Moment): Promise<Set<
       )
     }
   } finally {
-    kill(child)
+    kill(child, traced !== undefined)
     await closed
   }
   return acknowledged
 }
 
-function kill(child: ChildProcess): void {
-  if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL')
+function kill(child: ChildProcess, isTraced: boolean): void {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  if (isTraced) child.stdin!.end()
+  else child.kill('SIGKILL')
 }
 
 /** Searches for rows by their own vector, evenly over what is there. */

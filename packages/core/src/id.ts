@@ -78,12 +78,12 @@ export function writeText(text: string, out: Uint8Array): number {
   return units
 }
 
-/** The string of well-formed UTF-8 bytes. `bytes` may be shared memory: it is read here, byte by byte. */
+/** The string of UTF-8 bytes. `bytes` may be shared memory: it is read here, byte by byte. @throws DRIFT_ID_BYTES when it is none. */
 export function readText(bytes: Uint8Array, start: number, end: number): string {
   let text = ''
   for (let i = start; i < end; i++) {
     const byte = bytes[i]!
-    if (byte > 0x7f) return utf8.decode(bytes.slice(start, end))
+    if (byte > 0x7f) return wideText(bytes.slice(start, end))
     text += String.fromCharCode(byte)
   }
   return text
@@ -135,8 +135,12 @@ function decodeText(bytes: Uint8Array): string {
   if (bytes.length < 2 || bytes.length > 1 + MAX_ID_BYTES) {
     throw malformed(bytes, `a string of ${bytes.length - 1} bytes, expected 1..${MAX_ID_BYTES}`)
   }
+  return readText(bytes, 1, bytes.length)
+}
+
+function wideText(bytes: Uint8Array): string {
   try {
-    return readText(bytes, 1, bytes.length)
+    return utf8.decode(bytes)
   } catch (cause) {
     throw malformed(bytes, 'a string that is not well-formed UTF-8', { cause })
   }

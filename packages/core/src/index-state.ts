@@ -23,6 +23,7 @@ import { Pins } from './search/pins.js'
 import { RowList } from './search/row-list.js'
 import { type Snapshot, SnapshotCopies } from './search/snapshot.js'
 import type { SearchView } from './search/view.js'
+import { Staging } from './staging.js'
 
 export interface IndexShape extends GraphOptions {
   readonly dim: number
@@ -74,6 +75,7 @@ export class IndexState {
   #slabs: IndexSlabs | undefined
   readonly #copies = new SnapshotCopies()
   readonly #pending = new WeakSet<Appended>()
+  readonly #staged = new WeakSet<Staging>()
   /** Rows from here on are not linked: readers hold views that end before them. See `#guardLinks`. */
   #linkBelow = Number.POSITIVE_INFINITY
   #growths = 0
@@ -104,11 +106,37 @@ export class IndexState {
     sources: Uint32Array,
     metric: Metric = this.shape.metric,
   ): Appended {
-    const rows = this.#take(ids, vectors, sources, metric)
+    return this.enter(this.stage(ids, vectors, sources, metric))
+  }
+
+  /** The same in pieces: what is staged gets its place in the order when it enters. */
+  stage(
+    ids: readonly Id[],
+    vectors: Float32Array,
+    sources: Uint32Array,
+    metric: Metric = this.shape.metric,
+  ): Staging {
+    const staging = new Staging(this.store, this.#take(ids.length), ids, vectors, sources, metric)
+    this.#staged.add(staging)
+    return staging
+  }
+
+  enter(staging: Staging): Appended {
+    staging.finish()
+    this.#unstage(staging)
+    const { rows, ids, positions } = staging
     this.active.list.push(rows)
-    const appended = { rows, ids, positions: sources, memtable: this.active }
+    const appended = { rows, ids, positions, memtable: this.active }
     this.#pending.add(appended)
     return appended
+  }
+
+  /** The rows go back: no memtable lists them. */
+  leave(staging: Staging): void {
+    this.#unstage(staging)
+    const { store } = this
+    for (const row of staging.rows) store.letGo(row)
+    this.#retire(staging.rows.filter(row => store.abandon(row)))
   }
 
   publish(appended: Appended): number {
@@ -132,7 +160,8 @@ export class IndexState {
     metric: Metric,
     isElsewhere = false,
   ): Uint32Array {
-    const rows = this.#take(ids, vectors, sources, metric, isElsewhere)
+    const rows = this.#take(ids.length, isElsewhere)
+    this.store.fill(rows, ids, vectors, sources, metric, isElsewhere)
     for (const row of rows) this.store.letGo(row)
     this.#enliven(rows, ids)
     this.unassigned.push(rows)
@@ -353,18 +382,11 @@ export class IndexState {
     }
   }
 
-  #take(
-    ids: readonly Id[],
-    vectors: Float32Array,
-    sources: Uint32Array,
-    metric: Metric,
-    isElsewhere = false,
-  ): Uint32Array {
+  #take(count: number, isElsewhere = false): Uint32Array {
     const { capacity } = this.store
-    if (!isElsewhere) this.store.cold?.reserve(ids.length)
-    const rows = this.store.take(ids.length)
+    if (!isElsewhere) this.store.cold?.reserve(count)
+    const rows = this.store.take(count)
     if (this.store.capacity > capacity) this.#guardLinks(capacity)
-    this.store.fill(rows, ids, vectors, sources, metric, isElsewhere)
     return rows
   }
 
@@ -381,11 +403,11 @@ export class IndexState {
   }
 
   #settle(appended: Appended): void {
-    if (this.#pending.delete(appended)) return
-    throw new CoreError(
-      'DRIFT_APPENDED',
-      'the rows were already published or abandoned, or belong to another index',
-    )
+    if (!this.#pending.delete(appended)) throw foreign()
+  }
+
+  #unstage(staging: Staging): void {
+    if (!this.#staged.delete(staging)) throw foreign()
   }
 
   #enliven(rows: Uint32Array, ids: readonly Id[]): number {
@@ -452,4 +474,11 @@ function liveView(state: IndexState): SearchView {
       return state.unassigned
     },
   }
+}
+
+function foreign(): CoreError {
+  return new CoreError(
+    'DRIFT_APPENDED',
+    'the rows were already published or abandoned, or belong to another index',
+  )
 }

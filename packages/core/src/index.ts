@@ -48,6 +48,7 @@ export type { Homes } from './router/homes.js'
 export type { ExplainedBucket, Explanation } from './search/explain.js'
 export { effectiveProbability } from './search/paper.js'
 export type { Weights } from './search/view.js'
+export type { Staging } from './staging.js'
 export {
   type BatchResult,
   type IndexStats,

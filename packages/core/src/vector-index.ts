@@ -37,7 +37,8 @@ import { refineChunk } from './maintenance/refine.js'
 import type { Memtable } from './memtable.js'
 import { kernelMetric, type Metric, prepare, publicDistance } from './metric.js'
 import type { IndexPool } from './pool/pool.js'
-import { calibrate } from './recall/calibrate.js'
+import { calibrate, OwnFloors } from './recall/calibrate.js'
+import { decodeLearned, encodeLearned } from './recall/memory.js'
 import { type MeasuredRecall, RecallMonitor, type ShadowOptions } from './recall/monitor.js'
 import type { Homes } from './router/homes.js'
 import { noVectors } from './row-store.js'
@@ -50,6 +51,7 @@ import { searchView } from './search/search.js'
 import type { Snapshot } from './search/snapshot.js'
 import type { SearchWidth } from './search/view.js'
 import { rowsWithin } from './search/within.js'
+import type { Staging } from './staging.js'
 
 /** The nearest rows, nearest first. */
 export interface SearchResult {
@@ -212,6 +214,28 @@ export class VectorIndex {
     const state = this.#open()
     const batch = requireBatch(state.shape, state.store.ids, ids, vectors)
     return state.append(batch.ids, vectors, batch.sources)
+  }
+
+  /**
+   * `append` in pieces, for a batch that would hold the thread too long: `fill` what it returns while there are values left, then
+   * `enter` it. The vectors are read until then.
+   *
+   * @throws CoreError as `append`.
+   */
+  stage(ids: readonly Id[], vectors: Float32Array): Staging {
+    const state = this.#open()
+    const batch = requireBatch(state.shape, state.store.ids, ids, vectors)
+    return state.stage(batch.ids, vectors, batch.sources)
+  }
+
+  /** The staged batch is appended: it gets its place in the active memtable. */
+  enter(staging: Staging): Appended {
+    return this.#open().enter(staging)
+  }
+
+  /** The staged batch will not be appended. */
+  leave(staging: Staging): void {
+    this.#state.leave(staging)
   }
 
   /** `append` for vectors as `vectorAt` gives them, kept to the bit: under cosine of unit length already. */
@@ -500,6 +524,25 @@ export class VectorIndex {
       pin()
     })
     this.#vectorsPending.catch(() => {}) // told to everyone who waits
+  }
+
+  /** What calibration and shadow queries taught, to be kept beside the image of the same moment. */
+  takeLearned(): Uint8Array {
+    const own = this.#open().recall.own?.meetings
+    const rest = this.#monitor?.learned ?? { loss: 0, byK: [], tallies: [] }
+    return encodeLearned({ own, ...rest })
+  }
+
+  /**
+   * Go on with what `takeLearned` gave, after the image was put back.
+   *
+   * @throws CoreError DRIFT_IMAGE when it does not fit itself; nothing is changed then.
+   */
+  restoreLearned(bytes: Uint8Array): void {
+    const { recall } = this.#open()
+    const learned = decodeLearned(bytes)
+    if (learned.own !== undefined) recall.own = new OwnFloors(learned.own)
+    this.#monitor?.restore(learned)
   }
 
   /** Resolves when every exact vector is there. @throws what kept it from being there. */

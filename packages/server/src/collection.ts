@@ -23,7 +23,7 @@ import { type Filter, parseFilter } from './filter/filter.js'
 import { withMatching } from './filter/match.js'
 import { type FilterPlan, planOf } from './filter/plan.js'
 import { parseNarrowed, searchBatchNarrowed, searchNarrowed } from './filter/search.js'
-import { hasRoom, orAborted, refineStore, waitForRoom } from './janitor.js'
+import { orAborted, refineStore } from './janitor.js'
 import { encodePatch } from './merge-patch.js'
 import { encodeDelete, encodeUpsert } from './operation.js'
 import {
@@ -54,6 +54,7 @@ import {
   parseTarget,
   type Target,
 } from './update.js'
+import { assertPresent, noRoom, writeDelete, writeUpsert } from './write.js'
 
 export interface UpsertResult {
   /** Position in the log; every later write has a greater one. */
@@ -176,31 +177,16 @@ export class Collection {
     }
     // From here on the record's bytes are the vectors: the caller may change theirs while the write waits for room.
     const vectors = vectorsIn(record, parsed.vectors.length)
-    // Asked again after every wait: others were waiting too.
-    this.#engine.disk.assertRoom(true)
-    while (!hasRoom(this.#engine, this.#store)) {
-      await this.#waitForRoom(signal)
-      this.#engine.disk.assertRoom(true)
-    }
-
-    const store = this.#store
-    const { appended, generation } = store.append({ ...parsed, vectors })
-    const leave = store.inFlight.enter(parsed.ids)
-    const { lsn, done } = this.#engine.journal.log(record, {
-      apply() {
-        leave()
-        return store.publish(appended, parsed.payloads)
-      },
-      abandon() {
-        leave()
-        store.index.abandon(appended)
-      },
-    })
-    store.record(generation, lsn)
-    if (store.frozen.length > 0) this.#engine.janitor.wake()
+    const { lsn, done, upserted } = await writeUpsert(
+      this.#engine,
+      this.#store,
+      { ...parsed, vectors },
+      record,
+      signal,
+    )
+    if (this.#store.frozen.length > 0) this.#engine.janitor.wake()
     const { replaced } = await done
     this.#engine.janitor.wake()
-    const upserted = appended.rows.length
     onProgress?.({ stage: 'upsert', done: upserted, total: upserted })
     return { lsn, durable: this.#engine.durable, upserted, replaced }
   }
@@ -226,25 +212,8 @@ export class Collection {
     }
     const given = [...target.ids]
     const record = encodeDelete(this.#store.number, given)
-    // Asked again after every wait: others were waiting too.
-    this.#engine.disk.assertRoom(false)
-    while (!hasRoom(this.#engine, this.#store)) {
-      await this.#waitForRoom(signal)
-      this.#engine.disk.assertRoom(false)
-    }
-
-    const store = this.#store
-    const generation = store.active
-    const leave = store.inFlight.enter(given)
-    const { lsn, done } = this.#engine.journal.log(record, {
-      apply() {
-        leave()
-        return store.delete(given, generation)
-      },
-      abandon: leave,
-    })
-    store.record(generation, lsn)
-    const deleted = (await done) as number
+    const { lsn, done } = await writeDelete(this.#engine, this.#store, given, record, signal)
+    const deleted = await done
     this.#engine.janitor.wake()
     return { lsn, durable: this.#engine.durable, deleted }
   }
@@ -512,11 +481,6 @@ export class Collection {
     }
   }
 
-  async #waitForRoom(signal: AbortSignal | undefined): Promise<void> {
-    await waitForRoom(this.#engine, this.#store, signal)
-    this.#assertWritable()
-  }
-
   /** A write whose rows are looked for first: see update.ts. */
   async #change(
     target: Target,
@@ -524,12 +488,15 @@ export class Collection {
     grows: boolean,
     log: (rows: Uint32Array) => Attempt<Logged>,
   ): Promise<{ readonly lsn: number; readonly changed: number }> {
+    // After the writes that were called for before this one.
+    const { writers } = this.#store
+    const turn = writers.enter(signal)
+    if (turn) await turn
+    writers.leave()
     const { lsn, done } = await onTarget(this.#store, target, signal, rows => {
       this.#assertWritable()
-      // Asked again after every wait: others were waiting too.
-      if (!hasRoom(this.#engine, this.#store)) return { wait: this.#waitForRoom(signal) }
-      this.#engine.disk.assertRoom(grows)
-      return log(rows)
+      const wait = noRoom(this.#engine, this.#store, grows, signal)
+      return wait ? { wait } : log(rows)
     })
     if (this.#store.frozen.length > 0) this.#engine.janitor.wake()
     const changed = await done
@@ -557,17 +524,12 @@ export class Collection {
 
   #assertOpen(): void {
     assertOpen(this.#engine)
-    this.#assertPresent()
+    assertPresent(this.#store)
   }
 
   #assertWritable(): void {
     assertWritable(this.#engine)
-    this.#assertPresent()
-  }
-
-  #assertPresent(): void {
-    if (this.#store.dropped)
-      throw new DriftError('DRIFT_DROPPED', `collection '${this.name}' has been dropped`, { name: this.name })
+    assertPresent(this.#store)
   }
 }
 

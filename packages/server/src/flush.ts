@@ -6,7 +6,7 @@ import { encodeId } from '@drift/core'
 import type { TombstoneEntry } from '@drift/storage'
 import { writeCheckpointIfDue } from './checkpoint.js'
 import { catalog, type Engine, floorLsn } from './engine.js'
-import { pack } from './persistence/packed.js'
+import { pack, packRows } from './persistence/packed.js'
 import { quantizerOf } from './quantizer.js'
 import type { Generation, LiveSegment, Store } from './store.js'
 
@@ -62,8 +62,8 @@ async function writeRows(
     createdMs: Date.now(),
     dim: config.dim,
     metric: config.metric,
-    ids: pack(Array.from(rows, row => encodeId(index.idAt(row)))),
-    payloads: pack(Array.from(rows, row => payloads.read(row))),
+    ids: await packRows(rows, row => encodeId(index.idAt(row))),
+    payloads: await packRows(rows, row => payloads.read(row)),
     ...index.sharedVectors(rows),
     lsnLow: generation.lsnLow,
     lsnHigh: generation.lsnHigh,

@@ -126,7 +126,7 @@ export function decodeOperation(record: Uint8Array): Operation {
       return { kind: 'delete', collection, ids: takeIds(record, view, HEADER_BYTES, count).ids }
     case CREATE: {
       const json = new TextDecoder().decode(record.subarray(HEADER_BYTES, HEADER_BYTES + count))
-      return { kind: 'create', collection, config: JSON.parse(json) as CollectionConfig }
+      return { kind: 'create', collection, config: parseConfig(json) }
     }
     case DROP:
       return { kind: 'drop', collection }
@@ -135,6 +135,17 @@ export function decodeOperation(record: Uint8Array): Operation {
     default:
       throw malformed(`of kind ${kind}, which this release does not know`)
   }
+}
+
+/** Its values are looked at where the collection is made. */
+function parseConfig(json: string): CollectionConfig {
+  try {
+    const config: unknown = JSON.parse(json)
+    if (typeof config === 'object' && config !== null) return config as CollectionConfig
+  } catch {
+    // Said below, as for JSON of another kind.
+  }
+  throw malformed('a creation without a collection')
 }
 
 function header(record: Uint8Array, kind: number, collection: number, count: number, dim: number): DataView {

@@ -32,7 +32,7 @@ export interface Batch {
   readonly isPrepared?: boolean
 }
 
-const MAX_PAYLOAD_BYTES: number = 64 * 1024
+export const MAX_PAYLOAD_BYTES: number = 64 * 1024
 const utf8 = new TextEncoder()
 const text = new TextDecoder()
 
@@ -107,7 +107,14 @@ export function encodePayload(payload: unknown, position: number): Uint8Array | 
 }
 
 export function decodePayload(bytes: Uint8Array): Payload {
-  return JSON.parse(text.decode(bytes)) as Payload
+  let payload: unknown
+  try {
+    payload = JSON.parse(text.decode(bytes))
+  } catch (cause) {
+    throw new DriftError('DRIFT_PAYLOAD_BYTES', 'a stored payload is no JSON', {}, { cause })
+  }
+  if (typeof payload === 'object' && payload !== null && !Array.isArray(payload)) return payload as Payload
+  throw new DriftError('DRIFT_PAYLOAD_BYTES', `a stored payload is ${show(payload)}, expected an object`)
 }
 
 function parseRows(rows: readonly unknown[], dim: number): Batch {

@@ -2,7 +2,7 @@
  * One collection's state: the index, the payloads, and the generations of writes that are not yet in segments. A
  * generation is a memtable with the contiguous range of log records that made it; it is written, committed and dropped as a whole.
  */
-import { type Appended, type Id, type IndexPool, type Memtable, VectorIndex } from '@drift/core'
+import { type Appended, type Id, type IndexPool, type Memtable, type Staging, VectorIndex } from '@drift/core'
 import type { DriftFs } from '@drift/fs'
 import { type Origins, type PageCache, type SegmentEntry, SegmentReader } from '@drift/storage'
 import { InFlight } from './in-flight.js'
@@ -12,6 +12,7 @@ import { PayloadIndexes } from './payload-index/payload-indexes.js'
 import { PayloadStore } from './payload-store.js'
 import { type Batch, decodePayload } from './rows.js'
 import { ScanOrder } from './scan/order.js'
+import { WriteQueue } from './write-queue.js'
 
 export interface Generation {
   /** Undefined when it was frozen with deletions only. */
@@ -56,6 +57,7 @@ export class Store {
   readonly indexes: PayloadIndexes
   readonly order: ScanOrder = new ScanOrder()
   readonly inFlight: InFlight = new InFlight()
+  readonly writers: WriteQueue = new WriteQueue()
   readonly segments: LiveSegment[] = []
   #active: Generation
   readonly frozen: Generation[] = []
@@ -116,6 +118,12 @@ export class Store {
     const { ids, vectors, isPrepared } = batch
     const appended = isPrepared ? this.index.appendPrepared(ids, vectors) : this.index.append(ids, vectors)
     return { appended, generation: this.#active }
+  }
+
+  /** `append` for a batch that is staged in the index. */
+  enter(staging: Staging): { appended: Appended; generation: Generation } {
+    if (this.isFull) this.freeze()
+    return { appended: this.index.enter(staging), generation: this.#active }
   }
 
   /** The batch is durable: show it. */

@@ -196,6 +196,36 @@ describe('toArrow and fromArrow', () => {
     })
   })
 
+  it('refuse counts in the metadata that the bytes cannot hold, before the library loops over them', async () => {
+    await withDatabase(':memory:', {}, async db => {
+      const docs = await filled(db, ['a', 'b', 'c'], everything)
+      const copy = await db.collection('copy', { dim: DIM, metric: 'l2' })
+      const importing = (input: unknown): Promise<unknown> => {
+        return copy.fromArrow(input as never).then(
+          () => 'content',
+          error => error.code,
+        )
+      }
+      const batches = []
+      for await (const batch of docs.toArrow()) batches.push(batch)
+      for (const form of ['stream', 'file'] as const) {
+        const whole = tableToIPC(new Table(batches), form)
+        expect(await importing(Readable.from([whole.slice(0, 500), whole.slice(500)])), form).toBe('content')
+        const codes = new Set<unknown>()
+        // Lengths of metadata, vectors and tables all stand at a multiple of 4.
+        for (let at = 0; at + 4 <= Math.min(whole.length, 6_000); at += 4) {
+          const bytes = whole.slice()
+          new DataView(bytes.buffer).setUint32(at, 0x0fff_ffff, true)
+          const start = performance.now()
+          codes.add(await importing(at % 8 === 0 ? bytes : Readable.from([bytes])))
+          expect(performance.now() - start, `${form}, byte ${at}`).toBeLessThan(5_000)
+        }
+        expect(codes).toContain('DRIFT_ARROW')
+        for (const code of codes) expect(code, form).toMatch(/^(content|DRIFT_)/)
+      }
+    })
+  }, 60_000)
+
   it('stop when asked to', async () => {
     await withDatabase(':memory:', {}, async db => {
       const docs = await filled(

@@ -3,6 +3,7 @@
 import { seededRandom } from '@drift/core'
 import type { SimFs } from '@drift/fs'
 import { kernels } from '@drift/native'
+import { contentOf, copyTree, put } from '../files.js'
 import { readState } from '../power/model.js'
 import { create, drawRows, removeIds, upkeep, upsert, wait } from '../power/steps.js'
 import { FOLDER, type Modules, World } from '../power/world.js'
@@ -145,7 +146,7 @@ function* trialsOf(samples: Samples, kind: FileKind, bits: boolean): Generator<T
 export async function outcomeOf(modules: Modules, disk: SimFs, state: string): Promise<string> {
   // A disk of the modules that open it, so that its errors are theirs.
   const own = new modules.fs.SimFs()
-  copy(disk, own, '')
+  copyTree(disk, own, '')
   try {
     const db = await modules.server.Drift.open(FOLDER, {
       fs: own,
@@ -170,7 +171,7 @@ export function isSafe(outcome: string): boolean {
   return outcome === 'same' || outcome.startsWith('DRIFT_')
 }
 
-function codesOf(error: unknown): string {
+export function codesOf(error: unknown): string {
   if (!(error instanceof Error)) return ''
   const { code, details } = error as Error & { code?: string; details?: { kind?: string } }
   const own = `${code ?? `UNCODED ${error.name}`}${details?.kind ? `/${details.kind}` : ''}`
@@ -216,30 +217,5 @@ function* flipsOf(kind: FileKind, length: number): Generator<number> {
     if (at < 0 || at >= length || seen.has(at)) continue
     seen.add(at)
     yield at
-  }
-}
-
-function contentOf(disk: SimFs, path: string): Uint8Array {
-  const bytes = new Uint8Array(disk.stat(path)!.bytes)
-  const fd = disk.open(path, 'read')
-  disk.read(fd, bytes, 0)
-  disk.close(fd)
-  return bytes
-}
-
-function put(disk: SimFs, path: string, bytes: Uint8Array): void {
-  const fd = disk.open(path, 'create')
-  disk.write(fd, bytes, 0)
-  disk.close(fd)
-}
-
-function copy(from: SimFs, to: SimFs, folder: string): void {
-  for (const name of from.list(folder || '/')) {
-    const path = `${folder}/${name}`
-    if (from.stat(path)!.kind === 'file') put(to, path, contentOf(from, path))
-    else {
-      to.makeFolder(path)
-      copy(from, to, path)
-    }
   }
 }

@@ -3,13 +3,15 @@
  * library, since only names and values are looked at. The next batch is taken when the one before is written. Arrow itself checks no byte
  * of a body: what has been damaged on the way is found here only where it makes no sense.
  */
+import type { FileHandle } from 'node:fs/promises'
 import type { Id } from '@drift/core'
 import type * as Arrow from 'apache-arrow'
 import { DriftError } from '../errors.js'
 import { show } from '../options.js'
-import type { Columns, Payload } from '../rows.js'
+import { type Columns, MAX_PAYLOAD_BYTES, type Payload, type Row } from '../rows.js'
 import type { SliceOptions } from '../slices.js'
 import { FORM, KEY } from './columns.js'
+import { assertWithinBounds, withinBounds } from './ipc-bounds.js'
 
 /** Bytes are an Arrow IPC stream or file. */
 export type ArrowInput =
@@ -45,9 +47,7 @@ export async function importRows(
   let lsn = 0
   try {
     for await (const batch of batchesOf(input)) {
-      const ids = idsOf(batch, id)
-      const vectors = vectorsOf(batch, vector, dim)
-      const payloads = payloadsOf(batch, new Set([id, vector]))
+      const { ids, vectors, payloads } = columnsOf(batch, id, vector, dim)
       for (let first = 0; first < batch.numRows; first += WRITE_ROWS) {
         signal?.throwIfAborted()
         const end = Math.min(first + WRITE_ROWS, batch.numRows)
@@ -69,6 +69,84 @@ export async function importRows(
   return { rows, lsn }
 }
 
+/** Columns whose offsets or types do not fit their bytes show only now, as errors of the library. */
+function columnsOf(
+  batch: Arrow.RecordBatch,
+  id: string,
+  vector: string,
+  dim: number,
+): { ids: Id[]; vectors: Float32Array; payloads: (Payload | undefined)[] | undefined } {
+  try {
+    return {
+      ids: idsOf(batch, id),
+      vectors: vectorsOf(batch, vector, dim),
+      payloads: payloadsOf(batch, new Set([id, vector])),
+    }
+  } catch (cause) {
+    if (cause instanceof DriftError) throw cause
+    throw notArrow('a batch makes no sense', cause)
+  }
+}
+
+function notArrow(what: string, cause: unknown): DriftError {
+  return new DriftError('DRIFT_ARROW', `${what}: ${(cause as Error).message}`, {}, { cause })
+}
+
+/**
+ * The rows of Arrow one after the other, as `upsert` takes them, for readers that go on behind a bad one: in its place comes the error that
+ * says why. A file handle is read where it is needed, never all at once. The vectors of a batch share memory.
+ *
+ * @param options.skip - rows at the beginning that are passed over.
+ */
+export async function* arrowRows(
+  input: ArrowInput | FileHandle,
+  {
+    id = 'id',
+    vector = 'vector',
+    skip = 0,
+  }: { readonly id?: string; readonly vector?: string; readonly skip?: number } = {},
+): AsyncGenerator<Row | DriftError, void, undefined> {
+  const names = { id, vector }
+  let left = skip
+  for await (const batch of batchesOf(input)) {
+    const from = Math.min(left, batch.numRows)
+    left -= from
+    if (from === batch.numRows) continue
+    // Columns that are not there are the fault of the file, not of a row.
+    for (const name of [id, vector]) child(batch, name)
+    const rest = batch.slice(from)
+    const rows = rowsOf(rest, names)
+    if (!(rows instanceof DriftError)) yield* rows
+    else {
+      for (let row = 0; row < rest.numRows; row++) {
+        const one = rowsOf(rest.slice(row, row + 1), names)
+        // Alone, each is row 0 of its slice.
+        if (one instanceof DriftError)
+          yield new DriftError(one.code, one.message.replace(' in row 0', ''), {}, { cause: one })
+        else yield* one
+      }
+    }
+  }
+}
+
+function rowsOf(
+  batch: Arrow.RecordBatch,
+  { id, vector }: { readonly id: string; readonly vector: string },
+): Row[] | DriftError {
+  try {
+    const first = child(batch, vector).get(0) as ArrayLike<unknown> | null
+    const dim = first?.length ?? 0
+    const { ids, vectors, payloads } = columnsOf(batch, id, vector, dim)
+    return ids.map((id, row) => {
+      const payload = payloads?.[row]
+      return { id, vector: vectors.subarray(row * dim, (row + 1) * dim), ...(payload ? { payload } : {}) }
+    })
+  } catch (error) {
+    // What is read here is in memory already: only a value can be wrong.
+    return error instanceof DriftError ? error : notArrow('a value is not what its column says', error)
+  }
+}
+
 async function* batchesOf(input: unknown): AsyncGenerator<Arrow.RecordBatch> {
   const table = input as { batches?: Iterable<unknown> } | null
   if (typeof table === 'object' && table !== null && table.batches && !(input instanceof Uint8Array)) {
@@ -77,6 +155,10 @@ async function* batchesOf(input: unknown): AsyncGenerator<Arrow.RecordBatch> {
   }
   if (input instanceof Uint8Array || input instanceof ArrayBuffer) {
     yield* decode(input instanceof Uint8Array ? input : new Uint8Array(input))
+    return
+  }
+  if (typeof input === 'object' && input !== null && 'fd' in input) {
+    yield* decode(input as FileHandle)
     return
   }
   const items = typeof input === 'object' && input !== null ? iteratorOf(input) : undefined
@@ -97,21 +179,22 @@ function iteratorOf(input: object): AsyncIterator<unknown> | Iterator<unknown> |
   return undefined
 }
 
-async function* decode(bytes: Uint8Array | AsyncIterable<Uint8Array>): AsyncGenerator<Arrow.RecordBatch> {
+async function* decode(
+  bytes: Uint8Array | AsyncIterable<Uint8Array> | FileHandle,
+): AsyncGenerator<Arrow.RecordBatch> {
   const { RecordBatchReader } = await import('apache-arrow')
   try {
-    const reader = await RecordBatchReader.from(bytes as AsyncIterable<Uint8Array>)
+    // A stream is looked at as it comes, by the same rules as bytes.
+    if (bytes instanceof Uint8Array) assertWithinBounds(bytes)
+    const isStream = !(bytes instanceof Uint8Array) && Symbol.asyncIterator in bytes
+    const within = isStream ? withinBounds(bytes) : bytes
+    const reader = await RecordBatchReader.from(within as AsyncIterable<Uint8Array>)
     await reader.open()
     if (!reader.schema) throw refused('the bytes hold no schema')
     for await (const batch of reader) yield batch
   } catch (cause) {
     if (cause instanceof DriftError) throw cause
-    throw new DriftError(
-      'DRIFT_ARROW',
-      `the bytes are not Arrow IPC: ${(cause as Error).message}`,
-      {},
-      { cause },
-    )
+    throw notArrow('the bytes are not Arrow IPC', cause)
   }
 }
 
@@ -129,16 +212,20 @@ function idsOf(batch: Arrow.RecordBatch, name: string): Id[] {
   const unsigned = String(field.type) === 'Uint64'
   return Array.from({ length: batch.numRows }, (_, row) => {
     const value: unknown = column.get(row)
-    if (mixed && typeof value === 'string') return parseMixed(value)
+    if (mixed && typeof value === 'string') return parseMixed(value, name, row)
     if (typeof value === 'bigint' && !unsigned) return safeNumber(value, name, row)
     if (typeof value === 'string' || typeof value === 'number' || typeof value === 'bigint') return value
     throw refused(`column '${name}' holds ${show(value)} in row ${row}, expected an id`, row)
   })
 }
 
-function parseMixed(text: string): Id {
-  if (text.startsWith('"')) return JSON.parse(text) as string
-  return text.endsWith('n') ? BigInt(text.slice(0, -1)) : Number(text)
+function parseMixed(text: string, name: string, row: number): Id {
+  try {
+    if (text.startsWith('"')) return JSON.parse(text) as string
+    return text.endsWith('n') ? BigInt(text.slice(0, -1)) : Number(text)
+  } catch {
+    throw refused(`column '${name}' holds ${show(text)} in row ${row}, which is no id`, row)
+  }
 }
 
 /** @returns row-major; a view of the batch where its values lie like that. */
@@ -158,17 +245,19 @@ function vectorsOf(batch: Arrow.RecordBatch, name: string, dim: number): Float32
     return values
   const vectors = new Float32Array(numRows * dim)
   for (let row = 0; row < numRows; row++) {
-    const value = column.get(row) as Iterable<unknown> | null
-    const list = value && typeof value === 'object' ? Array.from(value) : undefined
-    if (!list || list.some(item => typeof item !== 'number'))
-      throw refused(`column '${name}' holds no vector of numbers in row ${row}`, row)
-    if (list.length !== dim) {
+    const value = column.get(row) as ArrayLike<unknown> | null
+    const isList = value !== null && typeof value === 'object' && typeof value.length === 'number'
+    // The length is looked at first: it is what the bytes say, and no more than that.
+    if (isList && value.length !== dim) {
       throw new DriftError(
         'DRIFT_DIMENSION',
-        `column '${name}' has ${list.length} values in row ${row}, expected ${dim}`,
+        `column '${name}' has ${value.length} values in row ${row}, expected ${dim}`,
         { row, dim },
       )
     }
+    const list = isList ? Array.from(value) : undefined
+    if (!list || list.some(item => typeof item !== 'number'))
+      throw refused(`column '${name}' holds no vector of numbers in row ${row}`, row)
     vectors.set(list as number[], row * dim)
   }
   return vectors
@@ -190,9 +279,7 @@ function payloadsOf(
     for (const { column, key, isJson } of columns) {
       const value: unknown = column.get(row)
       if (value === null || value === undefined) continue
-      const plain = isJson
-        ? (JSON.parse(value as string) as unknown)
-        : plainOf(value, String(column.type), key, row)
+      const plain = isJson ? parseJson(value, key, row) : plainOf(value, String(column.type), key, row)
       Object.defineProperty(payload, key, {
         value: plain,
         enumerable: true,
@@ -204,17 +291,36 @@ function payloadsOf(
   })
 }
 
+function parseJson(value: unknown, key: string, row: number): unknown {
+  try {
+    return JSON.parse(value as string)
+  } catch {
+    throw refused(`column '${key}' holds ${show(value)} in row ${row}, expected JSON`, row)
+  }
+}
+
 /** What JSON can say of an Arrow value. */
 function plainOf(value: unknown, type: string, key: string, row: number): unknown {
   if (typeof value === 'bigint') return safeNumber(value, key, row)
-  if (/^(Timestamp|Date)/.test(type)) return new Date(value as number).toISOString()
+  if (/^(Timestamp|Date)/.test(type)) return instant(value as number, key, row)
   if (typeof value === 'number' || typeof value === 'string' || typeof value === 'boolean') return value
   const list = /^(?:List|FixedSizeList(?:\[\d+\])?)<(.*)>$/.exec(type)
-  if (list)
-    return Array.from(value as Iterable<unknown>, item =>
-      item === null ? null : plainOf(item, list[1]!, key, row),
-    )
+  if (list) {
+    const items = value as ArrayLike<unknown>
+    if (items.length > MAX_PAYLOAD_BYTES)
+      throw refused(
+        `column '${key}' holds a list of ${items.length} values in row ${row}, too long for a payload`,
+        row,
+      )
+    return Array.from(items, item => (item === null ? null : plainOf(item, list[1]!, key, row)))
+  }
   throw refused(`column '${key}' has type ${type}, which has no JSON form here; leave it out`, row)
+}
+
+function instant(value: number, name: string, row: number): string {
+  const date = new Date(value)
+  if (Number.isNaN(date.getTime())) throw refused(`column '${name}' holds no time in row ${row}`, row)
+  return date.toISOString()
 }
 
 function safeNumber(value: bigint, name: string, row: number): number {

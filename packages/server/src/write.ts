@@ -1,0 +1,124 @@
+/**
+ * The ways of an upsert and of a delete by id into the log: in turn with the other writers, when there is room, a large batch piece by
+ * piece. What is written to memory and to the log is so in one tick, so that both have one order.
+ */
+import type { Id, Staging } from '@drift/core'
+import { assertWritable, type Engine } from './engine.js'
+import { DriftError } from './errors.js'
+import { hasRoom, waitForRoom } from './janitor.js'
+import type { Batch } from './rows.js'
+import type { Store, Written } from './store.js'
+
+export interface Logged<T> {
+  readonly lsn: number
+  /** Resolves when the write is durable and visible. */
+  readonly done: Promise<T>
+}
+
+/** @param batch - is read until it is logged. @param record - the same, encoded. */
+export async function writeUpsert(
+  engine: Engine,
+  store: Store,
+  batch: Batch,
+  record: Uint8Array,
+  signal: AbortSignal | undefined,
+): Promise<Logged<Written> & { readonly upserted: number }> {
+  const { index, writers } = store
+  const turn = writers.enter(signal)
+  if (turn) await turn
+  let staging: Staging | undefined
+  try {
+    for (let wait = noRoom(engine, store, true, signal); wait; wait = noRoom(engine, store, true, signal)) {
+      await wait
+    }
+    staging = index.stage(batch.ids, batch.vectors)
+    for (let values = staging.nextValues; values > 0; values = staging.nextValues) {
+      const pause = writers.pause(values)
+      if (pause) await pause
+      assertStored(engine, store)
+      staging.fill()
+    }
+    for (let wait = noRoom(engine, store, true, signal); wait; wait = noRoom(engine, store, true, signal)) {
+      await wait
+    }
+    const { appended, generation } = store.enter(staging)
+    staging = undefined
+    const leave = store.inFlight.enter(batch.ids)
+    const logged = engine.journal.log(record, {
+      apply() {
+        leave()
+        return store.publish(appended, batch.payloads)
+      },
+      abandon() {
+        leave()
+        index.abandon(appended)
+      },
+    })
+    store.record(generation, logged.lsn)
+    return { ...logged, upserted: appended.rows.length }
+  } finally {
+    if (staging) index.leave(staging)
+    writers.leave()
+  }
+}
+
+/** @param record - the same, encoded. */
+export async function writeDelete(
+  engine: Engine,
+  store: Store,
+  ids: readonly Id[],
+  record: Uint8Array,
+  signal: AbortSignal | undefined,
+): Promise<Logged<number>> {
+  const { writers } = store
+  const turn = writers.enter(signal)
+  if (turn) await turn
+  try {
+    for (let wait = noRoom(engine, store, false, signal); wait; wait = noRoom(engine, store, false, signal)) {
+      await wait
+    }
+    const generation = store.active
+    const leave = store.inFlight.enter(ids)
+    const logged = engine.journal.log(record, {
+      apply() {
+        leave()
+        return store.delete(ids, generation)
+      },
+      abandon: leave,
+    })
+    store.record(generation, logged.lsn)
+    return logged
+  } finally {
+    writers.leave()
+  }
+}
+
+/**
+ * Undefined when there is room for a write in this tick, else what to wait for before asking again: others were waiting too.
+ *
+ * @param grows - the write makes the database larger.
+ */
+export function noRoom(
+  engine: Engine,
+  store: Store,
+  grows: boolean,
+  signal: AbortSignal | undefined,
+): Promise<void> | undefined {
+  signal?.throwIfAborted()
+  assertStored(engine, store)
+  engine.disk.assertRoom(grows)
+  return hasRoom(engine, store) ? undefined : waitForRoom(engine, store, signal)
+}
+
+/** @throws what keeps writes out, which may have happened during a wait; DriftError DRIFT_DROPPED. */
+function assertStored(engine: Engine, store: Store): void {
+  assertWritable(engine)
+  assertPresent(store)
+}
+
+/** @throws DriftError DRIFT_DROPPED. */
+export function assertPresent(store: Store): void {
+  if (!store.dropped) return
+  const { name } = store.config
+  throw new DriftError('DRIFT_DROPPED', `collection '${name}' has been dropped`, { name })
+}
