@@ -63,6 +63,8 @@ export interface CollectionOptions {
   readonly dim?: number
   readonly metric?: Metric
   readonly memtableRows?: number
+  /** Where the exact vectors of flushed rows are. Default `resident`. */
+  readonly cold?: 'resident' | 'disk'
   /** Payload paths to index, where the server's engine has filters. */
   readonly indexes?: Readonly<Record<string, 'keyword' | 'number'>>
 }

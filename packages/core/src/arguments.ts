@@ -2,6 +2,7 @@
  * The boundary of the index: what callers pass is checked here, once, and trusted inside.
  * Rule: a refusal is a CoreError that names the value and comes before anything changed.
  */
+import type { VectorSource } from './cold-vectors.js'
 import { CoreError } from './errors.js'
 import type { Id } from './id.js'
 import type { IdTable } from './id-table.js'
@@ -17,7 +18,7 @@ export interface VectorIndexOptions {
   readonly metric: Metric
   /** Rows of a memtable's graph, after which it should be flushed. Default: 24 MiB of vectors, within 1 024..32 768. */
   readonly memtableRows?: number
-  /** Target rows of a bucket, 4..4096. Default 25: two blocks of entries; 48 with `vectors: 'none'`, as centroids take memory. */
+  /** Target rows of a bucket, 4..4096. Default 25: two blocks of entries; 48 where vectors are not resident, as centroids take memory. */
   readonly bucketRows?: number
   /** Neighbours of a node in a memtable's graph, 2..256. Default 16. */
   readonly M?: number
@@ -27,9 +28,10 @@ export interface VectorIndexOptions {
   readonly seed?: number
   /**
    * `none`: exact vectors are not kept, only their 8-bit codes, in a quarter of the memory. Distances are then those of the codes, also where
-   * another index would compare exactly; new rows are scanned instead of linked into a graph. Default `resident`.
+   * another index would compare exactly; new rows are scanned instead of linked into a graph. A source: exact vectors are kept until they
+   * are handed over and read from there afterwards, for the best few rows of a search, so distances are exact. Default `resident`.
    */
-  readonly vectors?: 'resident' | 'none'
+  readonly vectors?: 'resident' | 'none' | VectorSource
 }
 
 /** The search of "Drift-Aware Vector Indexing", see search/paper.ts: instead of `recall`, `probes` and `floor`. */
@@ -90,7 +92,7 @@ const DEFAULT_MEMTABLE_BYTES = 24 * 1024 * 1024
 
 export function requireShape(options: VectorIndexOptions): IndexShape {
   const { dim, metric, M = 16, efConstruction = 200, seed = 1, vectors = 'resident' } = options
-  const { bucketRows = vectors === 'none' ? BUCKET_ROWS_OF_CODES : BUCKET_ROWS } = options
+  const { bucketRows = vectors === 'resident' ? BUCKET_ROWS : BUCKET_ROWS_OF_CODES } = options
   requireInteger('DRIFT_DIMENSION', 'dim', dim, 1, MAX_DIM)
   if (metric !== 'l2' && metric !== 'cosine' && metric !== 'ip') {
     throw new CoreError('DRIFT_METRIC', `metric is ${String(metric)}, expected 'l2', 'cosine' or 'ip'`, {
@@ -104,8 +106,12 @@ export function requireShape(options: VectorIndexOptions): IndexShape {
   requireInteger('DRIFT_OPTION', 'M', M, 2, 256)
   requireInteger('DRIFT_OPTION', 'efConstruction', efConstruction, 1, 65_535)
   requireInteger('DRIFT_OPTION', 'seed', seed, 0, 0xffff_ffff)
-  if (vectors !== 'resident' && vectors !== 'none') {
-    const message = `vectors is ${String(vectors)}, expected 'resident' or 'none'`
+  if (
+    vectors !== 'resident' &&
+    vectors !== 'none' &&
+    typeof (vectors as VectorSource | null)?.read !== 'function'
+  ) {
+    const message = `vectors is ${String(vectors)}, expected 'resident', 'none' or an object that can read`
     throw new CoreError('DRIFT_OPTION', message, { vectors })
   }
   return { dim, metric, memtableRows, bucketRows, M, efConstruction, seed, vectors }
@@ -211,6 +217,7 @@ export function requireWidth(options: SearchOptions, context: WidthContext, quer
   const reach = allow === undefined || recall === 1 ? k : reachOf(k * context.rowsPerAllowed(allow))
   return {
     k,
+    owed: k,
     probes: recall === 1 ? Number.POSITIVE_INFINITY : probes,
     floor:
       floor ??

@@ -7,6 +7,7 @@ import { type IndexSlabs, kernels } from '@drift/native'
 import { Directory } from './bucket/directory.js'
 import { NONE } from './bucket/extent.js'
 import { Temperature } from './bucket/temperature.js'
+import type { VectorSource } from './cold-vectors.js'
 import { CoreError } from './errors.js'
 import type { Id } from './id.js'
 import { Health } from './maintenance/health.js'
@@ -17,6 +18,7 @@ import { RecallMap } from './recall/map.js'
 import { Router } from './router/router.js'
 import { RowStore } from './row-store.js'
 import { bitsInBoth } from './search/bits.js'
+import { ExactRanking } from './search/exactly.js'
 import { Pins } from './search/pins.js'
 import { RowList } from './search/row-list.js'
 import { type Snapshot, SnapshotCopies } from './search/snapshot.js'
@@ -30,8 +32,8 @@ export interface IndexShape extends GraphOptions {
   readonly memtableRows: number
   /** Target rows of a bucket; it splits above twice that. */
   readonly bucketRows: number
-  /** Whether exact vectors are kept; without them a row is what its codes say. */
-  readonly vectors: 'resident' | 'none'
+  /** Where exact vectors are; with none a row is what its codes say. */
+  readonly vectors: 'resident' | 'none' | VectorSource
 }
 
 /** Rows that were copied in and wait for `publish` or `abandon`. */
@@ -50,6 +52,8 @@ export class IndexState {
   readonly directory: Directory
   readonly router: Router
   readonly pins: Pins = new Pins()
+  /** Where exact vectors are elsewhere: searches end with it. */
+  readonly exact: ExactRanking | undefined
   /** Of the buckets, by the queries of this thread. */
   readonly temperature: Temperature = new Temperature()
   /** From recalls to floors: the prior, or what was learned. */
@@ -78,7 +82,9 @@ export class IndexState {
 
   constructor(shape: IndexShape) {
     this.shape = shape
-    this.store = new RowStore(shape.dim, shape.metric, shape.vectors === 'resident')
+    this.store = new RowStore(shape.dim, shape.metric, shape.vectors)
+    const { cold } = this.store
+    this.exact = cold && new ExactRanking(kernelMetric(shape.metric), shape.dim, cold)
     this.router = new Router(this.store.rotation.padded, (first, count) => {
       kernels.indexRouteEntries(this.slabs, first, count)
     })
@@ -146,10 +152,16 @@ export class IndexState {
     this.#retire(appended.rows.filter(row => this.store.abandon(row)))
   }
 
-  /** Bring rows in, visible and unassigned, prepared by `metric`. */
-  load(ids: readonly Id[], vectors: Float32Array, sources: Uint32Array, metric: Metric): Uint32Array {
-    const rows = this.#take(ids.length)
-    this.store.fill(rows, ids, vectors, sources, metric)
+  /** Bring rows in, visible and unassigned, prepared by `metric`. `isElsewhere`: a source has their exact vectors already. */
+  load(
+    ids: readonly Id[],
+    vectors: Float32Array,
+    sources: Uint32Array,
+    metric: Metric,
+    isElsewhere = false,
+  ): Uint32Array {
+    const rows = this.#take(ids.length, isElsewhere)
+    this.store.fill(rows, ids, vectors, sources, metric, isElsewhere)
     for (const row of rows) this.store.letGo(row)
     this.#enliven(rows, ids)
     this.unassigned.push(rows)
@@ -370,8 +382,9 @@ export class IndexState {
     }
   }
 
-  #take(count: number): Uint32Array {
+  #take(count: number, isElsewhere = false): Uint32Array {
     const { capacity } = this.store
+    if (!isElsewhere) this.store.cold?.reserve(count)
     const rows = this.store.take(count)
     if (this.store.capacity > capacity) this.#guardLinks(capacity)
     return rows

@@ -2,6 +2,7 @@
 export type { PaperOptions, SearchOptions, VectorIndexOptions } from './arguments.js'
 export { MAX_DIM } from './arguments.js'
 export { NONE } from './bucket/extent.js'
+export type { SharedVectors, VectorSource } from './cold-vectors.js'
 export { CoreError } from './errors.js'
 export { decodeId, encodeId, type Id } from './id.js'
 export { IdTable } from './id-table.js'

@@ -6,6 +6,7 @@
  */
 import { allocateSlab, growSlab, kernels, MAX_SLAB_BYTES, touchedBytes } from '@drift/native'
 import { NONE } from './bucket/extent.js'
+import { ColdVectors, type SharedVectors, type VectorSource } from './cold-vectors.js'
 import { CoreError } from './errors.js'
 import type { Id } from './id.js'
 import { IdTable } from './id-table.js'
@@ -55,19 +56,23 @@ export class RowStore {
   capacity = 0
   readonly #maxRows: number
   readonly #rotated: Float32Array
-  /** Rows on their way into codes, where they are not kept. */
+  /** Exact vectors that lie elsewhere. */
+  readonly cold: ColdVectors | undefined
+  /** Rows on their way into codes, where they are not kept here. */
   readonly #staged: Float32Array | undefined
   #decoded: Float32Array = new Float32Array(0)
   #state: Uint8Array
   #free: number[] = []
 
-  /** @param keepsVectors - false: a row is what its codes say. */
-  constructor(dim: number, metric: Metric, keepsVectors = true) {
+  /** @param kept - `none`: a row is what its codes say; a source: exact vectors are there once they were handed over. */
+  constructor(dim: number, metric: Metric, kept: 'resident' | 'none' | VectorSource = 'resident') {
+    const keepsVectors = kept === 'resident'
     this.dim = dim
     this.metric = metric
     this.rotation = new Rotation(dim)
     const { padded } = this.rotation
     this.#rotated = new Float32Array(ROTATE_ROWS * padded)
+    this.cold = typeof kept === 'string' ? undefined : new ColdVectors(dim, kept)
     this.#staged = keepsVectors ? undefined : new Float32Array(ROTATE_ROWS * dim)
     this.#maxRows = Math.floor(MAX_SLAB_BYTES / (Math.max(keepsVectors ? 4 * dim : 8, padded) * 32)) * 32
     this.slabs = {
@@ -104,13 +109,18 @@ export class RowStore {
     return taken
   }
 
-  /** Copy vector `sources[i]` of `vectors` and `ids[i]` into `rows[i]`, prepared by `metric` and SQ8-encoded. Runs of rows go together. */
+  /**
+   * Copy vector `sources[i]` of `vectors` and `ids[i]` into `rows[i]`, prepared by `metric` and SQ8-encoded. Runs of rows go together.
+   *
+   * @param isElsewhere - the source has them already.
+   */
   fill(
     rows: Uint32Array,
     ids: readonly Id[],
     vectors: Float32Array,
     sources: Uint32Array,
     metric: Metric,
+    isElsewhere = false,
   ): void {
     const { dim } = this
     const staged = this.#staged
@@ -128,6 +138,7 @@ export class RowStore {
         for (; j < run; j++) this.ids.recordId(rows[j]!, ids[j]!)
       }
       prepare(metric, kept, dim, first, end - i)
+      if (!isElsewhere) this.cold?.put(rows[i]!, end - i, kept)
       this.#encode(kept, first, rows[i]!, end - i)
       i = end
     }
@@ -187,6 +198,7 @@ export class RowStore {
     this.home[row] = NONE
     this.second[row] = NONE
     this.ids.release(row)
+    this.cold?.drop(row)
     this.#free.push(row)
   }
 
@@ -198,6 +210,34 @@ export class RowStore {
   vectorAt(row: number): Float32Array {
     const { dim, vectors } = this
     if (vectors !== undefined) return vectors.slice(row * dim, (row + 1) * dim)
+    if (this.cold !== undefined) {
+      const exact = new Float32Array(dim)
+      this.cold.read(Uint32Array.of(row), exact)
+      return exact
+    }
+    return this.decodedAt(row)
+  }
+
+  /** Exact vectors, rows[i] at i * dim of `out`. @throws CoreError DRIFT_NO_VECTORS, or what the source throws. */
+  read(rows: Uint32Array, out: Float32Array): void {
+    const { dim, vectors, cold } = this
+    if (vectors === undefined && cold === undefined) throw noVectors()
+    cold?.read(rows, out)
+    if (vectors === undefined) return
+    for (let i = 0; i < rows.length; i++)
+      out.set(vectors.subarray(rows[i]! * dim, (rows[i]! + 1) * dim), i * dim)
+  }
+
+  /** As they lie in memory that threads share. @throws CoreError DRIFT_NO_VECTORS; DRIFT_ROW for one that was handed over. */
+  shared(rows: Uint32Array): SharedVectors {
+    if (this.cold !== undefined) return this.cold.shared(rows)
+    if (this.vectors === undefined) throw noVectors()
+    return { vectors: this.vectors, places: rows }
+  }
+
+  /** As its codes tell it, under cosine of unit length. */
+  decodedAt(row: number): Float32Array {
+    const { dim } = this
     const vector = this.rotation.undo(this.decoded(Uint32Array.of(row)), 1, new Float32Array(dim))
     // A row of zeros under cosine never came in, and codes of others are not all zero.
     prepare(this.metric, vector, dim, 0, 1)
@@ -258,7 +298,8 @@ export class RowStore {
     const { slabs, rows, dim } = this
     const { padded } = this.rotation
     return {
-      vectors: slabs.vectors === undefined ? 0 : touchedBytes(slabs.vectors, 4 * rows * dim),
+      vectors:
+        slabs.vectors === undefined ? (this.cold?.bytes ?? 0) : touchedBytes(slabs.vectors, 4 * rows * dim),
       codes: touchedBytes(slabs.codes, rows * padded) + touchedBytes(slabs.factors, 8 * rows),
       // Home, second and state of every row, and the numbers of those that are free.
       rows: touchedBytes(slabs.live, rows / 8) + 9 * rows + 8 * this.#free.length + this.#decoded.byteLength,
@@ -313,6 +354,13 @@ export class RowStore {
     this.live = new Uint32Array(this.slabs.live, 0, capacity / 32)
     this.capacity = capacity
   }
+}
+
+export function noVectors(): CoreError {
+  return new CoreError(
+    'DRIFT_NO_VECTORS',
+    "exact vectors are not kept here: the index has vectors: 'none', or a source of them",
+  )
 }
 
 /** The set bits below `rows`, ascending, into `out`. @returns how many. */

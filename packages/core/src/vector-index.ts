@@ -18,6 +18,7 @@ import {
   type VectorIndexOptions,
 } from './arguments.js'
 import { NONE } from './bucket/extent.js'
+import type { SharedVectors } from './cold-vectors.js'
 import { CoreError } from './errors.js'
 import type { Id } from './id.js'
 import { type ImageColumn, type ImageSizes, type IndexImage, restoreImage, takeImage } from './index-image.js'
@@ -40,10 +41,14 @@ import { calibrate, OwnFloors } from './recall/calibrate.js'
 import { decodeLearned, encodeLearned } from './recall/memory.js'
 import { type MeasuredRecall, RecallMonitor, type ShadowOptions } from './recall/monitor.js'
 import type { Homes } from './router/homes.js'
+import { noVectors } from './row-store.js'
+import type { FoundSlice } from './search/batch.js'
+import { isAllElsewhere, rerankMany, searchAll, searchAllMany, widened } from './search/elsewhere.js'
 import { type Explanation, explainQuery } from './search/explain.js'
 import { isWide, searchMany, searchParts } from './search/fan-out.js'
 import { Scratch } from './search/scratch.js'
 import { searchView } from './search/search.js'
+import type { Snapshot } from './search/snapshot.js'
 import type { SearchWidth } from './search/view.js'
 import { rowsWithin } from './search/within.js'
 import type { Staging } from './staging.js'
@@ -277,7 +282,35 @@ export class VectorIndex {
   get vectors(): Float32Array {
     const { vectors } = this.#open().store
     if (vectors !== undefined) return vectors
-    throw new CoreError('DRIFT_NO_VECTORS', "exact vectors are not kept: the index has vectors: 'none'")
+    throw noVectors()
+  }
+
+  /**
+   * Exact vectors of rows that are live, or pinned: a copy, rows[i] at i * dim.
+   *
+   * @throws CoreError DRIFT_NO_VECTORS, or what a source throws.
+   */
+  readVectors(rows: Uint32Array): Float32Array {
+    this.#requireVectorsReady()
+    const out = new Float32Array(rows.length * this.dim)
+    this.#open().store.read(rows, out)
+    return out
+  }
+
+  /**
+   * Exact vectors where they lie in memory that threads share, to be read while a pin is open. With a source, of rows that were not
+   * handed over.
+   *
+   * @throws CoreError DRIFT_NO_VECTORS, DRIFT_ROW.
+   */
+  sharedVectors(rows: Uint32Array): SharedVectors {
+    return this.#open().store.shared(rows)
+  }
+
+  /** The source has the exact vectors of these rows from now on: they are let go here. Nothing for an index without a source. */
+  handOver(rows: Uint32Array): void {
+    const { cold } = this.#open().store
+    if (cold !== undefined) for (const row of rows) cold.drop(row)
   }
 
   /** A copy, as prepared: of unit length under cosine. Without exact vectors, as the codes tell it. */
@@ -336,14 +369,14 @@ export class VectorIndex {
   /**
    * Bring rows in that are durable already: visible at once, newest wins, scanned by every search until `assign`.
    *
-   * @param vectors - as `vectorAt` gives them, to the bit: under cosine of unit length already.
+   * @param vectors - as `vectorAt` gives them, to the bit: under cosine of unit length already. A source has them as well.
    * @returns the row of each id, in order (of equal ids, the last one's).
    */
   load(ids: readonly Id[], vectors: Float32Array): Uint32Array {
     const state = this.#open()
     const batch = requireBatch(state.shape, state.store.ids, ids, vectors)
     requirePrepared(state.shape, vectors)
-    return state.load(batch.ids, vectors, batch.sources, kernelMetric(state.shape.metric))
+    return state.load(batch.ids, vectors, batch.sources, kernelMetric(state.shape.metric), true)
   }
 
   /** Move loaded rows into buckets: into those of `homes`, or by routing. Makes the buckets when there are none. */
@@ -387,7 +420,7 @@ export class VectorIndex {
   async calibrate({ signal }: Pick<MaintenanceOptions, 'signal'> = {}): Promise<void> {
     await this.#maintain({ signal }, async (state, { check }) => {
       // The prior of all data serves where there is nothing exact to compare with.
-      if (state.store.vectors !== undefined) state.recall.own = await calibrate(state, check)
+      if (state.shape.vectors !== 'none') state.recall.own = await calibrate(state, check)
       this.#calibratedAt = state.store.version
     })
   }
@@ -551,7 +584,7 @@ export class VectorIndex {
   searchSync(query: Float32Array, options: SearchOptions): SearchResult {
     const state = this.#open()
     this.#requireVectorsReady()
-    const width = requireWidth(options, state)
+    const width = widened(state, requireWidth(options, state))
     this.#prepareQuery(query)
     state.directory.tidy(TIDIED)
     return this.#searchScratch(state, width, options)
@@ -564,7 +597,7 @@ export class VectorIndex {
   ): Promise<SearchResult> {
     const state = this.#open()
     const { signal } = options
-    const width = requireWidth(options, state)
+    const width = widened(state, requireWidth(options, state))
     signal?.throwIfAborted()
     if (this.#vectorsPending !== undefined) {
       requireVectors(state.shape, query, 1)
@@ -580,10 +613,16 @@ export class VectorIndex {
       return this.#searchScratch(state, width, options)
     }
     const prepared = this.#scratch.query.slice()
-    const running = searchParts(state, this.#pool, prepared, width, this.#checkOf(signal), signal)
-    this.#offer(prepared, options)
-    const { rows, distances, scannedRows, scannedBuckets } = await running
-    return this.#told(rows, distances, scannedRows, scannedBuckets)
+    const pin = state.pins.open()
+    try {
+      const running = searchParts(state, this.#pool, prepared, width, this.#checkOf(signal), signal)
+      this.#offer(prepared, options)
+      const { rows, distances, scannedRows, scannedBuckets } = await running
+      const left = state.exact?.rerank(prepared, width.owed, rows, distances, 0, rows.length) ?? rows.length
+      return this.#told(rows.subarray(0, left), distances.subarray(0, left), scannedRows, scannedBuckets)
+    } finally {
+      pin()
+    }
   }
 
   /** @param queries - any number of queries, dim values each. All see the same moment of the index. */
@@ -594,7 +633,7 @@ export class VectorIndex {
     const state = this.#open()
     const { signal } = options
     const count = requireQueries(state.shape, queries)
-    const width = requireWidth(options, state, count)
+    const width = widened(state, requireWidth(options, state, count))
     signal?.throwIfAborted()
     const prepared = new Float32Array(new SharedArrayBuffer(queries.byteLength))
     prepared.set(queries)
@@ -608,9 +647,11 @@ export class VectorIndex {
     const { snapshot, release } = state.pin()
     try {
       const check = this.#checkOf(signal)
-      const found = await searchMany(snapshot, this.#pool, prepared, width, this.#scratch, check, signal)
+      const found = isAllElsewhere(state, width)
+        ? await searchAllMany(state, snapshot, this.#pool, prepared, width, check, signal)
+        : await this.#searchMany(state, snapshot, prepared, width, signal)
       const ids = Array.from(found.rows, row => (row === NONE ? undefined : state.store.ids.idAt(row)))
-      return { ...found, k: width.k, ids, distances: this.#publicDistances(found.distances) }
+      return { ...found, k: width.owed, ids, distances: this.#publicDistances(found.distances) }
     } finally {
       release()
     }
@@ -644,6 +685,7 @@ export class VectorIndex {
     try {
       const found = await rowsWithin(
         snapshot,
+        state.exact,
         prepared,
         allow,
         distance => Math.fround(publicDistance(this.metric, distance)) <= radius,
@@ -757,15 +799,35 @@ export class VectorIndex {
     prepare(this.metric, this.#scratch.query, this.dim, 0, 1)
   }
 
+  async #searchMany(
+    state: IndexState,
+    snapshot: Snapshot,
+    queries: Float32Array,
+    width: SearchWidth,
+    signal: AbortSignal | undefined,
+  ): Promise<FoundSlice> {
+    const check = this.#checkOf(signal)
+    const found = await searchMany(snapshot, this.#pool, queries, width, this.#scratch, check, signal)
+    return rerankMany(state, found, queries, width, check)
+  }
+
   /** For the prepared query in the scratch. */
   #searchScratch(state: IndexState, width: SearchWidth, options: SearchOptions): SearchResult {
     const scratch = this.#scratch
-    const { outRows, outDistances } = scratch.reserveResult(Math.min(width.k, this.count))
-    const done = this.#sample(state)
-    const found = searchView(state.view, width, scratch, outRows, outDistances)
-    done?.()
-    this.#offer(scratch.query, options)
-    const { scannedRows, scannedBuckets } = scratch
+    const { query } = scratch
+    let found: number
+    if (isAllElsewhere(state, width)) found = searchAll(state, width, scratch)
+    else {
+      const { outRows, outDistances } = scratch.reserveResult(Math.min(width.k, this.count))
+      const done = this.#sample(state)
+      found = searchView(state.view, width, scratch, outRows, outDistances)
+      done?.()
+      this.#offer(query, options)
+      if (state.exact !== undefined) {
+        found = state.exact.rerank(query, width.owed, outRows, outDistances, 0, found)
+      }
+    }
+    const { outRows, outDistances, scannedRows, scannedBuckets } = scratch
     return this.#told(outRows.slice(0, found), outDistances.slice(0, found), scannedRows, scannedBuckets)
   }
 

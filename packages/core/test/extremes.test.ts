@@ -3,11 +3,20 @@
  * smallest and largest dimensions, too few rows, rows that are all one point, constant values, huge, tiny and denormal ones.
  */
 import { describe, expect, it } from 'vitest'
-import { CoreError, gaussian, seededRandom, VectorIndex } from '../src/index.js'
+import { CoreError, gaussian, seededRandom, VectorIndex, type VectorSource } from '../src/index.js'
 import { expectExactly, numbers, rowOf } from './data.js'
 
-type Kept = 'resident' | 'none'
-const KEPT: readonly Kept[] = ['resident', 'none']
+/** Nothing is handed over to it. */
+const elsewhere: VectorSource = {
+  read() {
+    throw new Error('no row is here')
+  },
+}
+const KEPT = [
+  ['resident', 'resident'],
+  ['none', 'none'],
+  ['elsewhere', elsewhere],
+] as const
 
 function noise(rows: number, dim: number, seed: number): Float32Array {
   const random = seededRandom(seed)
@@ -24,7 +33,7 @@ async function codeOf(act: () => unknown): Promise<string | undefined> {
   return undefined
 }
 
-describe.each(KEPT)('with vectors: %s', vectors => {
+describe.each(KEPT)('with vectors: %s', (_, vectors) => {
   it.each([1, 2, 63, 65, 1536, 4096])('dimension %d is built, grown, searched and emptied', async dim => {
     const rows = 200
     const data = noise(rows, dim, dim)

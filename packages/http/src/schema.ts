@@ -70,6 +70,7 @@ export const CollectionBody = Type.Object(
       }),
     ),
     memtableRows: Type.Optional(Type.Integer({ minimum: 1, ...Option })),
+    cold: Type.Optional(Type.Union([Type.Literal('resident'), Type.Literal('disk')], Option)),
     indexes: Type.Optional(
       Type.Record(Type.String(), Type.Union([Type.Literal('keyword'), Type.Literal('number')], Option)),
     ),

@@ -113,6 +113,8 @@ export interface CollectionStats {
   readonly name: string
   readonly dim: number
   readonly metric: Metric
+  /** Where the exact vectors of flushed rows are. */
+  readonly cold: 'resident' | 'disk'
   readonly rows: number
   readonly buckets: number
   /** How each bucket is doing; with `{ buckets: true }` only. */
@@ -461,6 +463,7 @@ export class Collection<P extends object = Payload> {
       name: config.name,
       dim: config.dim,
       metric: config.metric,
+      cold: config.cold ?? 'resident',
       rows: stats.rows,
       buckets: stats.buckets,
       ...(wanted.buckets ? { bucketStats: index.bucketStats() } : {}),
@@ -471,6 +474,7 @@ export class Collection<P extends object = Payload> {
       memory: {
         ...stats.memory,
         payloads: payloads.memoryBytes,
+        places: this.#store.placeBytes,
         payloadIndexes: this.#store.indexes.bytes,
         scanOrder: this.#store.order.bytes,
       },

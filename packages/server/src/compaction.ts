@@ -1,10 +1,10 @@
 /**
- * Compaction of segments: choose, write, commit, swap. Searches and writes go on: a row keeps its number and its vector in memory, only
- * the place of its payload changes. Replaced files stay readable for whoever still reads an older moment, and are removed one manifest
+ * Compaction of segments: choose, write, commit, swap. Searches and writes go on: a row keeps its number and what memory holds of it, only
+ * its place in the files changes. Replaced files stay readable for whoever still reads an older moment, and are removed one manifest
  * later. Cut short by a crash, nothing has changed, and the same run is chosen again.
  */
 import { encodeId } from '@drift/core'
-import { type CollectionEntry, NO_ROW, SegmentReader, type TombstoneEntry } from '@drift/storage'
+import { type CollectionEntry, NO_ROW, type TombstoneEntry } from '@drift/storage'
 import { anyRun, type Candidate, dueRun, type Run } from './compaction-policy.js'
 import { catalog, type Engine, floorLsn } from './engine.js'
 import { type CompactResult, directOrigins, placesOf } from './persistence/compact.js'
@@ -83,7 +83,7 @@ async function compactRun(
     await engine.persistence.discard(written.flatMap(file => (file ? [file.name] : [])))
     return false
   }
-  const reader = segment && SegmentReader.open(engine.fs, engine.folder, segment)
+  const reader = segment && store.openSegment(engine.fs, engine.folder, segment)
   try {
     await engine.persistence.commit(() => ({
       floorLsn: floorLsn(engine),
@@ -99,7 +99,7 @@ async function compactRun(
   const origins = reader?.origins()
   const live = segment && reader && { entry: segment, reader, rows: rowsNow(store, inputs, sources), origins }
   store.segments.splice(store.segments.indexOf(inputs[0]!), count, ...(live ? [live] : []))
-  if (live) store.payloads.moveToSegment(live.rows, live.reader)
+  if (live) store.moveToSegment(live)
   letGo(engine, store, inputs)
   return true
 }

@@ -7,6 +7,7 @@ import { resolve } from 'node:path'
 import { IndexPool } from '@drift/core'
 import { NodeFs, type NodeFsOptions, SimFs } from '@drift/fs'
 import { flock, hasAddon } from '@drift/native'
+import type { PageCacheStats } from '@drift/storage'
 import { type BackupOptions, type BackupReport, backupEngine } from './backup/backup.js'
 import { type CheckOptions, checkEngine, checkFolder } from './check/check.js'
 import type { CheckReport } from './check/report.js'
@@ -56,6 +57,8 @@ export interface DriftStats {
     readonly durableLsn: number
   }
   readonly manifest: number
+  /** Vector pages in memory, of the collections with `cold: 'disk'`. */
+  readonly pageCache: PageCacheStats
 }
 
 export class Drift {
@@ -224,6 +227,7 @@ export class Drift {
         durableLsn: journal.durableLsn,
       },
       manifest: persistence.manifest.number,
+      pageCache: this.#engine.pages.stats,
     }
   }
 
@@ -338,7 +342,7 @@ export class Drift {
 
   async #create(
     name: string,
-    { dim, metric = 'cosine', memtableRows, indexes }: CollectionOptions,
+    { dim, metric = 'cosine', memtableRows, cold, indexes }: CollectionOptions,
   ): Promise<Collection> {
     if (dim === undefined) {
       throw new DriftError(
@@ -356,9 +360,14 @@ export class Drift {
       dim,
       metric,
       ...(memtableRows === undefined ? {} : { memtableRows }),
+      ...(cold === 'disk' ? { cold } : {}),
       ...(indexes === undefined ? {} : { indexes }),
     }
-    const store = new Store(number, config, engine.pool, engine.recall.share)
+    const store = new Store(number, config, {
+      pool: engine.pool,
+      shadow: engine.recall.share,
+      pages: engine.pages,
+    })
     const { done } = engine.journal.log(encodeCreate(number, config), {
       apply: () => engine.stores.set(number, store),
       abandon: () => store.close(),
@@ -393,12 +402,13 @@ function realLocks(): NodeFsOptions {
 
 function assertSame(
   config: CollectionConfig,
-  { dim, metric, memtableRows, indexes }: CollectionOptions,
+  { dim, metric, memtableRows, cold, indexes }: CollectionOptions,
 ): void {
   assertDeclared(config, indexes)
-  const given = { dim, metric, memtableRows }
+  const given = { dim, metric, memtableRows, cold }
+  const all = { ...config, cold: config.cold ?? 'resident' }
   for (const [option, value] of Object.entries(given)) {
-    const stored = config[option as keyof typeof given]
+    const stored = all[option as keyof typeof given]
     if (value === undefined || value === stored) continue
     throw new DriftError(
       'DRIFT_COLLECTION_MISMATCH',

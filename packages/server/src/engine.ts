@@ -4,6 +4,7 @@
  */
 import type { IndexPool } from '@drift/core'
 import type { DriftFs, FileLock } from '@drift/fs'
+import type { PageCache } from '@drift/storage'
 import type { Disk } from './disk.js'
 import { DriftError } from './errors.js'
 import type { Janitor } from './janitor.js'
@@ -23,6 +24,8 @@ export interface Engine {
   readonly janitor: Janitor
   readonly disk: Disk
   readonly recall: ShadowRecall
+  /** Of vectors that are only in segments. */
+  readonly pages: PageCache
   /** What opening found. */
   readonly recovery: RecoveryReport
   /** By collection number, creation order. */

@@ -3,7 +3,7 @@
  * their buckets, the log is cut. Nothing is visible half: rows stay searchable where they are until they are in their buckets.
  */
 import { encodeId } from '@drift/core'
-import { SegmentReader, type TombstoneEntry } from '@drift/storage'
+import type { TombstoneEntry } from '@drift/storage'
 import { writeCheckpointIfDue } from './checkpoint.js'
 import { catalog, type Engine, floorLsn } from './engine.js'
 import { pack, packRows } from './persistence/packed.js'
@@ -44,7 +44,7 @@ async function commitGeneration(engine: Engine, store: Store, generation: Genera
     generation.committed = true
     if (segment) {
       store.segments.push(segment)
-      store.payloads.moveToSegment(segment.rows, segment.reader)
+      store.moveToSegment(segment)
     }
   } finally {
     pin.release()
@@ -65,13 +65,12 @@ async function writeRows(
     metric: config.metric,
     ids: await packRows(rows, row => encodeId(index.idAt(row))),
     payloads: await packRows(rows, row => payloads.read(row)),
-    vectors: index.vectors,
-    rows,
+    ...index.sharedVectors(rows),
     lsnLow: generation.lsnLow,
     lsnHigh: generation.lsnHigh,
     quantizer: quantizerOf(config.dim),
   })
-  return { entry, reader: SegmentReader.open(engine.fs, engine.folder, entry), rows }
+  return { entry, reader: store.openSegment(engine.fs, engine.folder, entry), rows }
 }
 
 async function writeDeleted(

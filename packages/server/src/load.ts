@@ -12,7 +12,7 @@ import {
   readTombstones,
   type SegmentEntry,
   type SegmentPlaces,
-  SegmentReader,
+  type SegmentReader,
   type TombstoneEntry,
 } from '@drift/storage'
 import type { OpenOptions, Progress } from './options.js'
@@ -23,6 +23,9 @@ import type { LiveSegment, Store } from './store.js'
 
 /** Vectors up to this size are read before the database is open, which takes some ten milliseconds. */
 const EAGER_BYTES = 32 * 1024 * 1024
+
+/** Rows of a segment that are indexed at once: a segment may be larger than memory. */
+const LOADED_ROWS = 8192
 
 type Around = Pick<Surroundings, 'fs' | 'folder' | 'executor'>
 type SegmentFile = Pick<LiveSegment, 'entry' | 'reader'>
@@ -36,7 +39,7 @@ export async function loadFiles(
   const { fs, folder } = around
   const total = entry.segments.reduce((rows, segment) => rows + segment.rows, 0)
   const readers = new Map<string, SegmentReader>()
-  for (const segment of entry.segments) readers.set(segment.uuid, SegmentReader.open(fs, folder, segment))
+  for (const segment of entry.segments) readers.set(segment.uuid, store.openSegment(fs, folder, segment))
   const known = isWholeLog(options) ? restoreIndex(around, store, entry, readers) : undefined
   if (known) options.onProgress?.({ stage: `restore ${entry.name}`, done: store.index.count, total })
   let done = 0
@@ -54,7 +57,8 @@ export async function loadFiles(
       if (!known?.has(file.uuid)) store.index.delete(ids.map(decodeId))
     }
   }
-  const small = options.readOnly === true || total * store.config.dim * 4 <= EAGER_BYTES
+  const small =
+    options.readOnly === true || store.config.cold === 'disk' || total * store.config.dim * 4 <= EAGER_BYTES
   if (small) await store.index.vectorsReady()
   await placeRows(store, entry, known, small, options)
   indexPayloads(store)
@@ -80,13 +84,20 @@ function loadSegment(
 ): void {
   let rows = places
   if (!rows) {
-    const vectors = new Float32Array(entry.rows * store.config.dim)
-    reader.readVectors(0, entry.rows, vectors)
+    const { dim } = store.config
     const ids: Id[] = reader.ids().map(decodeId)
-    rows = store.index.load(ids, vectors)
+    rows = new Uint32Array(entry.rows)
+    const some = new Float32Array(Math.min(LOADED_ROWS, entry.rows) * dim)
+    for (let first = 0; first < entry.rows; first += LOADED_ROWS) {
+      const count = Math.min(LOADED_ROWS, entry.rows - first)
+      const vectors = some.subarray(0, count * dim)
+      reader.readVectors(first, count, vectors)
+      rows.set(store.index.load(ids.slice(first, first + count), vectors), first)
+    }
   }
-  store.payloads.moveToSegment(rows, reader)
-  store.segments.push({ entry, reader, rows, origins: places ? originsOf(reader) : undefined })
+  const segment = { entry, reader, rows, origins: places ? originsOf(reader) : undefined }
+  store.moveToSegment(segment)
+  store.segments.push(segment)
 }
 
 /** Rows that the index file did not know, into buckets by routing; without buckets, by a new partition. */

@@ -34,6 +34,8 @@ export interface CollectionConfig {
   readonly dim: number
   readonly metric: 'l2' | 'cosine' | 'ip'
   readonly memtableRows?: number
+  /** Exact vectors of flushed rows are in the segments only. */
+  readonly cold?: 'disk'
   /** Payload indexes by path; the one thing here that changes, see `declareIndexes`. */
   readonly indexes?: { readonly [path: string]: 'keyword' | 'number' }
 }

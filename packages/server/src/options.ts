@@ -30,6 +30,8 @@ export interface OpenOptions {
   readonly shadow?: number | false
   /** Told once when a collection is found to find less than was asked for, and again after it had recovered. */
   readonly onRecallBelow?: (event: RecallBelow) => void
+  /** Bytes of vector pages kept in memory for the collections with `cold: 'disk'`, together. Default 64 MiB; 0 for none. */
+  readonly pageCacheBytes?: number
   /** Low-water mark: with fewer bytes free on the disk, writes are refused with DRIFT_DISK_FULL. Default 256 MiB; 0 for none. */
   readonly minFreeBytes?: number
   /** What to do about a damaged log. Default `strict`: refuse, and change nothing. */
@@ -57,6 +59,11 @@ export interface CollectionOptions {
   readonly metric?: Metric
   /** Rows of one memtable before it is frozen and flushed; default: as many as 24 MiB of vectors, 1 024..32 768. */
   readonly memtableRows?: number
+  /**
+   * Where the exact vectors of flushed rows are: in memory, or in the segments alone, from which a search reads those of its best rows. Fixed
+   * when the collection is created. Default `resident`.
+   */
+  readonly cold?: 'resident' | 'disk'
   /** Payload indexes by dotted path. When given for an existing collection, each must be there; see `createIndex`. */
   readonly indexes?: IndexDeclarations
 }
@@ -130,13 +137,14 @@ const OPEN_KEYS = [
   'shadow',
   'onRecallBelow',
   'fs',
+  'pageCacheBytes',
   'minFreeBytes',
   'recovery',
   'onProgress',
   'signal',
   'readOnly',
 ]
-const COLLECTION_KEYS = ['dim', 'metric', 'memtableRows', 'indexes']
+const COLLECTION_KEYS = ['dim', 'metric', 'memtableRows', 'cold', 'indexes']
 /** Options that the index takes as they are. */
 const WIDTH_KEYS: readonly (keyof Width)[] = [
   'recall',
@@ -198,13 +206,14 @@ export function parseOpenOptions(options: unknown): OpenOptions {
   integerOption('walFileBytes', walFileBytes, MIN_WAL_FILE_BYTES, MAX_WAL_FILE_BYTES)
   recoveryOption((given as OpenOptions).recovery)
   integerOption('minFreeBytes', minFreeBytes, 0, Number.MAX_SAFE_INTEGER)
+  integerOption('pageCacheBytes', (given as OpenOptions).pageCacheBytes, 0, Number.MAX_SAFE_INTEGER)
   callbacks(given)
   return given as OpenOptions
 }
 
 export function parseCollectionOptions(options: unknown): CollectionOptions {
   const given = knownKeys(options, COLLECTION_KEYS, 'collection') as CollectionOptions
-  const { dim, metric, memtableRows } = given
+  const { dim, metric, memtableRows, cold } = given
   if (dim !== undefined && !(Number.isInteger(dim) && dim >= 1 && dim <= MAX_DIM)) {
     throw new DriftError('DRIFT_DIMENSION', `dim is ${show(dim)}, expected an integer from 1 to ${MAX_DIM}`, {
       dim,
@@ -216,6 +225,11 @@ export function parseCollectionOptions(options: unknown): CollectionOptions {
     })
   }
   integerOption('memtableRows', memtableRows, 1, MAX_MEMTABLE_ROWS)
+  if (cold !== undefined && cold !== 'resident' && cold !== 'disk') {
+    throw new DriftError('DRIFT_OPTION', `cold is ${show(cold)}, expected 'resident' or 'disk'`, {
+      option: 'cold',
+    })
+  }
   const indexes = parseIndexes(given.indexes)
   return indexes ? { ...given, indexes } : given
 }

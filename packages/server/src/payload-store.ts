@@ -1,6 +1,7 @@
 /**
  * Where each row's payload is: in memory while the row is only in the log, in a segment afterwards. A row's payload
- * stays readable until its row number is given to another row, so a pinned reader never misses one.
+ * stays readable until its row number is given to another row, so a pinned reader never misses one. Its exact vector lies in the same
+ * place, for a collection that does not hold vectors in memory.
  */
 import { NO_ROW, type SegmentReader } from '@drift/storage'
 
@@ -25,6 +26,21 @@ export class PayloadStore {
     const segment = this.#segment[row]
     if (segment === undefined || segment === IN_MEMORY) return this.#memory.get(row)
     return this.#segments[segment]?.payload(this.#ordinal[row]!)
+  }
+
+  /** Exact vectors of rows in segments: rows[i] at i * dim of `out`. */
+  readVectors(rows: Uint32Array, dim: number, out: Float32Array): void {
+    for (let i = 0; i < rows.length; i++) {
+      const row = rows[i]!
+      const reader = this.#segments[this.#segment[row] ?? IN_MEMORY]
+      if (!reader) throw new Error(`row ${row} is in no segment`)
+      reader.readVector(this.#ordinal[row]!, out.subarray(i * dim, (i + 1) * dim))
+    }
+  }
+
+  /** Bytes that say where rows are. */
+  get placeBytes(): number {
+    return this.#segment.byteLength + this.#ordinal.byteLength
   }
 
   /** A new row under this number, not yet in a segment. Ends the life of an older payload. */

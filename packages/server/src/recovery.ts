@@ -5,7 +5,7 @@
 import { join } from 'node:path'
 import { type IndexPool, WalWriter } from '@drift/core'
 import { type DriftFs, type FileLock, FsError } from '@drift/fs'
-import { type CollectionEntry, loadManifest } from '@drift/storage'
+import { type CollectionEntry, loadManifest, PageCache } from '@drift/storage'
 import { DEFAULT_MIN_FREE_BYTES, Disk } from './disk.js'
 import type { Engine } from './engine.js'
 import { DriftError } from './errors.js'
@@ -31,8 +31,10 @@ import { openReadOnly, readOnlyEngine } from './read-only/open.js'
 import type { Loss } from './repair/plan.js'
 import { salvageFiles } from './repair/repair.js'
 import { DEFAULT_SHADOW, ShadowRecall } from './shadow.js'
-import { Store } from './store.js'
+import { type Shared, Store } from './store.js'
 
+/** Vector pages in memory: about 4 000. */
+const DEFAULT_PAGE_CACHE_BYTES = 64 * 1024 * 1024
 /** Between two reports of a replay, when other work of the process and a cancellation get their turn. */
 const REPLAY_SLICE_BYTES = 8 * 1024 * 1024
 
@@ -95,8 +97,10 @@ async function recoverLocked(
     options.shadow === false ? 0 : (options.shadow ?? DEFAULT_SHADOW),
     options.onRecallBelow,
   )
+  const pages = new PageCache(options.pageCacheBytes ?? DEFAULT_PAGE_CACHE_BYTES)
+  const shared: Shared = { pool, shadow: recall.share, pages }
   for (const entry of manifest.collections) {
-    const store = new Store(entry.number, configOf(entry), pool, recall.share)
+    const store = new Store(entry.number, configOf(entry), shared)
     stores.set(entry.number, store)
     await loadFiles(around, store, entry, options)
   }
@@ -124,7 +128,7 @@ async function recoverLocked(
     options.signal?.throwIfAborted()
     const operation = decodeOperation(bytes)
     nextCollection = Math.max(nextCollection, operation.collection + 1)
-    if (lsn > (flushed.get(operation.collection) ?? 0)) replay(stores, operation, lsn, pool, recall.share)
+    if (lsn > (flushed.get(operation.collection) ?? 0)) replay(stores, operation, lsn, shared)
     const orphan = operation.kind === 'upsert' || operation.kind === 'delete'
     if (
       mode === 'salvage' &&
@@ -156,7 +160,7 @@ async function recoverLocked(
   }
   if (options.readOnly) {
     const found = loaded ?? firstManifest(database)
-    return readOnlyEngine(around, found, stores, wal.end.lsn - 1, nextCollection, recovery, recall)
+    return readOnlyEngine(around, found, stores, wal.end.lsn - 1, nextCollection, recovery, recall, pages)
   }
   // Everything has been read and checked: from here on the folder may be written.
   if (!known) writeFormat(fs, folder, database)
@@ -217,6 +221,7 @@ async function recoverLocked(
     janitor: new Janitor(),
     disk,
     recall,
+    pages,
     recovery,
     stores,
     durable: around.durable && (options.sync ?? 'always') === 'always',
@@ -296,6 +301,7 @@ function configOf(entry: CollectionEntry): CollectionConfig {
     dim,
     metric,
     ...(typeof memtableRows === 'number' ? { memtableRows } : {}),
+    ...(options['cold'] === 'disk' ? { cold: 'disk' } : {}),
     ...indexesOf(options),
   }
 }
@@ -309,18 +315,12 @@ function lastFlushed(entry: CollectionEntry): number {
   )
 }
 
-function replay(
-  stores: Map<number, Store>,
-  operation: Operation,
-  lsn: number,
-  pool: IndexPool | undefined,
-  shadow: number,
-): void {
+function replay(stores: Map<number, Store>, operation: Operation, lsn: number, shared: Shared): void {
   const store = stores.get(operation.collection)
   if (operation.kind === 'lost') return
   if (operation.kind === 'create') {
     if (!store) {
-      stores.set(operation.collection, new Store(operation.collection, operation.config, pool, shadow))
+      stores.set(operation.collection, new Store(operation.collection, operation.config, shared))
     }
     return
   }

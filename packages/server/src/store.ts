@@ -3,7 +3,8 @@
  * generation is a memtable with the contiguous range of log records that made it; it is written, committed and dropped as a whole.
  */
 import { type Appended, type Id, type IndexPool, type Memtable, type Staging, VectorIndex } from '@drift/core'
-import type { Origins, SegmentEntry, SegmentReader } from '@drift/storage'
+import type { DriftFs } from '@drift/fs'
+import { type Origins, type PageCache, type SegmentEntry, SegmentReader } from '@drift/storage'
 import { InFlight } from './in-flight.js'
 import { patched } from './merge-patch.js'
 import type { CollectionConfig } from './operation.js'
@@ -38,6 +39,15 @@ export interface Written {
   readonly replaced: number
 }
 
+/** What the collections of a database share. */
+export interface Shared {
+  readonly pool: IndexPool | undefined
+  /** Share of the queries whose recall is measured. */
+  readonly shadow: number
+  /** Of vectors that are read from segments. */
+  readonly pages: PageCache
+}
+
 export class Store {
   readonly number: number
   config: CollectionConfig
@@ -56,19 +66,24 @@ export class Store {
   checkpointRows = 0
   /** Uuids of the segments whose rows the newest index file knows. */
   covered: ReadonlySet<string> = new Set()
+  readonly #pages: PageCache | undefined
   #files: Promise<unknown> = Promise.resolve()
   #waiting = 0
 
-  /** @param shadow - share of the queries whose recall is measured. */
-  constructor(number: number, config: CollectionConfig, pool: IndexPool | undefined, shadow = 0) {
+  constructor(number: number, config: CollectionConfig, { pool, shadow, pages }: Shared) {
     this.number = number
     this.config = config
-    const { dim, metric, memtableRows } = config
+    const { dim, metric, memtableRows, cold } = config
+    this.#pages = cold === 'disk' ? pages : undefined
+    const source = {
+      read: (rows: Uint32Array, out: Float32Array) => this.payloads.readVectors(rows, dim, out),
+    }
     this.indexes = new PayloadIndexes(config.indexes)
     this.index = new VectorIndex({
       dim,
       metric,
       ...(memtableRows === undefined ? {} : { memtableRows }),
+      ...(cold === 'disk' ? { vectors: source } : {}),
       ...(pool ? { pool } : {}),
       ...(shadow > 0 ? { shadow: { share: shadow, random: Math.random } } : {}),
     })
@@ -129,15 +144,10 @@ export class Store {
    * @throws DriftError DRIFT_PAYLOAD_TOO_LARGE.
    */
   versions(rows: Uint32Array, patch: Uint8Array): Batch {
-    const { dim } = this.config
     const changes = decodePayload(patch)
-    const vectors = new Float32Array(rows.length * dim)
-    for (const [i, row] of rows.entries()) {
-      vectors.set(this.index.vectors.subarray(row * dim, (row + 1) * dim), i * dim)
-    }
     return {
       ids: Array.from(rows, row => this.index.idAt(row)),
-      vectors,
+      vectors: this.index.readVectors(rows),
       payloads: Array.from(rows, row => patched(this.payloads.read(row), changes)),
       isPrepared: true,
     }
@@ -159,6 +169,21 @@ export class Store {
   record(generation: Generation, lsn: number): void {
     if (generation.lsnLow === 0) generation.lsnLow = lsn
     generation.lsnHigh = lsn
+  }
+
+  openSegment(fs: DriftFs, folder: string, entry: SegmentEntry): SegmentReader {
+    return SegmentReader.open(fs, folder, entry, this.#pages ? { pages: this.#pages } : {})
+  }
+
+  /** These rows are now in the segment, in this order; NO_ROW is nobody's. */
+  moveToSegment({ rows, reader }: LiveSegment): void {
+    this.payloads.moveToSegment(rows, reader)
+    this.index.handOver(rows)
+  }
+
+  /** Bytes that say where rows are, by row and by segment. */
+  get placeBytes(): number {
+    return this.segments.reduce((sum, { rows }) => sum + rows.byteLength, this.payloads.placeBytes)
   }
 
   /** Start a new generation; the old one waits to be flushed. @returns false when there is nothing to flush. */

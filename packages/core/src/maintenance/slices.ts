@@ -22,6 +22,22 @@ export class Slices {
     return Math.max(1, Math.floor(SLICE_WORK / work))
   }
 
+  /** The event loop turns now. Throws what `check` throws. */
+  async turn(): Promise<void> {
+    await setImmediate()
+    this.#left = SLICE_WORK
+    this.#check()
+  }
+
+  /** To its end work that yields what it has done. */
+  async run<T>(work: Generator<number, T>): Promise<T> {
+    for (;;) {
+      const step = work.next()
+      if (step.done) return step.value
+      await this.spend(step.value)
+    }
+  }
+
   /** Account for work done; turns the event loop when the slice is used up. Throws what `check` throws. */
   async spend(work: number): Promise<void> {
     this.#left -= work

@@ -11,6 +11,8 @@ import {
   searchPart,
   searchSlice,
 } from '../search/batch.js'
+import type { Candidates } from '../search/bounds.js'
+import { candidatesIn } from '../search/elsewhere.js'
 import { Scratch } from '../search/scratch.js'
 import { attach, type Snapshot } from '../search/snapshot.js'
 import type { SearchWidth } from '../search/view.js'
@@ -40,9 +42,24 @@ export interface RouteTask {
   readonly seconds: boolean
 }
 
-export type Task = SearchTask | PartTask | RouteTask
+/** Rows that may be among the k nearest of all, by the bounds of their codes. */
+export interface BoundsTask {
+  readonly kind: 'bounds'
+  readonly snapshot: Snapshot
+  readonly query: Float32Array
+  readonly k: number
+  readonly allow: Uint32Array | undefined
+}
 
-export type TaskResult<T extends Task> = T extends SearchTask ? FoundSlice : T extends PartTask ? Part : Homes
+export type Task = SearchTask | PartTask | RouteTask | BoundsTask
+
+export type TaskResult<T extends Task> = T extends SearchTask
+  ? FoundSlice
+  : T extends PartTask
+    ? Part
+    : T extends BoundsTask
+      ? Candidates
+      : Homes
 
 /** `cancel`: one word of shared memory, not 0 once the result is not wanted any more. */
 export interface TaskMessage {
@@ -50,7 +67,7 @@ export interface TaskMessage {
   readonly cancel: Int32Array
 }
 
-export function runTask({ task, cancel }: TaskMessage): FoundSlice | Part | Homes {
+export function runTask({ task, cancel }: TaskMessage): FoundSlice | Part | Candidates | Homes {
   switch (task.kind) {
     case 'search':
       return searchTask(task, cancel)
@@ -63,6 +80,8 @@ export function runTask({ task, cancel }: TaskMessage): FoundSlice | Part | Home
         task.parts,
         scratchFor(task.snapshot.dim),
       )
+    case 'bounds':
+      return boundsTask(task, cancel)
     case 'route':
       return routeTask(task, cancel)
   }
@@ -93,6 +112,14 @@ function searchTask(task: SearchTask, cancel: Int32Array): FoundSlice {
     searchSlice(view, task.queries, first, Math.min(SLICE_QUERIES, count - first), task, scratch, found)
   }
   return found
+}
+
+function boundsTask({ snapshot, query, k, allow }: BoundsTask, cancel: Int32Array): Candidates {
+  const work = candidatesIn(attach(snapshot), query, k, allow)
+  for (let step = work.next(); ; step = work.next()) {
+    if (step.done) return step.value
+    if (Atomics.load(cancel, 0) !== 0) return { rows: new Uint32Array(0), least: new Float32Array(0) }
+  }
 }
 
 function routeTask({ snapshot, rows, seconds }: RouteTask, cancel: Int32Array): Homes {

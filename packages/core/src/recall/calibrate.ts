@@ -1,6 +1,7 @@
 /**
  * A prior of the index's own: some of its rows are asked for as if they were queries, and their exact neighbours tell which floor finds
  * how many. One floor for all data is off by a factor of three either way; this one is within a point or two of recall (docs/adr/0011).
+ * Where vectors are not resident, codes stand for them: what is learned is where neighbours lie, not how far.
  * Rule: a row is no query: it is left out of its neighbours and of the centroid of its bucket. Not under ip, where queries are unlike rows.
  */
 import { kernels } from '@drift/native'
@@ -8,6 +9,7 @@ import type { IndexState } from '../index-state.js'
 import { Slices } from '../maintenance/slices.js'
 import { seededRandom } from '../random.js'
 import { liveRowsOf } from '../row-store.js'
+import { type Measure, measureOf } from '../search/measure.js'
 import { Scratch } from '../search/scratch.js'
 import { attach } from '../search/snapshot.js'
 import type { SearchView, Weights } from '../search/view.js'
@@ -73,19 +75,20 @@ export async function calibrate(state: IndexState, check: () => void): Promise<O
   const { snapshot, release } = state.pin()
   try {
     const view = attach(snapshot)
-    const { dim, vectors, live, rowLimit } = view.slabs
+    const { dim, live, rowLimit } = view.slabs
+    const vectorOf = (row: number): Float32Array =>
+      state.store.vectors?.slice(row * dim, (row + 1) * dim) ?? state.store.decodedAt(row)
     const rows = new Uint32Array(view.liveRows)
     const count = liveRowsOf(live, rowLimit, rows)
     const most = Math.min(MOST_ASKED, Math.max(LEAST_ASKED, Math.floor(WORK / (count * dim))))
     const asked = chosen(rows.subarray(0, count), most, seededRandom(state.shape.seed ^ state.store.version))
     const slices = new Slices(check)
-    const found = await nearestOfMany(view, rows.subarray(0, count), asked, NEIGHBOURS + 1, slices)
+    const found = await nearestOfMany(view, rows.subarray(0, count), asked, vectorOf, NEIGHBOURS + 1, slices)
     const scratch = new Scratch(dim)
     const meetings: Float32Array[] = []
     for (const [i, row] of asked.entries()) {
       const others = found[i]!.filter(other => other !== row).subarray(0, NEIGHBOURS)
-      const query = vectors!.slice(row * dim, (row + 1) * dim)
-      meetings.push(meetingsOf(state, view, query, others, scratch, row))
+      meetings.push(meetingsOf(state, view, vectorOf(row), others, scratch, row))
       await slices.spend(view.slabs.bucketCount * (dim + others.length))
     }
     return new OwnFloors(meetings)
@@ -106,17 +109,18 @@ async function nearestOfMany(
   { slabs }: SearchView,
   rows: Uint32Array,
   asked: Uint32Array,
+  vectorOf: (row: number) => Float32Array,
   k: number,
   slices: Slices,
 ): Promise<Uint32Array[]> {
-  const { metric, vectors, dim } = slabs
+  const { dim } = slabs
   const tile = Math.max(16, Math.floor(TILE_BYTES / (4 * dim)))
   const distances = new Float32Array(tile)
-  const best = Array.from(asked, row => new Best(k, vectors!.slice(row * dim, (row + 1) * dim)))
+  const best = Array.from(asked, row => new Best(k, measureOf(slabs, vectorOf(row))))
   for (let first = 0; first < rows.length; first += tile) {
     const some = rows.subarray(first, first + tile)
     for (const one of best) {
-      kernels.distancesGather(metric, one.query, vectors!, dim, some, some.length, distances)
+      one.measure(some, some.length, distances)
       one.take(some, distances)
       await slices.spend(some.length * dim)
     }
@@ -126,15 +130,15 @@ async function nearestOfMany(
 
 /** The nearest rows so far, and some more: thinned when the room is full. */
 class Best {
-  readonly query: Float32Array
+  readonly measure: Measure
   readonly #k: number
   #rows: Uint32Array
   #distances: Float32Array
   #count = 0
   #limit = Number.POSITIVE_INFINITY
 
-  constructor(k: number, query: Float32Array) {
-    this.query = query
+  constructor(k: number, measure: Measure) {
+    this.measure = measure
     this.#k = k
     this.#rows = new Uint32Array(4 * k)
     this.#distances = new Float32Array(4 * k)

@@ -9,6 +9,7 @@ import { Slices } from '../maintenance/slices.js'
 import type { IndexPool } from '../pool/pool.js'
 import type { SearchTask } from '../pool/tasks.js'
 import { liveRowsOf } from '../row-store.js'
+import { searchAllMany, widened } from '../search/elsewhere.js'
 import type { Scratch } from '../search/scratch.js'
 import { searchView } from '../search/search.js'
 import { attach, type Snapshot } from '../search/snapshot.js'
@@ -95,6 +96,7 @@ export class RecallMonitor {
     const weights = state.recall.weightsOf(k)
     const width: SearchWidth = {
       k,
+      owed: k,
       probes: undefined,
       floor,
       weights,
@@ -102,16 +104,21 @@ export class RecallMonitor {
       ef: undefined,
       allow: undefined,
     }
+    const isElsewhere = state.exact !== undefined
     const { snapshot, release } = state.pin()
     try {
       const view = attach(snapshot)
       const room = Math.min(k, view.liveRows)
       if (room === 0) return false
-      const found = new Uint32Array(room)
+      const wide = widened(state, width)
+      const found = new Uint32Array(wide.k)
+      const distances = new Float32Array(wide.k)
       scratch.query.set(query)
-      const count = searchView(view, width, scratch, found, new Float32Array(room), 0)
-      const truth =
-        pool === undefined
+      let count = searchView(view, wide, scratch, found, distances, 0)
+      if (state.exact !== undefined) count = state.exact.rerank(query, room, found, distances, 0, count)
+      const truth = isElsewhere
+        ? (await searchAllMany(state, snapshot, pool, query, { ...width, owed: room }, check)).rows
+        : pool === undefined
           ? await exactHere(view, query, room, check)
           : await exactInPool(snapshot, pool, query, width, room)
       check()

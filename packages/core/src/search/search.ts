@@ -24,7 +24,7 @@ const MIN_EF = 64
 const LEAST_ENTRIES = 3
 
 /** Rows beyond k that may get an exact distance: SQ8 is off by less than what tells the k-th from those behind. */
-function rerankOf(k: number): number {
+export function rerankOf(k: number): number {
   return Math.max(8, k >>> 2)
 }
 
@@ -75,7 +75,7 @@ export function searchView(
   ask.allow = width.allow
   const written = searchIndex(view, scratch, outRows, outDistances, at)
   // Fewer than k only when the probed buckets hold too few rows; asked without a width, k rows are owed.
-  if (written === k || parts > 1 || width.probes !== undefined) return written
+  if (written >= Math.min(width.owed, k) || parts > 1 || width.probes !== undefined) return written
   return scanEverything(view, bits, k, scratch, outRows, outDistances, at)
 }
 
@@ -88,7 +88,7 @@ function weigh(view: SearchView, width: SearchWidth, countable: number, ask: Scr
   ask.bySize = width.weights.bySize
   ask.meanLives = view.meanLives * share
   ask.floor = width.floor * share ** ask.bySize
-  ask.least = LEAST_ENTRIES * width.k
+  ask.least = LEAST_ENTRIES * width.owed
 }
 
 /** Of the buckets that the paper's rule takes; fewer than k when these hold no more. */

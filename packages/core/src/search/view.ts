@@ -31,7 +31,10 @@ export interface Weights {
 
 /** How much to look at; every number is at least 1. */
 export interface SearchWidth {
+  /** Rows to give. */
   readonly k: number
+  /** As many of them are owed, and asked for by who asked; those beyond are for a ranking by exact vectors that lie elsewhere. */
+  readonly owed: number
   /** Buckets to scan. Infinity: every live row is compared exactly. Undefined: by `floor`. */
   readonly probes: number | undefined
   /** Least expected hits per row of cost that a bucket is scanned for (`IndexQuery.floor`), in the unit of every live row. */

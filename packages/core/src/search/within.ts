@@ -3,8 +3,11 @@
  * that count are read, in slices between which the event loop turns. Equal distances are ordered by row number.
  */
 import { setImmediate } from 'node:timers/promises'
-import { type IndexSlabs, kernels } from '@drift/native'
+import { Slices } from '../maintenance/slices.js'
 import { liveRowsOf } from '../row-store.js'
+import { candidatesIn } from './elsewhere.js'
+import type { ExactRanking } from './exactly.js'
+import { measureOf } from './measure.js'
 import { attach, type Snapshot } from './snapshot.js'
 
 /** Values compared between two turns of the event loop: about two milliseconds. */
@@ -17,22 +20,30 @@ export interface RowsWithin {
   readonly scannedRows: number
 }
 
-/** @param query - prepared. `isWithin` takes a kernel distance; `check` throws when the result is no longer wanted. */
+/** @param exact - where exact vectors lie elsewhere. @param query - prepared. `isWithin` takes a kernel distance; `check` throws when the result is no longer wanted. */
 export async function rowsWithin(
   snapshot: Snapshot,
+  exact: ExactRanking | undefined,
   query: Float32Array,
   allow: Uint32Array | undefined,
   isWithin: (distance: number) => boolean,
   check: () => void,
 ): Promise<RowsWithin> {
   const { live, dim, rowLimit } = snapshot
-  const { slabs } = attach(snapshot)
+  const view = attach(snapshot)
+  const { slabs } = view
+  if (exact !== undefined) {
+    const slices = new Slices(check)
+    const candidates = await slices.run(candidatesIn(view, query, 1, allow, isWithin))
+    const near = await slices.run(exact.near(query, isWithin, candidates))
+    return { ...near, scannedRows: view.liveRows }
+  }
   const bits = allow === undefined ? live : live.map((word, i) => word & (allow[i] ?? 0))
   const scanned = new Uint32Array(snapshot.liveRows)
   const count = liveRowsOf(bits, rowLimit, scanned)
   const perSlice = Math.max(1, Math.floor(SLICE_VALUES / dim))
   const distances = new Float32Array(Math.min(perSlice, count))
-  const measure = slabs.vectors === undefined ? byCodes(slabs, query) : byVectors(slabs, slabs.vectors, query)
+  const measure = measureOf(slabs, query)
   const found: { readonly row: number; readonly distance: number }[] = []
   for (let first = 0; first < count; first += perSlice) {
     if (first > 0) {
@@ -52,21 +63,4 @@ export async function rowsWithin(
     distances: Float32Array.from(found, one => one.distance),
     scannedRows: count,
   }
-}
-
-/** Kernel distances of the first `count` of `rows`, into `out`. */
-type Measure = (rows: Uint32Array, count: number, out: Float32Array) => void
-
-function byVectors({ metric, dim }: IndexSlabs, vectors: Float32Array, query: Float32Array): Measure {
-  return (rows, count, out) => kernels.distancesGather(metric, query, vectors, dim, rows, count, out)
-}
-
-function byCodes({ metric, dim, padded, flips, codes, factors }: IndexSlabs, query: Float32Array): Measure {
-  const rotated = new Float32Array(padded)
-  const queryCodes = new Int8Array(padded)
-  const queryFactors = new Float32Array(3)
-  kernels.rotate(query, dim, padded, 0, 1, flips, rotated)
-  kernels.sq8Query(rotated, queryCodes, queryFactors)
-  return (rows, count, out) =>
-    kernels.sq8DistancesGather(metric, queryCodes, queryFactors, codes, factors, padded, rows, count, out)
 }

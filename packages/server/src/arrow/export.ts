@@ -70,7 +70,10 @@ export async function* exportRows(
         const ids = part.map(row => idValue(index.idAt(row), idForm))
         children.push(arrow.vectorFromArray(ids, idField(arrow, idForm).type).data[0]!)
       }
-      if (wanted('vector')) children.push(vectorColumn(arrow, index.vectors, part, config.dim, vectorType))
+      if (wanted('vector')) {
+        const values = index.readVectors(Uint32Array.from(part))
+        children.push(vectorColumn(arrow, values, part.length, vectorType))
+      }
       const read = keys.length > 0 ? part.map(row => payloadOf(payloads.read(row))) : []
       for (const [key, kind] of keys) children.push(columnOf(arrow, key, kind, read))
       const type = new arrow.Struct(fields)
@@ -113,22 +116,13 @@ function idValue(id: Id, form: IdForm): unknown {
 
 function vectorColumn(
   arrow: typeof Arrow,
-  vectors: Float32Array,
-  rows: readonly number[],
-  dim: number,
+  values: Float32Array,
+  rows: number,
   type: Arrow.FixedSizeList<Arrow.Float32>,
 ): Arrow.Data {
-  const values = new Float32Array(rows.length * dim)
-  rows.forEach((row, i) => {
-    values.set(vectors.subarray(row * dim, (row + 1) * dim), i * dim)
-  })
-  const child = arrow.makeData({
-    type: new arrow.Float32(),
-    length: values.length,
-    nullCount: 0,
-    data: values,
-  })
-  return arrow.makeData({ type, length: rows.length, nullCount: 0, child })
+  const { length } = values
+  const child = arrow.makeData({ type: new arrow.Float32(), length, nullCount: 0, data: values })
+  return arrow.makeData({ type, length: rows, nullCount: 0, child })
 }
 
 function payloadOf(bytes: Uint8Array | undefined): Payload | undefined {

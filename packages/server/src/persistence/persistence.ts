@@ -250,13 +250,14 @@ function emptyEntry(number: number, config: CollectionConfig): CollectionEntry {
 
 /** As the manifest holds them: scalars. Options that this release does not know are carried over. */
 function optionsOf(
-  { memtableRows, indexes }: CollectionConfig,
+  { memtableRows, cold, indexes }: CollectionConfig,
   known: CollectionEntry['options'],
 ): CollectionEntry['options'] {
   const { indexes: _, ...others } = known
   return {
     ...others,
     ...(memtableRows === undefined ? {} : { memtableRows }),
+    ...(cold === undefined ? {} : { cold }),
     ...(indexes === undefined || Object.keys(indexes).length === 0
       ? {}
       : { indexes: JSON.stringify(indexes) }),

@@ -29,12 +29,12 @@ export interface SegmentTask {
   readonly createdMs: number
   readonly dim: number
   readonly metric: 'l2' | 'cosine' | 'ip'
-  /** Encoded ids and payloads, one for each of `rows`. */
+  /** Encoded ids and payloads, one for each of `places`. */
   readonly ids: Packed
   readonly payloads: Packed
-  /** The index's own memory, shared: row r is at r * dim. */
+  /** The index's own memory, shared: that of row i is at places[i] * dim. */
   readonly vectors: Float32Array
-  readonly rows: Uint32Array
+  readonly places: Uint32Array
   readonly lsnLow: number
   readonly lsnHigh: number
   readonly quantizer: Uint8Array
@@ -118,12 +118,12 @@ export function runTask<T extends Task>(fs: DriftFs, task: T): TaskResults[T['ki
 function run(fs: DriftFs, task: Task): TaskResults[Task['kind']] {
   switch (task.kind) {
     case 'segment': {
-      const { vectors, rows, dim } = task
+      const { vectors, places, dim } = task
       return writeSegment(fs, task.folder, task.name, {
         ...task,
         ids: unpack(task.ids) as Uint8Array[],
         payloads: unpack(task.payloads),
-        vectors: position => vectors.subarray(rows[position]! * dim, (rows[position]! + 1) * dim),
+        vectors: position => vectors.subarray(places[position]! * dim, (places[position]! + 1) * dim),
       })
     }
     case 'tombstones':

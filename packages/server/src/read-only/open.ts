@@ -5,7 +5,7 @@
 
 import { join } from 'node:path'
 import type { DriftFs } from '@drift/fs'
-import { isDamage, loadManifest } from '@drift/storage'
+import { isDamage, loadManifest, type PageCache } from '@drift/storage'
 import { isLogDamage, isMissing } from '../check/survey.js'
 import { Disk } from '../disk.js'
 import type { Engine } from '../engine.js'
@@ -74,6 +74,7 @@ export async function readOnlyEngine(
   nextCollection: number,
   recovery: RecoveryReport,
   recall: ShadowRecall,
+  pages: PageCache,
 ): Promise<Engine> {
   for (const store of stores.values()) {
     for (const { memtable } of store.frozen.splice(0)) if (memtable) await store.index.flush(memtable)
@@ -90,6 +91,7 @@ export async function readOnlyEngine(
     janitor: new Janitor(),
     disk: new Disk({ fs, folder, executor: refusing, minFreeBytes: 0, now }),
     recall,
+    pages,
     recovery,
     stores,
     durable: false,
