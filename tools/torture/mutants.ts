@@ -43,7 +43,7 @@ async function soundOutcome(trial: Trial): Promise<string> {
   if (before !== undefined) return before
   const outcome = await outcomeOf(sound, trial.disk, samples.state)
   known.set(trial.title, outcome)
-  if (!isSafe(outcome)) {
+  if (!isSafe(outcome, trial.isLie)) {
     unsafe++
     console.log(`UNSAFE ${trial.title}: ${outcome}`)
   }

@@ -1,19 +1,35 @@
 /**
  * Import: rows of a file into a collection, in batches that are whole on disk before the next is counted. Broken off, it
- * goes on where it stopped (`resume`); rows that the engine refuses go to a file of their own, one line of JSON each.
+ * goes on where it stopped (`resume`); rows that cannot be read or that the engine refuses go to a file of their own,
+ * one line of JSON each. While one batch is written the next is read.
  */
-import { appendFile, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { appendFile } from 'node:fs/promises'
 import type { Row } from '@drift/client'
-import { openSource, type SourceOptions, type SourceRow, type Unreadable } from './source.js'
+import { CliError } from './errors.js'
+import { cutRejects, ImportPlace } from './import-place.js'
+import { writable } from './json.js'
+import { openSource, type SourceOptions, type SourceRow, type Unreadable } from './source/source.js'
 import type { Rows } from './target.js'
 
 export interface ImportOptions extends SourceOptions {
   readonly batchRows: number
   readonly resume: boolean
   readonly rejectsFile: string
+  /** Names the database and the collection, so that `resume` takes no other import's place for this one's. */
+  readonly target: string
   /** The collection, once the file's dimension is known. */
   readonly open: (dim: number) => Promise<Rows>
-  readonly onProgress: (done: number, total: number | undefined) => void
+  readonly onProgress: (progress: ImportProgress) => void
+  /** Stops behind the batch that is being written. */
+  readonly signal?: AbortSignal
+}
+
+export interface ImportProgress {
+  /** Rows of the file that are written or rejected, those of imports before included. */
+  readonly rows: number
+  readonly rejected: number
+  /** Of the file, 0..1; undefined when it is not known. */
+  readonly share: number | undefined
 }
 
 export interface ImportResult {
@@ -21,80 +37,119 @@ export interface ImportResult {
   readonly rejected: number
   /** Rows passed over because an import before had written them. */
   readonly skipped: number
+  readonly stopped: boolean
+  /** The first rejects, as many as a person reads. */
+  readonly firstRejects: readonly Reject[]
+}
+
+export interface Reject extends Unreadable {
+  readonly code?: string
 }
 
 /** Codes that say that one row is bad, not the database. */
 const ROW_FAULTS = /^DRIFT_(BATCH$|DIMENSION|ID$|PAYLOAD|VECTOR|ZERO_VECTOR|UNKNOWN_OPTION)/
+const SHOWN_REJECTS = 3
 
 /** @throws CliError for a file that cannot be read; what the database throws. */
 export async function importFile(path: string, options: ImportOptions): Promise<ImportResult> {
-  const place = `${path}.drift-import.json`
-  const { size, mtimeMs } = await stat(path)
-  const skipped = options.resume ? await doneBefore(place, size, mtimeMs) : 0
+  const { batchRows, rejectsFile, signal } = options
+  const place = await ImportPlace.of(path, options.target)
+  const before = options.resume ? await place.read() : { done: 0, rejected: 0, rejectBytes: 0 }
   const source = await openSource(path, options)
-  let [rows, done, rejected] = [undefined as Rows | undefined, skipped, 0]
-  const reject = async (lines: readonly object[]): Promise<void> => {
-    rejected += lines.length
-    await appendFile(options.rejectsFile, lines.map(line => `${JSON.stringify(line, writable)}\n`).join(''))
+  await cutRejects(rejectsFile, before)
+  let { done, rejected, rejectBytes } = before
+  let rows: Rows | undefined
+  const firstRejects: Reject[] = []
+
+  const reject = async (rejects: readonly (Reject & Partial<SourceRow>)[]): Promise<void> => {
+    if (rejects.length === 0) return
+    rejected += rejects.length
+    firstRejects.push(...rejects.slice(0, SHOWN_REJECTS - firstRejects.length))
+    const text = rejects.map(line => `${JSON.stringify(line, writable)}\n`).join('')
+    await appendFile(rejectsFile, text)
+    rejectBytes += Buffer.byteLength(text)
   }
-  const write = async (batch: readonly SourceRow[]): Promise<void> => {
+  const write = async (into: Rows, batch: readonly SourceRow[]): Promise<void> => {
+    if (batch.length === 0) return
     try {
-      await rows!.upsert(batch.map(toRow))
+      await into.upsert(batch.map(toRow))
     } catch (error) {
       const { code = '', message } = error as { code?: string; message: string }
-      if (!ROW_FAULTS.test(code)) throw error
+      const tooLarge = code === 'DRIFT_BATCH_TOO_LARGE' || code === 'DRIFT_BODY_TOO_LARGE'
+      if (!(ROW_FAULTS.test(code) || (tooLarge && batch.length > 1))) throw error
       if (batch.length === 1) return reject([{ ...batch[0]!, code, reason: message }])
       // A batch is refused whole: halves find the row that did it.
-      await write(batch.slice(0, batch.length >> 1))
-      await write(batch.slice(batch.length >> 1))
+      await write(into, batch.slice(0, batch.length >> 1))
+      await write(into, batch.slice(batch.length >> 1))
     }
   }
-  const flush = async (batch: (SourceRow | Unreadable)[]): Promise<void> => {
+  const flush = async (batch: readonly (SourceRow | Unreadable)[]): Promise<void> => {
     const good = batch.filter(row => 'vector' in row) as SourceRow[]
-    const bad = batch.filter(row => !('vector' in row))
-    if (bad.length > 0) await reject(bad)
-    const first = good.find(row => Array.isArray(row.vector) || row.vector instanceof Float32Array)
-    rows ??= first && (await options.open(source.dim ?? first.vector.length))
-    if (rows && good.length > 0) await write(good)
-    else if (good.length > 0) await reject(good.map(row => ({ ...row, reason: 'has no vector' })))
+    await reject(batch.filter((row): row is Unreadable => !('vector' in row)))
+    const dim = source.dim ?? usualLength(good)
+    if (dim !== undefined) rows ??= await options.open(dim)
+    if (rows) await write(rows, good)
+    else await reject(good.map(row => ({ ...row, reason: 'the row has no vector' })))
     done += batch.length
-    await writeFile(place, JSON.stringify({ size, mtimeMs, done }))
-    options.onProgress(done, source.total)
+    await place.write({ done, rejected, rejectBytes })
+    options.onProgress({ rows: done, rejected, share: source.share() })
   }
+
+  let writing: Promise<void> = Promise.resolve()
+  const result = (stopped: boolean): ImportResult => ({
+    written: done - before.done - (rejected - before.rejected),
+    rejected,
+    skipped: before.done,
+    stopped,
+    firstRejects,
+  })
   try {
     let batch: (SourceRow | Unreadable)[] = []
-    for await (const row of source.rows(skipped)) {
+    for await (const row of source.rows(before.done)) {
       batch.push(row)
-      if (batch.length < options.batchRows) continue
-      await flush(batch)
+      if (batch.length < batchRows) continue
+      await writing
+      if (signal?.aborted) return result(true)
+      writing = flush(batch)
+      // Its failure is met at the next await; until then it is no unhandled one.
+      writing.catch(() => undefined)
       batch = []
     }
+    await writing
+    if (signal?.aborted) return result(true)
     if (batch.length > 0) await flush(batch)
-    await rm(place, { force: true })
+    await place.remove()
+  } catch (error) {
+    await writing.catch(() => undefined)
+    throw done > 0 ? goesOn(error, done) : error
   } finally {
     await source.close()
   }
-  return { written: done - skipped - rejected, rejected, skipped }
+  return result(false)
 }
 
-/** The progress of an import of this very file; of another, none. */
-async function doneBefore(place: string, size: number, mtimeMs: number): Promise<number> {
-  let text: string
-  try {
-    text = await readFile(place, 'utf8')
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 0
-    throw error
+/** The same error, which also says that nothing is lost. */
+function goesOn(error: unknown, done: number): unknown {
+  const { code, message, details } = error as CliError
+  if (code === undefined) return error
+  return new CliError(
+    code,
+    `${message} (${done} rows of the file are done; --resume goes on behind them)`,
+    { ...details, done },
+    { cause: error },
+  )
+}
+
+/** Of the vectors of most rows: one bad row in front must not give the collection its dimension. */
+function usualLength(rows: readonly SourceRow[]): number | undefined {
+  const counts = new Map<number, number>()
+  for (const { vector } of rows) {
+    if (!Array.isArray(vector) && !(vector instanceof Float32Array)) continue
+    counts.set(vector.length, (counts.get(vector.length) ?? 0) + 1)
   }
-  const before = JSON.parse(text) as { size: number; mtimeMs: number; done: number }
-  return before.size === size && before.mtimeMs === mtimeMs ? before.done : 0
+  return [...counts].sort((a, b) => b[1] - a[1])[0]?.[0]
 }
 
 function toRow({ id, vector, payload }: SourceRow): Row {
   return { id, vector, ...(payload === undefined ? {} : { payload }) }
-}
-
-export function writable(_: string, value: unknown): unknown {
-  if (typeof value === 'bigint') return { $bigint: String(value) }
-  return value instanceof Float32Array ? Array.from(value) : value
 }

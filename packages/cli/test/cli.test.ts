@@ -1,48 +1,14 @@
-// Proves: the command line does to a folder and to a server the same; imports each format whole, goes on where it was
-// broken off, and puts what is refused into a file; says with its exit code how it went.
-import { spawn } from 'node:child_process'
+// Proves: the command line does to a folder and to a server the same, makes no database where there is none, and says
+// with its exit code how it went; `serve` takes its options from three places and stops as it is told to.
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync } from 'node:fs'
+import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { serve } from '@drift/http'
 import { Drift } from '@drift/server'
-import { afterAll, describe, expect, it, onTestFinished } from 'vitest'
-import { EXIT, importFile, run } from '../src/index.js'
-
-const folder = mkdtempSync(join(tmpdir(), 'drift-cli-'))
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
-
-async function drift(...args: string[]): Promise<{ code: number; out: string; err: string; json: never }> {
-  const [out, err]: [string[], string[]] = [[], []]
-  const code = await run(args, { out: text => void out.push(text), err: text => void err.push(text) })
-  const text = out.join('\n')
-  return {
-    code,
-    out: text,
-    err: err.join('\n'),
-    json: args.includes('--json') && text ? (JSON.parse(text) as never) : (undefined as never),
-  }
-}
-
-const file = (name: string, content: string | Uint8Array): string => {
-  const path = join(folder, name)
-  writeFileSync(path, content)
-  return path
-}
-
-function npy(type: string, rows: number, dim: number, values: Uint8Array): Uint8Array {
-  const dict = `{'descr': '${type}', 'fortran_order': False, 'shape': (${rows}, ${dim}), }`
-  const header = Buffer.alloc(128, ' ')
-  header.write('\x93NUMPY\x01\x00', 'latin1')
-  header.writeUInt16LE(118, 8)
-  header.write(`${dict}`, 10, 'latin1')
-  header[127] = 10
-  return Buffer.concat([header, values])
-}
-const floats = (values: number[]): Uint8Array => new Uint8Array(new Float32Array(values).buffer)
-const vecs = (rows: Uint8Array[], dim: number): Uint8Array =>
-  Buffer.concat(rows.flatMap(row => [new Uint8Array(new Int32Array([dim]).buffer), row]))
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { EXIT } from '../src/index.js'
+import { drift, file, folder, start } from './fixture.js'
 
 describe.each(['folder', 'server'])('on a %s', kind => {
   it('creates, imports, queries, exports, shows and drops', async () => {
@@ -59,6 +25,7 @@ describe.each(['folder', 'server'])('on a %s', kind => {
       written: 2,
       rejected: 0,
       skipped: 0,
+      stopped: false,
     })
     expect((await drift('--json', 'query', db, 'docs', '[1,2]', '-k', '1', '--payload')).json).toEqual({
       hits: [{ id: 'a', distance: 0, score: -0, payload: { lang: 'en' } }].map(hit =>
@@ -66,11 +33,14 @@ describe.each(['folder', 'server'])('on a %s', kind => {
       ),
     })
     expect((await drift('--json', 'get', db, 'docs', '7')).json).toEqual({ id: 7, vector: [3, 4] })
+    const near = await drift('query', db, 'docs', 'id:7', '--filter', '{"lang":"en"}', '--recall', '1')
+    expect(near.out).toBe('a\t8')
+    expect((await drift('count', db, 'docs', '--filter', '{"lang":"en"}')).out).toBe('1')
     for (const verb of ['flush', 'maintain']) expect((await drift(verb, db, 'docs')).code).toBe(0)
     expect((await drift('--json', 'stats', db, 'docs')).json).toMatchObject({ rows: 2, segments: 1 })
     const exported = join(folder, `${kind}-out.jsonl`)
     expect((await drift('export', db, 'docs', exported)).out).toBe('2 rows')
-    expect((await drift('export', db, 'docs', exported)).code).toBe(EXIT.failed)
+    expect((await drift('export', db, 'docs', exported)).err).toContain('DRIFT_EXPORT_EXISTS')
     expect((await drift('import', db, 'again', exported, '--metric', 'l2')).code).toBe(0)
     expect((await drift('--json', 'get', db, 'again', 'a')).json).toEqual({
       id: 'a',
@@ -83,110 +53,6 @@ describe.each(['folder', 'server'])('on a %s', kind => {
       err: expect.stringContaining('DRIFT_NO_COLLECTION'),
     })
     await server?.close()
-  })
-})
-
-describe('import', () => {
-  const formats: [string, Uint8Array | string][] = [
-    ['f4.npy', npy('<f4', 2, 2, floats([1, 2, 3, 4]))],
-    ['f2.npy', npy('<f2', 2, 2, new Uint8Array(new Uint16Array([0x3c00, 0x4000, 0x4200, 0x4400]).buffer))],
-    ['u1.npy', npy('|u1', 2, 2, new Uint8Array([1, 2, 3, 4]))],
-    ['x.fvecs', vecs([floats([1, 2]), floats([3, 4])], 2)],
-    ['x.bvecs', vecs([new Uint8Array([1, 2]), new Uint8Array([3, 4])], 2)],
-    ['x.csv', 'id,vector,lang\n0,"[1, 2]",en\n1,3 4,de\n'],
-    ['x.jsonl', '{"id":0,"vector":[1,2]}\n\n{"id":1,"vector":[3,4]}\n'],
-  ]
-  it.each(formats)('reads %s', async (name, content) => {
-    const db = join(folder, `db-${name}`)
-    expect((await drift('--json', 'import', db, 'docs', file(name, content), '--metric', 'l2')).json).toEqual(
-      {
-        written: 2,
-        rejected: 0,
-        skipped: 0,
-      },
-    )
-    const { hits } = (await drift('--json', 'query', db, 'docs', '[3,4]', '-k', '2')).json as {
-      hits: { id: unknown; distance: number }[]
-    }
-    expect(hits.map(({ id }) => String(id))).toEqual(['1', '0'])
-    expect(hits.map(({ distance }) => distance)).toEqual([0, 8])
-  })
-
-  const hostile: [string, Uint8Array | string][] = [
-    ['empty.npy', ''],
-    ['magic.npy', 'NUMPY'],
-    ['cut.npy', npy('<f4', 2, 2, floats([1, 2, 3]))],
-    ['long.npy', npy('<f4', 2, 2, floats([1, 2, 3, 4, 5]))],
-    ['type.npy', npy('<f8', 1, 1, new Uint8Array(8))],
-    ['lie.npy', npy('<f4', 999_999_999, 999_999, floats([1]))],
-    ['cut.fvecs', vecs([floats([1, 2])], 2).slice(0, 10)],
-    ['huge.fvecs', vecs([floats([1])], 0x7fffffff)],
-    ['negative.fvecs', vecs([floats([1])], -1)],
-    ['short.bvecs', new Uint8Array(3)],
-    ['quote.csv', 'id,vector\n1,"1 2\n'],
-    ['x.parquet', 'PAR1'],
-  ]
-  it.each(hostile)('refuses %s and makes no collection', async (name, content) => {
-    const db = join(folder, `bad-${name}`)
-    const { code, err } = await drift('import', db, 'docs', file(name, content))
-    expect([code, err]).toEqual([EXIT.failed, expect.stringMatching(/DRIFT_IMPORT_(FILE|FORMAT)/)])
-    await using opened = await Drift.open(db)
-    expect(opened.collections()).toEqual([])
-  })
-
-  it('puts the rows that are refused into a file, says so, and writes the others', async () => {
-    const good = Array.from({ length: 20 }, (_, id) => JSON.stringify({ id, vector: [id, 1] }))
-    const bad = [
-      '{"id":1.5,"vector":[1,2]}',
-      '{"id":100,"vector":[1]}',
-      'not json',
-      '{"id":101,"vector":[1,1e39]}',
-      '{"id":102}',
-      '[]',
-    ]
-    const input = file('mixed.jsonl', [...good.slice(0, 7), ...bad, ...good.slice(7)].join('\n'))
-    const db = join(folder, 'db-mixed')
-    const { code, json } = await drift(
-      '--json',
-      'import',
-      db,
-      'docs',
-      input,
-      '--metric',
-      'l2',
-      '--batch',
-      '8',
-    )
-    expect([code, json]).toEqual([EXIT.rejects, { written: 20, rejected: 6, skipped: 0 }])
-    const rejects = readFileSync(`${input}.rejects.jsonl`, 'utf8')
-      .trimEnd()
-      .split('\n')
-      .map(line => JSON.parse(line))
-    expect(rejects.map(({ number }) => number).sort()).toEqual([10, 11, 12, 7, 8, 9])
-    expect((await drift('--json', 'stats', db, 'docs')).json).toMatchObject({ rows: 20 })
-  })
-
-  it('goes on where it was broken off', async () => {
-    const input = file('many.npy', npy('<f4', 100, 1, floats(Array.from({ length: 100 }, (_, i) => i))))
-    const db = await Drift.open(join(folder, 'db-many'))
-    const docs = await db.collection('docs', { dim: 1, metric: 'l2' })
-    const from = (resume: boolean, stopAt: number) =>
-      importFile(input, {
-        batchRows: 10,
-        resume,
-        rejectsFile: `${input}.rejects`,
-        open: async () => docs,
-        onProgress: done => {
-          if (done === stopAt) throw new Error('stopped')
-        },
-      })
-    await expect(from(false, 40)).rejects.toThrow('stopped')
-    expect(await docs.count()).toBe(40)
-    expect(await from(true, -1)).toEqual({ written: 60, rejected: 0, skipped: 40 })
-    expect(await docs.count()).toBe(100)
-    expect(existsSync(`${input}.drift-import.json`)).toBe(false)
-    expect(statSync(input).size).toBe(528)
-    await db.close()
   })
 })
 
@@ -211,22 +77,179 @@ describe('the command', () => {
     })
   })
 
-  it('serves until it is told to stop, with options from the environment and a file', async () => {
-    const config = file('serve.json', JSON.stringify({ port: 1, logLevel: 'silent' }))
-    const program = new URL('../dist/drift.js', import.meta.url).pathname
-    const child = spawn(
-      process.execPath,
-      [program, '--json', 'serve', join(folder, 'db-serve'), '--config', config],
-      {
-        env: { ...process.env, DRIFT_PORT: '0' },
-        stdio: ['ignore', 'pipe', 'inherit'],
-      },
+  it('takes --json in front of the command and behind it', async () => {
+    const db = join(folder, 'db-json')
+    const created = { name: 'docs', dim: 2, metric: 'cosine' }
+    expect((await drift('--json', 'create', db, 'docs', '--dim', '2')).json).toEqual(created)
+    expect((await drift('create', db, 'docs', '--dim', '2', '--json')).json).toEqual(created)
+    const refused = await drift('get', db, 'docs', 'nobody', '--json')
+    expect([refused.code, JSON.parse(refused.err)]).toEqual([
+      EXIT.failed,
+      { error: { code: 'DRIFT_NO_POINT', message: expect.stringContaining('nobody'), details: {} } },
+    ])
+  })
+
+  it('makes no database where one was only asked for', async () => {
+    const nowhere = join(folder, 'mistyped')
+    const commands = [
+      ['stats', nowhere],
+      ['query', nowhere, 'docs', '[1]'],
+      ['count', nowhere, 'docs'],
+      ['export', nowhere, 'docs', join(folder, 'nothing.jsonl')],
+      ['flush', nowhere, 'docs'],
+      ['drop', nowhere, 'docs'],
+      ['backup', nowhere, join(folder, 'nothing')],
+      ['bench', nowhere, 'docs'],
+      ['top', nowhere, '--once'],
+    ]
+    for (const args of commands)
+      expect([args, await drift(...args)]).toEqual([
+        args,
+        expect.objectContaining({ code: EXIT.failed, err: expect.stringContaining('DRIFT_NO_DATABASE') }),
+      ])
+    expect(existsSync(nowhere)).toBe(false)
+  })
+
+  it('names the collections that are there to who asks for another', async () => {
+    const db = join(folder, 'db-names')
+    await drift('create', db, 'docs', '--dim', '2')
+    expect((await drift('count', db, 'dosc')).err).toContain("no collection 'dosc'")
+    expect((await drift('count', db, 'dosc')).err).toContain('only docs')
+  })
+
+  it('reads a folder beside the process that writes it, and says what to do when it may not write', async () => {
+    const path = join(folder, 'db-beside')
+    await using writer = await Drift.open(path)
+    const docs = await writer.collection('docs', { dim: 2, metric: 'l2' })
+    await docs.upsert([{ id: 1, vector: [1, 2] }])
+    expect((await drift('count', path, 'docs')).out).toBe('1')
+    for (const args of [
+      ['flush', path, 'docs'],
+      ['backup', path, join(folder, 'backup')],
+    ])
+      expect((await drift(...args)).err).toMatch(/^DRIFT_LOCKED: .*give its URL/)
+  })
+
+  it('backs up into a folder that opens, and into no other', async () => {
+    const [path, backup] = [join(folder, 'db-backed'), join(folder, 'db-backup')]
+    await drift('import', path, 'docs', file('one.jsonl', '{"id":1,"vector":[1,2]}'))
+    expect(await drift('backup', path, backup)).toMatchObject({
+      code: EXIT.done,
+      out: `backed up to ${backup}`,
+    })
+    expect((await drift('count', backup, 'docs')).out).toBe('1')
+    expect((await drift('backup', path, backup)).err).toMatch(/^DRIFT_BACKUP_EXISTS/)
+  })
+
+  it('ends with 4 when a check finds damage, and repairs it', async () => {
+    const db = join(folder, 'db-damaged')
+    await drift('create', db, 'docs', '--dim', '2')
+    expect((await drift('check', db)).code).toBe(EXIT.done)
+    file('db-damaged/FORMAT', 'nothing')
+    const found = await drift('check', db, '--json')
+    expect([found.code, found.json]).toEqual([EXIT.found, expect.objectContaining({ ok: false })])
+    expect((await drift('check', db)).out).toContain('not ok')
+    expect((await drift('repair', db)).code).toBe(EXIT.done)
+    expect((await drift('check', db)).code).toBe(EXIT.done)
+  })
+})
+
+describe('serve', () => {
+  interface Opened {
+    readonly url: string
+    readonly collections: object[]
+    readonly recovery: { readonly clean: boolean; readonly replayedRecords: number }
+  }
+
+  async function opened(child: ReturnType<typeof start>): Promise<Opened> {
+    const [line] = (await once(child.stdout!, 'data')) as [Buffer]
+    return JSON.parse(String(line).split('\n')[0]!) as Opened
+  }
+
+  it('takes options from flags before the environment before a file, and stops with 0', async () => {
+    const config = file(
+      'serve.json',
+      JSON.stringify({ port: 1, logLevel: 'silent', limits: { k: 5 }, hosts: ['drift.test'] }),
     )
-    onTestFinished(() => void child.kill('SIGKILL'))
-    const [line] = (await once(child.stdout, 'data')) as [Buffer]
-    const { url } = JSON.parse(String(line)) as { url: string }
+    const env = { DRIFT_PORT: '2', DRIFT_CONFIG: config, DRIFT_MAINTENANCE: 'manual' }
+    const child = start(['--json', 'serve', join(folder, 'db-serve'), '--port', '0'], env)
+    const { url } = await opened(child)
     expect((await fetch(`${url}/readyz`)).status).toBe(200)
+    // Under its number it is not one of the hosts of the file.
+    expect((await fetch(`${url}/v1/collections`)).status).toBe(403)
     child.kill('SIGTERM')
     expect((await once(child, 'exit'))[0]).toBe(0)
+  })
+
+  it.each([
+    [{ prot: 1 }, /no option 'prot', only host, port/],
+    [{ port: 'seven' }, /'port' in .* is seven: expected a whole number/],
+    [{ insecureNoKeys: 'perhaps' }, /'insecureNoKeys' in .* is "perhaps", expected true or false/],
+    [{ limits: { nothing: 1 } }, /limit nothing is 1, expected a known limit/],
+    [{ sync: 'never' }, /sync is "never", expected 'always'/],
+    [{ tlsCert: 'a.pem' }, /--tls-cert and --tls-key come together/],
+    [{ keys: '/nowhere/keys.json' }, /keys.json cannot be read/],
+    [[1], /holds no object/],
+  ])('refuses the file %j', async (content, message) => {
+    const config = file('bad.json', JSON.stringify(content))
+    const { code, err } = await drift('serve', join(folder, 'db-bad'), '--config', config)
+    expect([code, err]).toEqual([EXIT.failed, expect.stringMatching(message)])
+  })
+
+  it('says what it opened and what it recovered after a kill', async () => {
+    const path = join(folder, 'db-recovered')
+    const first = start(['--json', 'serve', path, '--port', '0', '--log-level', 'silent'])
+    const { url } = await opened(first)
+    const json = { 'content-type': 'application/json' }
+    const put = (where: string, body: object): Promise<Response> =>
+      fetch(`${url}/v1${where}`, { method: 'PUT', headers: json, body: JSON.stringify(body) })
+    expect((await put('/collections/docs', { dim: 2, metric: 'l2' })).status).toBe(200)
+    expect((await put('/collections/docs/points', { rows: [{ id: 1, vector: [1, 2] }] })).status).toBe(200)
+    first.kill('SIGKILL')
+    await once(first, 'exit')
+    const second = start(['serve', path, '--port', '0', '--log-level', 'silent'])
+    const [text] = (await once(second.stdout!, 'data')) as [Buffer]
+    expect(String(text)).toMatch(/drift listens on http:\/\/127\.0\.0\.1:\d+, without keys/)
+    expect(String(text)).toContain('docs: 1 rows of 2 dimensions')
+    expect(String(text)).toMatch(/it had not been closed: recovered [1-9]\d* records/)
+  })
+
+  it('finishes what is under way after one signal, and ends at once after the second', async () => {
+    const child = start([
+      '--json',
+      'serve',
+      join(folder, 'db-signals'),
+      '--port',
+      '0',
+      '--log-level',
+      'silent',
+    ])
+    const { url } = await opened(child)
+    const { port } = new URL(url)
+    // Half a request: the server waits for the rest of it.
+    const socket: Socket = connect(Number(port), '127.0.0.1')
+    onTestFinished(() => void socket.destroy())
+    socket.on('error', () => undefined)
+    socket.write(
+      'PUT /v1/collections/docs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 9\r\nexpect: 100-continue\r\n\r\n',
+    )
+    // The interim answer says that the request is being handled.
+    await once(socket, 'data')
+    socket.write('{"d')
+    child.kill('SIGTERM')
+    // It no longer takes connections, and has not ended: it drains.
+    await expect
+      .poll(
+        () =>
+          fetch(`${url}/livez`).then(
+            () => 'up',
+            () => 'down',
+          ),
+        { timeout: 10_000 },
+      )
+      .toBe('down')
+    expect(child.exitCode).toBe(null)
+    child.kill('SIGTERM')
+    expect((await once(child, 'exit'))[0]).toBe(1)
   })
 })

@@ -42,7 +42,8 @@ interface WireRow {
   readonly payload?: Payload
 }
 
-export class RemoteCollection {
+/** Rows of one name. `P` is what their payloads are, for the compiler only. */
+export class RemoteCollection<P extends object = Payload> {
   readonly #transport: Transport
   readonly #info: CollectionInfo
 
@@ -65,7 +66,7 @@ export class RemoteCollection {
   }
 
   /** As the embedded `upsert`; sent again after a failure under the same key, it is applied once. */
-  async upsert(batch: readonly Row[] | Columns, options?: CallOptions): Promise<UpsertResult> {
+  async upsert(batch: readonly Row<P>[] | Columns<P>, options?: CallOptions): Promise<UpsertResult> {
     return this.#json('PUT', '/points', { body: upsertBody(batch, this.dim), writes: true }, options)
   }
 
@@ -104,22 +105,22 @@ export class RemoteCollection {
     return this.#json('PATCH', '/points', { body, writes: true }, options)
   }
 
-  async get(id: Id, options?: CallOptions): Promise<StoredRow | undefined> {
+  async get(id: Id, options?: CallOptions): Promise<StoredRow<P> | undefined> {
     const body = { ids: [idToJson(id)] }
     const { rows } = await this.#json<{ rows: (WireRow | null)[] }>('POST', '/points/get', { body }, options)
-    return rows[0] ? storedRow(rows[0]) : undefined
+    return rows[0] ? storedRow<P>(rows[0]) : undefined
   }
 
-  async search(query: Float32Array | readonly number[], options: SearchOptions = {}): Promise<Hit[]> {
+  async search(query: Float32Array | readonly number[], options: SearchOptions = {}): Promise<Hit<P>[]> {
     const { signal, ...rest } = options
     const vector = packed(query)
     if (!vector) {
       const body = { query, ...rest }
-      const { hits } = await this.#json<{ hits: Hit[] }>('POST', '/search', { body }, { signal })
+      const { hits } = await this.#json<{ hits: Hit<P>[] }>('POST', '/search', { body }, { signal })
       return hits.map(hit => ({ ...hit, id: idFromJson(hit.id) }))
     }
     const body = encodeFrame(1, vector.length, rest, vector)
-    const { hits } = await this.#json<{ hits: Hit[] }>('POST', '/search', { body }, { signal })
+    const { hits } = await this.#json<{ hits: Hit<P>[] }>('POST', '/search', { body }, { signal })
     return hits.map(hit => ({ ...hit, id: idFromJson(hit.id) }))
   }
 
@@ -155,14 +156,14 @@ export class RemoteCollection {
       readonly vectors?: boolean
       readonly payload?: boolean
     } = {},
-  ): AsyncGenerator<StoredRow, void, undefined> {
+  ): AsyncGenerator<StoredRow<P>, void, undefined> {
     const { signal, ...body } = options
     const call = this.#call('POST', '/scan', { body, accept: NDJSON_TYPE }, { signal })
     for await (const line of lines(await this.#transport.stream(call))) {
       const value = JSON.parse(line) as WireRow & { end?: unknown; error?: { code: string; message: string } }
       if (value.error) throw new ClientError(value.error.code, value.error.message)
       if (value.end) return
-      yield storedRow(value)
+      yield storedRow<P>(value)
     }
     throw new ClientError('DRIFT_ANSWER', 'the scan was cut before its end')
   }
@@ -222,9 +223,9 @@ export class RemoteCollection {
 }
 
 /** A frame when every vector has the collection's length and holds numbers only; otherwise JSON. */
-function upsertBody(batch: readonly Row[] | Columns, dim: number): unknown {
+function upsertBody(batch: readonly Row<object>[] | Columns<object>, dim: number): unknown {
   if (Array.isArray(batch)) {
-    const rows = batch as readonly Row[]
+    const rows = batch as readonly Row<object>[]
     const vectors = new Float32Array(rows.length * dim)
     for (const [i, row] of rows.entries()) {
       const plain =
@@ -239,14 +240,14 @@ function upsertBody(batch: readonly Row[] | Columns, dim: number): unknown {
       : undefined
     return encodeFrame(rows.length, dim, { ids: rows.map(row => idToJson(row.id)), payloads }, vectors)
   }
-  const { ids, vectors, payloads, ...rest } = (batch ?? {}) as Columns
+  const { ids, vectors, payloads, ...rest } = (batch ?? {}) as Columns<object>
   const fits = Array.isArray(ids) && vectors instanceof Float32Array && vectors.length === ids.length * dim
   if (fits && ids.length > 0 && Object.keys(rest).length === 0) {
     const meta = { ids: ids.map(idToJson), payloads: payloads?.map(payload => payload ?? null) }
     return encodeFrame(ids.length, dim, meta, vectors)
   }
   return {
-    ...(batch as Columns),
+    ...(batch as Columns<object>),
     ids: ids?.map(idToJson),
     vectors: ArrayBuffer.isView(vectors) ? [...vectors] : vectors,
   }
@@ -254,7 +255,7 @@ function upsertBody(batch: readonly Row[] | Columns, dim: number): unknown {
 
 const KNOWN: readonly string[] = ['id', 'vector', 'payload']
 
-function jsonRow(row: Row): unknown {
+function jsonRow(row: Row<object>): unknown {
   if (typeof row !== 'object' || row === null) return row
   const vector = ArrayBuffer.isView(row.vector) ? [...row.vector] : row.vector
   return { ...row, id: idToJson(row.id), vector }
@@ -284,8 +285,9 @@ function selected(what: readonly Id[] | { readonly filter: Filter }): object {
     : { filter: (what as { filter: Filter } | undefined)?.filter }
 }
 
-function storedRow({ id, vector, payload }: WireRow): StoredRow {
-  return { id: idFromJson(id), vector: Float32Array.from(vector ?? []), ...(payload ? { payload } : {}) }
+function storedRow<P extends object>({ id, vector, payload }: WireRow): StoredRow<P> {
+  const row = { id: idFromJson(id), vector: Float32Array.from(vector ?? []) }
+  return payload ? { ...row, payload: payload as unknown as P } : row
 }
 
 async function* lines(stream: ReadableStream<Uint8Array>): AsyncGenerator<string, void, undefined> {

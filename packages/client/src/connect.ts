@@ -3,7 +3,7 @@
  */
 import { type CollectionInfo, RemoteCollection } from './collection.js'
 import { ClientError } from './errors.js'
-import type { CallOptions, CollectionOptions, DriftStats } from './rows.js'
+import type { CallOptions, CollectionOptions, DriftStats, Payload } from './rows.js'
 import { type ConnectOptions, Transport } from './transport.js'
 
 /**
@@ -31,13 +31,16 @@ export class RemoteDrift {
   }
 
   /** The collection of this name; options that are given create it (which takes the scope `admin`), or have to agree. */
-  async collection(name: string, options: CollectionOptions = {}): Promise<RemoteCollection> {
+  async collection<P extends object = Payload>(
+    name: string,
+    options: CollectionOptions = {},
+  ): Promise<RemoteCollection<P>> {
     const path = collectionPath(name)
     const creates = Object.keys(options).length > 0
     const info = await this.#transport.json<CollectionInfo>(
       creates ? { method: 'PUT', path, body: options, writes: true } : { method: 'GET', path },
     )
-    return new RemoteCollection(this.#transport, info)
+    return new RemoteCollection<P>(this.#transport, info)
   }
 
   async collections(): Promise<string[]> {

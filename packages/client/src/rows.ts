@@ -10,23 +10,23 @@ export type Payload = { readonly [key: string]: unknown }
 /** Conditions on payloads, as in `@drift/server`: `{ lang: 'en', time: { $gte: 2020 } }`. */
 export type Filter = { readonly [key: string]: unknown }
 
-export interface Row {
+export interface Row<P extends object = Payload> {
   readonly id: Id
   readonly vector: readonly number[] | Float32Array
-  readonly payload?: Payload
+  readonly payload?: P
 }
 
 /** vectors is row-major, ids.length * dim values. */
-export interface Columns {
+export interface Columns<P extends object = Payload> {
   readonly ids: readonly Id[]
   readonly vectors: Float32Array
-  readonly payloads?: readonly (Payload | undefined)[]
+  readonly payloads?: readonly (P | undefined)[]
 }
 
-export interface StoredRow {
+export interface StoredRow<P extends object = Payload> {
   readonly id: Id
   readonly vector: Float32Array
-  readonly payload?: Payload
+  readonly payload?: P
 }
 
 export interface UpsertResult {
@@ -42,13 +42,13 @@ export interface DeleteResult {
   readonly deleted: number
 }
 
-export interface Hit {
+export interface Hit<P extends object = Payload> {
   readonly id: Id
   /** Smaller is nearer. */
   readonly distance: number
   /** Greater is nearer. */
   readonly score: number
-  readonly payload?: Payload
+  readonly payload?: P
 }
 
 export interface BatchHits {

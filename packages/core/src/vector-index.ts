@@ -36,7 +36,8 @@ import { refineChunk } from './maintenance/refine.js'
 import type { Memtable } from './memtable.js'
 import { kernelMetric, type Metric, prepare, publicDistance } from './metric.js'
 import type { IndexPool } from './pool/pool.js'
-import { calibrate } from './recall/calibrate.js'
+import { calibrate, OwnFloors } from './recall/calibrate.js'
+import { decodeLearned, encodeLearned } from './recall/memory.js'
 import { type MeasuredRecall, RecallMonitor, type ShadowOptions } from './recall/monitor.js'
 import type { Homes } from './router/homes.js'
 import { type Explanation, explainQuery } from './search/explain.js'
@@ -490,6 +491,25 @@ export class VectorIndex {
       pin()
     })
     this.#vectorsPending.catch(() => {}) // told to everyone who waits
+  }
+
+  /** What calibration and shadow queries taught, to be kept beside the image of the same moment. */
+  takeLearned(): Uint8Array {
+    const own = this.#open().recall.own?.meetings
+    const rest = this.#monitor?.learned ?? { loss: 0, byK: [], tallies: [] }
+    return encodeLearned({ own, ...rest })
+  }
+
+  /**
+   * Go on with what `takeLearned` gave, after the image was put back.
+   *
+   * @throws CoreError DRIFT_IMAGE when it does not fit itself; nothing is changed then.
+   */
+  restoreLearned(bytes: Uint8Array): void {
+    const { recall } = this.#open()
+    const learned = decodeLearned(bytes)
+    if (learned.own !== undefined) recall.own = new OwnFloors(learned.own)
+    this.#monitor?.restore(learned)
   }
 
   /** Resolves when every exact vector is there. @throws what kept it from being there. */

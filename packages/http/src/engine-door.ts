@@ -2,7 +2,7 @@
  * What this package calls of an engine. Methods that not every engine has are optional and looked for on the object:
  * a request for one that is missing is answered with DRIFT_NOT_IMPLEMENTED.
  */
-import type { Drift } from '@drift/server'
+import type { Drift, MaintenanceEvent } from '@drift/server'
 import { HttpError } from './errors.js'
 
 type Options = Readonly<Record<string, unknown>>
@@ -40,6 +40,8 @@ export interface DriftDoor {
   stats(): Promise<DriftStatsDoor>
   backup?(folder: string, options?: Options): Promise<unknown>
   check?(options?: Options): Promise<unknown>
+  on?(event: 'maintenance', listener: (event: MaintenanceEvent) => void): unknown
+  off?(event: 'maintenance', listener: (event: MaintenanceEvent) => void): unknown
 }
 
 interface DriftStatsDoor {

@@ -1,6 +1,7 @@
 /** Prometheus metrics: requests as they end, the database as it is when asked. Labels are bounded: routes, not URLs. */
+import type { MaintenanceEvent } from '@drift/server'
 import type { FastifyRequest } from 'fastify'
-import { collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { DriftDoor } from './engine-door.js'
 import type { Runner } from './run.js'
 
@@ -11,6 +12,7 @@ export class Metrics {
   readonly #registry = new Registry()
   readonly #readDatabase: () => Promise<void>
   readonly #requests: Histogram<'operation' | 'status'>
+  readonly #close: () => void
 
   constructor(db: DriftDoor, runner: Runner) {
     const registers = [this.#registry]
@@ -36,6 +38,12 @@ export class Metrics {
       },
     })
     this.#readDatabase = databaseGauges(db, registers)
+    this.#close = countMaintenance(db, registers)
+  }
+
+  /** Stops listening to the database. */
+  close(): void {
+    this.#close()
   }
 
   observe(request: FastifyRequest, status: number, ms: number): void {
@@ -69,11 +77,16 @@ function databaseGauges(db: DriftDoor, registers: Registry[]): () => Promise<voi
     'figure',
   ])
   const memory = gauge('drift_memory_bytes', 'Memory by slab', ['collection', 'slab'])
-  const recall = gauge('drift_recall', 'Recall measured on a sample of the searches, with its interval', [
-    'collection',
+  const recall = gauge(
+    'drift_recall',
+    'Recall measured on a sample of the searches: measured, low95, high95, samples',
+    ['collection', 'k', 'target', 'figure'],
+  )
+  const wal = gauge('drift_wal', 'Figures of the write-ahead log', ['figure'])
+  const disk = gauge('drift_disk', 'Bytes free, the mark below which writes are refused, the reserve', [
     'figure',
   ])
-  const wal = gauge('drift_wal', 'Figures of the write-ahead log', ['figure'])
+  const failing = gauge('drift_failing', '1 while flushes or compactions fail and are tried again', [])
   return async () => {
     const stats = await db.stats()
     up.set(stats.state === 'open' ? 1 : 0)
@@ -82,10 +95,37 @@ function databaseGauges(db: DriftDoor, registers: Registry[]): () => Promise<voi
     for (const { name: collection, ...entry } of stats.collections) {
       each(entry, (figure, value) => figures.set({ collection, figure }, value))
       each(entry['memory'], (slab, value) => memory.set({ collection, slab }, value))
-      each(entry['recall'], (figure, value) => recall.set({ collection, figure }, value))
+      for (const { k, target, ...measured } of (entry['recall'] ?? []) as Record<'k' | 'target', number>[])
+        each(measured, (figure, value) => recall.set({ collection, k, target, figure }, value))
     }
+    // Of a disk without a limit it is infinite, and then there is nothing to watch.
+    each(stats['disk'], (figure, value) => Number.isFinite(value) && disk.set({ figure }, value))
+    failing.set(stats['lastError'] === undefined ? 0 : 1)
     each(stats.wal, (figure, value) => wal.set({ figure }, value))
   }
+}
+
+/** @returns what stops it. */
+function countMaintenance(db: DriftDoor, registers: Registry[]): () => void {
+  const labelNames = ['collection', 'kind'] as const
+  const operations = new Counter({
+    name: 'drift_maintenance_operations_total',
+    help: 'Healing operations that were done',
+    labelNames,
+    registers,
+  })
+  const seconds = new Counter({
+    name: 'drift_maintenance_seconds_total',
+    help: 'Time spent on them',
+    labelNames,
+    registers,
+  })
+  const listener = ({ collection, kind, seconds: took }: MaintenanceEvent): void => {
+    operations.inc({ collection, kind })
+    seconds.inc({ collection, kind }, took)
+  }
+  db.on?.('maintenance', listener)
+  return () => db.off?.('maintenance', listener)
 }
 
 function each(record: unknown, set: (name: string, value: number) => void): void {

@@ -75,6 +75,7 @@ export const driftPlugin: FastifyPluginAsync<PluginOptions> = async (app, option
   const db = doorOf(options.db)
   const runner = new Runner(db, limits, options.backupFolder)
   const metrics = new Metrics(db, runner)
+  app.addHook('onClose', async () => metrics.close())
 
   app.setValidatorCompiler(({ schema, httpPart }) => {
     const validate = validator(schema as TSchema, httpPart ?? 'body')

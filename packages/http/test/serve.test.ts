@@ -220,6 +220,30 @@ describe('operations', () => {
     expect(text).toMatch(/nodejs_eventloop_lag_p99_seconds/)
   })
 
+  it('metrics tell the recall that was measured, and count what healing did', async () => {
+    const db = await Drift.open(':memory:', { shadow: 1, maintenance: 'manual' })
+    onTestFinished(() => db.close())
+    const server = await serve({ db, port: 0, logger: false })
+    onTestFinished(() => server.close())
+    const docs = await db.collection('docs', { dim: 2, metric: 'l2', memtableRows: 256 })
+    const ids = Array.from({ length: 2_000 }, (_, id) => id)
+    const vectors = Float32Array.from(ids.flatMap(id => [Math.sin(id), Math.cos(3 * id)]))
+    await docs.upsert({ ids, vectors })
+    await docs.flush()
+    for (let i = 0; i < 40; i++) await docs.search([Math.sin(i), 0])
+    await docs.delete(ids.filter(id => id % 4 > 0))
+    await docs.flush()
+    // Measures the queries that wait, and heals what the deletes left behind.
+    await docs.maintain()
+    const text = await (await fetch(`${server.url}/metrics`)).text()
+    for (const figure of ['measured', 'low95', 'high95', 'samples'])
+      expect(text).toMatch(
+        new RegExp(`drift_recall\\{collection="docs",k="10",target="0.95",figure="${figure}"\\} [0-9]`),
+      )
+    expect(text).toMatch(/drift_maintenance_operations_total\{collection="docs",kind="\w+"\} [1-9]/)
+    expect(text).toMatch(/drift_failing 0/)
+  })
+
   it('a full queue is answered 429, a long wait in it 503', async () => {
     const gate = new Gate('search', { running: 1, waiting: 1, waitMs: 20 })
     let finish = (): void => undefined

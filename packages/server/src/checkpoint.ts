@@ -52,6 +52,7 @@ async function writeAlone(engine: Engine, store: Store): Promise<boolean> {
       lsn: engine.journal.durableLsn,
       quantizerId: quantizerId(store.config.dim),
       ...store.index.takeImage(),
+      learned: store.index.takeLearned(),
       segments: segments.map(segment => placesOf(store, segment, pin.live)),
     })
     if (store.dropped) return false

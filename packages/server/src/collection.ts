@@ -81,13 +81,14 @@ export interface UpdateResult {
   readonly updated: number
 }
 
-export interface Hit {
+export interface Hit<P extends object = Payload> {
   readonly id: Id
   /** Smaller is nearer. l2: squared Euclidean distance; cosine: 1 - cosine similarity; ip: minus the inner product. */
   readonly distance: number
   /** Greater is nearer. cosine: cosine similarity; ip: inner product; l2: minus the squared distance. */
   readonly score: number
-  readonly payload?: Payload
+  /** With `payload: true`. */
+  readonly payload?: P
 }
 
 export interface BatchHits {
@@ -101,11 +102,11 @@ export interface BatchHits {
   readonly counts: Uint32Array
 }
 
-export interface StoredRow {
+export interface StoredRow<P extends object = Payload> {
   readonly id: Id
   /** The caller's own copy; of unit length when the metric is cosine. */
   readonly vector: Float32Array
-  readonly payload?: Payload
+  readonly payload?: P
 }
 
 export interface CollectionStats {
@@ -130,7 +131,8 @@ export interface CollectionStats {
   readonly indexes: IndexDeclarations
 }
 
-export class Collection {
+/** Rows of one name. `P` is what their payloads are, for the compiler only: nothing checks what is stored. */
+export class Collection<P extends object = Payload> {
   readonly #engine: Engine
   readonly #store: Store
 
@@ -159,7 +161,7 @@ export class Collection {
    *
    * @throws DriftError or CoreError; nothing has changed then, except after DRIFT_WAL_FAILED, when the outcome is unknown until the database is reopened.
    */
-  async upsert(batch: readonly Row[] | Columns, options?: WriteOptions): Promise<UpsertResult> {
+  async upsert(batch: readonly Row<P>[] | Columns<P>, options?: WriteOptions): Promise<UpsertResult> {
     const { signal, onProgress } = parseWriteOptions(options, 'upsert')
     this.#assertWritable()
     signal?.throwIfAborted()
@@ -241,7 +243,7 @@ export class Collection {
   }
 
   /** The row with this id, or undefined. */
-  async get(id: Id): Promise<StoredRow | undefined> {
+  async get(id: Id): Promise<StoredRow<P> | undefined> {
     this.#assertOpen()
     await this.#store.index.vectorsReady()
     this.#assertOpen()
@@ -253,7 +255,7 @@ export class Collection {
    * The nearest rows, nearest first. Approximate: `probes` and `ef` trade time for recall.
    * The newest version of each id, and only what was visible when the call was made.
    */
-  async search(query: Float32Array | readonly number[], options?: SearchOptions): Promise<Hit[]> {
+  async search(query: Float32Array | readonly number[], options?: SearchOptions): Promise<Hit<P>[]> {
     const parsed = parseSearchOptions(options)
     const { k, payload, signal } = parsed
     this.#assertOpen()
@@ -320,9 +322,9 @@ export class Collection {
    *
    * @returns the rows; its `cursor` says where the next page starts, undefined when there is none.
    */
-  scan(options?: ScanOptions & { readonly vectors?: true }): Scan<StoredRow>
-  scan(options: ScanOptions): Scan<ScannedRow>
-  scan(options?: ScanOptions): Scan<ScannedRow> {
+  scan(options?: ScanOptions & { readonly vectors?: true }): Scan<StoredRow<P>>
+  scan(options: ScanOptions): Scan<ScannedRow<P>>
+  scan(options?: ScanOptions): Scan<ScannedRow<P>> {
     const parsed = parseScanOptions(options)
     const { vectors = true, payload = true } = parsed
     return scanRows({
@@ -350,7 +352,7 @@ export class Collection {
     this.#assertWritable()
     const { signal } = parsed
     return importRows(input, this.dim, parsed, async rows => {
-      const { lsn } = await this.upsert(rows, signal ? { signal } : {})
+      const { lsn } = await this.upsert(rows as Columns<P>, signal ? { signal } : {})
       return lsn
     })
   }
@@ -500,22 +502,22 @@ export class Collection {
     return { lsn, changed }
   }
 
-  #rowAt(row: number): StoredRow
-  #rowAt(row: number, vectors: boolean, payload: boolean): ScannedRow
-  #rowAt(row: number, vectors = true, payload = true): ScannedRow {
+  #rowAt(row: number): StoredRow<P>
+  #rowAt(row: number, vectors: boolean, payload: boolean): ScannedRow<P>
+  #rowAt(row: number, vectors = true, payload = true): ScannedRow<P> {
     const { index, payloads } = this.#store
     const bytes = payload ? payloads.read(row) : undefined
     return {
       id: index.idAt(row),
       ...(vectors ? { vector: index.vectorAt(row) } : {}),
-      ...(bytes ? { payload: decodePayload(bytes) } : {}),
+      ...(bytes ? { payload: decodePayload(bytes) as P } : {}),
     }
   }
 
-  #hit(id: Id, distance: number, row: number | undefined): Hit {
+  #hit(id: Id, distance: number, row: number | undefined): Hit<P> {
     const bytes = row === undefined ? undefined : this.#store.payloads.read(row)
     const hit = { id, distance, score: score(this.metric, distance) }
-    return bytes ? { ...hit, payload: decodePayload(bytes) } : hit
+    return bytes ? { ...hit, payload: decodePayload(bytes) as P } : hit
   }
 
   #assertOpen(): void {

@@ -32,6 +32,7 @@ import { assertDeclared } from './payload-index/declare.js'
 import { inlineExecutor, threadExecutor } from './persistence/executor.js'
 import { recover } from './recovery.js'
 import { type RepairOptions, type RepairReport, repairFolder } from './repair/repair.js'
+import type { Payload } from './rows.js'
 import { Store } from './store.js'
 
 /** The path of a database that lives and dies with the process. */
@@ -132,9 +133,12 @@ export class Drift {
 
   /**
    * The collection of this name; created when there is none, which needs `dim`. Options that are given must agree with
-   * the collection that exists.
+   * the collection that exists. Payloads have a type when one is given: `db.collection<{ lang: string }>('docs')`.
    */
-  async collection(name: string, options?: CollectionOptions): Promise<Collection> {
+  async collection<P extends object = Payload>(
+    name: string,
+    options?: CollectionOptions,
+  ): Promise<Collection<P>> {
     const parsed = parseCollectionOptions(options)
     parseName(name)
     assertOpen(this.#engine)
@@ -143,12 +147,12 @@ export class Drift {
     const store = this.#find(name)
     if (store) {
       assertSame(store.config, parsed)
-      return new Collection(this.#engine, store)
+      return new Collection<P>(this.#engine, store)
     }
     const created = this.#create(name, parsed)
     this.#creating.set(name, created)
     try {
-      return await created
+      return (await created) as unknown as Collection<P>
     } finally {
       this.#creating.delete(name)
     }

@@ -1,6 +1,7 @@
 export type { Id, Metric } from '@drift/core'
 export type { ToArrowOptions } from './arrow/export.js'
 export type { ArrowInput, FromArrowOptions, FromArrowResult } from './arrow/import.js'
+export { arrowRows } from './arrow/import.js'
 export type { BackupOptions, BackupReport } from './backup/backup.js'
 export type { CheckOptions } from './check/check.js'
 export type { CheckReport, Finding, FindingKind } from './check/report.js'
@@ -21,7 +22,7 @@ export { DriftError } from './errors.js'
 export type { Filter } from './filter/filter.js'
 export type { FilterPlan } from './filter/plan.js'
 export type { MaintenanceEvent, MaintenanceMode } from './healing.js'
-export type { RecoveryMode, RecoveryReport } from './log-recovery.js'
+export type { RecoveryLoss, RecoveryMode, RecoveryReport } from './log-recovery.js'
 export type {
   CollectionOptions,
   FlushOptions,

@@ -144,6 +144,7 @@ function restoreIndex(
       (column, into) => columns.read(column, into),
       vectors => readVectors(around, store, entry, known, vectors),
     )
+    restoreLearned(store, file)
     store.covered = new Set(file.segments.map(({ segment }) => segment))
     return known
   } catch {
@@ -151,6 +152,15 @@ function restoreIndex(
     return undefined
   } finally {
     file?.close()
+  }
+}
+
+function restoreLearned(store: Store, file: IndexFile): void {
+  try {
+    const learned = file.learned()
+    if (learned) store.index.restoreLearned(learned)
+  } catch {
+    // Damaged, or of another version: the index learns it again, and what else the file says is as true.
   }
 }
 

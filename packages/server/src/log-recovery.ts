@@ -4,7 +4,15 @@
  * What is not taken is copied to quarantine/, with a report beside it, before a new log replaces it.
  */
 import { join } from 'node:path'
-import { readWal, salvageWal, type WalLoss, type WalRecord, type WalScan, type WalWriter } from '@drift/core'
+import {
+  type Id,
+  readWal,
+  salvageWal,
+  type WalLoss,
+  type WalRecord,
+  type WalScan,
+  type WalWriter,
+} from '@drift/core'
 import type { DriftFs } from '@drift/fs'
 import type { Manifest } from '@drift/storage'
 import { DriftError } from './errors.js'
@@ -12,6 +20,16 @@ import { decodeOperation, encodeLost } from './operation.js'
 
 /** `strict`: damage is refused. `salvage`: what can be proven good. `pointInTime`: the state after that LSN. */
 export type RecoveryMode = 'strict' | 'salvage' | { readonly pointInTime: number }
+
+/** Writes that are gone, and where they were. */
+export interface RecoveryLoss extends WalLoss {
+  /** Of a segment or tombstone file: whose rows (kind `rows`) or deletions (kind `deletions`). */
+  readonly collection?: string
+  /** Of lost rows, as far as they can be read: no older version of them is back. */
+  readonly ids?: readonly Id[]
+  /** Lost rows whose id cannot be read either: of those an older version may be back. */
+  readonly unknownIds?: number
+}
 
 /** What opening found and did. */
 export interface RecoveryReport {
@@ -23,7 +41,7 @@ export interface RecoveryReport {
   /** Where a write had been cut off, which was not acknowledged. */
   readonly torn: { readonly file: number; readonly offset: number } | undefined
   /** What `salvage` could not give back, and what `pointInTime` left out. */
-  readonly losses: readonly WalLoss[]
+  readonly losses: readonly RecoveryLoss[]
   /** Files that were copied or moved to quarantine/, and the report itself. */
   readonly quarantined: readonly string[]
 }

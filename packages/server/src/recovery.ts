@@ -3,7 +3,7 @@
  * to an existing database until everything that will be trusted has been checked.
  */
 import { join } from 'node:path'
-import { type IndexPool, type WalLoss, WalWriter } from '@drift/core'
+import { type IndexPool, WalWriter } from '@drift/core'
 import { type DriftFs, type FileLock, FsError } from '@drift/fs'
 import { type CollectionEntry, loadManifest } from '@drift/storage'
 import { DEFAULT_MIN_FREE_BYTES, Disk } from './disk.js'
@@ -21,13 +21,15 @@ import {
 import { Janitor } from './janitor.js'
 import { Journal } from './journal.js'
 import { loadFiles } from './load.js'
-import { readLog, removeReplaced, setAside } from './log-recovery.js'
+import { type RecoveryLoss, readLog, removeReplaced, setAside } from './log-recovery.js'
 import { type CollectionConfig, decodeOperation, type Operation } from './operation.js'
 import type { OpenOptions } from './options.js'
 import { indexesOf } from './payload-index/declare.js'
 import type { Executor } from './persistence/executor.js'
 import { type Loaded, PersistenceManager } from './persistence/persistence.js'
 import { openReadOnly, readOnlyEngine } from './read-only/open.js'
+import type { Loss } from './repair/plan.js'
+import { salvageFiles } from './repair/repair.js'
 import { DEFAULT_SHADOW, ShadowRecall } from './shadow.js'
 import { Store } from './store.js'
 
@@ -73,6 +75,11 @@ async function recoverLocked(
   stores: Map<number, Store>,
 ): Promise<Engine> {
   const { fs, folder, pool } = around
+  const mode = options.recovery ?? 'strict'
+  const files =
+    mode === 'salvage' && !options.readOnly
+      ? await salvageFiles(fs, folder, options)
+      : { losses: [], quarantined: [] }
   const known = readFormat(fs, folder)
   const database = known ?? around.newDatabaseId()
   const loaded = known && loadManifest(fs, folder)
@@ -94,9 +101,8 @@ async function recoverLocked(
     await loadFiles(around, store, entry, options)
   }
 
-  const mode = options.recovery ?? 'strict'
   const wal = readLog(fs, folder, database, manifest, mode)
-  const losses: WalLoss[] = [...wal.losses]
+  const losses: RecoveryLoss[] = [...files.losses.map(recoveryLoss), ...wal.losses]
   for (const { bytes } of wal.leftOut) {
     const operation = decodeOperation(bytes)
     if (operation.kind !== 'create') continue
@@ -107,7 +113,12 @@ async function recoverLocked(
   let replayedBytes = 0
   let reportAt = REPLAY_SLICE_BYTES
   let nextCollection = manifest.nextCollection
-  const created = new Set<number>()
+  // Before the record of its drop a collection may be unknown.
+  const dropped = new Set<number>()
+  for (const { bytes } of mode === 'salvage' ? wal.records : []) {
+    const { kind, collection } = decodeOperation(bytes)
+    if (kind === 'drop') dropped.add(collection)
+  }
   const flushed = new Map(manifest.collections.map(entry => [entry.number, lastFlushed(entry)]))
   for (const { lsn, bytes } of wal.records) {
     options.signal?.throwIfAborted()
@@ -115,12 +126,15 @@ async function recoverLocked(
     nextCollection = Math.max(nextCollection, operation.collection + 1)
     if (lsn > (flushed.get(operation.collection) ?? 0)) replay(stores, operation, lsn, pool, recall.share)
     const orphan = operation.kind === 'upsert' || operation.kind === 'delete'
-    if (mode === 'salvage' && orphan && !stores.has(operation.collection)) {
-      if (operation.collection >= manifest.nextCollection && !created.has(operation.collection)) {
-        const reason = `collection ${operation.collection} is unknown: its creation is gone`
-        losses.push({ file: folder, offset: 0, kind: 'collection', reason, firstLsn: lsn, lastLsn: lsn })
-      }
-    } else if (operation.kind === 'create') created.add(operation.collection)
+    if (
+      mode === 'salvage' &&
+      orphan &&
+      !stores.has(operation.collection) &&
+      !dropped.has(operation.collection)
+    ) {
+      const reason = `collection ${operation.collection} is unknown: its creation is gone`
+      losses.push({ file: folder, offset: 0, kind: 'collection', reason, firstLsn: lsn, lastLsn: lsn })
+    }
     replayedBytes += bytes.length
     if (replayedBytes < reportAt) continue
     reportAt = replayedBytes + REPLAY_SLICE_BYTES
@@ -130,7 +144,7 @@ async function recoverLocked(
   if (replayBytes > 0)
     options.onProgress?.({ stage: 'replay', done: replayBytes, total: replayBytes, unit: 'bytes' })
 
-  const quarantined = loaded?.damaged ? [loaded.damaged.name] : []
+  const quarantined = [...files.quarantined, ...(loaded?.damaged ? [loaded.damaged.name] : [])]
   const recovery = {
     mode,
     clean: wal.clean,
@@ -216,6 +230,29 @@ async function recoverLocked(
     engine.janitor.retry()
   })
   return engine
+}
+
+function recoveryLoss({
+  file,
+  kind,
+  collection,
+  message,
+  lsnLow,
+  lsnHigh,
+  ids,
+  unknownIds,
+}: Loss): RecoveryLoss {
+  return {
+    file,
+    offset: 0,
+    kind,
+    reason: message,
+    firstLsn: lsnLow,
+    ...(lsnHigh === undefined ? {} : { lastLsn: lsnHigh }),
+    ...(collection === undefined ? {} : { collection }),
+    ids,
+    unknownIds: unknownIds ?? 0,
+  }
 }
 
 function lockFolder(fs: DriftFs, folder: string): FileLock {

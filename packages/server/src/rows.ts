@@ -10,17 +10,17 @@ import { show } from './options.js'
 /** A plain JSON object, at most 64 KiB as JSON text. */
 export type Payload = { readonly [key: string]: unknown }
 
-export interface Row {
+export interface Row<P extends object = Payload> {
   readonly id: Id
   readonly vector: readonly number[] | Float32Array
-  readonly payload?: Payload
+  readonly payload?: P
 }
 
 /** Columns: vectors is row-major, ids.length * dim values. A missing payload is undefined. */
-export interface Columns {
+export interface Columns<P extends object = Payload> {
   readonly ids: readonly Id[]
   readonly vectors: Float32Array
-  readonly payloads?: readonly (Payload | undefined)[]
+  readonly payloads?: readonly (P | undefined)[]
 }
 
 /** vectors may be the caller's own memory: it is copied before the call returns to the event loop. payloads holds JSON text as UTF-8. */
@@ -148,6 +148,8 @@ function parseRows(rows: readonly unknown[], dim: number): Batch {
 }
 
 function parseColumns(columns: Record<string, unknown>, dim: number): Batch {
+  if ('vector' in columns)
+    throw new DriftError('DRIFT_BATCH', 'upsert got one row, expected an array of rows: [{ id, vector }]')
   for (const key of Object.keys(columns)) {
     if (key !== 'ids' && key !== 'vectors' && key !== 'payloads') {
       throw new DriftError(

@@ -26,6 +26,7 @@ describe('a collection that is given nonsense', () => {
 
   const row = (vector: unknown, id: unknown = 'x', payload?: unknown): unknown => [{ id, vector, payload }]
   const upserts: [string, unknown, string][] = [
+    ['one row', { id: 'x', vector: [1, 0, 0] }, 'DRIFT_BATCH'],
     ['a vector that is too short', row([1, 2]), 'DRIFT_DIMENSION'],
     ['a vector that is too long', row(new Float32Array(4)), 'DRIFT_DIMENSION'],
     ['an empty batch', [], 'DRIFT_EMPTY_BATCH'],

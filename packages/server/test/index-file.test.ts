@@ -83,6 +83,34 @@ describe('opening from a stored index', () => {
     await third.db.close()
   })
 
+  it('goes on with what its queries had taught it', async () => {
+    const path = temporaryFolder()
+    const options = { ...OPTIONS, shadow: 1, maintenance: 'manual' } as const
+    const vectors = clusteredVectors(6000, DIM, 1)
+    const queries = clusteredVectors(60, DIM, 2)
+    const ids = (first: number, end: number) => Array.from({ length: end - first }, (_, i) => first + i)
+    {
+      await using db = await Drift.open(path, options)
+      const docs = await db.collection('docs', { dim: DIM, metric: 'l2', memtableRows: 512 })
+      await docs.upsert({ ids: ids(0, 3000), vectors: vectors.subarray(0, 3000 * DIM) })
+      await docs.flush()
+      for (let q = 0; q < 60; q++) {
+        await docs.search(queries.subarray(q * DIM, (q + 1) * DIM), { k: 10, recall: 0.9 })
+      }
+      await docs.maintain()
+      expect((await docs.stats()).recall[0]!.samples).toBeGreaterThan(40)
+      // So many rows more that the index is stored again.
+      await docs.upsert({ ids: ids(3000, 6000), vectors: vectors.subarray(3000 * DIM) })
+      await docs.flush()
+    }
+    await using db = await Drift.open(path, options)
+    const docs = await db.collection('docs')
+    const { recall } = await docs.stats()
+    expect(recall).toHaveLength(1)
+    expect(recall[0]).toMatchObject({ k: 10, target: 0.9 })
+    expect(recall[0]!.samples).toBeGreaterThan(40)
+  })
+
   describe('gives the same answers without it', () => {
     let path: string
     let expected: Answers

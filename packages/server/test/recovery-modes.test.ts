@@ -61,6 +61,93 @@ describe('salvage', () => {
     }
   })
 
+  it('sets a damaged segment aside, says which rows are lost, and gives back all others', async () => {
+    const disk = await flushed()
+    const before = await idsOfCopy(disk)
+    const segment = fileOf(disk, /^seg-/)
+    flipByte(disk, segment, 4_096 + 200)
+    const whole = disk.processKill()
+    await expect(open(disk)).rejects.toMatchObject({ code: 'DRIFT_CORRUPT_CRC' })
+    const db = await open(disk, { recovery: 'salvage' })
+    const [loss, ...more] = db.recovery.losses
+    expect(more).toEqual([])
+    expect(loss).toMatchObject({ kind: 'rows', collection: 'docs', unknownIds: 0 })
+    expect(loss!.ids!.length).toBeGreaterThan(0)
+    expect(db.recovery.quarantined).toEqual([segment.slice('/db/'.length)])
+    expect(disk.list('/db/quarantine')).toEqual(['repair.json', segment.slice('/db/'.length)])
+    const found = await idsOf(db)
+    const missing = before.filter(id => !found.includes(id))
+    expect(missing.length).toBeGreaterThan(0)
+    expect(loss!.ids).toEqual(expect.arrayContaining(missing))
+    // Replaced since, in a file that is whole.
+    expect(found).toContain(7)
+    await (await db.collection('docs')).upsert([row(1_000)])
+    await db.close()
+    const again = await open(disk)
+    expect(again.recovery).toMatchObject({ mode: 'strict', losses: [] })
+    expect(await idsOf(again)).toEqual([...found, 1_000])
+    expect((await again.check()).ok).toBe(true)
+    await again.close()
+    // Read-only, nothing is set aside: the damage is refused as ever.
+    await expect(open(whole, { recovery: 'salvage', readOnly: true })).rejects.toMatchObject({
+      code: 'DRIFT_CORRUPT_CRC',
+    })
+  })
+
+  it.each([
+    ['a damaged manifest', /^manifest-/, 60],
+    ['a damaged FORMAT', /^FORMAT$/, 20],
+    ['a damaged index file', /^idx-/, 70],
+  ])('loses nothing to %s', async (_, pattern, at) => {
+    const disk = await flushed()
+    const before = await idsOfCopy(disk)
+    flipByte(disk, fileOf(disk, pattern), at)
+    const db = await open(disk, { recovery: 'salvage' })
+    expect(db.recovery.losses).toEqual([])
+    expect(await idsOf(db)).toEqual(before)
+    await db.close()
+    const again = await open(disk)
+    expect(await idsOf(again)).toEqual(before)
+    await again.close()
+  })
+
+  it('says so when a tombstone file cannot be read, and when a segment is gone altogether', async () => {
+    for (const [pattern, kind] of [
+      [/^del-/, 'deletions'],
+      [/^seg-/, 'rows'],
+    ] as const) {
+      const disk = await flushed()
+      disk.remove(fileOf(disk, pattern))
+      await expect(open(disk)).rejects.toMatchObject({ code: 'DRIFT_FS_ENOENT' })
+      const db = await open(disk, { recovery: 'salvage' })
+      expect(db.recovery.losses).toEqual([
+        expect.objectContaining({ kind, collection: 'docs', unknownIds: expect.any(Number), ids: [] }),
+      ])
+      expect(db.recovery.losses[0]!.unknownIds).toBeGreaterThan(0)
+      await db.close()
+      await (await open(disk)).close()
+    }
+  })
+
+  it('saves files and log of the same database at once', async () => {
+    const disk = await flushed()
+    flipByte(disk, fileOf(disk, /^seg-/), 4_096 + 200)
+    // LSN 6: after the creation, two upserts, a deletion and the first row of the log.
+    const lsn = damage(disk, 5)
+    const db = await open(disk, { recovery: 'salvage' })
+    expect(db.recovery.losses.map(({ kind }) => kind)).toEqual(expect.arrayContaining(['rows', 'gap']))
+    expect(db.recovery.losses).toContainEqual(
+      expect.objectContaining({ kind: 'gap', firstLsn: lsn, lastLsn: lsn }),
+    )
+    const found = await idsOf(db)
+    expect(found).toContain(BATCHES + 3)
+    expect(found).not.toContain(BATCHES + 2)
+    await db.close()
+    const again = await open(disk)
+    expect(await idsOf(again)).toEqual(found)
+    await again.close()
+  })
+
   it('of a whole database is an ordinary opening', async () => {
     const disk = await written()
     const db = await open(disk, { recovery: 'salvage' })
@@ -132,6 +219,29 @@ describe('pointInTime', () => {
   )
 })
 
+describe('a power cut while damaged files are set aside', () => {
+  it('leaves what salvage brings to the same state', async () => {
+    const whole = await flushed()
+    flipByte(whole, fileOf(whole, /^seg-/), 4_096 + 200)
+    const expected = await idsAfter(whole.processKill(), 'salvage')
+    let cuts = 0
+    for (let at = 1; ; at += 2) {
+      let image: SimFs | undefined
+      const disk: SimFs = whole.processKill({
+        before(_operation, _path, count) {
+          if (count === at) image = disk.powerCut(at % 3 ? { data: 'none', entries: 'none' } : { seed: at })
+        },
+      })
+      const db = await open(disk, { recovery: 'salvage' })
+      await db.close()
+      if (!image) break
+      cuts++
+      expect(await idsAfter(image, 'salvage'), `cut before operation ${at}`).toEqual(expected)
+    }
+    expect(cuts).toBeGreaterThan(40)
+  })
+})
+
 describe('a power cut while a log is replaced', () => {
   it.each(['salvage', { pointInTime: 20 }] as RecoveryMode[])(
     'leaves what %j brings to the same state',
@@ -196,6 +306,40 @@ async function written(): Promise<SimFs> {
   for (const id of ids(BATCHES)) await docs.upsert([row(id)])
   await db.close()
   return disk
+}
+
+/** Rows and deletions in files, an index file, and three rows more in the log. Everything is on stable storage. */
+async function flushed(): Promise<SimFs> {
+  const disk = new SimFs()
+  const db = await open(disk, { maintenance: 'manual' })
+  const docs = await db.collection('docs', { dim: 8, metric: 'l2' })
+  await docs.upsert(ids(BATCHES).map(row))
+  await docs.flush()
+  await docs.delete([5, 6])
+  await docs.upsert([row(7)])
+  await docs.flush()
+  for (const more of [1, 2, 3]) await docs.upsert([row(BATCHES + more)])
+  await db.close()
+  return disk.powerCut({ data: 'none', entries: 'none' })
+}
+
+function idsOfCopy(disk: SimFs): Promise<number[]> {
+  return idsAfter(disk.processKill(), 'strict')
+}
+
+/** The newest manifest, or the first of other files. */
+function fileOf(disk: SimFs, pattern: RegExp): string {
+  const found = disk.list('/db').filter(name => pattern.test(name))
+  return `/db/${pattern.source.includes('manifest') ? found.at(-1) : found[0]}`
+}
+
+function flipByte(disk: SimFs, path: string, at: number): void {
+  const fd = disk.open(path, 'write')
+  const byte = new Uint8Array(1)
+  disk.read(fd, byte, at)
+  disk.write(fd, Uint8Array.of(byte[0]! ^ 4), at)
+  disk.fsync(fd)
+  disk.close(fd)
 }
 
 /** Flips a bit in the payload of the frame that holds row `victim`. @returns its LSN. */

@@ -2,7 +2,8 @@
 // loses nothing without being told to, touches nothing when it refuses, keeps damaged files aside, and can be cut off and run again.
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { SimFs } from '@drift/fs'
+import { NodeFs, SimFs } from '@drift/fs'
+import { commitManifest, loadManifest } from '@drift/storage'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { Drift } from '../src/index.js'
 import { type Contents, churn, contents, fill, SMALL, withDatabase } from './churn.js'
@@ -44,8 +45,8 @@ function image(path: string): Map<string, string> {
   return new Map(files.map(name => [name, readFileSync(join(path, name)).toString('base64')]))
 }
 
-async function read(path: string, options: object = {}): Promise<Contents> {
-  return withDatabase(path, options, async db => contents(await db.collection('docs')))
+async function read(path: string, options: object = {}, name = 'docs'): Promise<Contents> {
+  return withDatabase(path, options, async db => contents(await db.collection(name)))
 }
 
 /** Opens, checks, writes on, and opens again. */
@@ -178,30 +179,64 @@ describe('repair', () => {
     await expectAlive(path, left)
   })
 
-  it('keeps what the log holds before its damage, and gives no LSN twice', async () => {
+  it('keeps what the log holds before and behind its damage, names the LSN that is gone, and gives none twice', async () => {
     const path = join(temporaryFolder(), 'db')
-    const states: Contents[] = []
-    await withDatabase(path, {}, async db => {
+    const late = (n: number) => ({ id: `late-${n}`, vector: new Float32Array(8).fill(n) })
+    const [before, after] = await withDatabase(path, {}, async db => {
       const docs = await fill(db, 2)
-      for (let n = 0; n < 8; n++) {
-        states.push(await contents(docs))
-        await docs.upsert([{ id: `late-${n}`, vector: new Float32Array(8).fill(n) }])
-      }
+      const before = await contents(docs)
+      for (let n = 0; n < 8; n++) await docs.upsert([late(n)])
+      return [before, await contents(docs)]
     })
     const log = names(path, /^wal-/).at(-1)!
     const bytes = readFileSync(join(path, log))
-    const frames = [...Array(Math.floor(bytes.length / 4096)).keys()].filter(
-      page => page > 0 && bytes.readUInt32LE(page * 4096 + 4) === 0x31524644,
-    )
-    flip(path, log, frames.at(-4)! * 4096 + 60)
+    const victim = bytes.indexOf('late-3')
+    flip(path, log, victim)
     await expect(read(path)).rejects.toMatchObject({ code: 'DRIFT_WAL_CORRUPT' })
     await expect(Drift.repair(path)).rejects.toMatchObject({ code: 'DRIFT_REPAIR_LOSS' })
     const report = await Drift.repair(path, { acceptLoss: true })
     expect(report).toMatchObject({ changed: true, losses: [{ kind: 'log' }], check: { ok: true } })
+    const [loss] = report.losses
+    expect(loss!.lsnHigh).toBe(loss!.lsnLow)
     const left = await read(path)
-    expect(states).toContainEqual(left)
-    expect(left.size).toBeGreaterThan(states[0]!.size)
+    const gone = [...after.keys()].filter(id => !left.has(id))
+    expect(gone).toHaveLength(1)
+    expect(gone[0]).toMatch(/late-3/)
+    expect(left.size).toBe(before.size + 7)
+    for (const [id, row] of left) expect(row).toEqual(after.get(id))
+    expect(names(join(path, 'quarantine'), /^repair.json$/)).toHaveLength(1)
     await expectAlive(path, left)
+  })
+
+  it('tells of writes to a collection whose creation the log lost', async () => {
+    const path = join(temporaryFolder(), 'db')
+    await withDatabase(path, {}, async db => {
+      await db.collection('kept', { dim: 8, metric: 'l2' })
+      const gone = await db.collection('without-creation', { dim: 8, metric: 'l2' })
+      await gone.upsert([{ id: 'a', vector: new Float32Array(8) }])
+    })
+    const log = names(path, /^wal-/).at(-1)!
+    flip(path, log, readFileSync(join(path, log)).indexOf('without-creation'))
+    // The manifests know the collection: nothing is lost with the record. One from before its creation does not.
+    cpSync(path, `${path}-copy`, { recursive: true })
+    expect(await Drift.repair(`${path}-copy`)).toMatchObject({ changed: true, losses: [] })
+    expect((await read(`${path}-copy`, {}, 'without-creation')).size).toBe(1)
+    const fs = new NodeFs()
+    const { manifest, crc } = loadManifest(fs, path)!
+    const [kept] = manifest.collections
+    for (const name of names(path, /^manifest/)) rmSync(join(path, name))
+    commitManifest(
+      fs,
+      path,
+      { ...manifest, number: manifest.number + 1, floorLsn: 1, collections: [kept!] },
+      crc,
+    )
+    const report = await Drift.repair(path, { acceptLoss: true })
+    expect(report.losses.map(({ message }) => message)).toEqual([
+      expect.stringMatching(/LSN 2 to 2/),
+      expect.stringMatching(/LSN 3: the creation of its collection 2 is gone/),
+    ])
+    await withDatabase(path, {}, async db => expect(db.collections()).toEqual(['kept']))
   })
 
   it('makes any database with one damaged byte open again, and never invents or changes a row', async () => {

@@ -37,6 +37,7 @@ function input(rows = 5, seed = 1): IndexFileInput {
       next: bytes(4),
       blocks: bytes(blockBytes(padded)),
     },
+    learned: bytes(rows * 5),
     segments: [
       { segment: uuidOf(8), places: Uint32Array.from({ length: rows }, (_, i) => (i % 2 ? NO_ROW : i)) },
       { segment: uuidOf(9), places: new Uint32Array(0) },
@@ -62,7 +63,7 @@ function content(disk: SimFs, entry: FileEntry): unknown {
         return [column, textOf(into)]
       }),
     )
-    return { dim, lsn, quantizerId, sizes, segments, columns }
+    return { dim, lsn, quantizerId, sizes, segments, columns, learned: file.learned() }
   } finally {
     file.close()
   }
@@ -94,6 +95,12 @@ describe('an index file', () => {
     const { uuid: _, columns, ...whole } = input(rows)
     const texts = Object.fromEntries(INDEX_COLUMNS.map(column => [column, textOf(columns[column])]))
     expect(content(disk, entry)).toEqual({ ...whole, columns: texts })
+  })
+
+  it('may say nothing of what was learned', () => {
+    const { learned: _, ...rest } = input()
+    const { disk, entry } = written(rest)
+    expect(content(disk, entry)).toMatchObject({ learned: undefined, lsn: 77 })
   })
 
   it('is refused when it is cut off at any byte or a bit of it is wrong', () => {

@@ -7,6 +7,7 @@
  *         per segment { uuid 16 B, rows u64 }
  * PLACES  per segment, u32 x rows: the row's number in the index, or NO_ROW when it does not count any more
  * one section per column, kinds 34 to 46 in the order of INDEX_COLUMNS
+ * LEARNED what the index learned about its own recall (packages/core/src/recall/memory.ts); may be missing or empty
  *
  * PLACES and columns are paged: 256 KiB of content a page.
  */
@@ -79,6 +80,8 @@ export interface IndexFileInput {
   readonly sizes: IndexFileSizes
   /** May be shared memory that others write to meanwhile: each page is copied before its checksum is computed. */
   readonly columns: Readonly<Record<IndexColumn, Uint8Array>>
+  /** What the index learned about itself. */
+  readonly learned?: Uint8Array
   readonly segments: readonly SegmentPlaces[]
   /** The folder is synced too; else that is the caller's next step. */
   readonly syncFolder?: boolean
@@ -114,6 +117,8 @@ export function writeIndexFile(fs: DriftFs, folder: string, name: string, input:
       const bytes = columns[column]
       writer.addPaged({ kind: SECTIONS[column], items: bytes.length }, PAGE_BYTES, pagesOf(bytes))
     }
+    const { learned } = input
+    if (learned) writer.add({ kind: SectionKind.learned, items: learned.length }, learned)
     writer.add({ kind: SectionKind.shape, items: 1 }, encodeShape(input))
   })
 }
@@ -175,6 +180,11 @@ export class IndexFile {
   /** Fills `into`, which has as many bytes as the column. */
   read(column: IndexColumn, into: Uint8Array): void {
     this.#file.readInto(SECTIONS[column], PAGE_BYTES, into)
+  }
+
+  /** What the index had learned about itself, if it is there. Throws when it is damaged; the columns are as good then as without it. */
+  learned(): Uint8Array | undefined {
+    return this.#file.has(SectionKind.learned) ? this.#file.section(SectionKind.learned) : undefined
   }
 
   /** Walks every checksum. Throws at the first damage. */

@@ -25,7 +25,11 @@ export interface Case {
 
 export type Target = (draw: Draw) => Case
 
-export function targetsOf(samples: Samples, arrow: Uint8Array): Readonly<Record<string, Target>> {
+/** @param arrow - for the target of that name. */
+export function targetsOf(
+  samples: Samples,
+  arrow: Uint8Array = new Uint8Array(0),
+): Readonly<Record<string, Target>> {
   const files = (pattern: RegExp): string[] =>
     samples.killed
       .list(FOLDER)

@@ -4,6 +4,8 @@ import { seededRandom } from '@drift/core'
 import type { SimFs } from '@drift/fs'
 import { kernels } from '@drift/native'
 import { contentOf, copyTree, put } from '../files.js'
+import { framesOf, sealLog } from '../fuzz/seal.js'
+import { targetsOf } from '../fuzz/targets.js'
 import { readState } from '../power/model.js'
 import { create, drawRows, removeIds, upkeep, upsert, wait } from '../power/steps.js'
 import { FOLDER, type Modules, World } from '../power/world.js'
@@ -18,12 +20,16 @@ const FILES = {
 } as const
 
 export type FileKind = keyof typeof FILES
+/** Fields of these files that lie, with every checksum made to agree: see fuzz/targets.ts. */
+export type ForgedKind = 'forged log' | 'forged segment'
 
 export const KINDS = Object.keys(FILES) as readonly FileKind[]
 
 export interface Trial {
   readonly title: string
   readonly disk: SimFs
+  /** Fields that lie under whole checksums. */
+  readonly isLie?: boolean
 }
 
 /** Disks of two databases of the same shape, the first as it is found after a kill and after a close. */
@@ -35,6 +41,8 @@ export interface Samples {
 }
 
 const PAGE = 4096
+/** Of each kind of forged file. */
+const LIES = 300
 /** Fields of the log's headers, docs/FORMAT.md. */
 const [FILE_NUMBER, FILE_NONCE, FILE_PREVIOUS_CHAIN, FILE_CRC] = [32, 40, 88, 4092]
 const [FRAME_CHAIN, FRAME_BYTES] = [48, 56]
@@ -78,7 +86,45 @@ async function makeDatabase(modules: Modules, seed: number): Promise<Omit<Sample
 }
 
 /** Every damage of files of this kind that is tried; single bits last, because they are many. */
-export function* trials(samples: Samples, kind: FileKind): Generator<Trial> {
+export function* trials(samples: Samples, kind: FileKind | ForgedKind): Generator<Trial> {
+  if (kind.startsWith('forged ')) yield* lies(samples, kind.slice('forged '.length))
+  else yield* damages(samples, kind as FileKind)
+}
+
+function* lies(samples: Samples, target: string): Generator<Trial> {
+  if (target === 'log') yield* lyingOperations(samples)
+  const draw = targetsOf(samples)[target]!
+  for (let number = 0; number < LIES; number++) {
+    const random = seededRandom(number)
+    const { disk } = draw(below => Math.floor(random() * below))
+    yield { title: `lie ${number} of the ${target}`, disk: disk!, isLie: true }
+  }
+}
+
+/** In the first operation of each frame of the newest log file a payload ends behind it. */
+function* lyingOperations({ killed }: Samples): Generator<Trial> {
+  const name = killed.list(FOLDER).findLast(name => FILES.wal.test(name))!
+  const whole = contentOf(killed, `${FOLDER}/${name}`)
+  for (const { at, bytes } of framesOf(whole)) {
+    const record = at + FRAME_BYTES + 8
+    const view = new DataView(whole.buffer)
+    const lie = (title: string, change: (view: DataView) => void): Trial => {
+      const changed = whole.slice()
+      change(new DataView(changed.buffer))
+      sealLog(changed, whole)
+      const disk = killed.processKill()
+      put(disk, `${FOLDER}/${name}`, changed)
+      return { title: `${name}: ${title} at ${at}`, disk, isLie: true }
+    }
+    if (bytes < 32 || whole[record] !== 1) continue
+    const [rows, dim] = [view.getUint32(record + 8, true), view.getUint32(record + 12, true)]
+    let lengths = record + 16 + rows * dim * 4
+    for (let i = 0, ids = lengths; i < rows; i++) lengths += 2 + view.getUint16(ids + 2 * i, true)
+    yield lie('a payload that is too long', changed => changed.setUint32(lengths, 0xff_ffff, true))
+  }
+}
+
+function* damages(samples: Samples, kind: FileKind): Generator<Trial> {
   yield* trialsOf(samples, kind, false)
   yield* trialsOf(samples, kind, true)
 }
@@ -166,9 +212,9 @@ export async function outcomeOf(modules: Modules, disk: SimFs, state: string): P
   }
 }
 
-/** Whether a sound engine may answer a single damage so. */
-export function isSafe(outcome: string): boolean {
-  return outcome === 'same' || outcome.startsWith('DRIFT_')
+/** Whether a sound engine may answer so: a lie that makes sense is no damage. */
+export function isSafe(outcome: string, isLie = false): boolean {
+  return outcome === 'same' || outcome.startsWith('DRIFT_') || (isLie && outcome === 'ANOTHER STATE')
 }
 
 export function codesOf(error: unknown): string {

@@ -1,11 +1,11 @@
 // What is taken away, one at a time: each checksum, length, chain and identity that stands between damaged bytes and a wrong answer. The
 // text is that of the built file, and has to be there exactly once: a check that is moved or renamed is missed loudly.
-import type { FileKind } from './damage.js'
+import type { FileKind, ForgedKind } from './damage.js'
 
 export interface Mutant {
   readonly name: string
-  /** Damage of these files has to show it. */
-  readonly kind: FileKind
+  /** Damage of these files has to show it; or, where a checksum stands before it, fields that lie with their checksums made to agree. */
+  readonly kind: FileKind | ForgedKind
   /** Below packages/. */
   readonly file: string
   readonly from: string
@@ -15,10 +15,13 @@ export interface Mutant {
 const READER = 'core/dist/wal/reader.js'
 const FORMAT = 'core/dist/wal/format.js'
 const SECTIONS = 'storage/dist/segment/section-reader.js'
+const TOC = 'storage/dist/segment/toc.js'
+const BYTES = 'storage/dist/segment/bytes-column.js'
+const OPERATION = 'server/dist/operation.js'
 const MANIFEST = 'storage/dist/manifest/manifest.js'
 const MANIFEST_FORMAT = 'storage/dist/manifest/format.js'
 
-function without(name: string, kind: FileKind, file: string, from: string, to = ''): Mutant {
+function without(name: string, kind: FileKind | ForgedKind, file: string, from: string, to = ''): Mutant {
   return { name, kind, file, from, to }
 }
 
@@ -101,6 +104,53 @@ export const MUTANTS: readonly Mutant[] = [
     'segment',
     SECTIONS,
     'if (computed !== stored) this.#throwCrc(computed, stored, what, where);',
+  ),
+  without(
+    'segment-toc-crc',
+    'segment',
+    SECTIONS,
+    'this.#check(toc, tocSeed(this.#uuid), tocCrc, "TOC", { offset: tocOffset });',
+  ),
+  without(
+    'segment-header-crc',
+    'segment',
+    'storage/dist/segment/header.js',
+    'view.getUint32(HEADER_CRC, true),\n    kernels',
+    'kernels.crc32c(bytes.subarray(0, HEADER_CRC)),\n    kernels',
+  ),
+  without(
+    'index-page-crc',
+    'index',
+    SECTIONS,
+    'if (found !== crc)\n        this.#throwCrc(',
+    'if (false)\n        this.#throwCrc(',
+  ),
+  without('segment-uuid', 'forged segment', SECTIONS, 'this.header.uuid !== this.footer.uuid', 'false'),
+  without('section-alignment', 'forged segment', TOC, 'entry.offset % SECTION_ALIGNMENT !== 0', 'false'),
+  without('section-overlap', 'forged segment', TOC, 'gap < 0', 'false'),
+  without('section-twice', 'forged segment', TOC, 'kinds.has(entry.kind)', 'false'),
+  without('page-order', 'forged segment', TOC, '!inOrder', 'false'),
+  without('page-items', 'forged segment', TOC, 'items !== entry.items', 'false'),
+  without(
+    'bytes-column',
+    'forged segment',
+    BYTES,
+    'if (fault !== void 0) throw reader.bad(fault',
+    'if (false) throw reader.bad(fault',
+  ),
+  without('wal-frame-bounds', 'forged log', READER, '!fits || payloadBytes % 8 !== 0', 'false'),
+  without('record-count', 'forged log', FORMAT, 'at === payload.length && records.length === count', 'true'),
+  without(
+    'operation-id',
+    'forged log',
+    OPERATION,
+    'if (at + length > record.length) throw malformed("shorter than its ids");',
+  ),
+  without(
+    'operation-payload',
+    'forged log',
+    OPERATION,
+    'if (at + length > record.length) throw malformed("shorter than its payloads");',
   ),
 ]
 

@@ -40,6 +40,25 @@ export function stateText(state: State): string {
   return lines.join('\n')
 }
 
+/** The state that a text tells of. */
+export function stateFrom(text: string): State {
+  const state: State = new Map()
+  let rows = new Map<string, string>()
+  for (const line of text.split('\n')) {
+    const colon = line.indexOf(': ')
+    if (line.startsWith('[')) {
+      rows = new Map()
+      state.set(line.slice(1, -1), rows)
+    } else if (colon > 0) rows.set(line.slice(0, colon), line.slice(colon + 2))
+  }
+  return state
+}
+
+/** The vector that a row's text holds. */
+export function vectorIn(row: string): Float32Array {
+  return Float32Array.from(row.slice(0, row.indexOf(' ')).split(','), Number)
+}
+
 /** The same text of an open database. @throws when its own answers do not agree with each other. */
 export async function readState(db: Drift): Promise<string> {
   const state: State = new Map()

@@ -2,7 +2,17 @@
 // changes the database.
 import type { Payload } from '@drift/server'
 import { cutDisk } from './cut.js'
-import { DIM, GROUP, GROUPS, idText, type ModelRow, payloadIn, rowText, type State } from './model.js'
+import {
+  DIM,
+  GROUP,
+  GROUPS,
+  idText,
+  type ModelRow,
+  payloadIn,
+  rowText,
+  type State,
+  vectorIn,
+} from './model.js'
 import { FOLDER, type World } from './world.js'
 
 export interface Step {
@@ -145,10 +155,6 @@ export function update(name: string, random: Random, version: number): Step {
       )
     },
   }
-}
-
-function vectorIn(row: string): Float32Array {
-  return Float32Array.from(row.slice(0, row.indexOf(' ')).split(','), Number)
 }
 
 /** Several writes that do not wait for each other: they travel in one frame or a few, and are there one after the other. */

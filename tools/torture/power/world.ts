@@ -5,7 +5,7 @@ import type * as fs from '@drift/fs'
 import type * as server from '@drift/server'
 import type { OpenOptions } from '@drift/server'
 import { StillClock } from './clock.js'
-import { copyOf, type State, stateText } from './model.js'
+import { copyOf, type State, stateFrom, stateText } from './model.js'
 
 /** The code under test: the packages as they are, or with something taken away. */
 export interface Modules {
@@ -59,7 +59,8 @@ export class World {
   /** Backups that were begun. */
   readonly backups: Backup[] = []
   readonly #options: OpenOptions
-  readonly #onOperation: (what: string) => void
+  /** Called before each operation on the disk. */
+  onOperation: (what: string) => void
   #state: State = new Map()
   #quiet = false
   #watched = 0
@@ -67,10 +68,10 @@ export class World {
   #written = 0
 
   /** @param options - of the workload, beside the fixed ones. */
-  constructor(modules: Modules, options: OpenOptions, onOperation: (what: string) => void) {
+  constructor(modules: Modules, options: OpenOptions, onOperation: (what: string) => void = () => {}) {
     this.modules = modules
     this.#options = { ...OPTIONS, ...options }
-    this.#onOperation = onOperation
+    this.onOperation = onOperation
     this.disk = new modules.fs.SimFs(this.watch())
   }
 
@@ -79,7 +80,7 @@ export class World {
     const watched = ++this.#watched
     return {
       before: (operation, path) => {
-        if (!this.#quiet && watched === this.#watched) this.#onOperation(`${operation} ${path}`)
+        if (!this.#quiet && watched === this.#watched) this.onOperation(`${operation} ${path}`)
       },
     }
   }
@@ -145,6 +146,13 @@ export class World {
     const acknowledge = this.begin(change)
     await action()
     acknowledge()
+  }
+
+  /** The disk was opened again, and this is what it holds. */
+  goOnFrom(text: string): void {
+    this.#state = stateFrom(text)
+    this.#written = this.states.push(text) - 1
+    this.#durable = this.#written
   }
 
   /** Everything acknowledged is on stable storage. */

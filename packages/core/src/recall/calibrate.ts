@@ -27,10 +27,11 @@ const FEW_ROWS = 2000
 const TILE_BYTES = 192 * 1024
 
 export class OwnFloors {
-  readonly #meetings: readonly Float32Array[]
+  readonly meetings: readonly Float32Array[]
+
   /** @param meetings - of each row asked for: of its neighbours, nearest first. */
   constructor(meetings: readonly Float32Array[]) {
-    this.#meetings = meetings
+    this.meetings = meetings
   }
 
   /** @param priorOf - of all data, by recall and k: for what the samples cannot tell. */
@@ -42,7 +43,7 @@ export class OwnFloors {
   ): number {
     const rows = Math.min(NEIGHBOURS, Math.max(LEAST_NEIGHBOURS, k))
     const logs = joined(
-      this.#meetings.map(of => floorsAt(of, weights, Math.min(rows, of.length / MEETING_FACTS))),
+      this.meetings.map(of => floorsAt(of, weights, Math.min(rows, of.length / MEETING_FACTS))),
     ).sort()
     const told = 1 - LEAST_MISSES / logs.length
     const asked = Math.min(recall / (1 - LOSS), told)
@@ -50,7 +51,7 @@ export class OwnFloors {
     const prior = priorOf(recall, k)
     const scaled = (own * prior) / priorOf(Math.min(recall, told), rows)
     // A higher floor has to be earned, a lower one is taken at its word.
-    const count = this.#meetings.length
+    const count = this.meetings.length
     const pulled = scaled > prior ? prior * (scaled / prior) ** (count / (count + PULL)) : scaled
     return Math.min(prior * MOST, Math.max(prior * LEAST, pulled))
   }

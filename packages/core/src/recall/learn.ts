@@ -6,6 +6,7 @@
  * forgotten and the floor is the lower of theirs and the prior, halved.
  */
 import type { LearnedFloors } from './map.js'
+import type { LearnedSamples } from './memory.js'
 
 /** Samples that are kept of each k. */
 const WINDOW = 256
@@ -49,13 +50,7 @@ export class FloorLearner implements LearnedFloors {
    * @param floor - that was used, and `found`, how many of the rows that search found.
    */
   learn(k: number, floors: Float32Array, recall: number, floor: number, found: number): void {
-    const learned: Learned = this.#byK.get(k) ?? {
-      samples: [],
-      alarmed: 0,
-      since: 0,
-      floors: new Map(),
-      settled: new Set<number>(),
-    }
+    const learned = this.#byK.get(k) ?? learnedOf([])
     this.#byK.set(k, learned)
     const limit = Math.log(floor)
     const met = floors.reduce((count, of) => count + (of >= limit ? 1 : 0), 0)
@@ -80,6 +75,21 @@ export class FloorLearner implements LearnedFloors {
     const kept = known !== undefined && Math.abs(Math.log(next / known)) < HYSTERESIS ? known : next
     learned.floors.set(recall, kept)
     return kept
+  }
+
+  /** Of the rows in scanned buckets, the share that the scan left out lately. */
+  get loss(): number {
+    return this.#loss
+  }
+
+  get samples(): LearnedSamples[] {
+    return [...this.#byK].map(([k, { samples, floors }]) => ({ k, floors: [...floors], samples }))
+  }
+
+  /** Take over what another has learned about the same buckets. */
+  restore(loss: number, byK: readonly LearnedSamples[]): void {
+    this.#loss = loss
+    for (const { k, floors, samples } of byK) this.#byK.set(k, learnedOf(samples.slice(-WINDOW), floors))
   }
 
   /** Are the latest samples still unlike the others? */
@@ -110,6 +120,10 @@ export class FloorLearner implements LearnedFloors {
     learned.samples = samples.slice(-FEW)
     learned.alarmed = FEW
   }
+}
+
+function learnedOf(samples: Float32Array[], floors: LearnedSamples['floors'] = []): Learned {
+  return { samples, alarmed: 0, since: 0, floors: new Map(floors), settled: new Set() }
 }
 
 function sorted(samples: readonly Float32Array[]): Float32Array {

@@ -44,6 +44,10 @@ export class RecallMap {
     this.#known.clear()
   }
 
+  get own(): OwnFloors | undefined {
+    return this.#own
+  }
+
   weightsOf(k: number): Weights {
     return this.#of(k).weights
   }

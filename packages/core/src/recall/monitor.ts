@@ -2,7 +2,6 @@
  * Shadow recall: a sampled share of real queries is answered again, as the engine answers now and exactly, on one pinned view.
  * Rule: both answers see the same moment, so writes between a query and its shadow cannot make a difference: what is measured is what
  * the engine finds now for what was asked lately. The exact answer is computed by the pool, or here in slices of about a millisecond.
- * Everything learned is in memory only.
  */
 import { kernels } from '@drift/native'
 import type { IndexState } from '../index-state.js'
@@ -16,6 +15,7 @@ import { attach, type Snapshot } from '../search/snapshot.js'
 import type { SearchView, SearchWidth } from '../search/view.js'
 import { FloorLearner } from './learn.js'
 import { floorsAt, meetingsOf } from './meeting.js'
+import type { Learned, Tally } from './memory.js'
 import { wilson } from './wilson.js'
 
 /** What was measured of queries with this k and target; the interval holds the true recall in 95 of 100 cases. */
@@ -46,15 +46,6 @@ interface Sampled {
   readonly query: Float32Array
   readonly k: number
   readonly target: number
-}
-
-interface Tally {
-  readonly k: number
-  readonly target: number
-  /** All of these are forgotten alike. */
-  queries: number
-  recall: number
-  squares: number
 }
 
 export class RecallMonitor {
@@ -144,8 +135,18 @@ export class RecallMonitor {
     })
   }
 
+  get learned(): Omit<Learned, 'own'> {
+    const { loss, samples } = this.#learner ?? new FloorLearner()
+    return { loss, byK: samples, tallies: [...this.#tallies.values()] }
+  }
+
+  restore({ loss, byK, tallies }: Omit<Learned, 'own'>): void {
+    this.#learner?.restore(loss, byK)
+    for (const tally of tallies) this.#tallies.set(keyOf(tally), { ...tally })
+  }
+
   #count(k: number, target: number, recall: number): void {
-    const key = `${k}/${target}`
+    const key = keyOf({ k, target })
     const tally = this.#tallies.get(key) ?? { k, target, queries: 0, recall: 0, squares: 0 }
     this.#tallies.set(key, tally)
     const keep = 0.5 ** (1 / HALF_LIFE)
@@ -153,6 +154,10 @@ export class RecallMonitor {
     tally.recall = keep * tally.recall + recall
     tally.squares = keep * tally.squares + recall * recall
   }
+}
+
+function keyOf({ k, target }: Pick<Tally, 'k' | 'target'>): string {
+  return `${k}/${target}`
 }
 
 async function exactInPool(

@@ -1,7 +1,7 @@
 /**
  * Searches that may leave the thread: batches always do when there is a pool, one query only when its scan is wide.
  * Rule: the view is pinned before the first task and released after the last, so a batch sees one moment of the index.
- * Without a pool a batch runs here, and the event loop turns every 16 queries.
+ * Without a pool a batch runs here, and the event loop turns every 32 queries.
  */
 import { setImmediate } from 'node:timers/promises'
 import type { IndexState } from '../index-state.js'

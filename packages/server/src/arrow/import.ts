@@ -3,11 +3,12 @@
  * library, since only names and values are looked at. The next batch is taken when the one before is written. Arrow itself checks no byte
  * of a body: what has been damaged on the way is found here only where it makes no sense.
  */
+import type { FileHandle } from 'node:fs/promises'
 import type { Id } from '@drift/core'
 import type * as Arrow from 'apache-arrow'
 import { DriftError } from '../errors.js'
 import { show } from '../options.js'
-import { type Columns, MAX_PAYLOAD_BYTES, type Payload } from '../rows.js'
+import { type Columns, MAX_PAYLOAD_BYTES, type Payload, type Row } from '../rows.js'
 import type { SliceOptions } from '../slices.js'
 import { FORM, KEY } from './columns.js'
 import { assertWithinBounds, withinBounds } from './ipc-bounds.js'
@@ -91,6 +92,61 @@ function notArrow(what: string, cause: unknown): DriftError {
   return new DriftError('DRIFT_ARROW', `${what}: ${(cause as Error).message}`, {}, { cause })
 }
 
+/**
+ * The rows of Arrow one after the other, as `upsert` takes them, for readers that go on behind a bad one: in its place comes the error that
+ * says why. A file handle is read where it is needed, never all at once. The vectors of a batch share memory.
+ *
+ * @param options.skip - rows at the beginning that are passed over.
+ */
+export async function* arrowRows(
+  input: ArrowInput | FileHandle,
+  {
+    id = 'id',
+    vector = 'vector',
+    skip = 0,
+  }: { readonly id?: string; readonly vector?: string; readonly skip?: number } = {},
+): AsyncGenerator<Row | DriftError, void, undefined> {
+  const names = { id, vector }
+  let left = skip
+  for await (const batch of batchesOf(input)) {
+    const from = Math.min(left, batch.numRows)
+    left -= from
+    if (from === batch.numRows) continue
+    // Columns that are not there are the fault of the file, not of a row.
+    for (const name of [id, vector]) child(batch, name)
+    const rest = batch.slice(from)
+    const rows = rowsOf(rest, names)
+    if (!(rows instanceof DriftError)) yield* rows
+    else {
+      for (let row = 0; row < rest.numRows; row++) {
+        const one = rowsOf(rest.slice(row, row + 1), names)
+        // Alone, each is row 0 of its slice.
+        if (one instanceof DriftError)
+          yield new DriftError(one.code, one.message.replace(' in row 0', ''), {}, { cause: one })
+        else yield* one
+      }
+    }
+  }
+}
+
+function rowsOf(
+  batch: Arrow.RecordBatch,
+  { id, vector }: { readonly id: string; readonly vector: string },
+): Row[] | DriftError {
+  try {
+    const first = child(batch, vector).get(0) as ArrayLike<unknown> | null
+    const dim = first?.length ?? 0
+    const { ids, vectors, payloads } = columnsOf(batch, id, vector, dim)
+    return ids.map((id, row) => {
+      const payload = payloads?.[row]
+      return { id, vector: vectors.subarray(row * dim, (row + 1) * dim), ...(payload ? { payload } : {}) }
+    })
+  } catch (error) {
+    // What is read here is in memory already: only a value can be wrong.
+    return error instanceof DriftError ? error : notArrow('a value is not what its column says', error)
+  }
+}
+
 async function* batchesOf(input: unknown): AsyncGenerator<Arrow.RecordBatch> {
   const table = input as { batches?: Iterable<unknown> } | null
   if (typeof table === 'object' && table !== null && table.batches && !(input instanceof Uint8Array)) {
@@ -99,6 +155,10 @@ async function* batchesOf(input: unknown): AsyncGenerator<Arrow.RecordBatch> {
   }
   if (input instanceof Uint8Array || input instanceof ArrayBuffer) {
     yield* decode(input instanceof Uint8Array ? input : new Uint8Array(input))
+    return
+  }
+  if (typeof input === 'object' && input !== null && 'fd' in input) {
+    yield* decode(input as FileHandle)
     return
   }
   const items = typeof input === 'object' && input !== null ? iteratorOf(input) : undefined
@@ -119,12 +179,15 @@ function iteratorOf(input: object): AsyncIterator<unknown> | Iterator<unknown> |
   return undefined
 }
 
-async function* decode(bytes: Uint8Array | AsyncIterable<Uint8Array>): AsyncGenerator<Arrow.RecordBatch> {
+async function* decode(
+  bytes: Uint8Array | AsyncIterable<Uint8Array> | FileHandle,
+): AsyncGenerator<Arrow.RecordBatch> {
   const { RecordBatchReader } = await import('apache-arrow')
   try {
     // A stream is looked at as it comes, by the same rules as bytes.
     if (bytes instanceof Uint8Array) assertWithinBounds(bytes)
-    const within = bytes instanceof Uint8Array ? bytes : withinBounds(bytes)
+    const isStream = !(bytes instanceof Uint8Array) && Symbol.asyncIterator in bytes
+    const within = isStream ? withinBounds(bytes) : bytes
     const reader = await RecordBatchReader.from(within as AsyncIterable<Uint8Array>)
     await reader.open()
     if (!reader.schema) throw refused('the bytes hold no schema')

@@ -3,7 +3,7 @@
  * is lost. Of the two manifests the one that loses least counts, the newer one when both lose the same: as long as all its files and the
  * log from its floor are there, the older one leads to the same state.
  */
-import { decodeId, type Id, type WalScan } from '@drift/core'
+import { decodeId, type Id, salvageWal, type WalRecord } from '@drift/core'
 import type { DriftFs } from '@drift/fs'
 import type { Manifest, SegmentEntry, TombstoneEntry } from '@drift/storage'
 import { isTruth } from '../check/disk.js'
@@ -15,8 +15,8 @@ import {
   surveyLog,
   surveyManifests,
 } from '../check/survey.js'
+import { decodeOperation, type Operation } from '../operation.js'
 import { namesOf } from '../persistence/persistence.js'
-import { readLogPrefix } from './log-prefix.js'
 
 /** What users wrote and cannot be given back. */
 export interface Loss {
@@ -46,8 +46,8 @@ export interface Plan {
   /** To be moved aside: damaged, and still there. */
   readonly damaged: readonly string[]
   readonly losses: readonly Loss[]
-  /** Of a log that cannot be read to its end, the part before; undefined when it can. */
-  readonly logPrefix: WalScan['records'] | undefined
+  /** Of a damaged log every record that validates, with gaps; undefined when it is whole. */
+  readonly logRecords: readonly WalRecord[] | undefined
   /** Another manifest names files that are damaged or gone. */
   readonly stale: boolean
   /** The newest number in the folder. */
@@ -95,18 +95,15 @@ function planFor(
   const damaged = manifests.flatMap(({ name, damage }) => (damage ? [name] : []))
   for (const { entry, damages } of bad)
     if (!damages.some(({ damage }) => isMissing(damage))) damaged.push(entry.name)
-  const logPrefix = 'damage' in log ? readLogPrefix(fs, folder, manifest) : undefined
-  if ('damage' in log) {
-    const known = [...logPrefix!].at(-1)?.lsn ?? manifest.floorLsn - 1
-    losses.push(logLoss(log.damage, folder, known + 1, manifest))
-  }
+  const salvaged = 'damage' in log ? salvageLog(fs, folder, manifest, log.damage) : undefined
+  losses.push(...(salvaged?.losses ?? []))
   return {
     manifest,
     rewrite: bad.filter(({ kind }) => kind !== 'checkpoint'),
     drop: bad.filter(({ kind }) => kind === 'checkpoint'),
     damaged,
     losses,
-    logPrefix,
+    logRecords: salvaged?.records,
     stale: false,
     newest: manifests[0]!.number,
     newestCrc: crc,
@@ -153,14 +150,59 @@ function lossOf({ kind, entry, collection, damages, inspection }: FileSurvey): L
   ]
 }
 
-function logLoss(damage: Error, folder: string, lsnLow: number, { durableLsn }: Manifest): Loss {
+/** Records are taken also behind a lost one. What is gone is told LSN by LSN, or from which LSN on when no later record says how much. */
+function salvageLog(
+  fs: DriftFs,
+  folder: string,
+  manifest: Manifest,
+  damage: Error,
+): { records: readonly WalRecord[]; losses: Loss[] } {
+  const { database, floorLsn, durableLsn } = manifest
+  const options = { database: Buffer.from(database, 'hex'), floorLsn, durableLsn }
+  const { records, losses } = salvageWal(fs, folder, options)
   const { file = folder } = (damage as { details?: { file?: string } }).details ?? {}
-  return {
+  const where = {
     file: file.startsWith(`${folder}/`) ? file.slice(folder.length + 1) : file,
-    kind: 'log',
+    kind: 'log' as const,
     ids: [],
-    lsnLow,
-    ...(durableLsn >= lsnLow ? { lsnHigh: durableLsn } : {}),
-    message: `every write from LSN ${lsnLow} on: ${damage.message}`,
   }
+  const found: Loss[] = losses.flatMap(({ kind, firstLsn, lastLsn }) => {
+    if (kind !== 'gap' || firstLsn === undefined || lastLsn === undefined) return []
+    const message = `the writes from LSN ${firstLsn} to ${lastLsn}: ${damage.message}`
+    return [{ ...where, lsnLow: firstLsn, lsnHigh: lastLsn, message }]
+  })
+  // The damage itself comes first; then the frames that do not validate, with their LSN where they tell them.
+  const frames = losses.filter(({ kind }) => kind !== 'gap').slice(1)
+  const isFlushed =
+    frames.length > 0 && frames.every(({ lastLsn }) => lastLsn !== undefined && lastLsn < floorLsn)
+  if (found.length === 0 && !isFlushed) {
+    const lsnLow = (records.at(-1)?.lsn ?? floorLsn - 1) + 1
+    found.push({
+      ...where,
+      lsnLow,
+      message: `writes from LSN ${lsnLow} on, if there were any: ${damage.message}`,
+    })
+  }
+  return { records, losses: [...found, ...orphans(records, manifest, where)] }
+}
+
+/** Records of a collection whose creation is gone: there is nothing that they could go into. */
+function orphans(
+  records: readonly WalRecord[],
+  { collections }: Manifest,
+  where: Pick<Loss, 'file' | 'kind' | 'ids'>,
+): Loss[] {
+  const known = new Set(collections.map(({ number }) => number))
+  const found = records.map(({ lsn, bytes }) => ({ lsn, operation: decodeOperation(bytes) }))
+  // Before the record of its drop a collection may be unknown.
+  for (const { operation } of found) if (isCreateOrDrop(operation)) known.add(operation.collection)
+  return found.flatMap(({ lsn, operation: { kind, collection } }) => {
+    if (kind === 'lost' || known.has(collection)) return []
+    const message = `the write of LSN ${lsn}: the creation of its collection ${collection} is gone`
+    return [{ ...where, lsnLow: lsn, lsnHigh: lsn, message }]
+  })
+}
+
+function isCreateOrDrop({ kind }: Operation): boolean {
+  return kind === 'create' || kind === 'drop'
 }

@@ -79,8 +79,7 @@ export async function repairFolder(
       )
     }
     options.signal?.throwIfAborted()
-    const nothing = plan.damaged.length === 0 && plan.rewrite.length === 0 && plan.drop.length === 0
-    if (nothing && !plan.stale && !formatDamaged && !plan.logPrefix) {
+    if (isSound(plan) && !formatDamaged && !plan.logRecords) {
       return {
         changed: false,
         losses,
@@ -96,19 +95,44 @@ export async function repairFolder(
   }
 }
 
+/** The files, whatever the log is. */
+function isSound({ damaged, rewrite, drop, stale }: Plan): boolean {
+  return damaged.length === 0 && rewrite.length === 0 && drop.length === 0 && !stale
+}
+
+/**
+ * The part of an opening with `recovery: 'salvage'` that concerns files: whatever of segments, tombstone files, manifests and FORMAT is
+ * damaged is set aside, and what can be read of it is written anew. The log is left as it is. Without a manifest nothing is done: the
+ * opening says why. The caller holds the lock. Losses are in quarantine/ before the files count without them.
+ */
+export async function salvageFiles(
+  fs: DriftFs,
+  folder: string,
+  options: SliceOptions,
+): Promise<{ losses: readonly Loss[]; quarantined: readonly string[] }> {
+  const plan = await runSliced(planRepair(fs, folder), 'salvage survey', 1, options)
+  const formatDamaged = plan !== undefined && isFormatDamaged(fs, folder)
+  if (!plan || (isSound(plan) && !formatDamaged)) return { losses: [], quarantined: [] }
+  const losses = plan.losses.filter(({ kind }) => kind !== 'log')
+  options.signal?.throwIfAborted()
+  const { quarantined } = await perform(fs, folder, { ...plan, losses, logRecords: undefined }, formatDamaged)
+  return { losses, quarantined }
+}
+
 async function perform(
   fs: DriftFs,
   folder: string,
   plan: Plan,
   formatDamaged: boolean,
 ): Promise<{ rebuilt: string[]; quarantined: string[] }> {
-  const logs = plan.logPrefix ? fs.list(folder).filter(name => LOG.test(name)) : []
+  const logs = plan.logRecords ? fs.list(folder).filter(name => LOG.test(name)) : []
   const aside = [
     ...plan.damaged,
     ...logs,
     ...(formatDamaged && fs.stat(join(folder, FORMAT)) ? [FORMAT] : []),
   ]
   const quarantined = aside.map(name => copyAside(fs, folder, name))
+  if (plan.losses.length > 0) writeReport(fs, folder, plan.losses, quarantined)
   const rebuilt: string[] = []
   const { manifest } = plan
   const present = ownedFiles(fs, folder).map(fileNumber)
@@ -118,7 +142,7 @@ async function perform(
   )
 
   let { durableLsn, floorLsn } = manifest
-  if (plan.logPrefix) {
+  if (plan.logRecords) {
     const log = await writeLog(fs, folder, plan)
     durableLsn = log.lastLsn
     floorLsn = log.floorLsn
@@ -219,14 +243,14 @@ interface NewLog {
  * A log of what is known of the old one and not in files yet, under new LSNs above every one that was ever given: those of a collection's
  * files must never be given again, or a later replay would take new writes for flushed ones.
  */
-async function writeLog(fs: DriftFs, folder: string, { manifest, logPrefix }: Plan): Promise<NewLog> {
+async function writeLog(fs: DriftFs, folder: string, { manifest, logRecords }: Plan): Promise<NewLog> {
   const flushed = new Map(
     manifest.collections.map(({ number, segments, tombstones }) => [
       number,
       Math.max(0, ...[...segments, ...tombstones].map(file => file.lsnHigh)),
     ]),
   )
-  const records = [...logPrefix!]
+  const records = logRecords!
   const lastLsn = Math.max(
     manifest.floorLsn - 1,
     manifest.durableLsn,
@@ -253,12 +277,34 @@ async function writeLog(fs: DriftFs, folder: string, { manifest, logPrefix }: Pl
   return { file, floorLsn: lastLsn + 1, lastLsn: lastLsn + needed.length }
 }
 
+/** What is lost, beside the files that it was in. Durable when it returns. */
+function writeReport(fs: DriftFs, folder: string, losses: readonly Loss[], files: readonly string[]): void {
+  const aside = join(folder, 'quarantine')
+  fs.makeFolder(aside)
+  const plain = (_: string, value: unknown): unknown => (typeof value === 'bigint' ? `${value}n` : value)
+  const text = `${JSON.stringify({ losses, files }, plain, 2)}\n`
+  const fd = fs.open(join(aside, freeName(fs, aside, 'repair.json')), 'create')
+  try {
+    fs.write(fd, new TextEncoder().encode(text), 0)
+    fs.fsync(fd)
+  } finally {
+    fs.close(fd)
+  }
+  fs.syncFolder(aside)
+  fs.syncFolder(folder)
+}
+
+function freeName(fs: DriftFs, aside: string, name: string): string {
+  let target = name
+  for (let copy = 1; fs.stat(join(aside, target)); copy++) target = `${name}.${copy}`
+  return target
+}
+
 /** A durable copy in quarantine/, beside older ones of the same name. @returns its name there. */
 function copyAside(fs: DriftFs, folder: string, name: string): string {
   const aside = join(folder, 'quarantine')
   fs.makeFolder(aside)
-  let target = name
-  for (let copy = 1; fs.stat(join(aside, target)); copy++) target = `${name}.${copy}`
+  const target = freeName(fs, aside, name)
   for (const _ of copyFile(fs, fs, join(folder, name), join(aside, target)));
   fs.syncFolder(aside)
   fs.syncFolder(folder)

@@ -21,10 +21,10 @@ export interface ScanOptions {
   readonly signal?: AbortSignal
 }
 
-export interface ScannedRow {
+export interface ScannedRow<P extends object = Payload> {
   readonly id: Id
   readonly vector?: Float32Array
-  readonly payload?: Payload
+  readonly payload?: P
 }
 
 /** The rows, and where a later scan can go on. */

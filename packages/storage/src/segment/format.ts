@@ -61,6 +61,7 @@ export const SectionKind = {
   entries: 44,
   next: 45,
   blocks: 46,
+  learned: 47,
 } as const
 export const KNOWN_SECTIONS: ReadonlySet<number> = new Set(Object.values(SectionKind))
 /** The page index of the section of kind k has kind k | INDEX_BIT. */

@@ -1,0 +1,77 @@
+/**
+ * Rows of a file, one after the other and never all at once. Rule: a row that cannot be read is told with its place and
+ * the reason; a file that is not what it says it is ends the import.
+ */
+import { extname } from 'node:path'
+import type { Id, Payload } from '@drift/client'
+import { CliError } from '../errors.js'
+import { openArrow } from './arrow.js'
+import { openCsv } from './csv.js'
+import { openJsonLines } from './json-lines.js'
+import { openNpy } from './npy.js'
+import { openVecs } from './vecs.js'
+
+export interface SourceRow {
+  /** Position in the file, from 0. */
+  readonly number: number
+  /** Of a text file, where the row begins, from 1. */
+  readonly line?: number
+  readonly id: Id
+  readonly vector: Float32Array | readonly number[]
+  readonly payload?: Payload
+}
+
+export interface Unreadable {
+  readonly number: number
+  readonly line?: number
+  readonly reason: string
+  /** What stands there, its beginning. */
+  readonly text?: string
+}
+
+export interface Source {
+  /** Undefined when only reading tells. */
+  readonly dim: number | undefined
+  /** Share of the file that has been read, 0..1; undefined when it is not known. */
+  share(): number | undefined
+  /** @param skip - rows at the beginning that are passed over. */
+  rows(skip: number): AsyncGenerator<SourceRow | Unreadable, void, undefined>
+  close(): Promise<void>
+}
+
+export interface SourceOptions {
+  /** Columns of a .csv and .arrow and fields of a .jsonl. Default: `id` and `vector`. */
+  readonly idField?: string
+  readonly vectorField?: string
+  /** Columns of a .csv whose values are numbers; others are text. */
+  readonly numberFields?: readonly string[]
+  /** A line of JSON for each row of a .npy, .fvecs or .bvecs: its id. Without it row numbers are the ids. */
+  readonly idsFile?: string
+}
+
+/** @throws CliError DRIFT_IMPORT_FORMAT, DRIFT_IMPORT_FILE */
+export async function openSource(path: string, options: SourceOptions = {}): Promise<Source> {
+  switch (extname(path).toLowerCase()) {
+    case '.npy':
+      return openNpy(path, options)
+    case '.fvecs':
+      return openVecs(path, 4, options)
+    case '.bvecs':
+      return openVecs(path, 1, options)
+    case '.jsonl':
+    case '.ndjson':
+      return openJsonLines(path, options)
+    case '.csv':
+      return openCsv(path, options)
+    case '.arrow':
+    case '.arrows':
+    case '.feather':
+      return openArrow(path, options)
+    default:
+      throw new CliError(
+        'DRIFT_IMPORT_FORMAT',
+        `${path}: expected .npy, .fvecs, .bvecs, .jsonl, .csv or .arrow`,
+        { path },
+      )
+  }
+}

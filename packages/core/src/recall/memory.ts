@@ -1,0 +1,135 @@
+/**
+ * What an index learned about its recall, as bytes: what its own rows told (calibrate.ts), what shadow queries told (learn.ts), and what
+ * was measured. Derived and only worth something beside the partition that it was learned on; whoever stores it keeps the two together.
+ * Rule: what is read is checked before any of it counts, and refused whole.
+ *
+ *   version u32 | bytes of the text u32 | text: JSON, spaces up to a multiple of 4 | f32 values: own, then samples by k
+ */
+import { CoreError } from '../errors.js'
+import { MEETING_FACTS } from './meeting.js'
+
+/** A sample is of one query, newest last: of each of its true rows the logarithm of the floor at which it would just have been met. */
+export interface LearnedSamples {
+  readonly k: number
+  /** Floors in use: recall, floor. */
+  readonly floors: readonly (readonly [number, number])[]
+  readonly samples: readonly Float32Array[]
+}
+
+/** Of one k and target: sums over queries, older ones counted for less. */
+export interface Tally {
+  readonly k: number
+  readonly target: number
+  /** All of these are forgotten alike. */
+  queries: number
+  recall: number
+  squares: number
+}
+
+export interface Learned {
+  /** Of each row that was asked for, MEETING_FACTS for each of its neighbours; undefined: never calibrated. */
+  readonly own: readonly Float32Array[] | undefined
+  /** Share of the rows in scanned buckets that the scan left out. */
+  readonly loss: number
+  readonly byK: readonly LearnedSamples[]
+  readonly tallies: readonly Tally[]
+}
+
+/** Of the layout and of what the values mean. */
+const VERSION = 1
+const HEAD_BYTES = 8
+
+export function encodeLearned({ own, loss, byK, tallies }: Learned): Uint8Array {
+  const lengths = (parts: readonly Float32Array[]) => parts.map(({ length }) => length)
+  const text = JSON.stringify({
+    own: own && lengths(own),
+    loss,
+    byK: byK.map(({ k, floors, samples }) => ({ k, floors, lengths: lengths(samples) })),
+    tallies,
+  })
+  const head = Buffer.from(text.padEnd(4 * Math.ceil(text.length / 4)))
+  const parts = [...(own ?? []), ...byK.flatMap(({ samples }) => samples)]
+  const count = parts.reduce((sum, { length }) => sum + length, 0)
+  const bytes = new Uint8Array(HEAD_BYTES + head.length + 4 * count)
+  new Uint32Array(bytes.buffer, 0, 2).set([VERSION, head.length])
+  bytes.set(head, HEAD_BYTES)
+  const values = new Float32Array(bytes.buffer, HEAD_BYTES + head.length)
+  let at = 0
+  for (const part of parts) {
+    values.set(part, at)
+    at += part.length
+  }
+  return bytes
+}
+
+/** @throws CoreError DRIFT_IMAGE when that is not what `encodeLearned` wrote, or another version of it. */
+export function decodeLearned(bytes: Uint8Array): Learned {
+  const whole = bytes.slice()
+  const [version, textBytes] = new Uint32Array(whole.buffer, 0, whole.length < HEAD_BYTES ? 0 : 2)
+  if (version !== VERSION) throw misfit(`it is of version ${version}`)
+  if (textBytes! % 4 !== 0 || HEAD_BYTES + textBytes! > whole.length || whole.length % 4 !== 0) {
+    throw misfit(`it has ${whole.length} bytes`)
+  }
+  const text = Buffer.from(whole.buffer, HEAD_BYTES, textBytes!).toString()
+  const { own, loss, byK, tallies } = parsed(text)
+  const values = new Float32Array(whole.buffer, HEAD_BYTES + textBytes!)
+  if (values.some(Number.isNaN)) throw misfit('a value is no number')
+  let at = 0
+  const take = (lengths: readonly number[]) =>
+    lengths.map(length => {
+      at += length
+      return values.slice(at - length, at)
+    })
+  const learned = {
+    own: own && take(own),
+    loss,
+    byK: byK.map(({ k, floors, lengths }) => ({ k, floors, samples: take(lengths) })),
+    tallies,
+  }
+  if (at !== values.length) throw misfit(`it has ${values.length} values and names ${at}`)
+  return learned
+}
+
+interface Described extends Pick<Learned, 'loss' | 'tallies'> {
+  readonly own: number[] | undefined
+  readonly byK: readonly (Omit<LearnedSamples, 'samples'> & { readonly lengths: number[] })[]
+}
+
+function parsed(text: string): Described {
+  let found: Described
+  try {
+    found = JSON.parse(text) as Described
+  } catch {
+    throw misfit('its text is no JSON')
+  }
+  const { own, loss, byK, tallies } = found
+  const areLengths = (of: unknown, unit: number): boolean =>
+    Array.isArray(of) && of.every(length => Number.isSafeInteger(length) && length > 0 && length % unit === 0)
+  const isSound =
+    (own === undefined || areLengths(own, MEETING_FACTS)) &&
+    loss >= -1 &&
+    loss <= 1 &&
+    Array.isArray(byK) &&
+    byK.every(({ k, floors, lengths }) => isCount(k) && areFloors(floors) && areLengths(lengths, 1)) &&
+    Array.isArray(tallies) &&
+    tallies.every(isTally)
+  if (!isSound) throw misfit('its text names what cannot be')
+  return found
+}
+
+function areFloors(floors: LearnedSamples['floors']): boolean {
+  return Array.isArray(floors) && floors.every(([recall, floor]) => recall > 0 && recall < 1 && floor > 0)
+}
+
+function isTally({ k, target, queries, recall, squares }: Tally): boolean {
+  const isSum = (value: number) => value >= 0 && value <= queries
+  return isCount(k) && target > 0 && target < 1 && queries > 0 && isSum(recall) && isSum(squares)
+}
+
+function isCount(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 1
+}
+
+function misfit(what: string): CoreError {
+  return new CoreError('DRIFT_IMAGE', `what was learned does not fit: ${what}`)
+}
