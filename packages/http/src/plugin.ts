@@ -28,6 +28,7 @@ import { routes } from './routes/routes.js'
 import { fingerprint, Runner } from './run.js'
 import { validator } from './schema.js'
 import { addTracing } from './tracing.js'
+import { Turn } from './turn.js'
 
 export interface HandlerOptions {
   /** Who may do what. One of `keys`, `authenticate` and `open` has to be given. */
@@ -93,6 +94,7 @@ export const driftPlugin: FastifyPluginAsync<PluginOptions> = async (app, option
   await addTracing(app)
   await app.register(rateLimit, { global: false })
   addGuard(app, { authenticate, limits, hosts: options.hosts, draining })
+  shedLateSearches(app, limits.queueMs)
   if (limits.eventLoopDelayMs > 0) await shedSearches(app, limits.eventLoopDelayMs)
   await app.register(swagger, openApi(authenticate !== undefined))
 
@@ -233,6 +235,22 @@ function callerOf(request: FastifyRequest): string | undefined {
     // Refused before it was known who asks.
     return undefined
   }
+}
+
+/** Before its body is read: to refuse costs a fraction of a search, so the server catches up. */
+function shedLateSearches(app: FastifyInstance, queueMs: number): void {
+  const turn = new Turn()
+  app.addHook('onRequest', async request => {
+    const waited = turn.waited()
+    const { route } = request.routeOptions.config as { route?: Route }
+    if (route?.cost !== 'search' || waited <= queueMs) return
+    throw new HttpError(
+      'DRIFT_OVERLOADED',
+      `a search waited more than ${queueMs} ms to be looked at`,
+      {},
+      { retryAfter: 1 },
+    )
+  })
 }
 
 async function shedSearches(app: FastifyInstance, maxEventLoopDelay: number): Promise<void> {

@@ -4,6 +4,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { type IncomingMessage, request } from 'node:http'
+import { connect as connectTcp, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { connect } from '@drift/client'
 import { Drift } from '@drift/server'
@@ -259,6 +260,41 @@ describe('operations', () => {
     expect(await gate.run(async () => 7)).toBe(7)
   })
 
+  it('searches that come together with more work than can be done in time are refused, and served again after it', async () => {
+    const { port, db } = await started({
+      limits: { queueMs: 20 },
+      routes(app) {
+        app.get('/work', { config: { scope: 'read' } as object }, async () => {
+          const end = performance.now() + 100
+          while (performance.now() < end);
+          return {}
+        })
+      },
+    })
+    await db.collection('docs', { dim: 1, metric: 'l2' })
+    const sockets = await Promise.all(Array.from({ length: 8 }, () => openSocket(port)))
+    const json = '{"query":[1]}'
+    const head = `host: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: ${json.length}`
+    const search = `POST /v1/collections/docs/search HTTP/1.1\r\n${head}\r\n\r\n${json}`
+    const work = 'GET /work HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n'
+    const together = async (first: string): Promise<string[]> => {
+      // Written in one turn, so that the server meets all of them in one.
+      const answers = sockets.map(socket => once(socket, 'data'))
+      for (const [i, socket] of sockets.entries()) socket.write(i === 0 ? first : search)
+      return (await Promise.all(answers)).map(([bytes]) => String(bytes))
+    }
+    await together(search) // All connections are accepted now.
+    const [done, ...refused] = await together(work)
+    expect(done).toMatch(/^HTTP\/1.1 200/)
+    for (const answer of refused) {
+      expect(answer).toMatch(/^HTTP\/1.1 503/)
+      expect(answer).toMatch(/retry-after: 1\r\n/)
+      expect(answer).toContain('DRIFT_OVERLOADED')
+    }
+    for (const socket of sockets) socket.destroy()
+    expect((await exchange(port, search)).status).toBe(200)
+  })
+
   it('close lets a request under way finish and refuses new ones', async () => {
     const server = await started()
     await server.db.collection('docs', { dim: 1, metric: 'l2' })
@@ -322,6 +358,12 @@ describe('a server of its own process', () => {
     for (let id = 0; id < acknowledged * 20; id++) expect((await docs.get(id))?.vector[7]).toBe(id)
   })
 })
+
+async function openSocket(port: number): Promise<Socket> {
+  const socket = connectTcp(port, '127.0.0.1')
+  await once(socket, 'connect')
+  return socket
+}
 
 async function spawned(folder: string): Promise<{ child: ChildProcess; url: string }> {
   const program = new URL('server.mjs', import.meta.url).pathname
