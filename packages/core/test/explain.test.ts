@@ -3,7 +3,7 @@
  * that match, and that searches warm the buckets they scan.
  */
 import { beforeAll, expect, it } from 'vitest'
-import { NONE, VectorIndex } from '../src/index.js'
+import { VectorIndex } from '../src/index.js'
 import { clustered } from './data.js'
 
 const DIM = 24
