@@ -1,6 +1,7 @@
 // Builds the addon for the Node that runs this script into prebuilds/<platform>-<arch>/drift-<abi>.node.
-// Without a compiler it warns once and succeeds: the TypeScript kernels then do the work. Where a binary is a must
-// (DRIFT_REQUIRE_ADDON=1, or CI=true on a machine with a compiler) it fails. Needs no network when Node's headers are found.
+// Without a compiler it warns once and succeeds: the TypeScript kernels then do the work. A compiler that fails, or was stopped half
+// way, is an error: a success without an addon would be kept by the cache of builds. DRIFT_NO_ADDON=1 asks for none.
+// DRIFT_REQUIRE_ADDON=1, or CI=true on a machine with a compiler, makes a binary a must. Needs no network when Node's headers are found.
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -18,7 +19,8 @@ const prebuild = join(
 const mustBuild =
   process.env.DRIFT_REQUIRE_ADDON === '1' || (process.env.CI === 'true' && compilerVersion() !== undefined)
 
-build()
+if (process.env.DRIFT_NO_ADDON === '1') rmSync(prebuild, { force: true })
+else build()
 
 function build() {
   if (process.platform === 'win32') return withoutAddon('there is no build for Windows yet')
@@ -37,9 +39,10 @@ function build() {
   )
   if (gyp.status !== 0) {
     process.stderr.write(`${gyp.stdout ?? ''}${gyp.stderr ?? ''}`)
-    return withoutAddon(
-      gyp.error ? `node-gyp did not run: ${gyp.error.message}` : 'the compiler reported errors (above)',
-    )
+    withoutAddon(gyp.error ? `node-gyp did not run: ${gyp.error.message}` : 'building it failed (above)')
+    console.warn('  To do without it, set DRIFT_NO_ADDON=1.')
+    process.exitCode = 1
+    return
   }
   // Rename, not overwrite: a process that has the old binary mapped keeps it.
   mkdirSync(dirname(prebuild), { recursive: true })

@@ -60,7 +60,7 @@ const ALL = { ...WRITES, ...UPKEEP, ...OTHERS }
 export type Kind = string
 export const KINDS: readonly Kind[] = Object.keys(ALL)
 
-export class Command implements fc.AsyncCommand<object, World> {
+class Command implements fc.AsyncCommand<object, World> {
   readonly #step: Step
   readonly #kind: Kind
 

@@ -19,7 +19,7 @@ const LEAST_SQUARES = 1e-30
 /** Rows between two looks at the clock. */
 const STEP_VALUES = 1024 * 1024
 
-export class CodeBounds {
+class CodeBounds {
   readonly #slabs: IndexSlabs
   readonly #codes: Int8Array
   readonly #factors: Float32Array = new Float32Array(3)
