@@ -3,7 +3,7 @@
  * recall asked for holds, that they stay at the prior and fail it without learning, and that writes meanwhile do not disturb it.
  */
 import { describe, expect, it } from 'vitest'
-import { gaussian, seededRandom, VectorIndex } from '../index.js'
+import { gaussian, IndexPool, seededRandom, VectorIndex } from '../index.js'
 import { wilson } from './wilson.js'
 
 const DIM = 32
@@ -132,4 +132,25 @@ it('the interval is that of Wilson when rows are independent, and wider when que
   const wide = wilson(0.9, 0.09, 100, 10)
   expect(wide.high95 - wide.low95).toBeGreaterThan(2.5 * (high95 - low95))
   expect(wilson(1, 0, 5, 10)).toMatchObject({ high95: 1 })
+})
+
+it('rows that are equally far count alike, whichever of them are found', async () => {
+  const random = seededRandom(7)
+  const rows = 3000
+  const vectors = Float32Array.from({ length: rows * DIM }, () => gaussian(random))
+  const copied = vectors.slice(0, DIM)
+  for (let row = 0; row < rows; row += 20) vectors.set(copied, row * DIM)
+  const ids = Array.from({ length: rows }, (_, i) => i)
+  const pool = new IndexPool({ threads: 1 })
+  for (const threads of [{}, { pool }]) {
+    const shadow = { share: 1, random: seededRandom(8) }
+    const index = new VectorIndex({ dim: DIM, metric: 'l2', memtableRows: rows, shadow, ...threads })
+    index.upsert(ids, vectors)
+    while (index.link(1000, () => 0));
+    // The graph gives the copies that it met, a comparison of all rows the first of them.
+    expect(index.searchSync(copied, { k: K, recall: 0.9 }).rows).not.toEqual(index.exactSync(copied, K).rows)
+    await index.shadow()
+    expect(measuredOf(index, 0.9)).toMatchObject({ measured: 1 })
+  }
+  await pool.close()
 })

@@ -117,15 +117,20 @@ export class RecallMonitor {
       let count = searchView(view, wide, scratch, found, distances, 0)
       if (state.exact !== undefined) count = state.exact.rerank(query, room, found, distances, 0, count)
       const truth = isElsewhere
-        ? (await searchAllMany(state, snapshot, pool, query, { ...width, owed: room }, check)).rows
+        ? await searchAllMany(state, snapshot, pool, query, { ...width, owed: room }, check)
         : pool === undefined
           ? await exactHere(view, query, room, check)
           : await exactInPool(snapshot, pool, query, width, room)
       check()
-      const rows = new Set(found.subarray(0, count))
-      const hits = truth.reduce((sum, row) => sum + (rows.has(row) ? 1 : 0), 0)
+      // By distance: which of the rows that are equally far are the k nearest is nobody's to say.
+      const farthest = truth.distances[room - 1]!
+      let hits = 0
+      while (hits < count && hits < room && distances[hits]! <= farthest) hits++
       this.#count(k, target, hits / room)
-      const meetings = meetingsOf(state, view, query, truth, scratch)
+      const hit = new Set(found.subarray(0, hits))
+      const missed = truth.rows.subarray(0, room).filter(row => !hit.has(row))
+      const due = Uint32Array.from([...hit, ...missed]).subarray(0, room)
+      const meetings = meetingsOf(state, view, query, due, scratch)
       this.#learner?.learn(k, floorsAt(meetings, weights), target, floor, hits)
       return true
     } finally {
@@ -167,13 +172,19 @@ function keyOf({ k, target }: Pick<Tally, 'k' | 'target'>): string {
   return `${k}/${target}`
 }
 
+/** The k nearest of all live rows, of which there are as many; nearest first. */
+interface Truth {
+  readonly rows: Uint32Array
+  readonly distances: Float32Array
+}
+
 async function exactInPool(
   snapshot: Snapshot,
   pool: IndexPool,
   query: Float32Array,
   width: SearchWidth,
   k: number,
-): Promise<Uint32Array> {
+): Promise<Truth> {
   const queries = new Float32Array(new SharedArrayBuffer(query.byteLength))
   queries.set(query)
   const task: SearchTask = {
@@ -185,16 +196,16 @@ async function exactInPool(
     probes: Number.POSITIVE_INFINITY,
   }
   const [found] = await pool.runAll([task])
-  return found!.rows.subarray(0, found!.counts[0])
+  return found!
 }
 
-/** The k nearest of all live rows, a slice of them at a time. */
+/** A slice of the rows at a time. */
 async function exactHere(
   { slabs, liveRows }: SearchView,
   query: Float32Array,
   k: number,
   check: () => void,
-): Promise<Uint32Array> {
+): Promise<Truth> {
   const { metric, vectors, dim, live, rowLimit } = slabs
   const rows = new Uint32Array(liveRows)
   const count = liveRowsOf(live, rowLimit, rows)
@@ -215,6 +226,7 @@ async function exactHere(
     await slices.spend(some * dim)
   }
   const positions = new Uint32Array(k)
-  const found = kernels.topK(distances, count, k, positions, new Float32Array(k))
-  return positions.subarray(0, found).map(at => rows[at]!)
+  const nearest = new Float32Array(k)
+  kernels.topK(distances, count, k, positions, nearest)
+  return { rows: positions.map(at => rows[at]!), distances: nearest }
 }
