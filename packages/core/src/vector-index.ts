@@ -130,6 +130,8 @@ const TRACED_BUCKETS = 1024
 
 /** Share of the rows that came or went since, from which on the index is calibrated again. */
 const RECALIBRATE = 0.5
+/** So many times the rows in buckets, too: floors fall about as their cube root, and rows that waited in a memtable were not counted. */
+const RECALIBRATE_GROWTH = 1.25
 
 export class VectorIndex {
   readonly dim: number
@@ -145,6 +147,8 @@ export class VectorIndex {
   #searches = 0
   /** Of the rows, `updates` at the last calibration. */
   #calibratedAt = 0
+  /** Rows in buckets then. */
+  #calibratedRows = 0
   /** Of measurements, which wait while searches go on. */
   readonly #shadowScratch: Scratch
   readonly #trace = new Uint32Array(TRACED_BUCKETS * PROBE_WORDS)
@@ -422,14 +426,16 @@ export class VectorIndex {
       // The prior of all data serves where there is nothing exact to compare with.
       if (state.shape.vectors !== 'none') state.recall.own = await calibrate(state, check)
       this.#calibratedAt = state.store.version
+      this.#calibratedRows = state.directory.rowsAtHome
     })
   }
 
   /** Whether so many rows came or went since that the last calibration, if any, says little. */
   get isCalibrationDue(): boolean {
-    const { store } = this.#open()
+    const { store, directory } = this.#open()
     const updates = store.version - this.#calibratedAt
-    return updates > 0 && updates >= RECALIBRATE * store.liveRows
+    const haveChanged = updates > 0 && updates >= RECALIBRATE * store.liveRows
+    return haveChanged || directory.rowsAtHome > RECALIBRATE_GROWTH * this.#calibratedRows
   }
 
   /**
@@ -530,7 +536,7 @@ export class VectorIndex {
   takeLearned(): Uint8Array {
     const own = this.#open().recall.own?.meetings
     const rest = this.#monitor?.learned ?? { loss: 0, byK: [], tallies: [] }
-    return encodeLearned({ own, ...rest })
+    return encodeLearned({ own, rows: this.#calibratedRows, ...rest })
   }
 
   /**
@@ -542,6 +548,7 @@ export class VectorIndex {
     const { recall } = this.#open()
     const learned = decodeLearned(bytes)
     if (learned.own !== undefined) recall.own = new OwnFloors(learned.own)
+    this.#calibratedRows = learned.rows
     this.#monitor?.restore(learned)
   }
 

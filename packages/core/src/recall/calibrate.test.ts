@@ -102,6 +102,24 @@ it('it is due again when half of the rows are new, and after it was aborted', as
   expect(index.isCalibrationDue).toBe(false)
 })
 
+it('it is due again when a quarter more rows have come into buckets, and after a restart too', async () => {
+  const { vectors } = world(WORLDS['small topics']!, 4)
+  const index = await VectorIndex.build({ dim: DIM, metric: 'l2' }, vectors.subarray(0, 7000 * DIM))
+  index.upsert(
+    Array.from({ length: 2500 }, (_, i) => 7000 + i),
+    vectors.subarray(7000 * DIM, 9500 * DIM),
+  )
+  // Not by the rows that wait in a memtable.
+  expect(index.isCalibrationDue).toBe(false)
+  const learned = index.takeLearned()
+  await index.flush(index.rotate()!)
+  expect(index.isCalibrationDue).toBe(true)
+  await index.calibrate()
+  expect(index.isCalibrationDue).toBe(false)
+  index.restoreLearned(learned)
+  expect(index.isCalibrationDue).toBe(true)
+})
+
 it('an index of few rows, or under ip, keeps the prior of all data', async () => {
   const { vectors, queries } = world(WORLDS['small topics']!, 5)
   const few = await VectorIndex.build({ dim: DIM, metric: 'l2' }, vectors.subarray(0, 1700 * DIM))

@@ -29,6 +29,8 @@ export interface Tally {
 export interface Learned {
   /** Of each row that was asked for, MEETING_FACTS for each of its neighbours; undefined: never calibrated. */
   readonly own: readonly Float32Array[] | undefined
+  /** Rows in buckets at that time. */
+  readonly rows: number
   /** Share of the rows in scanned buckets that the scan left out. */
   readonly loss: number
   readonly byK: readonly LearnedSamples[]
@@ -39,10 +41,11 @@ export interface Learned {
 const VERSION = 1
 const HEAD_BYTES = 8
 
-export function encodeLearned({ own, loss, byK, tallies }: Learned): Uint8Array {
+export function encodeLearned({ own, rows, loss, byK, tallies }: Learned): Uint8Array {
   const lengths = (parts: readonly Float32Array[]) => parts.map(({ length }) => length)
   const text = JSON.stringify({
     own: own && lengths(own),
+    rows,
     loss,
     byK: byK.map(({ k, floors, samples }) => ({ k, floors, lengths: lengths(samples) })),
     tallies,
@@ -71,7 +74,7 @@ export function decodeLearned(bytes: Uint8Array): Learned {
     throw misfit(`it has ${whole.length} bytes`)
   }
   const text = Buffer.from(whole.buffer, HEAD_BYTES, textBytes!).toString()
-  const { own, loss, byK, tallies } = parsed(text)
+  const { own, rows, loss, byK, tallies } = parsed(text)
   const values = new Float32Array(whole.buffer, HEAD_BYTES + textBytes!)
   if (values.some(Number.isNaN)) throw misfit('a value is no number')
   let at = 0
@@ -82,6 +85,7 @@ export function decodeLearned(bytes: Uint8Array): Learned {
     })
   const learned = {
     own: own && take(own),
+    rows,
     loss,
     byK: byK.map(({ k, floors, lengths }) => ({ k, floors, samples: take(lengths) })),
     tallies,
@@ -90,7 +94,7 @@ export function decodeLearned(bytes: Uint8Array): Learned {
   return learned
 }
 
-interface Described extends Pick<Learned, 'loss' | 'tallies'> {
+interface Described extends Pick<Learned, 'rows' | 'loss' | 'tallies'> {
   readonly own: number[] | undefined
   readonly byK: readonly (Omit<LearnedSamples, 'samples'> & { readonly lengths: number[] })[]
 }
@@ -102,11 +106,12 @@ function parsed(text: string): Described {
   } catch {
     throw misfit('its text is no JSON')
   }
-  const { own, loss, byK, tallies } = found
+  const { own, rows = 0, loss, byK, tallies } = found
   const areLengths = (of: unknown, unit: number): boolean =>
     Array.isArray(of) && of.every(length => Number.isSafeInteger(length) && length > 0 && length % unit === 0)
   const isSound =
     (own === undefined || areLengths(own, MEETING_FACTS)) &&
+    (rows === 0 || isCount(rows)) &&
     loss >= -1 &&
     loss <= 1 &&
     Array.isArray(byK) &&
@@ -114,7 +119,7 @@ function parsed(text: string): Described {
     Array.isArray(tallies) &&
     tallies.every(isTally)
   if (!isSound) throw misfit('its text names what cannot be')
-  return found
+  return { ...found, rows }
 }
 
 function areFloors(floors: LearnedSamples['floors']): boolean {

@@ -147,12 +147,12 @@ export class RecallMonitor {
     })
   }
 
-  get learned(): Omit<Learned, 'own'> {
+  get learned(): Omit<Learned, 'own' | 'rows'> {
     const { loss, samples } = this.#learner ?? new FloorLearner()
     return { loss, byK: samples, tallies: [...this.#tallies.values()] }
   }
 
-  restore({ loss, byK, tallies }: Omit<Learned, 'own'>): void {
+  restore({ loss, byK, tallies }: Omit<Learned, 'own' | 'rows'>): void {
     this.#learner?.restore(loss, byK)
     for (const tally of tallies) this.#tallies.set(keyOf(tally), { ...tally })
   }
