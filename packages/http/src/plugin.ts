@@ -16,6 +16,7 @@ import type {
 import type { TSchema } from 'typebox'
 import { ASKED, Asked, ask, askedOf, type RouteConfig } from './asked.js'
 import { type ApiKey, type Authenticate, authenticator } from './auth.js'
+import { nameOrigins } from './cors.js'
 import { doorOf } from './engine-door.js'
 import { HttpError, refusalOf } from './errors.js'
 import { Guard, principalOf } from './guard.js'
@@ -46,6 +47,8 @@ export interface HandlerOptions {
   readonly onAnswer?: (entry: AnswerEntry) => void
   /** Names in the Host header that are answered. Default: any. */
   readonly hosts?: readonly string[]
+  /** Origins whose pages may call from a browser, such as https://app.example.com. Default: none. */
+  readonly origins?: readonly string[]
   /** True while no new requests are taken. */
   readonly draining?: () => boolean
 }
@@ -91,8 +94,9 @@ export const driftPlugin: FastifyPluginAsync<PluginOptions> = async (app, option
   answerErrors(app)
   parseBodies(app, limits)
   app.decorateRequest(ASKED as unknown as string, null)
-  const guard = new Guard({ authenticate, limits, hosts: options.hosts, draining })
-  letIn(app, guard, await tracing(), limits.queueMs)
+  begin(app, await tracing())
+  if (options.origins?.length) await nameOrigins(app, options.origins)
+  letIn(app, new Guard({ authenticate, limits, hosts: options.hosts, draining }), limits.queueMs)
   logAnswers(app, metrics, options.onAnswer)
   if (limits.eventLoopDelayMs > 0) await shedSearches(app, limits.eventLoopDelayMs)
   await app.register(swagger, openApi(authenticate !== undefined))
@@ -195,20 +199,25 @@ export function answerError(error: unknown, request: FastifyRequest, reply: Fast
     .send({ error: { code, message, details, requestId: request.id } })
 }
 
-/** One hook for all that a request passes before its body: each further one costs every request a call of Fastify's. */
-function letIn(
+function begin(
   app: FastifyInstance,
-  guard: Guard,
   trace: ((request: FastifyRequest, asked: Asked) => void) | undefined,
-  queueMs: number,
 ): void {
-  const turn = new Turn()
   app.addHook('onRequest', (request, reply, done) => {
     const asked = ask(request, reply)
     reply.header('x-request-id', request.id)
     reply.header('x-content-type-options', 'nosniff')
     reply.header('cache-control', 'no-store')
     trace?.(request, asked)
+    done()
+  })
+}
+
+/** All that a request passes before its body, in one hook and without promises unless there have to be. */
+function letIn(app: FastifyInstance, guard: Guard, queueMs: number): void {
+  const turn = new Turn()
+  app.addHook('onRequest', (request, _, done) => {
+    const asked = askedOf(request)!
     const passed = guard.pass(request, asked)
     // Before its body is read: to refuse costs a fraction of a search, so the server catches up.
     const isLate = turn.waited() > queueMs && asked.config.route?.cost === 'search'
