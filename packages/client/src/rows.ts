@@ -112,4 +112,11 @@ export interface DriftStats {
     readonly durableLsn: number
   }
   readonly manifest: number
+  /** Vector pages in the server's memory, of the collections with `cold: 'disk'`. */
+  readonly pageCache: {
+    readonly maxBytes: number
+    readonly bytes: number
+    readonly hits: number
+    readonly misses: number
+  }
 }

@@ -31,6 +31,8 @@ export interface Frame {
 
 const MAGIC = 0x31465244
 const HEADER_BYTES = 16
+/** Up to here, the options of a search, the call of a decoder takes longer than the text. */
+const SHORT_BYTES = 64
 const utf8 = new TextEncoder()
 const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 /** Float32Array has the machine's byte order; the frame's is little-endian. */
@@ -71,13 +73,10 @@ export function decodeFrame(bytes: Uint8Array): Frame {
     throw new RangeError(`a frame has at least ${HEADER_BYTES} bytes, this has ${bytes.length}`)
   }
   const header = new DataView(bytes.buffer, bytes.byteOffset, HEADER_BYTES)
-  const [magic, rows, dim, metaBytes] = [0, 4, 8, 12].map(offset => header.getUint32(offset, true)) as [
-    number,
-    number,
-    number,
-    number,
-  ]
-  if (magic !== MAGIC) throw new RangeError("a frame begins with 'DRF1'")
+  const rows = header.getUint32(4, true)
+  const dim = header.getUint32(8, true)
+  const metaBytes = header.getUint32(12, true)
+  if (header.getUint32(0, true) !== MAGIC) throw new RangeError("a frame begins with 'DRF1'")
   const expected = HEADER_BYTES + metaBytes + rows * dim * 4
   if (metaBytes % 4 !== 0) throw new RangeError(`metaBytes is ${metaBytes}, expected a multiple of 4`)
   if (expected !== bytes.length) {
@@ -87,7 +86,7 @@ export function decodeFrame(bytes: Uint8Array): Frame {
   }
   let meta: unknown
   try {
-    meta = JSON.parse(text.decode(bytes.subarray(HEADER_BYTES, HEADER_BYTES + metaBytes)))
+    meta = JSON.parse(textOf(bytes, HEADER_BYTES, HEADER_BYTES + metaBytes))
   } catch {
     throw new RangeError('meta is not JSON in UTF-8')
   }
@@ -97,6 +96,17 @@ export function decodeFrame(bytes: Uint8Array): Frame {
   if (body && swaps) swapEach4(body, 0)
   const values = body ? new Float32Array(body.buffer) : new Float32Array(bytes.buffer, start, rows * dim)
   return { rows, dim, meta, values }
+}
+
+/** @throws TypeError when it is not UTF-8. */
+function textOf(bytes: Uint8Array, from: number, to: number): string {
+  if (to - from > SHORT_BYTES) return text.decode(bytes.subarray(from, to))
+  let ascii = ''
+  for (let i = from; i < to; i++) {
+    if (bytes[i]! >= 0x80) return text.decode(bytes.subarray(from, to))
+    ascii += String.fromCharCode(bytes[i]!)
+  }
+  return ascii
 }
 
 function swapEach4(bytes: Uint8Array, from: number): void {

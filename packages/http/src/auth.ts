@@ -107,6 +107,7 @@ function digest(key: string): Buffer {
 
 /** `*` stands for any run of characters; nothing else is special. */
 function matches(glob: string, name: string): boolean {
+  if (glob === '*') return true
   const [head, ...rest] = glob.split('*') as [string, ...string[]]
   if (rest.length === 0) return glob === name
   if (!name.startsWith(head)) return false

@@ -1,19 +1,15 @@
 /**
  * What every request passes before a byte of its body is read, in this order: header fields, draining, host, key, rate, scope,
- * collection, encoding, bytes in flight. Rule: deny by default; a route that says nothing is for admins.
+ * collection, type and encoding, bytes in flight. Rule: deny by default; a route that says nothing is for admins. It answers at once
+ * unless the host's own `authenticate` takes its time.
  */
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { type Authenticate, allows, EVERYTHING, type Principal, type Scope, seesCollection } from './auth.js'
+import { ARROW_TYPE, FRAME_TYPE } from '@drift/client/wire'
+import type { FastifyRequest } from 'fastify'
+import { type Asked, askedOf } from './asked.js'
+import { type Authenticate, allows, EVERYTHING, type Principal, seesCollection } from './auth.js'
 import { HttpError } from './errors.js'
 import type { Limits } from './limits.js'
-
-/** In the `config` of a route. */
-export interface RouteGuard {
-  /** Needed to call it. Default `admin`. */
-  readonly scope?: Scope
-  /** Anyone may, also without a key: health checks only. */
-  readonly open?: boolean
-}
+import { Windows } from './windows.js'
 
 export interface GuardOptions {
   /** Undefined: everyone is let in. */
@@ -26,105 +22,127 @@ export interface GuardOptions {
 
 /** Fields of one request; a browser behind three proxies sends about 40. */
 const MAX_HEADERS = 64
-
-const principals = new WeakMap<FastifyRequest, Principal>()
+const SECOND_MS = 1_000
+const MINUTE_MS = 60_000
 
 export function principalOf(request: FastifyRequest): Principal {
-  const principal = principals.get(request)
+  const principal = askedOf(request)?.principal
   if (!principal) throw new HttpError('DRIFT_UNAUTHORIZED', 'nobody asked')
   return principal
 }
 
-/** Adds the hooks. @rate-limit has to be registered in this scope before. */
-export function addGuard(
-  app: FastifyInstance,
-  { authenticate, limits, hosts, draining }: GuardOptions,
-): void {
-  const requests = app.createRateLimit({
-    max: limits.requestsPerSecond,
-    timeWindow: 1_000,
-    keyGenerator: request => principals.get(request)?.id ?? request.ip,
-  })
-  const failures = app.createRateLimit({ max: limits.failedLoginsPerMinute, timeWindow: 60_000 })
-  const inFlight = new BytesInFlight(limits)
+export class Guard {
+  readonly #authenticate: Authenticate | undefined
+  readonly #limits: Limits
+  readonly #hosts: readonly string[] | undefined
+  readonly #draining: () => boolean
+  readonly #requests: Windows
+  readonly #failures: Windows
+  /** Without keys: the one who asked last. */
+  #local: Principal = EVERYTHING
+  #bytesInFlight = 0
 
-  const identify = async (request: FastifyRequest): Promise<Principal> => {
-    if (!authenticate) return { ...EVERYTHING, id: request.ip }
-    const failed = await failures(request, { increment: false })
-    if (!failed.isAllowed && failed.remaining === 0) throw tooMany('failed logins', failed.ttlInSeconds)
-    const { method, url, ip, headers } = request
-    const principal = headerOnce(request) ? await authenticate({ method, url, ip, headers }) : undefined
-    if (principal) return principal
-    await failures(request)
-    throw new HttpError('DRIFT_UNAUTHORIZED', 'this needs a key: Authorization: Bearer <key>')
+  constructor({ authenticate, limits, hosts, draining }: GuardOptions) {
+    this.#authenticate = authenticate
+    this.#limits = limits
+    this.#hosts = hosts
+    this.#draining = draining
+    this.#requests = new Windows(limits.requestsPerSecond, SECOND_MS)
+    this.#failures = new Windows(limits.failedLoginsPerMinute, MINUTE_MS)
   }
 
-  app.addHook('onRequest', async (request, reply) => {
-    const guard = request.routeOptions.config as RouteGuard
+  /** @returns a promise only where `authenticate` gives one. @throws HttpError for a request that is refused. */
+  pass(request: FastifyRequest, asked: Asked): void | Promise<void> {
     if (request.raw.rawHeaders.length > 2 * MAX_HEADERS) {
       throw new HttpError('DRIFT_HEADERS_TOO_LARGE', `a request has at most ${MAX_HEADERS} header fields`)
     }
-    if (guard.open) return
-    if (draining())
+    if (asked.config.open) return
+    if (this.#draining()) {
       throw new HttpError('DRIFT_DRAINING', 'the server is shutting down', {}, { retryAfter: 5 })
-    if (hosts && !hosts.includes(hostname(request.headers.host))) {
+    }
+    if (this.#hosts && !this.#hosts.includes(hostname(request.headers.host))) {
       throw new HttpError('DRIFT_HOST', 'this server is not known under the name in the Host header')
     }
-    const principal = await identify(request)
-    principals.set(request, principal)
-    const rate = await requests(request)
-    if (!rate.isAllowed && rate.isExceeded) throw tooMany('requests', rate.ttlInSeconds)
-    if (request.is404) return
-    if (!allows(principal, guard.scope ?? 'admin')) {
-      throw new HttpError('DRIFT_FORBIDDEN', `this takes a key with the scope ${guard.scope ?? 'admin'}`)
+    const principal = this.#identify(request)
+    if (!isPromise(principal)) return this.#admit(request, asked, principal)
+    return principal.then(known => this.#admit(request, asked, known))
+  }
+
+  #identify(request: FastifyRequest): Principal | Promise<Principal> {
+    const { ip, headers } = request
+    if (!this.#authenticate) {
+      if (this.#local.id !== ip) this.#local = { ...EVERYTHING, id: ip }
+      return this.#local
+    }
+    const wait = this.#failures.wait(ip, performance.now())
+    if (wait > 0) throw tooMany('failed logins', wait)
+    const { method, url } = request
+    const found = headerOnce(request) ? this.#authenticate({ method, url, ip, headers }) : undefined
+    return isPromise(found) ? found.then(known => this.#known(known, ip)) : this.#known(found, ip)
+  }
+
+  #known(principal: Principal | undefined, ip: string): Principal {
+    if (principal) return principal
+    this.#failures.take(ip, performance.now())
+    throw new HttpError('DRIFT_UNAUTHORIZED', 'this needs a key: Authorization: Bearer <key>')
+  }
+
+  #admit(request: FastifyRequest, asked: Asked, principal: Principal): void {
+    asked.principal = principal
+    const wait = this.#requests.take(principal.id, performance.now())
+    if (wait > 0) throw tooMany('requests', wait)
+    const { scope = 'admin', route, url } = asked.config
+    if (url === undefined) return // there is no such route, which is said later
+    if (!allows(principal, scope)) {
+      throw new HttpError('DRIFT_FORBIDDEN', `this takes a key with the scope ${scope}`)
     }
     const { name } = request.params as { name?: string }
     // As for one that is not there: which collections others have is theirs to know.
     if (name !== undefined && !seesCollection(principal, name)) throw noCollection(name)
-    const encoding = request.headers['content-encoding']
+    const { 'content-encoding': encoding, 'content-type': type = '' } = request.headers
     if (encoding !== undefined && encoding !== 'identity') {
       throw new HttpError('DRIFT_MEDIA_TYPE', 'compressed bodies are not taken')
     }
-    inFlight.reserve(request, reply)
-  })
-}
-
-function noCollection(name: string): HttpError {
-  return new HttpError('DRIFT_NO_COLLECTION', `there is no collection '${name.slice(0, 80)}'`)
-}
-
-/** All bodies together: what many callers send at once has to fit in memory, too. */
-class BytesInFlight {
-  readonly #limits: Limits
-  #bytes = 0
-
-  constructor(limits: Limits) {
-    this.#limits = limits
+    if (
+      route &&
+      ((type.startsWith(FRAME_TYPE) && !route.frames) || (type.startsWith(ARROW_TYPE) && !route.arrow))
+    ) {
+      throw new HttpError('DRIFT_MEDIA_TYPE', `this takes application/json, not ${type.slice(0, 80)}`)
+    }
+    this.#reserve(request, asked)
   }
 
-  /** Until the answer is sent or the client is gone. Without a length, the longest body there is, is expected. */
-  reserve(request: FastifyRequest, reply: FastifyReply): void {
-    const { headers } = request
+  /**
+   * All bodies together: what many callers send at once has to fit in memory, too. Held until the answer is sent or the client is
+   * gone. Without a length, the longest body there is, is expected.
+   */
+  #reserve({ headers }: FastifyRequest, asked: Asked): void {
     const chunked = headers['transfer-encoding'] !== undefined
-    const longest = String(headers['content-type']).startsWith('application/json')
-      ? this.#limits.jsonBytes
-      : this.#limits.binaryBytes
-    const bytes = chunked ? longest : Math.min(longest, Number(headers['content-length'] ?? 0))
-    if (this.#bytes + bytes > this.#limits.bytesInFlight && this.#bytes > 0) {
+    if (!chunked && headers['content-length'] === undefined) return
+    const { jsonBytes, binaryBytes, bytesInFlight } = this.#limits
+    const longest = headers['content-type']?.startsWith('application/json') ? jsonBytes : binaryBytes
+    const bytes = chunked ? longest : Math.min(longest, Number(headers['content-length']))
+    if (this.#bytesInFlight + bytes > bytesInFlight && this.#bytesInFlight > 0) {
       throw new HttpError(
         'DRIFT_OVERLOADED',
         'the bodies of other requests fill the memory set aside for them',
       )
     }
-    this.#bytes += bytes
-    let held = bytes
-    const release = (): void => {
-      this.#bytes -= held
-      held = 0
+    this.#bytesInFlight += bytes
+    asked.release = () => {
+      this.#bytesInFlight -= bytes
     }
-    reply.raw.once('finish', release)
-    reply.raw.once('close', release)
   }
+}
+
+function isPromise<T extends object>(
+  value: T | undefined | Promise<T | undefined>,
+): value is Promise<T | undefined> {
+  return typeof (value as Promise<T> | undefined)?.then === 'function'
+}
+
+function noCollection(name: string): HttpError {
+  return new HttpError('DRIFT_NO_COLLECTION', `there is no collection '${name.slice(0, 80)}'`)
 }
 
 function tooMany(what: string, seconds: number): HttpError {
@@ -138,8 +156,12 @@ function tooMany(what: string, seconds: number): HttpError {
 
 /** Node keeps the first of two Authorization headers, and others may keep the last. */
 function headerOnce({ raw }: FastifyRequest): boolean {
-  const names = raw.rawHeaders.filter((_, i) => i % 2 === 0).map(name => name.toLowerCase())
-  return names.filter(name => name === 'authorization' || name === 'x-api-key').length <= 1
+  let keys = 0
+  for (let i = 0; i < raw.rawHeaders.length; i += 2) {
+    const name = raw.rawHeaders[i]!.toLowerCase()
+    if (name === 'authorization' || name === 'x-api-key') keys++
+  }
+  return keys <= 1
 }
 
 function hostname(host = ''): string {

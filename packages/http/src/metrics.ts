@@ -1,6 +1,5 @@
 /** Prometheus metrics: requests as they end, the database as it is when asked. Labels are bounded: routes, not URLs. */
 import type { MaintenanceEvent } from '@drift/server'
-import type { FastifyRequest } from 'fastify'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { DriftDoor } from './engine-door.js'
 import type { Runner } from './run.js'
@@ -12,6 +11,8 @@ export class Metrics {
   readonly #registry = new Registry()
   readonly #readDatabase: () => Promise<void>
   readonly #requests: Histogram<'operation' | 'status'>
+  /** By operation and status. */
+  readonly #observers: Map<string, Map<number, Pick<Histogram.Internal<string>, 'observe'>>> = new Map()
   readonly #close: () => void
 
   constructor(db: DriftDoor, runner: Runner) {
@@ -46,9 +47,14 @@ export class Metrics {
     this.#close()
   }
 
-  observe(request: FastifyRequest, status: number, ms: number): void {
-    const { operation = 'other' } = request.routeOptions.config as { operation?: string }
-    this.#requests.observe({ operation, status: String(status) }, ms / 1000)
+  observe(operation: string, status: number, ms: number): void {
+    const known = this.#observers.get(operation)?.get(status)
+    const observer = known ?? this.#requests.labels(operation, String(status))
+    if (known === undefined) {
+      const byStatus = this.#observers.get(operation) ?? new Map()
+      this.#observers.set(operation, byStatus.set(status, observer))
+    }
+    observer.observe(ms / 1000)
   }
 
   async text(): Promise<string> {

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { ARROW_TYPE, FRAME_TYPE, IDEMPOTENCY_HEADER } from '@drift/client/wire'
 import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger'
 import type { FastifySchema } from 'fastify'
+import type { RouteConfig } from './asked.js'
 import type { Route } from './routes/route.js'
 import { ErrorAnswer } from './schema.js'
 
@@ -18,11 +19,15 @@ export function openApi(locked: boolean): FastifyDynamicSwaggerOptions {
       components: { securitySchemes: { key: { type: 'http', scheme: 'bearer' } } },
       ...(locked ? { security: [{ key: [] }] } : {}),
     },
+    transform({ schema, url, route }) {
+      const ours = (route.config as RouteConfig | undefined)?.route
+      return { schema: ours ? schemaOf(ours) : schema, url }
+    },
   }
 }
 
-/** Fastify validates the body by it, and the document shows all of it. */
-export function schemaOf(route: Route): FastifySchema {
+/** What the document shows of a route. */
+function schemaOf(route: Route): FastifySchema {
   const { body, example } = route
   const content: Record<string, unknown> = {}
   if (body) content['application/json'] = { schema: { ...body, examples: [example.body] } }
@@ -37,14 +42,7 @@ export function schemaOf(route: Route): FastifySchema {
     description: `Takes the scope \`${route.scope}\`.`,
     ...(body ? { body: { content } } : {}),
     ...(params.length > 0 ? { params: { type: 'object', properties: Object.fromEntries(params) } } : {}),
-    ...(route.operation === 'getPoint'
-      ? {
-          querystring: {
-            type: 'object',
-            properties: { type: { type: 'string', enum: ['string', 'number', 'bigint'] } },
-          },
-        }
-      : {}),
+    ...(route.query ? { querystring: route.query } : {}),
     ...(route.writes
       ? {
           headers: {

@@ -4,7 +4,6 @@
  */
 import { ARROW_TYPE, decodeFrame, FRAME_TYPE } from '@drift/client/wire'
 import type { Drift } from '@drift/server'
-import rateLimit from '@fastify/rate-limit'
 import swagger from '@fastify/swagger'
 import underPressure from '@fastify/under-pressure'
 import type {
@@ -15,20 +14,21 @@ import type {
   FastifySchema,
 } from 'fastify'
 import type { TSchema } from 'typebox'
+import { ASKED, Asked, ask, askedOf, type RouteConfig } from './asked.js'
 import { type ApiKey, type Authenticate, authenticator } from './auth.js'
 import { nameOrigins } from './cors.js'
 import { doorOf } from './engine-door.js'
 import { HttpError, refusalOf } from './errors.js'
-import { addGuard, principalOf, type RouteGuard } from './guard.js'
+import { Guard, principalOf } from './guard.js'
 import { parseJson } from './json-body.js'
 import { type Limits, parseLimits } from './limits.js'
 import { Metrics } from './metrics.js'
-import { openApi, schemaOf } from './openapi.js'
+import { openApi } from './openapi.js'
 import type { Route } from './routes/route.js'
 import { routes } from './routes/routes.js'
 import { fingerprint, Runner } from './run.js'
 import { validator } from './schema.js'
-import { addTracing } from './tracing.js'
+import { tracing } from './tracing.js'
 import { Turn } from './turn.js'
 
 export interface HandlerOptions {
@@ -92,17 +92,16 @@ export const driftPlugin: FastifyPluginAsync<PluginOptions> = async (app, option
   })
   app.setSerializerCompiler(() => JSON.stringify)
   answerErrors(app)
-  logAnswers(app, metrics, options.onAnswer)
   parseBodies(app, limits)
-  await addTracing(app)
+  app.decorateRequest(ASKED as unknown as string, null)
+  begin(app, await tracing())
   if (options.origins?.length) await nameOrigins(app, options.origins)
-  await app.register(rateLimit, { global: false })
-  addGuard(app, { authenticate, limits, hosts: options.hosts, draining })
-  shedLateSearches(app, limits.queueMs)
+  letIn(app, new Guard({ authenticate, limits, hosts: options.hosts, draining }), limits.queueMs)
+  logAnswers(app, metrics, options.onAnswer)
   if (limits.eventLoopDelayMs > 0) await shedSearches(app, limits.eventLoopDelayMs)
   await app.register(swagger, openApi(authenticate !== undefined))
 
-  const open: RouteGuard & { operation: string } = { open: true, operation: 'health' }
+  const open: RouteConfig = { open: true, operation: 'health' }
   const hidden = { hide: true } as FastifySchema
   app.get('/livez', { config: open, schema: hidden }, async () => ({ live: true }))
   app.get('/readyz', { config: open, schema: hidden }, async (_, reply) => {
@@ -144,21 +143,15 @@ function whoMay({ keys, authenticate, open }: HandlerOptions): Authenticate | un
   return keys ? authenticator(keys) : authenticate
 }
 
+/** Fastify is told no schemas: the body is checked when it is known to be JSON, and the OpenAPI document has its own. */
 function addRoute(app: FastifyInstance, route: Route, runner: Runner): void {
-  const { method, path, operation, scope, frames, arrow } = route
+  const { method, path, operation, scope, query, body } = route
+  const checks = { query: query && validator(query, 'query'), body: body && validator(body) }
   app.route({
     method,
     url: `/v1${path}`,
     config: { scope, operation, route },
-    schema: schemaOf(route),
-    // Only some routes take other bodies than JSON.
-    preParsing: async request => {
-      const type = request.headers['content-type'] ?? ''
-      if ((type.startsWith(FRAME_TYPE) && !frames) || (type.startsWith(ARROW_TYPE) && !arrow)) {
-        throw new HttpError('DRIFT_MEDIA_TYPE', `this takes application/json, not ${type.slice(0, 80)}`)
-      }
-    },
-    handler: (request, reply) => runner.run(route, request, reply),
+    handler: (request, reply) => runner.run(route, checks, request, reply),
   })
 }
 
@@ -168,9 +161,10 @@ function parseBodies(app: FastifyInstance, limits: Limits): void {
     app.addContentTypeParser(
       type,
       { parseAs: 'buffer', bodyLimit },
-      async (request: FastifyRequest, bytes: Buffer) => {
+      (request: FastifyRequest, bytes: Buffer, done: (error: null, body: unknown) => void) => {
         fingerprint(request, bytes)
-        return parse(bytes)
+        const body = parse(bytes)
+        done(null, body)
       },
     )
   }
@@ -185,8 +179,6 @@ function parseBodies(app: FastifyInstance, limits: Limits): void {
   })
 }
 
-const codes = new WeakMap<FastifyRequest, string>()
-
 function answerErrors(app: FastifyInstance): void {
   app.setErrorHandler((error, request, reply) => answerError(error, request, reply))
 }
@@ -194,7 +186,8 @@ function answerErrors(app: FastifyInstance): void {
 /** Also for what no route was found for. */
 export function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const { status, code, message, details, retryAfter } = refusalOf(error)
-  codes.set(request, code)
+  const asked = askedOf(request)
+  if (asked) asked.code = code
   // Below 500 the code tells it all, and the message may hold a caller's data.
   if (status >= 500 && !(error instanceof HttpError))
     request.log.error({ requestId: request.id, err: error }, code)
@@ -206,54 +199,67 @@ export function answerError(error: unknown, request: FastifyRequest, reply: Fast
     .send({ error: { code, message, details, requestId: request.id } })
 }
 
-function logAnswers(app: FastifyInstance, metrics: Metrics, onAnswer: HandlerOptions['onAnswer']): void {
-  app.addHook('onRequest', async (request, reply) => {
+function begin(
+  app: FastifyInstance,
+  trace: ((request: FastifyRequest, asked: Asked) => void) | undefined,
+): void {
+  app.addHook('onRequest', (request, reply, done) => {
+    const asked = ask(request, reply)
     reply.header('x-request-id', request.id)
     reply.header('x-content-type-options', 'nosniff')
     reply.header('cache-control', 'no-store')
+    trace?.(request, asked)
+    done()
   })
-  app.addHook('onResponse', async (request, reply) => {
+}
+
+/** All that a request passes before its body, in one hook and without promises unless there have to be. */
+function letIn(app: FastifyInstance, guard: Guard, queueMs: number): void {
+  const turn = new Turn()
+  app.addHook('onRequest', (request, _, done) => {
+    const asked = askedOf(request)!
+    const passed = guard.pass(request, asked)
+    // Before its body is read: to refuse costs a fraction of a search, so the server catches up.
+    const isLate = turn.waited() > queueMs && asked.config.route?.cost === 'search'
+    const refused = isLate ? tooLate(queueMs) : undefined
+    if (passed) passed.then(() => done(refused), done)
+    else done(refused)
+  })
+}
+
+function tooLate(queueMs: number): HttpError {
+  return new HttpError(
+    'DRIFT_OVERLOADED',
+    `a search waited more than ${queueMs} ms to be looked at`,
+    {},
+    { retryAfter: 1 },
+  )
+}
+
+function logAnswers(app: FastifyInstance, metrics: Metrics, onAnswer: HandlerOptions['onAnswer']): void {
+  app.addHook('onResponse', (request, reply, done) => {
     const { statusCode: status, elapsedTime: ms } = reply
-    metrics.observe(request, status, ms)
-    const { open } = request.routeOptions.config as RouteGuard
-    if (open && status < 400) return
+    // A hook of the host's may have refused it before ours.
+    const asked = askedOf(request) ?? new Asked(request)
+    const { open, operation = 'other', url = '(none)' } = asked.config
+    asked.end(false)
+    asked.traced?.(status)
+    metrics.observe(operation, status, ms)
+    if (open && status < 400) return done()
     const entry: AnswerEntry = {
       requestId: request.id,
       method: request.method,
-      route: request.routeOptions.url ?? '(none)',
+      route: url,
       collection: (request.params as { name?: string } | undefined)?.name?.slice(0, 64),
       status,
       ms: Math.round(ms * 1000) / 1000,
-      caller: callerOf(request),
-      code: codes.get(request),
+      // Undefined for what was refused before it was known who asks.
+      caller: asked.principal?.id,
+      code: asked.code,
     }
     request.log.info(entry, 'answered')
     onAnswer?.(entry)
-  })
-}
-
-function callerOf(request: FastifyRequest): string | undefined {
-  try {
-    return principalOf(request).id
-  } catch {
-    // Refused before it was known who asks.
-    return undefined
-  }
-}
-
-/** Before its body is read: to refuse costs a fraction of a search, so the server catches up. */
-function shedLateSearches(app: FastifyInstance, queueMs: number): void {
-  const turn = new Turn()
-  app.addHook('onRequest', async request => {
-    const waited = turn.waited()
-    const { route } = request.routeOptions.config as { route?: Route }
-    if (route?.cost !== 'search' || waited <= queueMs) return
-    throw new HttpError(
-      'DRIFT_OVERLOADED',
-      `a search waited more than ${queueMs} ms to be looked at`,
-      {},
-      { retryAfter: 1 },
-    )
+    done()
   })
 }
 
@@ -261,8 +267,7 @@ async function shedSearches(app: FastifyInstance, maxEventLoopDelay: number): Pr
   await app.register(underPressure, {
     maxEventLoopDelay,
     pressureHandler(request) {
-      const { route } = request.routeOptions.config as { route?: Route }
-      if (route?.cost !== 'search') return
+      if (askedOf(request)?.config.route?.cost !== 'search') return
       throw new HttpError('DRIFT_OVERLOADED', 'the server is too busy for searches', {}, { retryAfter: 1 })
     },
   })

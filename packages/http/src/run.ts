@@ -3,41 +3,47 @@ import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { IDEMPOTENCY_HEADER } from '@drift/client/wire'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { type Asked, askedOf } from './asked.js'
 import { type Principal, seesCollection } from './auth.js'
-import { type DriftDoor, notImplemented } from './engine-door.js'
+import { type CollectionDoor, type DriftDoor, notImplemented } from './engine-door.js'
 import { HttpError } from './errors.js'
 import { Gate } from './gate.js'
 import { principalOf } from './guard.js'
 import { IdempotencyTable } from './idempotency.js'
 import type { Limits } from './limits.js'
-import type { Call, Cost, Route } from './routes/route.js'
+import { type Call, type Cost, isFrame, type Route } from './routes/route.js'
 
 /** Between a tenant and a collection's name; a tenant has no `-` in it, so the first one ends it. */
 const TENANT_MARK = '--'
 /** Of a body's beginning and of its end, for telling two requests under one key apart. */
 const FINGERPRINT_BYTES = 64 * 1024
 
-const fingerprints = new WeakMap<FastifyRequest, string>()
-
 /** Called by the parsers, which see the body's bytes. */
 export function fingerprint(request: FastifyRequest, bytes: Uint8Array): void {
   if (request.headers[IDEMPOTENCY_HEADER] === undefined) return
   const hash = createHash('sha256').update(String(bytes.length)).update(bytes.subarray(0, FINGERPRINT_BYTES))
   hash.update(bytes.subarray(Math.max(0, bytes.length - FINGERPRINT_BYTES)))
-  fingerprints.set(request, hash.digest('base64'))
+  const asked = askedOf(request)
+  if (asked) asked.fingerprint = hash.digest('base64')
+}
+
+/** Of a route, compiled once; each throws for what does not fit. */
+export interface Checks {
+  readonly query: ((query: unknown) => unknown) | undefined
+  readonly body: ((body: unknown) => unknown) | undefined
 }
 
 export class Runner {
   readonly gates: Readonly<Record<Exclude<Cost, 'light'>, Gate>>
-  readonly #db: DriftDoor
-  readonly #limits: Limits
-  readonly #backupFolder: string | undefined
+  readonly db: DriftDoor
+  readonly limits: Limits
+  readonly backupFolder: string | undefined
   readonly #recent: IdempotencyTable
 
   constructor(db: DriftDoor, limits: Limits, backupFolder: string | undefined) {
-    this.#db = db
-    this.#limits = limits
-    this.#backupFolder = backupFolder
+    this.db = db
+    this.limits = limits
+    this.backupFolder = backupFolder
     this.#recent = new IdempotencyTable(limits.idempotencyKeys)
     this.gates = {
       search: new Gate('search', {
@@ -54,70 +60,133 @@ export class Runner {
     }
   }
 
-  async run(route: Route, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
-    if (route.body && !route.bodyOptional && (request.body === undefined || request.body === null)) {
-      throw new HttpError('DRIFT_JSON', 'this needs a body and its content-type')
-    }
-    const principal = principalOf(request)
-    const call = this.#call(request, reply, principal)
-    const work = (): Promise<unknown> => this.#queued(route, call).catch(asNotImplemented)
+  run(route: Route, checks: Checks, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+    checks.query?.(request.query)
+    requireBody(route, checks.body, request.body)
+    const call = new RequestCall(this, request, reply)
     const key = request.headers[IDEMPOTENCY_HEADER]
-    if (!route.writes || key === undefined) return work()
+    if (!route.writes || key === undefined) return this.#queued(route, call)
     const { method, url } = request
-    const print = `${method} ${url} ${fingerprints.get(request) ?? ''}`
+    const print = `${method} ${url} ${askedOf(request)?.fingerprint ?? ''}`
     const collection = call.storedName(call.params['name'] ?? '')
-    return this.#recent.once(collection, principal.id, String(key), print, work)
+    return this.#recent.once(collection, call.principal.id, String(key), print, () =>
+      this.#queued(route, call),
+    )
   }
 
   async #queued(route: Route, call: Call): Promise<unknown> {
-    if (route.cost === 'light') return route.run(call)
-    const gate = this.gates[route.cost]
-    if (route.cost === 'search') return gate.run(() => route.run(call))
-    gate.enter()
-    let streams = false
     try {
-      const answer = await route.run(call)
-      streams = answer instanceof Readable
-      if (streams) (answer as Readable).once('close', () => gate.leave())
-      return answer
-    } finally {
-      if (!streams) gate.leave()
-    }
-  }
-
-  #call(request: FastifyRequest, reply: FastifyReply, principal: Principal): Call {
-    const params = request.params as Record<string, string>
-    const prefix = principal.tenant === undefined ? '' : principal.tenant + TENANT_MARK
-    const storedName = (name: string): string => prefix + name
-    const gone = new AbortController()
-    reply.raw.once('close', () => {
-      if (!reply.raw.writableFinished) gone.abort(new HttpError('DRIFT_CANCELLED', 'the client is gone'))
-    })
-    return {
-      db: this.#db,
-      params,
-      body: request.body,
-      query: request.query as Record<string, string | undefined>,
-      limits: this.#limits,
-      principal,
-      signal: gone.signal,
-      accept: request.headers.accept ?? '',
-      backupFolder: this.#backupFolder,
-      reply,
-      collection: options => this.#db.collection(storedName(params['name']!), options),
-      visibleName(stored) {
-        const name = stored.startsWith(prefix) ? stored.slice(prefix.length) : undefined
-        return name !== undefined && seesCollection(principal, name) ? name : undefined
-      },
-      storedName,
+      if (route.cost === 'light') return await route.run(call)
+      const gate = this.gates[route.cost]
+      if (route.cost === 'search') return await gate.run(() => searched(route, call))
+      return await streamed(gate, () => route.run(call))
+    } catch (error) {
+      throw asNotImplemented(error)
     }
   }
 }
 
+/** Nobody waits for the answer of one whose client went away while it stood in the queue. */
+function searched(route: Route, call: Call): Promise<unknown> {
+  if (call.isCut) throw new HttpError('DRIFT_CANCELLED', 'the client is gone')
+  return route.run(call)
+}
+
+/** An answer that is a stream holds its place until it has been sent. */
+async function streamed(gate: Gate, work: () => Promise<unknown>): Promise<unknown> {
+  gate.enter()
+  let streams = false
+  try {
+    const answer = await work()
+    streams = answer instanceof Readable
+    if (streams) (answer as Readable).once('close', () => gate.leave())
+    return answer
+  } finally {
+    if (!streams) gate.leave()
+  }
+}
+
+function requireBody(route: Route, check: Checks['body'], body: unknown): void {
+  if (body === undefined) {
+    if (route.body === undefined || route.bodyOptional) return
+    throw new HttpError('DRIFT_JSON', 'this needs a body and its content-type')
+  }
+  if (isFrame(body) || Buffer.isBuffer(body)) {
+    if (isFrame(body) ? route.frames : route.arrow) return
+    throw new HttpError('DRIFT_MEDIA_TYPE', 'this takes application/json')
+  }
+  check?.(body)
+}
+
+class RequestCall implements Call {
+  readonly reply: FastifyReply
+  readonly principal: Principal
+  readonly #runner: Runner
+  readonly #request: FastifyRequest
+
+  constructor(runner: Runner, request: FastifyRequest, reply: FastifyReply) {
+    this.principal = principalOf(request)
+    this.reply = reply
+    this.#runner = runner
+    this.#request = request
+  }
+
+  get db(): DriftDoor {
+    return this.#runner.db
+  }
+
+  get limits(): Limits {
+    return this.#runner.limits
+  }
+
+  get backupFolder(): string | undefined {
+    return this.#runner.backupFolder
+  }
+
+  get params(): Readonly<Record<string, string>> {
+    return this.#request.params as Record<string, string>
+  }
+
+  get body(): unknown {
+    return this.#request.body
+  }
+
+  get query(): Readonly<Record<string, string | undefined>> {
+    return this.#request.query as Record<string, string | undefined>
+  }
+
+  get signal(): AbortSignal {
+    return (askedOf(this.#request) as Asked).signal
+  }
+
+  get isCut(): boolean {
+    return (askedOf(this.#request) as Asked).isCut
+  }
+
+  get accept(): string {
+    return this.#request.headers.accept ?? ''
+  }
+
+  collection(options?: Readonly<Record<string, unknown>>): Promise<CollectionDoor> {
+    return this.db.collection(this.storedName(this.params['name']!), options)
+  }
+
+  visibleName(stored: string): string | undefined {
+    const prefix = this.storedName('')
+    const name = stored.startsWith(prefix) ? stored.slice(prefix.length) : undefined
+    return name !== undefined && seesCollection(this.principal, name) ? name : undefined
+  }
+
+  storedName(name: string): string {
+    const { tenant } = this.principal
+    return tenant === undefined ? name : tenant + TENANT_MARK + name
+  }
+}
+
 /** The schema knows every option by now: one that the engine refuses to know is one that it does not have yet. */
-function asNotImplemented(error: unknown): never {
+function asNotImplemented(error: unknown): unknown {
   const { code, details } = error as { code?: unknown; details?: { option?: unknown } }
-  if (code === 'DRIFT_UNKNOWN_OPTION' && typeof details?.option === 'string')
-    throw notImplemented(details.option)
-  throw error
+  return code === 'DRIFT_UNKNOWN_OPTION' && typeof details?.option === 'string'
+    ? notImplemented(details.option)
+    : error
 }

@@ -97,6 +97,9 @@ export const UpsertBody = Type.Object(
 )
 export const UpsertMeta = Type.Object({ ids: Ids, payloads: Type.Optional(Payloads) }, CLOSED)
 
+export const PointQuery = Type.Object({
+  type: Type.Optional(Type.Union([Type.Literal('string'), Type.Literal('number'), Type.Literal('bigint')])),
+})
 export const GetBody = Type.Object({ ids: Ids, vectors: Type.Optional(Flag) }, CLOSED)
 export const SelectBody = Type.Object(
   { ids: Type.Optional(Ids), filter: Type.Optional(FilterSchema) },

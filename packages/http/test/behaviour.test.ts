@@ -12,7 +12,11 @@ interface AnyDrift {
   collections(): string[] | Promise<string[]>
   drop(name: string): Promise<boolean>
   sync(): Promise<void>
-  stats(): Promise<{ readonly state: string; readonly collections: readonly { readonly name: string }[] }>
+  stats(): Promise<{
+    readonly state: string
+    readonly collections: readonly { readonly name: string }[]
+    readonly pageCache: { readonly maxBytes: number }
+  }>
   close(): Promise<void>
 }
 
@@ -59,6 +63,7 @@ describe.each(openers)('%s', (_, open) => {
     expect([docs.name, docs.dim, docs.metric]).toEqual(['docs', 3, 'l2'])
     expect(await db.collections()).toContain('docs')
     expect((await db.stats()).state).toBe('open')
+    expect((await db.stats()).pageCache.maxBytes).toBeGreaterThan(0)
     expect((await db.stats()).collections.map(({ name }) => name)).toContain('docs')
   })
 

@@ -149,7 +149,7 @@ export class Drift {
     if (creating) await creating
     const store = this.#find(name)
     if (store) {
-      assertSame(store.config, parsed)
+      if (options !== undefined) assertSame(store.config, parsed)
       return new Collection<P>(this.#engine, store)
     }
     const created = this.#create(name, parsed)

@@ -257,8 +257,9 @@ export function parseSearchOptions(options: unknown): SearchOptions & { readonly
 export type Width = Pick<SearchOptions, 'recall' | 'probes' | 'ef' | 'signal' | keyof PaperOptions>
 
 export function widthOf(options: SearchOptions): Width {
-  const given = WIDTH_KEYS.filter(key => options[key] !== undefined)
-  return Object.fromEntries(given.map(key => [key, options[key]]))
+  const width: Record<string, unknown> = {}
+  for (const key of WIDTH_KEYS) if (options[key] !== undefined) width[key] = options[key]
+  return width
 }
 
 export function parseScanOptions(options: unknown): ScanOptions {

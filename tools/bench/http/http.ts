@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { encodeFrame, FRAME_TYPE } from '@drift/client/wire'
-import { prepare } from '../data-set.js'
+import { type DataSet, prepare } from '../data-set.js'
 import { machine } from '../machine.js'
 import { quantile } from '../measure.js'
 import { type Source, vectorsOf } from '../vectors.js'
@@ -20,11 +20,13 @@ const CONNECTIONS = [1, 8, 64]
 const MS = 2_500
 /** Times the capacity. */
 const OVERLOAD = 3
-const PEER_EF = 64
+/** Tried in turns until the peer finds as much as Drift does. */
+const PEER_EFS = [16, 24, 32, 48, 64, 96, 128, 192, 256]
 
 export async function http(source: Source, maxRows: number): Promise<void> {
   const facts = machine()
-  const { metric } = prepare(source, maxRows)
+  const set = prepare(source, maxRows)
+  const { metric } = set
   const { base, query, dim } = vectorsOf(source, maxRows)
   const rows = base.length / dim
   console.log(`${facts.cpu}, ${facts.cores} cores, Node ${facts.node}, kernels ${facts.kernels}`)
@@ -42,7 +44,9 @@ export async function http(source: Source, maxRows: number): Promise<void> {
     await importing(child, url, base, dim, bodies.binary)
     await ask(child, { do: 'settle' })
     await searching(child, query, { bare: { ...bodies.binary, origin: bare }, ...bodies })
-    await peer(child, base, query, dim)
+    const found = set.recall(await answersOf(bodies.json, ({ hits }) => hits!.map(hit => hit.id)), K)
+    console.log(`recall@${K} of these searches: ${found.toFixed(4)}\n`)
+    await peer(child, set, found, base, query, dim)
   } finally {
     await ask(child, { do: 'stop' }).catch(() => child.kill())
     rmSync(folder, { recursive: true, force: true })
@@ -122,30 +126,64 @@ async function searching(
   )
 }
 
+/** hnswlib-node behind Fastify, with the least ef of the list at which it finds as much as Drift. */
 async function peer(
   child: ChildProcess,
+  set: DataSet,
+  wanted: number,
   rows: Float32Array,
   query: Float32Array,
   dim: number,
 ): Promise<void> {
-  const { url } = await ask(child, { do: 'peer', rows, dim, ef: PEER_EF })
+  const { url } = await ask(child, { do: 'peer', rows, dim })
   if (url === undefined) return console.log('hnswlib-node is not installed (npm run bench -- peers)')
-  const bodies = eachQuery(query, dim).map(vector => JSON.stringify({ query: Array.from(vector), k: K }))
-  const requests: Requests = {
+  const asking = (ef: number): Requests => ({
     origin: url,
     method: 'POST',
     path: '/search',
     type: 'application/json',
-    bodies,
+    bodies: eachQuery(query, dim).map(vector => JSON.stringify({ query: Array.from(vector), k: K, ef })),
+  })
+  let requests = asking(PEER_EFS[0]!)
+  for (const ef of PEER_EFS) {
+    requests = asking(ef)
+    const found = set.recall(await answersOf(requests, ({ ids }) => ids!), K)
+    console.log(`hnswlib-node, ef ${ef}: recall@${K} ${found.toFixed(4)}`)
+    if (found >= wanted) break
   }
   for (const connections of CONNECTIONS) {
     await run(requests, connections, 500)
+    await ask(child, { do: 'watch' })
     const loaded = await run(requests, connections, MS)
+    const { cpuShare } = await ask(child, { do: 'watch' })
     const rate = loaded.latencies.length / loaded.seconds
     console.log(
-      `hnswlib-node behind Fastify, JSON, ${connections} connections: ${rate.toFixed(0)}/s; ${latencies(loaded)}`,
+      `hnswlib-node behind Fastify, JSON, ${connections} connections: ${rate.toFixed(0)}/s; ${latencies(loaded)}; ` +
+        `${((1e6 * cpuShare) / rate).toFixed(0)} us of the server each`,
     )
   }
+}
+
+interface Answer {
+  readonly hits?: readonly { readonly id: number }[]
+  readonly ids?: readonly number[]
+}
+
+/** Of each query once. */
+async function answersOf(
+  { origin, method, path, type, bodies }: Requests,
+  idsIn: (answer: Answer) => readonly number[],
+): Promise<(readonly number[])[]> {
+  const answers: (readonly number[])[] = []
+  for (const body of bodies) {
+    const answer = await fetch(origin + path, {
+      method,
+      headers: { 'content-type': type },
+      body: body as string,
+    })
+    answers.push(idsIn((await answer.json()) as Answer))
+  }
+  return answers
 }
 
 function run(requests: Requests, connections: number, ms: number): Promise<Loaded> {

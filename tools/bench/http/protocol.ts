@@ -5,7 +5,7 @@ export type Ask =
   | { readonly do: 'settle' }
   | { readonly do: 'embedded'; readonly queries: Float32Array; readonly k: number; readonly ms: number }
   | { readonly do: 'watch' }
-  | { readonly do: 'peer'; readonly rows: Float32Array; readonly dim: number; readonly ef: number }
+  | { readonly do: 'peer'; readonly rows: Float32Array; readonly dim: number }
   | { readonly do: 'stop' }
 
 export interface Answers {

@@ -46,7 +46,7 @@ async function answer(ask: Ask): Promise<Answers[Ask['do']]> {
     case 'watch':
       return watched()
     case 'peer':
-      return startPeer(ask.rows, ask.dim, ask.ef)
+      return startPeer(ask.rows, ask.dim)
     case 'stop':
       await peer?.close()
       bare.close()
@@ -120,13 +120,13 @@ async function embedded(queries: Float32Array, k: number, ms: number): Promise<E
 }
 
 /** hnswlib-node as a service is mostly written: a route that takes JSON and answers with JSON. */
-async function startPeer(rows: Float32Array, dim: number, ef: number): Promise<Answers['peer']> {
+async function startPeer(rows: Float32Array, dim: number): Promise<Answers['peer']> {
   const hnswlib = loadHnswlib()
   if (!hnswlib) return {}
   const { engine } = buildHnswlib(hnswlib, rows, dim, 1)
   peer = Fastify()
   peer.post('/search', async request => {
-    const { query, k } = request.body as { query: number[]; k: number }
+    const { query, k, ef } = request.body as { query: number[]; k: number; ef: number }
     return { ids: await engine.search(Float32Array.from(query), k, ef) }
   })
   return { url: await peer.listen({ host: '127.0.0.1', port: 0 }) }

@@ -3,26 +3,23 @@
  * Rule: a task looks at the cancel flag between units of about a millisecond. What a cancelled task returns is not used.
  */
 import { assignBuckets, type Homes } from '../router/homes.js'
-import {
-  emptySlice,
-  type FoundSlice,
-  type Part,
-  SLICE_QUERIES,
-  searchPart,
-  searchSlice,
-} from '../search/batch.js'
+import { type FoundSlice, type Part, searchPart, searchSlice, sliceOf, takeSlice } from '../search/batch.js'
 import type { Candidates } from '../search/bounds.js'
 import { candidatesIn } from '../search/elsewhere.js'
 import { Scratch } from '../search/scratch.js'
 import { attach, type Snapshot } from '../search/snapshot.js'
 import type { SearchWidth } from '../search/view.js'
 
-/** Search for every query. */
+/** Search for the queries that nobody else has taken, slice by slice. */
 export interface SearchTask extends SearchWidth {
   readonly kind: 'search'
   readonly snapshot: Snapshot
-  /** Prepared, count * dim. */
+  /** Prepared, count * dim. In shared memory, as what follows is. */
   readonly queries: Float32Array
+  /** Queries taken so far, by all who work on the batch; from their number on there is nothing to do. */
+  readonly taken: Int32Array
+  /** Where the answers go. */
+  readonly found: FoundSlice
 }
 
 /** Every parts-th bucket of one query's, from `part` on. */
@@ -54,7 +51,7 @@ export interface BoundsTask {
 export type Task = SearchTask | PartTask | RouteTask | BoundsTask
 
 export type TaskResult<T extends Task> = T extends SearchTask
-  ? FoundSlice
+  ? undefined
   : T extends PartTask
     ? Part
     : T extends BoundsTask
@@ -67,7 +64,7 @@ export interface TaskMessage {
   readonly cancel: Int32Array
 }
 
-export function runTask({ task, cancel }: TaskMessage): FoundSlice | Part | Candidates | Homes {
+export function runTask({ task, cancel }: TaskMessage): undefined | Part | Candidates | Homes {
   switch (task.kind) {
     case 'search':
       return searchTask(task, cancel)
@@ -102,16 +99,19 @@ function scratchFor(dim: number): Scratch {
   return scratch
 }
 
-function searchTask(task: SearchTask, cancel: Int32Array): FoundSlice {
+function searchTask(task: SearchTask, cancel: Int32Array): undefined {
   const view = attach(task.snapshot)
   const { dim } = view.slabs
+  const { queries, taken, found } = task
   const scratch = scratchFor(dim)
-  const count = task.queries.length / dim
-  const found = emptySlice(count, task.k)
-  for (let first = 0; first < count && Atomics.load(cancel, 0) === 0; first += SLICE_QUERIES) {
-    searchSlice(view, task.queries, first, Math.min(SLICE_QUERIES, count - first), task, scratch, found)
+  const count = queries.length / dim
+  const slice = sliceOf(task)
+  while (Atomics.load(cancel, 0) === 0) {
+    const first = takeSlice(taken, slice)
+    if (first >= count) break
+    searchSlice(view, queries, first, Math.min(slice, count - first), task, scratch, found)
   }
-  return found
+  return undefined
 }
 
 function boundsTask({ snapshot, query, k, allow }: BoundsTask, cancel: Int32Array): Candidates {

@@ -9,6 +9,7 @@ import { Slices } from '../maintenance/slices.js'
 import type { IndexPool } from '../pool/pool.js'
 import type { SearchTask } from '../pool/tasks.js'
 import { liveRowsOf } from '../row-store.js'
+import { sharedSlice } from '../search/batch.js'
 import { searchAllMany, widened } from '../search/elsewhere.js'
 import type { Scratch } from '../search/scratch.js'
 import { searchView } from '../search/search.js'
@@ -187,16 +188,19 @@ async function exactInPool(
 ): Promise<Truth> {
   const queries = new Float32Array(new SharedArrayBuffer(query.byteLength))
   queries.set(query)
+  const found = sharedSlice(1, k)
   const task: SearchTask = {
     kind: 'search',
     snapshot,
     queries,
+    taken: new Int32Array(new SharedArrayBuffer(4)),
+    found,
     ...width,
     k,
     probes: Number.POSITIVE_INFINITY,
   }
-  const [found] = await pool.runAll([task])
-  return found!
+  await pool.runAll([task])
+  return found
 }
 
 /** A slice of the rows at a time. */

@@ -16,15 +16,34 @@ export interface FoundSlice {
   readonly counts: Uint32Array
 }
 
-/** Queries between two looks at the cancel flag, and between two turns of the event loop: one or two milliseconds. */
-export const SLICE_QUERIES = 32
+/** Queries between two looks at the cancel flag, and between two turns of the event loop: about a millisecond. */
+export const SLICE_QUERIES = 16
 
 export function emptySlice(queries: number, k: number): FoundSlice {
+  return sliceIn(bytes => new ArrayBuffer(bytes), queries, k)
+}
+
+/** In shared memory, for several threads to fill. */
+export function sharedSlice(queries: number, k: number): FoundSlice {
+  return sliceIn(bytes => new SharedArrayBuffer(bytes), queries, k)
+}
+
+function sliceIn(memory: (bytes: number) => ArrayBufferLike, queries: number, k: number): FoundSlice {
   return {
-    rows: new Uint32Array(queries * k).fill(NONE),
-    distances: new Float32Array(queries * k).fill(Number.POSITIVE_INFINITY),
-    counts: new Uint32Array(queries),
+    rows: new Uint32Array(memory(4 * queries * k)).fill(NONE),
+    distances: new Float32Array(memory(4 * queries * k)).fill(Number.POSITIVE_INFINITY),
+    counts: new Uint32Array(memory(4 * queries)),
   }
+}
+
+/** Queries of a batch that are searched for in one go; an exact search of one takes longer than a slice of others. */
+export function sliceOf({ probes }: SearchWidth): number {
+  return probes === Number.POSITIVE_INFINITY ? 1 : SLICE_QUERIES
+}
+
+/** The first query of the next slice that nobody has taken. @param taken - one word of shared memory: queries taken so far. */
+export function takeSlice(taken: Int32Array, slice: number): number {
+  return Atomics.add(taken, 0, slice)
 }
 
 /** Search for prepared queries first .. first + count - 1 of `queries`, into the same places of `found`. */

@@ -1,13 +1,22 @@
 /**
- * Searches that may leave the thread: batches always do when there is a pool, one query only when its scan is wide.
- * Rule: the view is pinned before the first task and released after the last, so a batch sees one moment of the index.
- * Without a pool a batch runs here, and the event loop turns every 32 queries.
+ * Searches that may leave the thread: batches of more than a slice, in which the caller's thread takes its share, and one query when its
+ * scan is wide. Rule: the view is pinned before the first task and released after the last, so a batch sees one moment of the index.
+ * Who works on a batch takes its slices one by one, so a thread that is late or busy with something else takes fewer; in the caller's
+ * thread the event loop turns after each, also after the last: who asks in a loop starves nobody.
  */
 import { setImmediate } from 'node:timers/promises'
 import type { IndexState } from '../index-state.js'
 import type { IndexPool } from '../pool/pool.js'
 import type { PartTask, SearchTask } from '../pool/tasks.js'
-import { emptySlice, type FoundSlice, mergeParts, type Part, SLICE_QUERIES, searchSlice } from './batch.js'
+import {
+  type FoundSlice,
+  mergeParts,
+  type Part,
+  searchSlice,
+  sharedSlice,
+  sliceOf,
+  takeSlice,
+} from './batch.js'
 import type { Scratch } from './scratch.js'
 import { attach, type Snapshot } from './snapshot.js'
 import type { SearchView, SearchWidth } from './view.js'
@@ -16,10 +25,7 @@ import type { SearchView, SearchWidth } from './view.js'
 const SPLIT_ENTRIES = 131_072
 const SPLIT_ROWS = 32_768
 
-/** Tasks per thread and batch: enough to even out threads that are late, few enough to keep the queue short. */
-const TASKS_PER_THREAD = 4
-
-/** @param queries - prepared, in shared memory. `check` throws when the result is no longer wanted. */
+/** @param queries - prepared, in shared memory. `check` throws when the result is no longer wanted; nothing runs on then. */
 export async function searchMany(
   snapshot: Snapshot,
   pool: IndexPool | undefined,
@@ -30,22 +36,42 @@ export async function searchMany(
   signal: AbortSignal | undefined,
 ): Promise<FoundSlice> {
   const count = queries.length / snapshot.dim
-  if (pool === undefined) return searchHere(snapshot, queries, count, width, scratch, check)
-  const perTask = Math.max(SLICE_QUERIES, Math.ceil(count / (TASKS_PER_THREAD * pool.threads)))
-  const tasks: SearchTask[] = []
-  for (let first = 0; first < count; first += perTask) {
-    const part = queries.subarray(first * snapshot.dim, (first + perTask) * snapshot.dim)
-    tasks.push({ kind: 'search', snapshot, queries: part, ...width })
+  const slice = sliceOf(width)
+  const found = sharedSlice(count, width.k)
+  const taken = new Int32Array(new SharedArrayBuffer(4))
+  // Exact answers take a thread for long, and the caller's has an event loop to turn.
+  const helps = pool === undefined || slice > 1
+  const threads = pool === undefined ? 0 : Math.min(pool.threads, Math.ceil(count / slice) - (helps ? 1 : 0))
+  const task: SearchTask = { kind: 'search', snapshot, queries, taken, found, ...width }
+  const others = threads > 0 ? pool!.runAll(new Array<SearchTask>(threads).fill(task), signal) : undefined
+  const stop = (): void => void Atomics.store(taken, 0, count)
+  others?.catch(stop)
+  try {
+    if (helps) await takeShare(attach(snapshot), task, count, scratch, check)
+  } catch (error) {
+    stop()
+    await others?.catch(() => undefined) // the first error is the one that counts
+    throw error
   }
-  const slices = await pool.runAll(tasks, signal)
+  await others
   check()
-  const found = emptySlice(count, width.k)
-  slices.forEach((slice, i) => {
-    found.rows.set(slice.rows, i * perTask * width.k)
-    found.distances.set(slice.distances, i * perTask * width.k)
-    found.counts.set(slice.counts, i * perTask)
-  })
-  return found
+  // The caller's memory is not shared with anybody.
+  return { rows: found.rows.slice(), distances: found.distances.slice(), counts: found.counts.slice() }
+}
+
+async function takeShare(
+  view: SearchView,
+  { queries, taken, found, ...width }: SearchTask,
+  count: number,
+  scratch: Scratch,
+  check: () => void,
+): Promise<void> {
+  const slice = sliceOf(width)
+  for (let first = takeSlice(taken, slice); first < count; first = takeSlice(taken, slice)) {
+    searchSlice(view, queries, first, Math.min(slice, count - first), width, scratch, found)
+    await setImmediate()
+    check()
+  }
 }
 
 /**
@@ -91,24 +117,4 @@ export function isWide(
   if (probes === undefined || allow !== undefined || probes === Number.POSITIVE_INFINITY) return false
   const tails = memtables.reduce((sum, { count, linked }) => sum + count - linked, unassigned.count)
   return 2 * bucketRows * Math.min(probes, slabs.bucketCount) > SPLIT_ENTRIES || tails > SPLIT_ROWS
-}
-
-async function searchHere(
-  snapshot: Snapshot,
-  queries: Float32Array,
-  count: number,
-  width: SearchWidth,
-  scratch: Scratch,
-  check: () => void,
-): Promise<FoundSlice> {
-  const view = attach(snapshot)
-  const found = emptySlice(count, width.k)
-  for (let first = 0; first < count; first += SLICE_QUERIES) {
-    if (first > 0) {
-      await setImmediate()
-      check()
-    }
-    searchSlice(view, queries, first, Math.min(SLICE_QUERIES, count - first), width, scratch, found)
-  }
-  return found
 }

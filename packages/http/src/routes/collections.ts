@@ -31,10 +31,11 @@ export const collectionRoutes: readonly Route[] = [
     cost: 'light',
     answer: CollectionList,
     example: { answer: { collections: [notes] } },
-    async run({ db, visibleName }) {
+    async run(call) {
+      const { db } = call
       const collections: object[] = []
       for (const stored of db.collections()) {
-        const name = visibleName(stored)
+        const name = call.visibleName(stored)
         if (name !== undefined) collections.push(await info(await db.collection(stored), name))
       }
       return { collections }
@@ -51,8 +52,9 @@ export const collectionRoutes: readonly Route[] = [
     body: CollectionBody,
     answer: CollectionInfo,
     example: { body: { dim: 4, metric: 'l2' }, answer: { ...notes, rows: 0 } },
-    async run({ collection, body, params }) {
-      return info(await collection(body as Record<string, unknown>), params['name']!)
+    async run(call) {
+      const { body, params } = call
+      return info(await call.collection(body as Record<string, unknown>), params['name']!)
     },
   },
   {
@@ -64,8 +66,9 @@ export const collectionRoutes: readonly Route[] = [
     cost: 'light',
     answer: CollectionInfo,
     example: { answer: notes },
-    async run({ collection, params }) {
-      return info(await collection(), params['name']!)
+    async run(call) {
+      const { params } = call
+      return info(await call.collection(), params['name']!)
     },
   },
   {
@@ -78,8 +81,9 @@ export const collectionRoutes: readonly Route[] = [
     writes: true,
     answer: Dropped,
     example: { answer: { dropped: true } },
-    async run({ db, params, storedName }) {
-      return { dropped: await db.drop(storedName(params['name']!)) }
+    async run(call) {
+      const { db, params } = call
+      return { dropped: await db.drop(call.storedName(params['name']!)) }
     },
   },
   {
@@ -91,8 +95,9 @@ export const collectionRoutes: readonly Route[] = [
     cost: 'light',
     answer: Report,
     example: { answer: { ...notes, segments: 0, unflushedRows: 2 } },
-    async run({ collection, params }) {
-      return { ...(await (await collection()).stats()), name: params['name'] }
+    async run(call) {
+      const { params } = call
+      return { ...(await (await call.collection()).stats()), name: params['name'] }
     },
   },
   {
@@ -106,9 +111,10 @@ export const collectionRoutes: readonly Route[] = [
     body: IndexBody,
     answer: Done,
     example: { body: { path: 'lang', type: 'keyword' }, answer: { done: true } },
-    async run({ collection, body }) {
+    async run(call) {
+      const { body } = call
       const { path, type } = body as { path: string; type: string }
-      await feature(await collection(), 'createIndex')(path, type)
+      await feature(await call.collection(), 'createIndex')(path, type)
       return { done: true }
     },
   },
@@ -123,8 +129,9 @@ export const collectionRoutes: readonly Route[] = [
     body: IndexDropBody,
     answer: Done,
     example: { body: { path: 'lang' }, answer: { done: true } },
-    async run({ collection, body }) {
-      await feature(await collection(), 'dropIndex')((body as { path: string }).path)
+    async run(call) {
+      const { body } = call
+      await feature(await call.collection(), 'dropIndex')((body as { path: string }).path)
       return { done: true }
     },
   },

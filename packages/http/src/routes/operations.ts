@@ -16,10 +16,11 @@ export const operationRoutes: readonly Route[] = [
     cost: 'light',
     answer: Report,
     example: { answer: { state: 'open', collections: [], wal: { files: 1, durableLsn: 3 } } },
-    async run({ db, visibleName }) {
+    async run(call) {
+      const { db } = call
       const { path: _, lastError, collections, ...stats } = await db.stats()
       const visible = collections.flatMap(entry => {
-        const name = visibleName(entry.name)
+        const name = call.visibleName(entry.name)
         return name === undefined ? [] : [{ ...entry, name }]
       })
       return jsonSafe({ ...stats, failing: lastError !== undefined, collections: visible })
@@ -87,8 +88,8 @@ export const operationRoutes: readonly Route[] = [
     writes: true,
     answer: Done,
     example: { answer: { done: true } },
-    async run({ collection }) {
-      await (await collection()).flush()
+    async run(call) {
+      await (await call.collection()).flush()
       return { done: true }
     },
   },
@@ -102,8 +103,8 @@ export const operationRoutes: readonly Route[] = [
     writes: true,
     answer: Report,
     example: { answer: {} },
-    async run({ collection }) {
-      return jsonSafe(await feature(await collection(), 'compact')())
+    async run(call) {
+      return jsonSafe(await feature(await call.collection(), 'compact')())
     },
   },
   {
@@ -118,9 +119,10 @@ export const operationRoutes: readonly Route[] = [
     bodyOptional: true,
     answer: Report,
     example: { body: {}, answer: {} },
-    async run({ collection, body }) {
+    async run(call) {
+      const { body } = call
       const { budget } = (body ?? {}) as { budget?: unknown }
-      return jsonSafe(await (await collection()).maintain(budget === undefined ? {} : { budget }))
+      return jsonSafe(await (await call.collection()).maintain(budget === undefined ? {} : { budget }))
     },
   },
 ]

@@ -11,6 +11,7 @@ import {
   GetBody,
   PatchBody,
   Patched,
+  PointQuery,
   Rows,
   ScanBody,
   SelectBody,
@@ -43,8 +44,9 @@ export const pointRoutes: readonly Route[] = [
     arrow: true,
     answer: Upserted,
     example: { body: { rows: [row] }, answer: { lsn: 4, durable: true, upserted: 1, replaced: 1 } },
-    async run({ collection, body, limits }) {
-      const docs = await collection()
+    async run(call) {
+      const { body, limits } = call
+      const docs = await call.collection()
       if (Buffer.isBuffer(body)) return arrowUpsert(docs, body)
       const batch = isFrame(body) ? frameBatch(body, docs.dim) : jsonBatch(body as JsonUpsert)
       within(limits, 'rows', Array.isArray(batch) ? batch.length : (batch as { ids?: unknown[] }).ids?.length)
@@ -58,10 +60,12 @@ export const pointRoutes: readonly Route[] = [
     summary: 'One row; its id is a string unless ?type=number or ?type=bigint',
     scope: 'read',
     cost: 'light',
+    query: PointQuery,
     answer: StoredRowSchema,
     example: { answer: row },
-    async run({ collection, params, query }) {
-      const found = await (await collection()).get(pathId(params['id']!, query['type']))
+    async run(call) {
+      const { params, query } = call
+      const found = await (await call.collection()).get(pathId(params['id']!, query['type']))
       if (!found) throw new HttpError('DRIFT_NO_POINT', 'there is no row with this id')
       return jsonRow(found)
     },
@@ -76,10 +80,11 @@ export const pointRoutes: readonly Route[] = [
     body: GetBody,
     answer: Rows,
     example: { body: { ids: ['a', 'nobody'] }, answer: { rows: [row, null] } },
-    async run({ collection, body, limits }) {
+    async run(call) {
+      const { body, limits } = call
       const { ids, vectors = true } = body as { ids: unknown[]; vectors?: boolean }
       within(limits, 'rows', ids.length)
-      const docs = await collection()
+      const docs = await call.collection()
       const rows: unknown[] = []
       for (const id of ids) {
         const found = await docs.get(idFromJson(id))
@@ -99,8 +104,9 @@ export const pointRoutes: readonly Route[] = [
     body: SelectBody,
     answer: Deleted,
     example: { body: { ids: ['a'] }, answer: { lsn: 4, durable: true, deleted: 1 } },
-    async run({ collection, body, limits }) {
-      const docs = await collection()
+    async run(call) {
+      const { body, limits } = call
+      const docs = await call.collection()
       return docs.delete(selected(docs, body, limits))
     },
   },
@@ -115,8 +121,9 @@ export const pointRoutes: readonly Route[] = [
     body: PatchBody,
     answer: Patched,
     example: { body: { ids: ['a'], patch: { lang: 'de' } }, answer: { lsn: 4, durable: true, updated: 1 } },
-    async run({ collection, body, limits }) {
-      const docs = await collection()
+    async run(call) {
+      const { body, limits } = call
+      const docs = await call.collection()
       const update = feature(docs, 'updatePayload')
       return update(selected(docs, body, limits), (body as { patch: object }).patch)
     },
@@ -134,8 +141,9 @@ export const pointRoutes: readonly Route[] = [
     answer: StoredRowSchema,
     answers: [NDJSON_TYPE, ARROW_TYPE],
     example: { body: {}, answer: row },
-    async run({ collection, body, accept, reply, signal }) {
-      const docs = await collection()
+    async run(call) {
+      const { body, accept, reply, signal } = call
+      const docs = await call.collection()
       if (accept.includes(ARROW_TYPE)) return arrowScan(docs, body, reply, signal)
       const { vectors, ...rest } = (body ?? {}) as { vectors?: boolean; filter?: unknown }
       if (rest.filter !== undefined) requireFilters(docs)
@@ -165,12 +173,12 @@ export const pointRoutes: readonly Route[] = [
     bodyOptional: true,
     answer: Count,
     example: { body: {}, answer: { count: 2 } },
-    async run({ collection, body, signal }) {
-      const docs = await collection()
-      const { filter } = (body ?? {}) as { filter?: unknown }
+    async run(call) {
+      const docs = await call.collection()
+      const { filter } = (call.body ?? {}) as { filter?: unknown }
       if (filter === undefined) return { count: await docs.count() }
       requireFilters(docs)
-      return { count: await docs.count({ filter, signal }) }
+      return { count: await docs.count({ filter, signal: call.signal }) }
     },
   },
 ]

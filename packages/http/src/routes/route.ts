@@ -20,8 +20,10 @@ export interface Call {
   readonly query: Readonly<Record<string, string | undefined>>
   readonly limits: Limits
   readonly principal: Principal
-  /** Aborts when the client goes away; reads only. */
+  /** Aborts when the client goes away; reads only. Made when it is asked for. */
   readonly signal: AbortSignal
+  /** The client went away. */
+  readonly isCut: boolean
   readonly accept: string
   readonly backupFolder: string | undefined
   readonly reply: FastifyReply
@@ -44,6 +46,8 @@ export interface Route {
   readonly cost: Cost
   /** Changes something: takes an idempotency key. */
   readonly writes?: boolean
+  /** Of the query string. */
+  readonly query?: TSchema
   readonly body?: TSchema
   /** A body may be left out. */
   readonly bodyOptional?: boolean

@@ -254,6 +254,17 @@ export function framingCases(): Case[] {
       415,
       'DRIFT_MEDIA_TYPE',
     ),
+    kind(
+      'a frame where JSON is expected, its type in capitals',
+      {
+        method: 'POST',
+        path: `${POINTS}/delete`,
+        headers: [as('admin'), ['content-type', FRAME_TYPE.toUpperCase()]],
+        body: encodeFrame(1, DIM, { ids: [1] }, new Float32Array([1, 2, 3])),
+      },
+      415,
+      'DRIFT_MEDIA_TYPE',
+    ),
   ]
 }
 

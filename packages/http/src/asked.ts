@@ -1,0 +1,90 @@
+/**
+ * What is known of a request while it is under way, in one object that is made when its headers are there. Rule: a request costs one
+ * object and one listener here; what only some requests need is made when it is asked for.
+ */
+import type { ServerResponse } from 'node:http'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Principal, Scope } from './auth.js'
+import { HttpError } from './errors.js'
+import type { Route } from './routes/route.js'
+
+/** In the `config` of a route. */
+export interface RouteGuard {
+  /** Needed to call it. Default `admin`. */
+  readonly scope?: Scope
+  /** Anyone may, also without a key: health checks only. */
+  readonly open?: boolean
+}
+
+/** What this package's own routes have in their `config`; Fastify adds the URL's pattern, which a request for no route lacks. */
+export interface RouteConfig extends RouteGuard {
+  readonly operation?: string
+  readonly route?: Route
+  readonly url?: string
+}
+
+export const ASKED: unique symbol = Symbol('drift.asked')
+
+type Holder = { [ASKED]?: Asked | null }
+
+export class Asked {
+  readonly config: RouteConfig
+  principal: Principal | undefined
+  /** Of the error that was answered. */
+  code: string | undefined
+  /** Of the body, for telling two requests under one idempotency key apart. */
+  fingerprint: string | undefined
+  /** Ends the span, when there is one. */
+  traced: ((status: number) => void) | undefined
+  /** Gives back what is held for the request; called once. */
+  release: (() => void) | undefined
+  /** The client went away before it had its answer. */
+  isCut = false
+  #isOver = false
+  #gone: AbortController | undefined
+
+  constructor(request: FastifyRequest) {
+    this.config = request.routeOptions.config as RouteConfig
+  }
+
+  /** Aborts when the client goes away before it has its answer. */
+  get signal(): AbortSignal {
+    if (this.#gone === undefined) {
+      this.#gone = new AbortController()
+      if (this.isCut) this.#gone.abort(clientGone())
+    }
+    return this.#gone.signal
+  }
+
+  /** @param isCut - before the answer was written. May be called again. */
+  end(isCut: boolean): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.release?.()
+    if (!isCut) return
+    this.isCut = true
+    this.#gone?.abort(clientGone())
+  }
+}
+
+/** Makes it, and sees to its end. `ASKED` has to be a decorator of requests. */
+export function ask(request: FastifyRequest, reply: FastifyReply): Asked {
+  const asked = new Asked(request)
+  ;(request as Holder)[ASKED] = asked
+  ;(reply.raw as Holder)[ASKED] = asked
+  reply.raw.on('close', closed)
+  return asked
+}
+
+/** Undefined for a request that was refused before it was looked at. */
+export function askedOf(request: FastifyRequest): Asked | undefined {
+  return (request as Holder)[ASKED] ?? undefined
+}
+
+function closed(this: ServerResponse): void {
+  ;(this as Holder)[ASKED]?.end(!this.writableFinished)
+}
+
+function clientGone(): HttpError {
+  return new HttpError('DRIFT_CANCELLED', 'the client is gone')
+}
