@@ -45,6 +45,12 @@ export interface IndexSlabs {
   /** The block after each block; one that `next` does not have ends the chain. */
   readonly next: Uint32Array
   readonly blocks: Uint8Array
+  /**
+   * The buckets in groups, so that not every bucket is looked at to find the nearest: the same structure one level up, under l2, whose rows
+   * are the buckets and whose buckets are the groups. `codes` and `factors` are `centroidCodes` and `centroidFactors`; nothing is live.
+   * Absent: there are none.
+   */
+  readonly groups?: IndexSlabs | undefined
   /** Rows from here on are not seen. */
   rowLimit: number
   bucketCount: number
@@ -110,6 +116,12 @@ export function clearBlock(words: Uint32Array, padded: number): void {
   words.fill(0xffff_ffff, blockRowsAt(padded))
 }
 
+/** The entry is no more. @param words - its block. */
+export function clearEntry(words: Uint32Array, padded: number, entry: number): void {
+  words[padded + entry] = INFINITY_BITS
+  words[blockRowsAt(padded) + entry] = 0xffff_ffff
+}
+
 const INFINITY_BITS = 0x7f80_0000
 
 const checkedSlabs = new WeakSet<IndexSlabs>()
@@ -134,6 +146,10 @@ export function requireSlabs(index: IndexSlabs): void {
     lives.length,
   )
   requireCount('bucketCount', bucketCount, buckets)
+  const { groups } = index
+  if (groups === undefined) return
+  if (groups.padded !== padded) throw wrong('padded of groups', groups.padded, `${padded}`)
+  requireSlabs(groups)
 }
 
 function checkArrays(index: IndexSlabs): void {

@@ -16,6 +16,7 @@ export {
   blockBytes,
   blockRowsAt,
   clearBlock,
+  clearEntry,
   type IndexQuery,
   type IndexSlabs,
   PROBE_WORDS,

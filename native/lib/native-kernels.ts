@@ -160,8 +160,8 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
 }
 
 /**
- * A drift_index of C, made once: pointers into shared memory, which does not move. The index holds the arrays, and lives while it is
- * looked up, so the pointers are good; nobody else sees them.
+ * A drift_index of C, made once: pointers into shared memory, which does not move, and to the descriptor of its groups, whose number is
+ * fixed. The index holds the arrays and the groups, and lives while it is looked up, so the pointers are good; nobody else sees them.
  */
 const descriptors = new WeakMap<IndexSlabs, Uint8Array>()
 
@@ -169,7 +169,7 @@ function descriptorOf(index: IndexSlabs): Uint8Array {
   const known = descriptors.get(index)
   if (known !== undefined) return known
   const { metric, routing, dim, padded, vectors, codes, factors, live, flips } = index
-  const made = new Uint8Array(addon!.indexBytes)
+  const made = new Uint8Array(new SharedArrayBuffer(addon!.indexBytes))
   addon!.describeIndex(
     made,
     metricOf(metric),
@@ -191,6 +191,8 @@ function descriptorOf(index: IndexSlabs): Uint8Array {
     index.lives,
     index.next,
     index.blocks,
+    index.groups && descriptorOf(index.groups),
+    index.bucketCount,
   )
   descriptors.set(index, made)
   return made

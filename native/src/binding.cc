@@ -155,6 +155,8 @@ NAN_METHOD(describeIndex) {
   index.next = view<uint32_t>(info, 18);
   index.block_count = length(info, 18);
   index.blocks = view<uint8_t>(info, 19);
+  index.groups = info[20]->IsUndefined() ? nullptr : view<drift_index>(info, 20);
+  index.bucket_count = size(info, 21);
   memcpy(view<uint8_t>(info, 0), &index, sizeof index);
 }
 

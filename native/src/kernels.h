@@ -43,7 +43,7 @@ typedef struct {
 } drift_rows;
 
 /* The partitioned index as it lies in shared slabs; see index.h. D = padded. */
-typedef struct {
+typedef struct drift_index {
   drift_metric metric;  /* of the rows */
   drift_metric routing; /* by which buckets are ranked */
   size_t dim, padded;
@@ -66,6 +66,9 @@ typedef struct {
   const uint32_t *next;  /* following block, or one >= block_count */
   uint8_t *blocks;
   size_t block_count;
+  /* The buckets in groups, an index of D dimensions under l2 whose rows are the buckets and whose buckets are the groups, so that not
+   * every bucket is looked at to find the nearest; no vectors, live or lives. NULL: there are none. */
+  const struct drift_index *groups;
 } drift_index;
 
 /* A bucket that was scanned. */

@@ -286,7 +286,124 @@ describe.each(supportedVariants())('%s', variant => {
     kernels.indexAssign({ ...index, bucketCount: 1 }, rows, 0, 1, only, new Uint32Array(1))
     expect(only[0]).toBe(0)
   })
+
+  it('of many buckets in groups, more of the nearest are found, by signs around the centers of near groups', () => {
+    const index = grouped(3000, 24, random(8))
+    const { centroids, padded, bucketCount, groups } = index
+    const [asked, width] = [200, 8]
+    const near = new Uint32Array(asked * width)
+    const distances = new Float32Array(bucketCount)
+    const shareFound = (of: IndexSlabs): number => {
+      kernels.indexNeighbours(of, 0, asked, width, near)
+      let found = 0
+      for (let b = 0; b < asked; b++) {
+        const mine = near.subarray(b * width, (b + 1) * width)
+        expect(mine[0]).toBe(b)
+        expect(new Set(mine).size).toBe(width)
+        const query = centroids.subarray(b * padded, (b + 1) * padded)
+        reference.distances('l2', query, centroids, padded, 0, bucketCount, distances)
+        const limit = [...distances].sort((x, y) => x - y)[width - 1]!
+        found += mine.filter(bucket => distances[bucket]! <= limit).length
+      }
+      return found / near.length
+    }
+    const found = shareFound(index)
+    // The reference looks at all buckets, whose signs are around one center.
+    if (variant === 'reference') expect(found).toBe(shareFound({ ...index, groups: undefined }))
+    else expect(found).toBeGreaterThan(shareFound({ ...index, groups: undefined }) + 0.1)
+    // A chain that another thread is changing may name what is not there, or end nowhere.
+    new Uint32Array(groups!.blocks.buffer).fill(
+      NONE,
+      blockRowsAt(padded),
+      blockRowsAt(padded) + BLOCK_ENTRIES,
+    )
+    groups!.next.fill(0)
+    groups!.sizes.fill(4_000_000_000)
+    kernels.indexNeighbours(index, 0, asked, width, near)
+    expect(near.every(bucket => bucket < bucketCount || bucket === NONE)).toBe(true)
+    expect(() =>
+      kernels.indexNeighbours({ ...index, groups: filled('l2', 65, random(1)) }, 0, 1, 1, near),
+    ).toThrow('padded of groups')
+  })
 })
+
+/** Buckets without rows, around a few centres, in groups of about 32. */
+function grouped(bucketCount: number, dim: number, r: Random): IndexSlabs {
+  const padded = paddedDim(dim)
+  const index = { ...filled('l2', dim, r), rowLimit: 0, bucketCount, ...routerOf(bucketCount, padded) }
+  const centres = Float32Array.from({ length: 60 * padded }, () => r.normal())
+  for (let i = 0; i < index.centroids.length; i++) {
+    const centre = Math.floor(r.unit() ** 2 * 60) * padded
+    if (i % padded === 0) index.centroids.set(centres.subarray(centre, centre + padded), i)
+    index.centroids[i]! += 0.5 * r.normal()
+  }
+  encodeRouter(index)
+  const count = Math.round(bucketCount / BLOCK_ENTRIES)
+  const blocks = count + Math.ceil(bucketCount / BLOCK_ENTRIES)
+  const groups: IndexSlabs = {
+    ...index,
+    dim: padded,
+    vectors: undefined,
+    codes: index.centroidCodes,
+    factors: index.centroidFactors,
+    live: shared.words(0),
+    bucketCount: count,
+    ...routerOf(count, padded),
+    next: shared.words(blocks).fill(NONE),
+    blocks: shared.bytes(blocks * blockBytes(padded)),
+  }
+  groups.centroids.set(index.centroids.subarray(0, count * padded))
+  encodeRouter(groups)
+  const every = Uint32Array.from({ length: bucketCount }, (_, bucket) => bucket)
+  const home = new Uint32Array(bucketCount)
+  reference.nearest(
+    index.centroids,
+    padded,
+    every,
+    bucketCount,
+    groups.centroids,
+    count,
+    home,
+    new Float32Array(bucketCount),
+  )
+  const words = new Uint32Array(groups.blocks.buffer)
+  let used = 0
+  for (let group = 0; group < count; group++) {
+    const members = every.filter(bucket => home[bucket] === group)
+    groups.heads[group] = used
+    groups.sizes[group] = members.length
+    const slots = members.map((_, i) => used * BLOCK_ENTRIES + i)
+    for (const end = used + Math.ceil(members.length / BLOCK_ENTRIES); used < end; used++) {
+      const at = (used * blockBytes(padded)) / 4
+      clearBlock(words.subarray(at, at + blockBytes(padded) / 4), padded)
+      if (used + 1 < end) groups.next[used] = used + 1
+    }
+    reference.indexAppend(groups, members, new Uint32Array(members.length).fill(group), slots, members.length)
+  }
+  return { ...index, groups }
+}
+
+function routerOf(count: number, padded: number) {
+  return {
+    centroids: shared.floats(count * padded),
+    centroidCodes: shared.bytes(count * padded),
+    centroidFactors: shared.floats(2 * count),
+    router: shared.bytes(Math.ceil(count / BLOCK_ENTRIES) * blockBytes(padded)),
+    heads: shared.words(count),
+    sizes: shared.words(count),
+    lives: shared.words(count),
+  }
+}
+
+function encodeRouter(index: IndexSlabs): void {
+  const { centroids, centroidCodes, centroidFactors, router, padded, bucketCount } = index
+  reference.sq8Encode(centroids, padded, 0, bucketCount, centroidCodes, centroidFactors)
+  const words = new Uint32Array(router.buffer)
+  for (let at = 0; at < words.length; at += blockBytes(padded) / 4) {
+    clearBlock(words.subarray(at, at + blockBytes(padded) / 4), padded)
+  }
+  reference.indexRouteEntries(index, 0, bucketCount)
+}
 
 /** Errors of the estimates of ||q - x||^2 from entries, in units of scale * ||q - c||. */
 function errors(dim: number, r: Random): number[] {

@@ -10,10 +10,14 @@ uint32_t *sign_flips(size_t padded, size_t rounds);
 
 enum { MOST_ROWS = 60, MOST_BUCKETS = 80, SPARE_BLOCKS = 4, SURE_BUCKETS = 16 };
 
+/* From so many buckets on, groups are read. */
+enum { GROUPED_BUCKETS = 2100, MORE_BUCKETS = 400, MOST_GROUPS = 90 };
+
 /* What one variant has written and the next writes again. */
 typedef struct {
-  drift_index index;
+  drift_index index, groups;
   uint32_t *heads, *sizes, *lives, *next;
+  uint32_t *group_heads, *group_sizes, *group_next;
   uint32_t *home, *second;
   size_t row_count;
   int finite;
@@ -24,7 +28,8 @@ static int bit(const uint32_t *bits, size_t row) { return bits[row / 32] >> row 
 static void draw_world(world *w) {
   size_t dim = below(32) ? 1 + below(below(8) ? 130 : 700) : 2049 + below(64), padded = (dim + 63) / 64 * 64;
   w->row_count = 1 + below(dim > 1000 ? 8 : MOST_ROWS);
-  size_t buckets = 1 + below(dim > 500 ? 8 : MOST_BUCKETS), rounds = 2 + below(2);
+  int is_grouped = dim <= 64 && below(8) == 0;
+  size_t buckets = is_grouped ? GROUPED_BUCKETS + below(MORE_BUCKETS) : 1 + below(dim > 500 ? 8 : MOST_BUCKETS), rounds = 2 + below(2);
   float scale = below(4) ? 1 : powf(10, (float)below(80) - 41);
   w->finite = scale < 1e15f && scale > 1e-15f;
   uint32_t *flips = sign_flips(padded, rounds);
@@ -60,7 +65,18 @@ static void draw_world(world *w) {
                            .centroid_factors = centroid_factors,
                            .center = center,
                            .bucket_count = buckets,
-                           .block_count = buckets + SPARE_BLOCKS};
+                           .block_count = (is_grouped ? 2 * w->row_count : buckets) + SPARE_BLOCKS};
+  if (!is_grouped) return;
+  /* The first buckets are the centers of groups too. */
+  w->groups = w->index;
+  w->groups.metric = w->groups.routing = DRIFT_L2;
+  w->groups.dim = padded;
+  w->groups.vectors = NULL;
+  w->groups.codes = centroid_codes;
+  w->groups.factors = centroid_factors;
+  w->groups.bucket_count = 1 + below(MOST_GROUPS);
+  w->groups.block_count = buckets / BLOCK_ENTRIES + w->groups.bucket_count;
+  w->index.groups = &w->groups;
 }
 
 static void make_outputs(world *w) {
@@ -74,6 +90,12 @@ static void make_outputs(world *w) {
   index->next = w->next = memory(index->block_count * 4);
   w->home = memory(w->row_count * 4);
   w->second = memory(w->row_count * 4);
+  if (!index->groups) return;
+  w->groups.router = index->router;
+  w->groups.blocks = memory(w->groups.block_count * bytes);
+  w->groups.heads = w->group_heads = memory(w->groups.bucket_count * 4);
+  w->groups.sizes = w->group_sizes = memory(w->groups.bucket_count * 4);
+  w->groups.next = w->group_next = memory(w->groups.block_count * 4);
 }
 
 static void clear_blocks(uint8_t *blocks, size_t count, size_t padded) {
@@ -161,9 +183,37 @@ static void fill(world *w, const drift_kernels *k, drift_scratch *scratch) {
   }
 }
 
+/* Every bucket in the group of its number: an entry around the center of the group. */
+static void fill_groups(world *w, const drift_kernels *k, drift_scratch *scratch) {
+  drift_index *groups = &w->groups;
+  size_t padded = groups->padded, used = 0;
+  clear_blocks(groups->blocks, groups->block_count, padded);
+  for (uint32_t g = 0; g < groups->bucket_count; g++) {
+    w->group_heads[g] = UINT32_MAX, w->group_sizes[g] = 0;
+    for (uint32_t b = g; b < w->index.bucket_count; b += (uint32_t)groups->bucket_count) {
+      size_t place = w->group_sizes[g]++ % BLOCK_ENTRIES;
+      if (place == 0) {
+        if (used == groups->block_count) fail("%zu blocks of groups are not enough", used);
+        w->group_next[used] = w->group_heads[g];
+        w->group_heads[g] = (uint32_t)used++;
+      }
+      uint32_t slot = w->group_heads[g] * BLOCK_ENTRIES + (uint32_t)place;
+      check_equal("append to a group", b, (uint64_t)k->index_append(groups, &b, &g, &slot, 1, scratch), 0);
+    }
+  }
+  for (size_t b = used; b < groups->block_count; b++) w->group_next[b] = UINT32_MAX;
+}
+
 /* Chains that meet, circles, rows that are not there. */
 static void damage(world *w, uint32_t draws) {
   drift_index *index = &w->index;
+  if (index->groups) {
+    size_t block = (draws >> 8) % w->groups.block_count, group = (draws >> 6) % w->groups.bucket_count;
+    block_rows(w->groups.blocks + block * block_bytes(index->padded), index->padded)[draws % 32] = draws % (2 * MOST_BUCKETS);
+    if (draws & 1) w->group_next[block] = (uint32_t)((draws >> 3) % (w->groups.block_count + 2));
+    if (draws & 2) w->group_sizes[group] = draws >> 4;
+    if (draws & 4) w->group_heads[group] = (uint32_t)((draws >> 3) % (w->groups.block_count + 2));
+  }
   for (size_t i = 0; i < 1 + draws % 4; i++) {
     draws = draws * 1664525 + 1013904223;
     size_t block = (draws >> 8) % index->block_count;
@@ -176,13 +226,13 @@ static void damage(world *w, uint32_t draws) {
 
 /* Each bucket's neighbours: itself first unless another centroid is as near, each once, NO_ROW behind the last. */
 static void check_neighbours(const world *w, const drift_kernels *k, size_t width, uint32_t *out, drift_scratch *scratch) {
-  size_t buckets = w->index.bucket_count;
+  size_t buckets = w->index.bucket_count > MOST_BUCKETS ? MOST_BUCKETS : w->index.bucket_count;
   check_equal("neighbours", 0, (uint64_t)k->index_neighbours(&w->index, 0, buckets, width, out, scratch), 0);
   for (size_t b = 0; b < buckets; b++) {
     const uint32_t *near = out + b * width;
     for (size_t i = 0; i < width; i++) {
-      if (near[i] >= buckets && near[i] != NO_ROW) fail("neighbour %zu of %zu is %u", i, b, near[i]);
-      if (i >= buckets && near[i] != NO_ROW) fail("%zu neighbours of %zu buckets", i, buckets);
+      if (near[i] >= w->index.bucket_count && near[i] != NO_ROW) fail("neighbour %zu of %zu is %u", i, b, near[i]);
+      if (i >= w->index.bucket_count && near[i] != NO_ROW) fail("%zu neighbours of %zu buckets", i, buckets);
       for (size_t j = 0; j < i; j++) {
         if (near[j] == near[i] && near[i] != NO_ROW) fail("neighbour %u of %zu is there twice", near[i], b);
       }
@@ -243,6 +293,7 @@ void run_index(void) {
       check_entry(DRIFT_L2, index->centroids + b * index->padded, index->center, index->padded,
                   index->router + b / 32 * block_bytes(index->padded), b % 32, (uint32_t)b);
     }
+    if (index->groups) fill_groups(&w, k, &scratch);
     check_neighbours(&w, k, width, neighbours, &scratch);
     int64_t done = k->index_assign(index, every_row, w.row_count, &(drift_neighbours){NULL, 1, 0}, w.home, w.second, &scratch);
     check_equal("assign", 0, (uint64_t)done, 0);

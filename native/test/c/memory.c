@@ -13,8 +13,8 @@
 #define ASAN_UNPOISON_MEMORY_REGION(start, size) ((void)(start), (void)(size))
 #endif
 
-/* The largest argument: 40 rows of 1 100 floats, rounded up to pages of any size in use. */
-enum { SLOT_BYTES = 1 << 18, SLOTS = 32 };
+/* The largest argument: 2 500 centroids of 64 floats, rounded up to pages of any size in use. */
+enum { SLOT_BYTES = 1 << 20, SLOTS = 32 };
 
 typedef struct {
   char *at;

@@ -314,7 +314,8 @@ export class IndexState {
       slabs.codes !== store.codes ||
       slabs.centroids !== router.centroids ||
       slabs.heads !== directory.heads ||
-      slabs.next !== directory.extents.next
+      slabs.next !== directory.extents.next ||
+      slabs.groups !== router.groups?.view
     ) {
       slabs = {
         metric: kernelMetric(shape.metric),
@@ -336,6 +337,7 @@ export class IndexState {
         lives: directory.lives,
         next: directory.extents.next,
         blocks: directory.extents.blocks,
+        groups: router.groups?.view,
         rowLimit: 0,
         bucketCount: 0,
       }

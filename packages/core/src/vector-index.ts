@@ -418,7 +418,7 @@ export class VectorIndex {
   }
 
   /**
-   * Ask for some of the index's own rows, exactly, to learn what a recall takes here: 0.2 to 0.8 s, in slices. `build` and the end of a
+   * Ask for some of the index's own rows to learn what a recall takes here: 0.2 to 2.5 s, in slices. `build` and the end of a
    * refinement do it.
    */
   async calibrate({ signal }: Pick<MaintenanceOptions, 'signal'> = {}): Promise<void> {

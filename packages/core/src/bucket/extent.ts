@@ -12,6 +12,7 @@ import {
   blockBytes,
   blockRowsAt,
   clearBlock,
+  clearEntry,
   growSlab,
   MAX_SLAB_BYTES,
   touchedBytes,
@@ -113,6 +114,11 @@ export class Extents {
     this.next[block] = NONE
     const at = block * this.#wordsPerBlock + blockRowsAt(this.#padded)
     this.#words.fill(NONE, at + entries, at + BLOCK_ENTRIES)
+  }
+
+  /** The entry of the block is no more. */
+  clearEntry(block: number, entry: number): void {
+    clearEntry(this.#wordsOf(block), this.#padded, entry)
   }
 
   /** Row of an entry of a block. */

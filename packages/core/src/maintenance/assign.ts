@@ -6,6 +6,7 @@
 import type { IndexState } from '../index-state.js'
 import type { IndexPool } from '../pool/pool.js'
 import type { Homes } from '../router/homes.js'
+import { groupBuckets } from './grouping.js'
 import { partitionRows } from './partition.js'
 import { routeRows } from './route.js'
 import { Slices } from './slices.js'
@@ -53,6 +54,7 @@ export async function assignRows(
   }
   // Without the pin, so that chains which a split replaces are free for the next one.
   await splitLarge(state, touched, slices)
+  await groupBuckets(state, slices)
 }
 
 /** Gives one row its buckets. @returns whether anything changed. */

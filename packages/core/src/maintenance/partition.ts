@@ -7,6 +7,7 @@ import { allocateSlab, kernels } from '@drift/native'
 import type { IndexState } from '../index-state.js'
 import { seededRandom } from '../random.js'
 import type { Job } from './assign.js'
+import { groupBuckets } from './grouping.js'
 import { routeRows } from './route.js'
 import { Slices } from './slices.js'
 
@@ -30,8 +31,9 @@ export async function partitionRows(state: IndexState, rows: Uint32Array, job: J
   const means = new Means(buckets, pointDim)
   seed(state, sample, means.centroids, random)
   state.addRotatedBuckets(state.store.rotatePoints(means.centroids))
+  const slices = new Slices(job.check)
+  await groupBuckets(state, slices)
   for (let pass = 0; pass < PASSES; pass++) {
-    const slices = new Slices(job.check)
     means.clear()
     await routeRows(state, sample, { seconds: false }, slices, job, async (part, found, first) => {
       means.add(state.store.points(part), found.homes)
@@ -41,6 +43,7 @@ export async function partitionRows(state: IndexState, rows: Uint32Array, job: J
     // An empty bucket gets a row at random: near many others, most likely.
     means.divide(() => point(state, sample[Math.floor(random() * sample.length)]!))
     state.router.replace(state.store.rotatePoints(means.centroids))
+    await groupBuckets(state, slices)
   }
 }
 

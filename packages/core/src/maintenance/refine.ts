@@ -6,6 +6,7 @@
  */
 import type { IndexState } from '../index-state.js'
 import { type Job, placeByRouting, splitLarge } from './assign.js'
+import { groupBuckets } from './grouping.js'
 import { Slices } from './slices.js'
 
 /**
@@ -25,10 +26,11 @@ export interface Refinement {
 
 /** @returns whether more is to be done now. */
 export async function refineChunk(state: IndexState, job: Job): Promise<boolean> {
+  const slices = new Slices(job.check)
+  await groupBuckets(state, slices)
   state.refinement ??= begin(state)
   const { refinement } = state
   if (refinement === undefined) return false
-  const slices = new Slices(job.check)
   if (refinement.nextRow === 0) await recentre(state, slices)
   const { snapshot, release } = state.pin()
   try {

@@ -17,6 +17,9 @@ const TASKS_PER_WAVE = 4
 /** Routing by 1-bit codes costs this part of comparing with every centroid. */
 const ROUTE_SHARE = 0.1
 
+/** Of buckets in groups, as if about so many were looked at, the groups included. */
+const GROUPED = 4096
+
 export interface Routing {
   /** Also the second buckets. */
   readonly seconds: boolean
@@ -44,7 +47,9 @@ async function routeHere(
   slices: Slices,
   each: EachPart,
 ): Promise<void> {
-  const work = (state.router.count * ROUTE_SHARE + SECOND_CHOICES) * state.shape.dim
+  const { router, shape } = state
+  const looked = router.groups === undefined ? router.count : Math.min(router.count, GROUPED)
+  const work = (looked * ROUTE_SHARE + SECOND_CHOICES) * shape.dim
   for (let first = 0; first < rows.length; ) {
     const count = Math.min(rows.length - first, slices.fit(work), TASK_ROWS)
     const part = rows.subarray(first, first + count)

@@ -86,6 +86,20 @@ describe.each(Object.entries(WORLDS))('over %s', (_, shape) => {
   })
 })
 
+it('what was asked for holds at any size, in the mean within a point', async () => {
+  let off = 0
+  for (const rows of [4_000, 12_000, 36_000]) {
+    const { vectors, queries } = world({ ...WORLDS['topics that overlap']!, rows }, 6)
+    const index = await VectorIndex.build({ dim: DIM, metric: 'l2' }, vectors)
+    for (const target of [0.9, 0.95, 0.98]) {
+      const gap = recallOf(index, queries, 10, target).recall - target
+      expect(Math.abs(gap)).toBeLessThan(0.03)
+      off += gap / 9
+    }
+  }
+  expect(Math.abs(off)).toBeLessThan(0.01)
+})
+
 it('it is due again when half of the rows are new, and after it was aborted', async () => {
   const { vectors } = world(WORLDS['small topics']!, 4)
   const index = await VectorIndex.build({ dim: DIM, metric: 'l2' }, vectors.subarray(0, 5000 * DIM))

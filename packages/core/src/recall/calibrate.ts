@@ -2,6 +2,8 @@
  * A prior of the index's own: some of its rows are asked for as if they were queries, and their exact neighbours tell which floor finds
  * how many. One floor for all data is off by a factor of three either way; this one is within a point or two of recall (docs/adr/0011).
  * Where vectors are not resident, codes stand for them: what is learned is where neighbours lie, not how far.
+ * Few rows leave the mean uncertain, and comparing one with a million takes 30 ms: rows beyond what WORK pays for are asked of the index
+ * itself, by a floor that misses next to nothing of what those before them tell.
  * Rule: a row is no query: it is left out of its neighbours and of the centroid of its bucket. Not under ip, where queries are unlike rows.
  */
 import { kernels } from '@drift/native'
@@ -11,16 +13,20 @@ import { seededRandom } from '../random.js'
 import { liveRowsOf } from '../row-store.js'
 import { type Measure, measureOf } from '../search/measure.js'
 import { Scratch } from '../search/scratch.js'
+import { searchView } from '../search/search.js'
 import { attach } from '../search/snapshot.js'
-import type { SearchView, Weights } from '../search/view.js'
+import type { SearchView, SearchWidth, Weights } from '../search/view.js'
 import { floorsAt, MEETING_FACTS, meetingsOf } from './meeting.js'
 
 /** Multiply-adds of one calibration: about 0.25 s, two or three per cent of building as many rows. */
 const WORK = 4e9
-const MOST_ASKED = 384
-const LEAST_ASKED = 32
+/** Rows that are compared with all others, at least. */
+const LEAST_COMPARED = 32
 /** Neighbours that are known of each; a larger k follows them as the prior of all data does. */
 const NEIGHBOURS = 100
+const ASKED = 384
+/** Share of the neighbours found by comparing that a deep search may miss, before its floor is halved. */
+const DEEP_MISSES = 1e-3
 /** A smaller k is told by so many too: one neighbour of each row says little. */
 const LEAST_NEIGHBOURS = 4
 /** Below so many rows a search looks at every row's codes. */
@@ -44,9 +50,7 @@ export class OwnFloors {
     priorOf: (recall: number, k: number) => number,
   ): number {
     const rows = Math.min(NEIGHBOURS, Math.max(LEAST_NEIGHBOURS, k))
-    const logs = joined(
-      this.meetings.map(of => floorsAt(of, weights, Math.min(rows, of.length / MEETING_FACTS))),
-    ).sort()
+    const logs = logsOf(this.meetings, weights, rows)
     const told = 1 - LEAST_MISSES / logs.length
     const asked = Math.min(recall / (1 - LOSS), told)
     const own = Math.exp(logs[Math.floor((1 - asked) * logs.length)]!)
@@ -80,16 +84,33 @@ export async function calibrate(state: IndexState, check: () => void): Promise<O
       state.store.vectors?.slice(row * dim, (row + 1) * dim) ?? state.store.decodedAt(row)
     const rows = new Uint32Array(view.liveRows)
     const count = liveRowsOf(live, rowLimit, rows)
-    const most = Math.min(MOST_ASKED, Math.max(LEAST_ASKED, Math.floor(WORK / (count * dim))))
-    const asked = chosen(rows.subarray(0, count), most, seededRandom(state.shape.seed ^ state.store.version))
+    const work = Math.max(LEAST_COMPARED, Math.floor(WORK / (count * dim)))
+    const asked = chosen(rows.subarray(0, count), ASKED, seededRandom(state.shape.seed ^ state.store.version))
     const slices = new Slices(check)
-    const found = await nearestOfMany(view, rows.subarray(0, count), asked, vectorOf, NEIGHBOURS + 1, slices)
     const scratch = new Scratch(dim)
     const meetings: Float32Array[] = []
-    for (const [i, row] of asked.entries()) {
-      const others = found[i]!.filter(other => other !== row).subarray(0, NEIGHBOURS)
+    const note = async (row: number, found: Uint32Array) => {
+      const others = found.filter(other => other !== row).subarray(0, NEIGHBOURS)
       meetings.push(meetingsOf(state, view, vectorOf(row), others, scratch, row))
       await slices.spend(view.slabs.bucketCount * (dim + others.length))
+    }
+    const compared = asked.subarray(0, work)
+    const found = await nearestOfMany(
+      view,
+      rows.subarray(0, count),
+      compared,
+      vectorOf,
+      NEIGHBOURS + 1,
+      slices,
+    )
+    for (const [i, row] of compared.entries()) await note(row, found[i]!)
+    const width = deepWidth(meetings, state.recall.weightsOf(NEIGHBOURS))
+    for (let i = compared.length; i < asked.length; i++) {
+      scratch.query.set(vectorOf(asked[i]!))
+      const { outRows, outDistances } = scratch.reserveResult(width.k)
+      const near = searchView(view, width, scratch, outRows, outDistances)
+      await slices.spend(scratch.scannedRows * dim)
+      await note(asked[i]!, outRows.slice(0, near))
     }
     return new OwnFloors(meetings)
   } finally {
@@ -97,11 +118,32 @@ export async function calibrate(state: IndexState, check: () => void): Promise<O
   }
 }
 
-/** Some of the rows, each once, in order. */
+/** A search for the neighbours and the row itself that misses next to none of those that were met. */
+function deepWidth(meetings: readonly Float32Array[], weights: Weights): SearchWidth {
+  const logs = logsOf(meetings, weights, NEIGHBOURS)
+  const floor = Math.exp(logs[Math.floor(DEEP_MISSES * logs.length)]!) / 2
+  return {
+    k: NEIGHBOURS + 1,
+    owed: NEIGHBOURS + 1,
+    probes: undefined,
+    floor: Number.isFinite(floor) ? floor : Number.MIN_VALUE,
+    weights,
+    paper: undefined,
+    ef: undefined,
+    allow: undefined,
+  }
+}
+
+/** Ascending: the logarithms of the floors at which the nearest `rows` neighbours of each are just met. */
+function logsOf(meetings: readonly Float32Array[], weights: Weights, rows: number): Float32Array {
+  return joined(meetings.map(of => floorsAt(of, weights, Math.min(rows, of.length / MEETING_FACTS)))).sort()
+}
+
+/** Some of the rows, each once, in random order. */
 function chosen(rows: Uint32Array, most: number, random: () => number): Uint32Array {
   const picked = new Set<number>()
   while (picked.size < Math.min(most, rows.length)) picked.add(rows[Math.floor(random() * rows.length)]!)
-  return Uint32Array.from(picked).sort()
+  return Uint32Array.from(picked)
 }
 
 /** The k nearest rows of each row asked for, itself included, exactly: a tile of rows is compared with all of them while it is in the cache. */

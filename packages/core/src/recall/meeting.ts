@@ -74,7 +74,9 @@ export function meetingsOf(
 function massNearer(distances: Float32Array, lives: Uint32Array, named: Uint32Array): Float64Array {
   const limits = Float32Array.from(named, bucket => distances[bucket]!)
   const nearer = new Float64Array(named.length + 1)
+  const farthest = limits.at(-1) ?? 0
   for (let b = 0; b < distances.length; b++) {
+    if (distances[b]! >= farthest) continue
     let [low, high] = [0, limits.length]
     while (low < high) {
       const middle = (low + high) >>> 1

@@ -1,6 +1,6 @@
 /**
- * Where the buckets are: one centroid per bucket in the rotated space, as f32, as SQ8, and as 1-bit entries around a center.
- * Rule: bucket b has centroid b. Queries are routed by the codes alone; what needs the very nearest compares exactly.
+ * Where the buckets are: one centroid per bucket in the rotated space, as f32, as SQ8, and as 1-bit entries around a center; of many
+ * buckets also in groups. Rule: bucket b has centroid b, and every bucket is in a group when there are any. Queries are routed by the codes alone; what needs the very nearest compares exactly.
  * A worker may read a centroid while it is replaced: that costs one query a little recall, never a wrong row.
  */
 import {
@@ -14,8 +14,14 @@ import {
   touchedBytes,
 } from '@drift/native'
 import { CoreError } from '../errors.js'
+import type { Groups } from './groups.js'
 
 const FIRST_CENTROIDS = 256
+
+/**
+ * From so many buckets on they are grouped: see docs/adr/0023. The reference kernels look at every bucket.
+ */
+const GROUPED_FROM = 8192
 
 /** The entries are made anew, around a new center, when there are twice as many centroids as the last time. */
 const RECENTER_GROWTH = 2
@@ -41,6 +47,10 @@ export class Router {
   blocks: Uint8Array
   readonly center: Float32Array
   count = 0
+  /** Undefined: there are few buckets, or all of them were replaced and no groups made yet. */
+  groups: Groups | undefined
+  /** Changes of centroids so far. */
+  version = 0
   readonly #write: WriteRoutes
   readonly #max: number
   #capacity = 0
@@ -74,11 +84,13 @@ export class Router {
     this.#encode(first, more, centroids)
     if (this.count >= RECENTER_GROWTH * this.#centered) this.recenter()
     else this.#write(first, more)
+    for (let bucket = first; bucket < this.count; bucket++) this.groups?.put(bucket)
   }
 
   set(bucket: number, centroid: Float32Array): void {
     this.#encode(bucket, 1, centroid)
     this.#write(bucket, 1)
+    this.groups?.put(bucket)
   }
 
   /** Bucket `last`, the last one, takes the number `bucket`, which is no more. */
@@ -86,11 +98,14 @@ export class Router {
     const { padded } = this
     if (bucket !== last) this.set(bucket, this.centroids.slice(last * padded, (last + 1) * padded))
     this.count = last
+    this.version++
+    this.groups?.remove(last)
     this.#centered = Math.min(this.#centered, Math.max(1, last))
   }
 
   /** Other centroids for all buckets. */
   replace(centroids: Float32Array): void {
+    this.groups = undefined
     this.#encode(0, this.count, centroids)
     this.recenter()
   }
@@ -118,6 +133,12 @@ export class Router {
     this.#write(0, count)
   }
 
+  /** Whether groups, or other ones, would make routing cheaper. */
+  get isGroupingDue(): boolean {
+    if (this.groups !== undefined) return this.groups.isStale
+    return this.count >= GROUPED_FROM && kernels.variant !== 'reference'
+  }
+
   get bytes(): number {
     const { centroids, codes, factors, blocks, center } = this.slabs
     const { count, padded } = this
@@ -126,12 +147,14 @@ export class Router {
       touchedBytes(codes, padded * count) +
       touchedBytes(factors, 8 * count) +
       blocks.byteLength + // cleared as far as it goes
-      center.byteLength
+      center.byteLength +
+      (this.groups?.bytes ?? 0)
     )
   }
 
   #encode(first: number, count: number, centroids: Float32Array): void {
     const { padded } = this
+    this.version++
     this.centroids.set(centroids, first * padded)
     kernels.sq8Encode(this.centroids, padded, first, count, this.codes, this.factors)
   }

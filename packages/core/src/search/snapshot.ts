@@ -4,10 +4,11 @@
  * Rule: while its pin is open, nothing that it reaches is reused. Rows appended later are not live in it; chains that are
  * replaced later stay walkable; a row that moves to another bucket later is still met through its old chain.
  */
-import { blockBytes, type IndexSlabs, type KernelMetric } from '@drift/native'
+import { BLOCK_ENTRIES, blockBytes, type IndexSlabs, type KernelMetric } from '@drift/native'
 import type { Directory } from '../bucket/directory.js'
 import type { Memtable } from '../memtable.js'
 import { kernelMetric, routingMetric } from '../metric.js'
+import { type GroupSlabs, groupView } from '../router/groups.js'
 import type { Router, RouterSlabs } from '../router/router.js'
 import type { RowSlabs, RowStore } from '../row-store.js'
 import type { RowList } from './row-list.js'
@@ -30,6 +31,7 @@ export interface Snapshot {
   readonly live: Uint32Array
   readonly heads: Uint32Array
   readonly routerSlabs: RouterSlabs
+  readonly groupSlabs: GroupSlabs | undefined
   readonly buckets: number
   readonly sizes: Uint32Array
   readonly lives: Uint32Array
@@ -98,6 +100,7 @@ export class SnapshotCopies {
       live: this.#live,
       heads: this.#heads,
       routerSlabs: router.slabs,
+      groupSlabs: router.groups?.slabs,
       buckets: directory.count,
       sizes: this.#sizes,
       lives: this.#lives,
@@ -116,33 +119,50 @@ export function attach(snapshot: Snapshot): SearchView {
 }
 
 function slabsOf(snapshot: Snapshot): IndexSlabs {
-  const { dim, padded, capacity, rowSlabs, routerSlabs, buckets } = snapshot
-  const { blockSlab, nextSlab } = snapshot
-  // The writer may be growing them: whatever both have room for.
-  const blocks = Math.min(nextSlab.byteLength / 4, Math.floor(blockSlab.byteLength / blockBytes(padded)))
-  const routerBlocks = Math.ceil(buckets / 32)
+  const { dim, padded, flips, capacity, rowSlabs, routerSlabs, groupSlabs, buckets } = snapshot
+  const routerBlocks = Math.ceil(buckets / BLOCK_ENTRIES)
+  const centroids = new Float32Array(routerSlabs.centroids, 0, buckets * padded)
+  const centroidCodes = new Uint8Array(routerSlabs.codes, 0, buckets * padded)
+  const centroidFactors = new Float32Array(routerSlabs.factors, 0, buckets * 2)
+  const chains = chainsOf(snapshot.nextSlab, snapshot.blockSlab, padded)
+  const below = { padded, flips, centroids, codes: centroidCodes, factors: centroidFactors }
+  const ofGroups = groupSlabs && chainsOf(groupSlabs.next, groupSlabs.blocks, padded)
   return {
     metric: snapshot.metric,
     routing: snapshot.routing,
     dim,
     padded,
-    flips: snapshot.flips,
+    flips,
     vectors: rowSlabs.vectors && new Float32Array(rowSlabs.vectors, 0, capacity * dim),
     codes: new Uint8Array(rowSlabs.codes, 0, capacity * padded),
     factors: new Float32Array(rowSlabs.factors, 0, capacity * 2),
     live: snapshot.live,
-    centroids: new Float32Array(routerSlabs.centroids, 0, buckets * padded),
-    centroidCodes: new Uint8Array(routerSlabs.codes, 0, buckets * padded),
-    centroidFactors: new Float32Array(routerSlabs.factors, 0, buckets * 2),
+    centroids,
+    centroidCodes,
+    centroidFactors,
     router: new Uint8Array(routerSlabs.blocks, 0, routerBlocks * blockBytes(padded)),
     center: new Float32Array(routerSlabs.center),
     heads: snapshot.heads,
     sizes: snapshot.sizes,
     lives: snapshot.lives,
-    next: new Uint32Array(nextSlab, 0, blocks),
-    blocks: new Uint8Array(blockSlab, 0, blocks * blockBytes(padded)),
+    next: chains.next,
+    blocks: chains.blocks,
+    groups: groupSlabs && ofGroups && groupView(groupSlabs, below, ofGroups.next, ofGroups.blocks),
     rowLimit: snapshot.rowLimit,
     bucketCount: buckets,
+  }
+}
+
+/** The writer may be growing them: whatever both have room for. */
+function chainsOf(
+  next: SharedArrayBuffer,
+  blocks: SharedArrayBuffer,
+  padded: number,
+): Pick<IndexSlabs, 'next' | 'blocks'> {
+  const count = Math.min(next.byteLength / 4, Math.floor(blocks.byteLength / blockBytes(padded)))
+  return {
+    next: new Uint32Array(next, 0, count),
+    blocks: new Uint8Array(blocks, 0, count * blockBytes(padded)),
   }
 }
 
