@@ -171,3 +171,22 @@ it('the policy of the paper scatters zombies to three buckets, fifty rows at a t
   const left = numbers(4000).filter(id => !(vectors[id * DIM]! > 0 && id % 40 !== 0))
   expectExactly(index, left)
 })
+
+it('the drift of every bucket is measured in turn, also when those before it change all the time', async () => {
+  const vectors = clustered(3000, DIM, 100, 12)
+  const index = await VectorIndex.build(options, vectors, { ids: numbers(3000) })
+  const { buckets } = index.stats()
+  expect(buckets).toBeGreaterThan(200)
+  const measured = new Set<number>()
+  // Every bucket changes before every plan, and a plan reads the vectors of a few dozen.
+  for (let round = 0; round < 12; round++) {
+    const homes = new Map(
+      numbers(3000).map(id => [index.find(id) < 0 ? -1 : index.bucketsOf(index.find(id))[0], id]),
+    )
+    homes.delete(-1)
+    index.delete([...homes.values()])
+    index.plan()
+    for (const { bucket, drift } of index.bucketStats()) if (drift !== undefined) measured.add(bucket)
+  }
+  expect(measured.size).toBeGreaterThan(0.9 * buckets)
+})

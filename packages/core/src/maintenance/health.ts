@@ -16,6 +16,8 @@ export class Health {
   readonly draining: Set<number> = new Set()
   /** ||mean - centroid||^2 / mean r^2, and the `changes` of which it is. */
   readonly #drifts: Map<number, { readonly changes: number; readonly drift: number }> = new Map()
+  /** Where the next plan goes on with measuring drifts: every bucket has its turn, however often the ones before it change. */
+  measuredTo = 0
 
   serialOf(bucket: number): number {
     return this.#serials.get(bucket)!

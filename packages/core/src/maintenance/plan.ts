@@ -65,7 +65,7 @@ const UNREST = 0.25
 /** Share of its entries that refining saves where all rows changed, and rows that it moves: measured on a stream of sentence embeddings. */
 const REFINE_SAVES = 0.1
 const REFINE_MOVES = 8
-/** Buckets whose drift is measured in one call, about 20 us each. */
+/** Buckets whose drift is measured in one call, about 20 us each. The next call goes on behind them, so that none is left out. */
 const MEASURED = 32
 
 /** By gain per move, the best first. */
@@ -75,13 +75,8 @@ export function planOperations(state: IndexState, { policy = 'drift' }: PlanOpti
   const gate = gateOf(state)
   const heatOf = heat(state)
   const found: Operation[] = []
-  let measured = 0
+  if (policy === 'drift') measureSome(state)
   for (let bucket = 0; bucket < directory.count; bucket++) {
-    const unmeasured = health.driftOf(bucket, directory.changes[bucket]!) === undefined
-    if (policy === 'drift' && unmeasured && restOf(state, bucket) > 0 && measured < MEASURED) {
-      driftOf(state, bucket)
-      measured++
-    }
     const temperature = heatOf(bucket)
     const due = dueAt(state, bucket, policy, gate, temperature)
     if (due === undefined) continue
@@ -90,6 +85,21 @@ export function planOperations(state: IndexState, { policy = 'drift' }: PlanOpti
     found.push({ kind, bucket, gain, moves, policy, serial: health.serialOf(bucket) })
   }
   return found.sort(byGainPerMove)
+}
+
+/** The drift of some buckets whose rows changed since it was last known. */
+function measureSome(state: IndexState): void {
+  const { directory, health } = state
+  const { count } = directory
+  const start = health.measuredTo
+  for (let i = 0, left = MEASURED; i < count && left > 0; i++) {
+    const bucket = (start + i) % count
+    if (health.driftOf(bucket, directory.changes[bucket]!) !== undefined || restOf(state, bucket) === 0)
+      continue
+    driftOf(state, bucket)
+    health.measuredTo = bucket + 1
+    left--
+  }
 }
 
 /** Most gain for a move first; of equal ones the higher bucket, because one that goes gives its number to the last. */
