@@ -13,8 +13,14 @@ export interface Hnswlib {
     space: 'l2' | 'ip' | 'cosine',
     dim: number,
   ) => {
-    initIndex(maxElements: number, m: number, efConstruction: number, randomSeed: number): void
-    addPoint(point: number[], label: number): void
+    initIndex(
+      maxElements: number,
+      m: number,
+      efConstruction: number,
+      randomSeed: number,
+      allowReplaceDeleted?: boolean,
+    ): void
+    addPoint(point: number[], label: number, replaceDeleted?: boolean): void
     markDelete(label: number): void
     setEf(ef: number): void
     searchKnn(query: number[], k: number): { neighbors: number[]; distances: number[] }

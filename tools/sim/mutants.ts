@@ -91,6 +91,8 @@ export interface MutantRun {
   readonly result: RunResult
   /** At each search step: of the rows' squared distances to their centroids, the share that centroids in the means would save. */
   readonly offCentre: readonly number[]
+  /** And of the entries in buckets, the share that counts for nothing. */
+  readonly dead: readonly number[]
 }
 
 /** Walks R6, in which topics die that are still asked for, at the smallest size. */
@@ -101,6 +103,7 @@ export async function runMutant(mutant: Mutant, seed: number): Promise<MutantRun
   const Index = await indexOf(mutant)
   const engine = new DriftEngine('drift', options, new Index(shapeOf(options)))
   const offCentre: number[] = []
+  const dead: number[] = []
   const result = await run(
     book,
     [engine],
@@ -112,17 +115,20 @@ export async function runMutant(mutant: Mutant, seed: number): Promise<MutantRun
       truthFolder: undefined,
       baselines: false,
       rebuild: 'every',
-      onStep: () => offCentre.push(engine.offCentre()),
+      onStep: () => {
+        offCentre.push(engine.offCentre())
+        dead.push(engine.deadShare())
+      },
     },
   )
-  return { result, offCentre }
+  return { result, offCentre, dead }
 }
 
 /** Recall may be above what is asked by so much on the mean: more is paid for and not wanted. */
 const MOST_ABOVE = 0.045
 
 /** The gates of a run that a small run can hold, with room for its few queries, and what shows sooner in the partition itself. */
-export function smallGates({ result, offCentre }: MutantRun): Cell[] {
+export function smallGates({ result, offCentre, dead }: MutantRun): Cell[] {
   const living = result.engines.find(engine => engine.name === 'drift')!.steps.slice(1)
   const last = living.at(-1)!
   const overFresh = living.map(step => step.overFresh?.['0.95'] ?? Number.POSITIVE_INFINITY)
@@ -144,6 +150,7 @@ export function smallGates({ result, offCentre }: MutantRun): Cell[] {
       side: 'at least',
     },
     { gate: 'distances that better centroids save', value: mean(offCentre), bound: OFF, side: 'at most' },
+    { gate: 'entries that are dead', value: mean(dead), bound: DEAD, side: 'at most' },
   ]
 }
 
@@ -151,6 +158,9 @@ export function smallGates({ result, offCentre }: MutantRun): Cell[] {
 const BUCKET_ROWS = 25
 /** Healed it is 0.002: a bucket is refined soon after its rows changed. */
 const OFF = 0.01
+
+/** Healed it is 0.02, and 0.17 where the dead are counted. */
+const DEAD = 0.08
 
 /** Two standard deviations of a recall that 150 queries tell. */
 const ROOM = 0.015

@@ -109,6 +109,7 @@ export async function run(
       if (rebuild) addTo(freshCurves, 'rebuild', rebuild.curve)
       for (const { engine, steps, curves } of runs) {
         await engine.settle()
+        if (searches === 1) matchBeam(engine, step, exact!, options)
         const own =
           exact!.k === options.k ? curvesOf(engine, step, exact!, live, options.baselines) : new Map()
         for (const [name, curve] of own) addTo(curves, name, curve)
@@ -139,6 +140,28 @@ export async function run(
       ...runs.map(({ engine, steps, curves }) => ({ name: engine.name, steps, costs: costsOf(curves) })),
       ...(freshCurves.size > 0 ? [{ name: 'rebuild', steps: [], costs: costsOf(freshCurves) }] : []),
     ],
+  }
+}
+
+/** The least beam that gives the recall now. */
+const BEAMS = [16, 24, 32, 48, 64, 96, 128, 192, 256, 384]
+
+function matchBeam(
+  engine: SimEngine,
+  { queries }: Step & { do: 'search' },
+  exact: Truth,
+  { k, target }: RunOptions,
+): void {
+  if (engine.setBeam === undefined || exact.k === 0) return
+  const count = exact.rows.length / exact.k
+  const dim = queries.length / count
+  for (const beam of BEAMS) {
+    engine.setBeam(beam)
+    let found = 0
+    for (let q = 0; q < count; q++) {
+      found += hits(exact, q, engine.search(queries.subarray(q * dim, (q + 1) * dim), k, target))
+    }
+    if (found >= target * count * exact.k) break
   }
 }
 

@@ -120,9 +120,52 @@ describe('a window that slides over a stream', async () => {
     const rows = again.load(alive, vectors.slice(2 * window * DIM))
     await again.assign(rows)
     const same = alive.filter((id, i) => again.bucketsOf(again.find(id))[1] === before[i])
-    expect(same.length / alive.length).toBeGreaterThan(0.6)
+    expect(same.length / alive.length).toBeGreaterThan(0.9)
   })
 })
+
+it('settling moves rows to what is best for them now, centroids to their rows, and drops dead entries', async () => {
+  const vectors = clustered(4000, DIM, 64, 13)
+  const old = numbers(3000)
+  const index = await VectorIndex.build(options, vectors.slice(0, 3000 * DIM), { ids: old })
+  await index.maintain()
+  index.upsert(numbers(1000, 3000), vectors.slice(3000 * DIM))
+  await flush(index)
+  index.delete(old.filter(id => id % 20 === 0))
+  const alive = numbers(4000).filter(id => id >= 3000 || id % 20 > 0)
+  const before = squaredDistances(index, alive)
+  const plan = index.plan().filter(({ kind }) => kind === 'settle')
+  expect(plan.length).toBeGreaterThan(0.3 * index.stats().buckets)
+  let [moves, seconds] = [0, 0]
+  for (const operation of plan) {
+    const healed = await index.apply(operation)
+    expect(healed.applied).toBe(true)
+    expect(healed.after.stored).toBe(healed.after.live)
+    moves += healed.moves
+    seconds += healed.seconds
+  }
+  expect(moves).toBeGreaterThan(50)
+  expect(seconds).toBeGreaterThan(2 * moves)
+  expect(squaredDistances(index, alive)).toBeLessThan(0.99 * before)
+  expectExactly(index, alive)
+  // In turn: none of them is due again before more is written.
+  const due = new Set(index.plan().flatMap(({ kind, serial }) => (kind === 'settle' ? [serial] : [])))
+  expect(plan.filter(({ serial }) => due.has(serial))).toEqual([])
+})
+
+/** Of the rows to the centroids of their homes, in all. */
+function squaredDistances(index: VectorIndex, ids: readonly number[]): number {
+  const centroids = index.centroids()
+  let sum = 0
+  for (const id of ids) {
+    const row = index.find(id)
+    const centroid = rowOf(centroids, DIM, index.bucketsOf(row)[0])
+    index.vectorAt(row).forEach((value, j) => {
+      sum += (value - centroid[j]!) ** 2
+    })
+  }
+  return sum
+}
 
 it('topics that lose nearly all of their rows leave no buckets behind', async () => {
   const vectors = clustered(6000, DIM, 64, 5)
@@ -170,4 +213,23 @@ it('the policy of the paper scatters zombies to three buckets, fifty rows at a t
   expect(moves).toBeLessThanOrEqual(50 * operations)
   const left = numbers(4000).filter(id => !(vectors[id * DIM]! > 0 && id % 40 !== 0))
   expectExactly(index, left)
+})
+
+it('the drift of every bucket is measured in turn, also when those before it change all the time', async () => {
+  const vectors = clustered(3000, DIM, 100, 12)
+  const index = await VectorIndex.build(options, vectors, { ids: numbers(3000) })
+  const { buckets } = index.stats()
+  expect(buckets).toBeGreaterThan(200)
+  const measured = new Set<number>()
+  // Every bucket changes before every plan, and a plan reads the vectors of a few dozen.
+  for (let round = 0; round < 12; round++) {
+    const homes = new Map(
+      numbers(3000).map(id => [index.find(id) < 0 ? -1 : index.bucketsOf(index.find(id))[0], id]),
+    )
+    homes.delete(-1)
+    index.delete([...homes.values()])
+    index.plan()
+    for (const { bucket, drift } of index.bucketStats()) if (drift !== undefined) measured.add(bucket)
+  }
+  expect(measured.size).toBeGreaterThan(0.9 * buckets)
 })

@@ -100,7 +100,7 @@ it('every cut while buckets are healed leaves each acknowledged row once', async
   }
   expect(await contentsOf(docs)).toBe(textOf(model))
   await db.close()
-  expect([...kinds].sort()).toEqual(['compact', 'merge', 'recentre', 'refine', 'split'])
+  expect([...kinds].sort()).toEqual(['compact', 'merge', 'recentre', 'refine', 'settle', 'split'])
   expect(checked).toBeGreaterThan(100)
 })
 

@@ -120,6 +120,16 @@ export class DriftEngine implements SimEngine {
     return all > 0 ? saved / all : 0
   }
 
+  /** Of the entries in buckets, the share that counts for nothing. */
+  deadShare(): number {
+    let living = 0
+    for (const id of this.#alive) {
+      for (const bucket of this.index.bucketsOf(this.index.find(id))) if (bucket !== NONE) living++
+    }
+    const stored = this.index.bucketStats().reduce((sum, bucket) => sum + bucket.stored, 0)
+    return stored > 0 ? 1 - living / stored : 0
+  }
+
   async close(): Promise<void> {
     this.index.close()
   }
@@ -172,17 +182,37 @@ export class DriftEngine implements SimEngine {
   }
 }
 
-/** A partition made of all live rows at once, with as many buckets: what healing is measured against. */
+/** A fresh partition may have so many buckets more or fewer; 10 % more of them read some 8 % fewer rows at the same recall. */
+const SAME_BUCKETS = 0.01
+const TRIES = 3
+
+/**
+ * A partition made of all live rows at once, with as many buckets: what healing is measured against. Building parts what comes out too
+ * large, so it makes up to a tenth more buckets than it is asked for, and is asked again for fewer.
+ */
 export async function rebuilt(
   options: DriftOptions,
   ids: Uint32Array,
   vectors: Float32Array,
   buckets: number,
 ): Promise<DriftEngine> {
-  const bucketRows = Math.min(4096, Math.max(4, Math.round(ids.length / Math.max(1, buckets))))
-  const shape = { ...options, bucketRows }
-  const index = await VectorIndex.build(shapeOf(shape), vectors.slice(), { ids: Array.from(ids) })
-  return new DriftEngine('rebuild', { ...shape, heal: false }, index)
+  const off = (made: DriftEngine) => Math.abs(Math.log(made.buckets / Math.max(1, buckets)))
+  const tried = new Set<number>()
+  let best: DriftEngine | undefined
+  for (let wanted = ids.length / Math.max(1, buckets); tried.size < TRIES; ) {
+    const bucketRows = Math.min(4096, Math.max(4, Math.round(wanted)))
+    if (tried.has(bucketRows)) break
+    tried.add(bucketRows)
+    const shape = { ...options, bucketRows }
+    const index = await VectorIndex.build(shapeOf(shape), vectors.slice(), { ids: Array.from(ids) })
+    const made = new DriftEngine('rebuild', { ...shape, heal: false }, index)
+    wanted = (bucketRows * made.buckets) / Math.max(1, buckets)
+    const last: DriftEngine | undefined = best
+    best = last === undefined || off(made) < off(last) ? made : last
+    await (best === made ? last : made)?.close()
+    if (off(best) <= SAME_BUCKETS) break
+  }
+  return best!
 }
 
 /** How hard the engine's own rule tries: one over the floor, hits per row of its cost. */

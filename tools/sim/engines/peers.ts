@@ -1,12 +1,16 @@
-// The graphs that a Node user would take instead, beside Drift in the same run: hnswlib (deleted nodes stay, marked) and usearch.
-// Rule: one setting for the whole run, the documentation's defaults for building and a beam that gives about 0.95 on a fresh index; when the
-// room for nodes is used up, hnswlib gets a larger index, as its users have to do.
+// The graphs that a Node user would take instead, beside Drift in the same run: hnswlib, whose deleted nodes stay, marked, or are replaced by
+// new ones, and usearch. Rule: one setting for the whole run, the documentation's defaults for building and the least beam that gives the
+// recall in question at the first search step.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { type Hnswlib, loadHnswlib, requirePeer } from '../../bench/peers.js'
 import type { Runbook } from '../runbook.js'
 import { type Found, NO_WORK, type SimEngine, type Work } from './sim-engine.js'
 
 const M = 16
 const EF_CONSTRUCTION = 200
+/** Until the first search step. */
 const EF = 64
 
 /** The peers that are installed (npm run bench -- peers). */
@@ -14,21 +18,26 @@ export function peers(book: Runbook): SimEngine[] {
   const hnswlib = loadHnswlib()
   const usearch = requirePeer<Usearch>('usearch')
   return [
-    ...(hnswlib ? [hnswlibEngine(hnswlib, book)] : []),
+    ...(hnswlib ? [hnswlibEngine(hnswlib, book, false), hnswlibEngine(hnswlib, book, true)] : []),
     ...(usearch ? [usearchEngine(usearch, book)] : []),
   ]
 }
 
-function hnswlibEngine(library: Hnswlib, { metric, dim, insertedRows }: Runbook): SimEngine {
+/** @param replaces - a new node takes the place of a deleted one. */
+function hnswlibEngine(
+  library: Hnswlib,
+  { metric, dim, insertedRows }: Runbook,
+  replaces: boolean,
+): SimEngine {
   const index = new library.HierarchicalNSW(metric, dim)
-  index.initIndex(Math.ceil(1.05 * insertedRows) + 1000, M, EF_CONSTRUCTION, 1)
+  index.initIndex(Math.ceil(1.05 * insertedRows) + 1000, M, EF_CONSTRUCTION, 1, replaces)
   index.setEf(EF)
   // A label names a node for good, so a row that comes back or is replaced gets another.
   const labels = new Map<number, number>()
   const idOf: number[] = []
   let writeMs = 0
   return {
-    name: 'hnswlib',
+    name: replaces ? 'hnswlib replace' : 'hnswlib mark',
     buckets: 0,
     get work(): Work {
       return { ...NO_WORK, writeMs }
@@ -41,13 +50,16 @@ function hnswlibEngine(library: Hnswlib, { metric, dim, insertedRows }: Runbook)
         if (step.do === 'delete') labels.delete(id)
         else {
           labels.set(id, idOf.length)
-          index.addPoint(Array.from(step.vectors.subarray(i * dim, (i + 1) * dim)), idOf.length)
+          index.addPoint(Array.from(step.vectors.subarray(i * dim, (i + 1) * dim)), idOf.length, replaces)
           idOf.push(id)
         }
       }
       writeMs += performance.now() - started
     },
     async settle() {},
+    setBeam(beam) {
+      index.setEf(beam)
+    },
     search(query, k): Found {
       const { neighbors } = index.searchKnn(Array.from(query), Math.min(k, labels.size))
       return { ids: neighbors.map(label => idOf[label]!), rows: 0, buckets: 0 }
@@ -63,18 +75,22 @@ interface Usearch {
     add(keys: BigUint64Array, vectors: Float32Array, threads: number): void
     search(query: Float32Array, k: number, threads: number): { readonly keys: BigUint64Array }
     remove(keys: BigUint64Array): unknown
+    save(path: string): void
+    load(path: string): void
   }
 }
 
 function usearchEngine(library: Usearch, { metric, dim }: Runbook): SimEngine {
-  const index = new library.Index({
-    metric: metric === 'ip' ? 'ip' : 'l2sq',
-    dimensions: dim,
-    connectivity: M,
-    expansion_add: EF_CONSTRUCTION,
-    expansion_search: EF,
-    multi: false,
-  })
+  const make = (beam: number) =>
+    new library.Index({
+      metric: metric === 'ip' ? 'ip' : 'l2sq',
+      dimensions: dim,
+      connectivity: M,
+      expansion_add: EF_CONSTRUCTION,
+      expansion_search: beam,
+      multi: false,
+    })
+  let index = make(EF)
   const alive = new Set<number>()
   let writeMs = 0
   return {
@@ -94,6 +110,15 @@ function usearchEngine(library: Usearch, { metric, dim }: Runbook): SimEngine {
       writeMs += performance.now() - started
     },
     async settle() {},
+    // It takes its beam when it is made.
+    setBeam(beam) {
+      const folder = mkdtempSync(join(tmpdir(), 'drift-sim-'))
+      const path = join(folder, 'usearch')
+      index.save(path)
+      index = make(beam)
+      index.load(path)
+      rmSync(folder, { recursive: true })
+    },
     search(query, k): Found {
       const { keys } = index.search(query, Math.min(k, alive.size), 1)
       return { ids: Array.from(keys, key => unkeyOf(key)), rows: 0, buckets: 0 }

@@ -34,6 +34,8 @@ export interface SimEngine {
   settle(): Promise<void>
   /** @param target - the recall that is asked for; an engine with a fixed knob keeps it. */
   search(query: Float32Array, k: number, target: number): Found
+  /** Of an engine with a fixed knob, its beam: chosen at the first search step for the recall in question, and kept. */
+  setBeam?(beam: number): void
   /** What the engine does between queries. */
   rest?(): Promise<void>
   /** The recall that the engine says it has had lately, when it says. */

@@ -7,6 +7,7 @@ import { refineAround } from './local-refine.js'
 import { mergeBucket, PAPER_TARGETS, TARGETS } from './merge.js'
 import { isDue, type Operation } from './plan.js'
 import { recentreBucket } from './recentre.js'
+import { settleBucket } from './settle.js'
 import { Slices } from './slices.js'
 import { type Moves, NO_MOVES } from './steal.js'
 import { PAPER_MOVES } from './urgency.js'
@@ -71,6 +72,10 @@ async function run(
       const most = paper ? Math.min(limit, PAPER_MOVES) : limit
       const { dropped, moves, seconds } = mergeBucket(state, bucket, most, paper ? PAPER_TARGETS : TARGETS)
       return { moves, seconds, applied: dropped || moves > 0 }
+    }
+    case 'settle': {
+      const done = await settleBucket(state, bucket, slices, job)
+      return { ...done, applied: true }
     }
     case 'refine': {
       const { moved, moves, seconds } = await refineAround(state, bucket, limit, slices, job)

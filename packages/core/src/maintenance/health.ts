@@ -16,6 +16,10 @@ export class Health {
   readonly draining: Set<number> = new Set()
   /** ||mean - centroid||^2 / mean r^2, and the `changes` of which it is. */
   readonly #drifts: Map<number, { readonly changes: number; readonly drift: number }> = new Map()
+  /** Updates of the index when the bucket was last settled, or first looked at. */
+  readonly #settled: Map<number, number> = new Map()
+  /** Where the next plan goes on with measuring drifts: every bucket has its turn, however often the ones before it change. */
+  measuredTo = 0
 
   serialOf(bucket: number): number {
     return this.#serials.get(bucket)!
@@ -34,6 +38,17 @@ export class Health {
   tend(bucket: number, changes: number): void {
     this.#tended.set(bucket, changes)
     this.#drifts.delete(bucket)
+  }
+
+  /** Updates of the index since the bucket was last settled; 0 at the first look. */
+  age(bucket: number, updates: number): number {
+    const settled = this.#settled.get(bucket)
+    if (settled === undefined) this.settle(bucket, updates)
+    return updates - (settled ?? updates)
+  }
+
+  settle(bucket: number, updates: number): void {
+    this.#settled.set(bucket, updates)
   }
 
   isSingular(bucket: number, changes: number): boolean {
@@ -55,7 +70,7 @@ export class Health {
 
   /** The number stands for a new bucket. */
   reset(bucket: number): void {
-    for (const column of [this.#tended, this.#singular, this.#drifts]) column.delete(bucket)
+    for (const column of [this.#tended, this.#singular, this.#drifts, this.#settled]) column.delete(bucket)
     this.draining.delete(bucket)
     this.#buckets.delete(this.#serials.get(bucket)!)
     this.#serials.set(bucket, ++this.#lastSerial)
@@ -75,6 +90,7 @@ export class Health {
     move(this.#tended, from, to)
     move(this.#singular, from, to)
     move(this.#drifts, from, to)
+    move(this.#settled, from, to)
     if (this.draining.delete(from)) this.draining.add(to)
   }
 }

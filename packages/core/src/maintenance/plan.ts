@@ -12,7 +12,7 @@ import { TOO_SMALL } from './merge.js'
 import { DRIFTED, driftOf } from './recentre.js'
 import { emptinessOf, PAPER_MOVES, URGENT, urgencyOf, zombieRatioOf } from './urgency.js'
 
-export type OperationKind = 'compact' | 'split' | 'merge' | 'recentre' | 'refine'
+export type OperationKind = 'compact' | 'split' | 'merge' | 'recentre' | 'refine' | 'settle'
 
 /** `drift`: by what a query saves. `paper`: scatter merges by urgency alone, to the three nearest buckets, fifty moves at a time. */
 export type HealPolicy = 'drift' | 'paper'
@@ -61,11 +61,16 @@ const GATE = 0.002
 /** Of a split bucket's queries, those that scan one child only save the other (Quake: 0.9; measured on retention streams: 0.86). */
 const CHILD_HEAT = 0.86
 /** A region is refined when so many of a bucket's rows, relative to all, came or went. */
-const UNREST = 0.25
+const UNREST = 0.5
 /** Share of its entries that refining saves where all rows changed, and rows that it moves: measured on a stream of sentence embeddings. */
 const REFINE_SAVES = 0.1
 const REFINE_MOVES = 8
-/** Buckets whose drift is measured in one call, about 20 us each. */
+/** A bucket is settled when so many rows, relative to all of the index, came or went anywhere: its own may want others' company by then. */
+const UNSETTLED = 0.05
+/** As of refining: a settled bucket loses its dead entries, and of 25 rows 1.5 get another second bucket and 0.15 another home. */
+const SETTLE_SAVES = 0.05
+const SETTLE_MOVES = 1
+/** Buckets whose drift is measured in one call, about 20 us each. The next call goes on behind them, so that none is left out. */
 const MEASURED = 32
 
 /** By gain per move, the best first. */
@@ -75,13 +80,8 @@ export function planOperations(state: IndexState, { policy = 'drift' }: PlanOpti
   const gate = gateOf(state)
   const heatOf = heat(state)
   const found: Operation[] = []
-  let measured = 0
+  if (policy === 'drift') measureSome(state)
   for (let bucket = 0; bucket < directory.count; bucket++) {
-    const unmeasured = health.driftOf(bucket, directory.changes[bucket]!) === undefined
-    if (policy === 'drift' && unmeasured && restOf(state, bucket) > 0 && measured < MEASURED) {
-      driftOf(state, bucket)
-      measured++
-    }
     const temperature = heatOf(bucket)
     const due = dueAt(state, bucket, policy, gate, temperature)
     if (due === undefined) continue
@@ -90,6 +90,21 @@ export function planOperations(state: IndexState, { policy = 'drift' }: PlanOpti
     found.push({ kind, bucket, gain, moves, policy, serial: health.serialOf(bucket) })
   }
   return found.sort(byGainPerMove)
+}
+
+/** The drift of some buckets whose rows changed since it was last known. */
+function measureSome(state: IndexState): void {
+  const { directory, health } = state
+  const { count } = directory
+  const start = health.measuredTo
+  for (let i = 0, left = MEASURED; i < count && left > 0; i++) {
+    const bucket = (start + i) % count
+    if (health.driftOf(bucket, directory.changes[bucket]!) !== undefined || restOf(state, bucket) === 0)
+      continue
+    driftOf(state, bucket)
+    health.measuredTo = bucket + 1
+    left--
+  }
 }
 
 /** Most gain for a move first; of equal ones the higher bucket, because one that goes gives its number to the last. */
@@ -152,6 +167,10 @@ function dueAt(
   if (unrest > UNREST && !isAlone) {
     const saved = REFINE_SAVES * Math.min(1, unrest) * (live + OPEN_ENTRIES)
     return { kind: 'refine', saved: Math.max(gate, saved), moves: REFINE_MOVES }
+  }
+  const age = health.age(bucket, state.store.version) / Math.max(1, directory.rowsAtHome)
+  if (age >= UNSETTLED && rows > 0 && rows <= TOO_LARGE * shape.bucketRows && !isAlone) {
+    return { kind: 'settle', saved: Math.max(gate, SETTLE_SAVES * live), moves: SETTLE_MOVES }
   }
   if (isStale(state, bucket) && dead > gate) return { kind: 'compact', saved: dead, moves: 0 }
   const drift = health.driftOf(bucket, directory.changes[bucket]!) ?? 0

@@ -122,7 +122,7 @@ function moveToMeans(
 }
 
 /** A centroid that moved by less than this share of its rows' mean squared distance stays: its entries need no new codes. */
-const STANDS_STILL = 0.002
+export const STANDS_STILL = 0.002
 
 /** The centroids of the region, and the codes of the entries there, one bucket a step. @param spread - mean squared distance of its rows. */
 export async function publishCentroids(
