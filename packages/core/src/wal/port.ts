@@ -13,8 +13,8 @@ import { RecordRing } from './ring.js'
 
 export interface WalPort {
   readonly files: WalFile[]
-  /** A record of so many bytes, which `write` fills in at once. @returns its memory, which stays as it is until the reply that acknowledges it. */
-  append(bytes: number, write: (into: Uint8Array) => void): Uint8Array
+  /** A record of so many bytes, which `write` fills in at once. */
+  append(bytes: number, write: (into: Uint8Array) => void): void
   post(command: PortCommand): void
   /** Whether work is under way that the process has to stay alive for. */
   hold(busy: boolean): void
@@ -69,7 +69,6 @@ export function openInline(options: WalLogOptions, commit: GroupCommitOptions, o
       const record = new Uint8Array(bytes)
       write(record)
       post({ kind: 'append', records: [record] })
-      return record
     },
     post,
     hold: () => {},
@@ -152,7 +151,7 @@ class ThreadPort implements WalPort {
     })
   }
 
-  append(bytes: number, write: (into: Uint8Array) => void): Uint8Array {
+  append(bytes: number, write: (into: Uint8Array) => void): void {
     const isNext = this.#waiting.length === 0 && !this.#queue.isFull
     const shared = isNext ? this.#ring.take(bytes) : undefined
     const record = shared ?? new Uint8Array(bytes)
@@ -164,7 +163,6 @@ class ThreadPort implements WalPort {
       this.#putWaiting()
     }
     this.#watch()
-    return record
   }
 
   post(command: PortCommand): void {
@@ -251,7 +249,7 @@ class ThreadPort implements WalPort {
     const count = lsn - this.#told
     this.#told = lsn
     this.#onReply({ kind: 'durable', lsn })
-    // An LSN is a record, and each has been read by now by whoever needs it.
+    // An LSN is a record.
     this.#pending -= count
     this.#ring.release(count)
     this.#putWaiting()

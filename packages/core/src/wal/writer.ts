@@ -44,8 +44,6 @@ export interface WalWriterOptions {
 
 export interface WalAppend {
   readonly lsn: number
-  /** The record as it lies until it is acknowledged, at an offset that is a multiple of 8; only to be read. */
-  readonly record: Uint8Array
   /** Resolves when the record is acknowledged as the sync mode says. May be ignored: it never counts as unhandled. */
   readonly durable: Promise<void>
 }
@@ -156,7 +154,8 @@ export class WalWriter {
     group.lastLsn = lsn
     group.bytes += bytes
     this.#pendingBytes += bytes
-    return { lsn, record: this.#port.append(bytes, write), durable: group.promise }
+    this.#port.append(bytes, write)
+    return { lsn, durable: group.promise }
   }
 
   /** Resolves when less than HIGH_WATER_BYTES are pending, or when the log stalls: await it, and ask again, before appending more. */
