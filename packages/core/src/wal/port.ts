@@ -216,7 +216,8 @@ class ThreadPort implements WalPort {
   readonly #look = (): void => {
     if (this.#queue.acknowledged(this.#told) > this.#told) {
       const now = performance.now()
-      this.#usualMs += NEWEST * (now - this.#since - this.#usualMs)
+      // One that waited for a new file does not end a habit.
+      this.#usualMs += NEWEST * (Math.min(now - this.#since, 2 * WATCH_MS) - this.#usualMs)
       this.#since = now
       this.#receive()
     }
