@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { toolsFolder, workspaceFolder } from '../data/place.js'
 import { ToolError } from '../data/tool-error.js'
+import { bloom } from './bloom.js'
 import { type CompareOptions, compare } from './compare.js'
 import { enginesOf } from './engines/catalogue.js'
 import { filters } from './filters.js'
@@ -26,6 +27,7 @@ filters  recall and cost of filtered searches by selectivity, and of filters tha
 http     a server over loopback beside the embedded call: searches, upserts, the event loop's delay, overload.
 insert   rows per second into and out of a filled index.
 kernels  the native kernels alone.
+bloom    what id filters save a compaction over 50 segments; --passes rounds.
 wal      durable upserts beside a bare loop that writes and syncs as many bytes; --passes rounds.
 smoke    this machine's figures in a few minutes, the durable ones too, on the first data set; kept in tools/bench/out.
 peers    installs the engines of npm, and what draws the plots, in tools/bench/peers.
@@ -98,6 +100,7 @@ try {
     http: () => http(chosen()[0]!, rows ?? 100_000),
     insert: () => insert(chosen(), options(undefined)),
     kernels,
+    bloom: () => bloom(wholeNumber('passes', values.passes), seed),
     wal: () => wal(wholeNumber('passes', values.passes), seed),
     smoke: () => smoke(chosen()[0]!, rows ?? 100_000, seed),
     peers: installPeers,

@@ -16,6 +16,7 @@ import type {
 } from 'fastify'
 import type { TSchema } from 'typebox'
 import { type ApiKey, type Authenticate, authenticator } from './auth.js'
+import { nameOrigins } from './cors.js'
 import { doorOf } from './engine-door.js'
 import { HttpError, refusalOf } from './errors.js'
 import { addGuard, principalOf, type RouteGuard } from './guard.js'
@@ -46,6 +47,8 @@ export interface HandlerOptions {
   readonly onAnswer?: (entry: AnswerEntry) => void
   /** Names in the Host header that are answered. Default: any. */
   readonly hosts?: readonly string[]
+  /** Origins whose pages may call from a browser, such as https://app.example.com. Default: none. */
+  readonly origins?: readonly string[]
   /** True while no new requests are taken. */
   readonly draining?: () => boolean
 }
@@ -92,6 +95,7 @@ export const driftPlugin: FastifyPluginAsync<PluginOptions> = async (app, option
   logAnswers(app, metrics, options.onAnswer)
   parseBodies(app, limits)
   await addTracing(app)
+  if (options.origins?.length) await nameOrigins(app, options.origins)
   await app.register(rateLimit, { global: false })
   addGuard(app, { authenticate, limits, hosts: options.hosts, draining })
   shedLateSearches(app, limits.queueMs)

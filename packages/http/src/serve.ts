@@ -69,7 +69,7 @@ export async function serve(options: ServeOptions): Promise<DriftServer> {
     logger = { level: 'info' },
     db: given,
   } = options
-  const { authenticate, keys, limits, backupFolder, routes, onAnswer, hosts } = options
+  const { authenticate, keys, limits, backupFolder, routes, onAnswer, hosts, origins } = options
   assertSafe(options, host)
   const locked = keys !== undefined || authenticate !== undefined
   const times = { ...TIMEOUTS, ...timeouts }
@@ -77,7 +77,7 @@ export async function serve(options: ServeOptions): Promise<DriftServer> {
   const db = owned ? await Drift.open(given, options.open) : given
   let draining = false
   const handler: HandlerOptions = {
-    ...defined({ authenticate, keys, limits, backupFolder, routes, onAnswer }),
+    ...defined({ authenticate, keys, limits, backupFolder, routes, onAnswer, origins }),
     ...(locked ? {} : { open: true }),
     // Without keys the name is what tells a page of another site from a program of this machine.
     ...(locked || options.insecureNoKeys ? defined({ hosts }) : { hosts: hosts ?? LOOPBACK_HOSTS }),

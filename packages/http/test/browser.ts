@@ -33,8 +33,8 @@ const LANGUAGE = {
   RangeError,
 }
 
-/** @throws esbuild's errors when the client imports what a browser does not have. */
-export async function connectInBrowser(): Promise<typeof connect> {
+/** A script that defines `drift`. @throws esbuild's errors when the client imports what a browser does not have. */
+export async function bundledClient(): Promise<string> {
   const { outputFiles } = await build({
     entryPoints: [fileURLToPath(import.meta.resolve('@drift/client'))],
     bundle: true,
@@ -44,7 +44,11 @@ export async function connectInBrowser(): Promise<typeof connect> {
     globalName: 'drift',
     target: 'es2022',
   })
+  return outputFiles[0]!.text
+}
+
+export async function connectInBrowser(): Promise<typeof connect> {
   const page = createContext({ ...WEB, ...LANGUAGE })
-  runInContext(outputFiles[0]!.text, page)
+  runInContext(await bundledClient(), page)
   return runInContext('drift.connect', page) as typeof connect
 }

@@ -32,6 +32,37 @@ describe('safe by default', () => {
     expect(existsSync(path)).toBe(false)
   })
 
+  it.each(['*', 'null', 'app.example.com', 'https://app.example.com/', 'https://app.example.com/page'])(
+    'origins are named one by one: %o is refused',
+    async origin => {
+      await expect(started({ origins: [origin] })).rejects.toMatchObject({ code: 'DRIFT_OPTION' })
+    },
+  )
+
+  it('only a page of an origin that is named is told that it may call, and it still needs a key', async () => {
+    const { key, hash } = createKey()
+    const { url } = await started({
+      keys: [{ id: 'k', hash, scope: 'admin' }],
+      origins: ['https://app.example.com'],
+    })
+    const ask = (origin: string, init: RequestInit = {}) =>
+      fetch(`${url}/v1/collections`, { ...init, headers: { ...init.headers, origin } })
+    const preflight = { method: 'OPTIONS', headers: { 'access-control-request-method': 'PUT' } }
+    const allowed = 'access-control-allow-origin'
+    const named = await ask('https://app.example.com', preflight)
+    expect([named.status, named.headers.get(allowed)]).toEqual([204, 'https://app.example.com'])
+    expect(named.headers.get('access-control-allow-credentials')).toBe(null)
+    expect((await ask('https://evil.example', preflight)).headers.get(allowed)).toBe(null)
+    expect((await ask('https://app.example.com')).status).toBe(401)
+    const answer = await ask('https://app.example.com', { headers: { authorization: `Bearer ${key}` } })
+    expect([answer.status, answer.headers.get(allowed)]).toEqual([200, 'https://app.example.com'])
+    const silent = await started()
+    const other = await fetch(`${silent.url}/v1/collections`, {
+      headers: { origin: 'https://app.example.com' },
+    })
+    expect(other.headers.get(allowed)).toBe(null)
+  })
+
   it('without keys, a page that reaches it under another name is refused', async () => {
     const { port } = await started()
     expect((await fetch(`http://127.0.0.1:${port}/v1/collections`)).status).toBe(200)

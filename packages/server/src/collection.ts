@@ -13,6 +13,7 @@ import {
   score,
 } from '@drift/core'
 import type { RecordBatch } from 'apache-arrow'
+import { orAborted } from './abort.js'
 import { exportRows, type ToArrowOptions } from './arrow/export.js'
 import { type ArrowInput, type FromArrowOptions, type FromArrowResult, importRows } from './arrow/import.js'
 import { writePartition } from './checkpoint.js'
@@ -23,7 +24,7 @@ import { type Filter, parseFilter } from './filter/filter.js'
 import { withMatching } from './filter/match.js'
 import { type FilterPlan, planOf } from './filter/plan.js'
 import { parseNarrowed, searchBatchNarrowed, searchNarrowed } from './filter/search.js'
-import { orAborted, refineStore } from './janitor.js'
+import { refineStore } from './janitor.js'
 import { encodePatch } from './merge-patch.js'
 import { encodeDelete, UpsertRecord } from './operation.js'
 import {

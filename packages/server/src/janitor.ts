@@ -3,6 +3,7 @@
  * waiting rows linked into their graphs. One thing at a time, in slices that yield to the caller's event loop.
  */
 import { HIGH_WATER_BYTES } from '@drift/core'
+import { orAborted } from './abort.js'
 import { writePartition } from './checkpoint.js'
 import { compactOnce } from './compaction.js'
 import type { Engine } from './engine.js'
@@ -250,20 +251,4 @@ export async function waitForRoom(
     )
   }
   await orAborted(engine.janitor.turn(), signal)
-}
-
-/** The promise, or the signal's reason when that comes first. */
-export async function orAborted(wait: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
-  if (!signal) return wait
-  signal.throwIfAborted()
-  let stop: (() => void) | undefined
-  const aborted = new Promise<never>((_, reject) => {
-    stop = () => reject(signal.reason)
-    signal.addEventListener('abort', stop, { once: true })
-  })
-  try {
-    await Promise.race([wait, aborted])
-  } finally {
-    signal.removeEventListener('abort', stop!)
-  }
 }

@@ -6,6 +6,7 @@
 import { join } from 'node:path'
 import {
   type Id,
+  type ReadWalOptions,
   readWal,
   salvageWal,
   type WalLoss,
@@ -58,6 +59,16 @@ export interface LogRead extends Pick<WalScan, 'end' | 'clean' | 'torn'> {
   readonly replaced: boolean
 }
 
+/** What the manifest says of the log, in the reader's terms. */
+export function expectedLog({ database, floorLsn, durableLsn, logFile }: Manifest): ReadWalOptions {
+  return {
+    database: Buffer.from(database, 'hex'),
+    floorLsn,
+    durableLsn,
+    ...(logFile === undefined ? {} : { knownFile: logFile }),
+  }
+}
+
 export function readLog(
   fs: DriftFs,
   folder: string,
@@ -65,14 +76,13 @@ export function readLog(
   manifest: Manifest,
   mode: RecoveryMode,
 ): LogRead {
-  const { floorLsn, durableLsn } = manifest
-  const options = { database, floorLsn, durableLsn }
+  const options = { ...expectedLog(manifest), database }
   if (mode === 'salvage') {
     const { records, losses, damaged, ...rest } = salvageWal(fs, folder, options)
     const replaced = losses.length > 0
     return {
       ...rest,
-      records: filled(records, floorLsn, rest.end.lsn),
+      records: filled(records, manifest.floorLsn, rest.end.lsn),
       leftOut: [],
       losses,
       aside: damaged,

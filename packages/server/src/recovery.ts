@@ -177,16 +177,17 @@ async function recoverLocked(
   if (!loaded) {
     await persistence.commit(() => ({ floorLsn: manifest.floorLsn, durableLsn: 0, collections: [] }))
   }
-  // The state that is gone back to is committed before the log says so, and after: both manifests that are kept then agree with it.
-  const commitReplaced = () =>
+  const commitRecovered = (logFile?: number) =>
     persistence.commit(() => ({
       floorLsn: manifest.floorLsn,
       durableLsn: wal.end.lsn - 1,
       collections: [...stores.values()].map(({ number, config }) => ({ number, config })),
+      ...(logFile === undefined ? {} : { logFile }),
     }))
   if (wal.replaced) {
     quarantined.push(...setAside(fs, folder, { ...wal, losses }, mode))
-    if (typeof mode === 'object') await commitReplaced()
+    // The state that is gone back to is committed before the log says so, and after: both manifests that are kept then agree with it.
+    if (typeof mode === 'object') await commitRecovered()
   }
   const lastLsn = wal.end.lsn - 1
   const journal = new Journal()
@@ -206,10 +207,9 @@ async function recoverLocked(
     ...(options.walFileBytes === undefined ? {} : { fileBytes: options.walFileBytes }),
   })
   if ((options.sync ?? 'always') !== 'always') persistence.syncFirst(() => writer.sync())
-  if (wal.replaced) {
-    await commitReplaced()
-    await removeReplaced(fs, folder, writer)
-  }
+  // From the first acknowledgement on a log that lacks its new file is damaged, and does not end where the file before ended.
+  await commitRecovered(wal.end.file)
+  if (wal.replaced) await removeReplaced(fs, folder, writer)
   journal.start(writer, lastLsn)
   const engine: Engine = {
     fs,

@@ -3,7 +3,7 @@
  * event loop they copy so many values and no more, so that a search never waits for a large batch or for many small ones.
  * Counted in values and not in time, so that a run can be repeated exactly.
  */
-import { orAborted } from './janitor.js'
+import { orAborted } from './abort.js'
 
 /** Of one turn of the event loop: a millisecond or two, or some more where memory is touched for the first time. */
 const TURN_VALUES = 131_072

@@ -1,6 +1,7 @@
 // What survives: closing, killing, damage to what is derived, a damaged newest manifest; and what is refused instead of
 // being silently different. Real files where the process or the bytes matter, a simulated disk where errors do.
 import { spawn } from 'node:child_process'
+import { getEventListeners } from 'node:events'
 import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -241,12 +242,15 @@ describe('a disk that fails', () => {
     const controller = new AbortController()
     const { signal } = controller
     const writes = Array.from({ length: 40 }, (_, i) => docs.upsert([{ id: i, vector: [i] }], { signal }))
+    // Node warns of a leak at eleven.
+    expect(getEventListeners(signal, 'abort')).toHaveLength(1)
     controller.abort(new Error('changed my mind'))
     const outcomes = await Promise.allSettled(writes)
     const refused = outcomes.filter(outcome => outcome.status === 'rejected')
     expect(refused.length).toBeGreaterThan(0)
     expect(refused.length).toBeLessThan(40)
     for (const { reason } of refused) expect(reason).toMatchObject({ message: 'changed my mind' })
+    expect(getEventListeners(signal, 'abort')).toHaveLength(0)
     for (const [i, { status }] of outcomes.entries())
       expect((await docs.get(i)) !== undefined).toBe(status === 'fulfilled')
     await docs.upsert([{ id: 'more', vector: [1] }])

@@ -61,6 +61,31 @@ describe('salvage', () => {
     }
   })
 
+  it('tells a log file that is gone from a log that ended, also when nothing else was written since it was begun', async () => {
+    for (const ended of ['closed', 'killed']) {
+      const before = await written(ended === 'closed')
+      const db = await open(before)
+      await (await db.collection('docs')).upsert([row(1_000)])
+      const disk = before.processKill()
+      const newest = disk
+        .list('/db')
+        .filter(name => name.startsWith('wal-'))
+        .at(-1)!
+      disk.remove(`/db/${newest}`)
+      await expect(open(disk), ended).rejects.toMatchObject({
+        code: 'DRIFT_WAL_CORRUPT',
+        details: { kind: 'missing' },
+      })
+      const rest = await open(disk, { recovery: 'salvage' })
+      expect(rest.recovery.losses, ended).toContainEqual(expect.objectContaining({ kind: 'missing' }))
+      expect(await idsOf(rest)).toEqual(ids(BATCHES))
+      await rest.close()
+      const again = await open(disk)
+      expect(again.recovery).toMatchObject({ mode: 'strict', losses: [] })
+      await again.close()
+    }
+  })
+
   it('sets a damaged segment aside, says which rows are lost, and gives back all others', async () => {
     const disk = await flushed()
     const before = await idsOfCopy(disk)
@@ -299,11 +324,12 @@ it('a long replay tells its bytes and can be cancelled', async () => {
 })
 
 /** One row a batch: batch n is row n at LSN n + 1, since the creation is LSN 1. Everything is in the log, over several files. */
-async function written(): Promise<SimFs> {
+async function written(close = true): Promise<SimFs> {
   const disk = new SimFs()
   const db = await open(disk)
   const docs = await db.collection('docs', { dim: 8, metric: 'l2' })
   for (const id of ids(BATCHES)) await docs.upsert([row(id)])
+  if (!close) return disk.processKill()
   await db.close()
   return disk
 }

@@ -32,10 +32,11 @@ export interface Trial {
   readonly isLie?: boolean
 }
 
-/** Disks of two databases of the same shape, the first as it is found after a kill and after a close. */
+/** Disks of two databases of the same shape, the first as it is found after a kill, after a close, and after a kill of the next handle. */
 export interface Samples {
   readonly killed: SimFs
   readonly closed: SimFs
+  readonly reopened: SimFs
   readonly other: SimFs
   readonly state: string
 }
@@ -79,7 +80,11 @@ async function makeDatabase(modules: Modules, seed: number): Promise<Omit<Sample
     const killed = world.disk.processKill()
     const state = await readState(world.db)
     await world.db.close()
-    return { killed, closed: world.disk.processKill(), state }
+    const closed = world.disk.processKill()
+    await world.open()
+    const reopened = world.disk.processKill()
+    await world.db.close()
+    return { killed, closed, reopened, state }
   } finally {
     world.clock.uninstall()
   }
@@ -130,13 +135,13 @@ function* damages(samples: Samples, kind: FileKind): Generator<Trial> {
 }
 
 function* trialsOf(samples: Samples, kind: FileKind, bits: boolean): Generator<Trial> {
-  const sources = kind === 'wal' ? (['killed', 'closed'] as const) : (['killed'] as const)
+  const sources = kind === 'wal' ? (['killed', 'closed', 'reopened'] as const) : (['killed'] as const)
   for (const source of sources) {
     const whole = samples[source].processKill()
     const names = whole.list(FOLDER).filter(name => FILES[kind].test(name))
     // With one manifest there is none to fall back to.
     if (kind === 'manifest') for (const name of names.slice(0, -1)) whole.remove(`${FOLDER}/${name}`)
-    const tried = kind === 'manifest' ? names.slice(-1) : names
+    const tried = kind === 'manifest' || source === 'reopened' ? names.slice(-1) : names
     for (const [i, name] of tried.entries()) {
       const path = `${FOLDER}/${name}`
       const bytes = contentOf(whole, path)

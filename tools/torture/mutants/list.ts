@@ -56,6 +56,13 @@ export const MUTANTS: readonly Mutant[] = [
     'false',
   ),
   without('wal-first-file', 'wal', READER, 'first < 0 && (needed.length > 0 || floorLsn > 1)', 'false'),
+  without(
+    'wal-known-file',
+    'wal',
+    READER,
+    '!found.some(({ header }) => header && header.file >= knownFile) && knownFile > 0',
+    'false',
+  ),
   without('wal-previous-file', 'wal', READER, 'previousFile !== this.#previousFile', 'false'),
   without(
     'wal-link',

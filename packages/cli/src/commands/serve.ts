@@ -29,6 +29,7 @@ export function addServe(program: Command, report: Report): void {
     .option('--insecure-plaintext', 'keys over plain HTTP: a proxy in front does TLS')
     .option('--insecure-no-keys', 'everyone who reaches the server may do everything')
     .option('--hosts <names>', 'names that are answered in the Host header, with commas between', list)
+    .option('--origins <origins>', 'whose pages may call from a browser, with commas between', list)
     .option('--backup-folder <folder>', 'backups are made below it')
     .option('--limits <json>', 'limits of requests (docs/http.md): {"rows":1000}', text =>
       json(text, '--limits'),
@@ -97,11 +98,12 @@ type Given = {
   readonly insecurePlaintext?: boolean
   readonly insecureNoKeys?: boolean
   readonly hosts?: readonly string[]
+  readonly origins?: readonly string[]
   readonly limits?: object
 }
 
 function serveOptions(folder: string, options: Readonly<Record<string, unknown>>): ServeOptions {
-  const { host, port, keys, tlsCert, tlsKey, insecurePlaintext, insecureNoKeys, hosts, limits } =
+  const { host, port, keys, tlsCert, tlsKey, insecurePlaintext, insecureNoKeys, hosts, origins, limits } =
     options as unknown as Given
   const { backupFolder, logLevel, sync } = options as unknown as Given
   const { maintenance, shadow, minFreeBytes } = options as OpenOptions
@@ -118,7 +120,7 @@ function serveOptions(folder: string, options: Readonly<Record<string, unknown>>
     ...(tlsCert === undefined ? {} : { tls: { certFile: tlsCert, keyFile: tlsKey! } }),
     ...(insecurePlaintext ? { insecurePlaintext } : {}),
     ...(insecureNoKeys ? { insecureNoKeys } : {}),
-    ...defined({ backupFolder, hosts, limits }),
+    ...defined({ backupFolder, hosts, origins, limits }),
   }
 }
 

@@ -35,6 +35,8 @@ export interface ReadWalOptions {
   readonly floorLsn: number
   /** Records up to here were durable as the caller knows; their loss is damage. */
   readonly durableLsn?: number
+  /** The caller knows of this file: it or a later one is there, or what was written to it is gone. */
+  readonly knownFile?: number
 }
 
 export interface WalScan {
@@ -82,7 +84,9 @@ export function readWal(fs: DriftFs, folder: string, options: ReadWalOptions): W
   // The next file is there, prepared and under its name, before a file gets its last frame.
   if (walk.stop.type === FRAME_TYPE.rotate && !found.some(({ file }) => file > last))
     throw damage('missing', folder, 0, `file ${last} goes on in file ${last + 1}`)
-  const { durableLsn = 0 } = options
+  const { durableLsn = 0, knownFile = 0 } = options
+  if (!found.some(({ header }) => header && header.file >= knownFile) && knownFile > 0)
+    throw damage('missing', folder, 0, `file ${knownFile} was begun and is gone`)
   if (walk.lsn <= durableLsn)
     throw damage(
       'lost',

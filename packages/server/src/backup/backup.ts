@@ -45,6 +45,8 @@ const COPY_BYTES = 1024 * 1024
 const NO_LINK = /^DRIFT_FS_(EXDEV|EPERM|ENOTSUP|EOPNOTSUPP|EMLINK|ENOSYS|EACCES)$/
 /** While the log is read it is written and cut: what then looks like damage, or is gone, is read again. */
 const LOG_ATTEMPTS = 10
+/** Number of the backup's only log file. */
+const LOG_FILE = 1
 
 /** @throws DRIFT_BACKUP_EXISTS, DRIFT_BACKUP_DAMAGED, the signal's reason; what had been written of the backup is gone then. */
 export async function backupEngine(
@@ -81,7 +83,7 @@ async function write(
   await writeLog(engine, target, manifest, lsn)
   options.signal?.throwIfAborted()
   // A log that is shorter than this record is then damage, not a torn end.
-  commitManifest(target.fs, target.folder, { ...manifest, durableLsn: lsn }, 0)
+  commitManifest(target.fs, target.folder, { ...manifest, durableLsn: lsn, logFile: LOG_FILE }, 0)
 
   const check = checkDisk(target.fs, target.folder, { beside: false })
   const report = await runSliced(check, 'backup verify', total, options, alive)
@@ -178,7 +180,7 @@ async function writeLog(engine: Engine, target: Target, manifest: Manifest, lsn:
     fs: target.fs,
     folder: target.folder,
     database,
-    firstFile: 1,
+    firstFile: LOG_FILE,
     firstLsn: Math.max(lsn + 1, manifest.floorLsn),
     carry: readRecords(engine, manifest, lsn),
     nonce: target.nonce,

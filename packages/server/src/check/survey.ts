@@ -19,6 +19,7 @@ import {
   type SegmentEntry,
   type TombstoneEntry,
 } from '@drift/storage'
+import { expectedLog } from '../log-recovery.js'
 
 export interface ManifestSurvey {
   readonly name: string
@@ -96,9 +97,8 @@ export function* surveyFiles(
 export type LogSurvey = { readonly scan: WalScan } | { readonly damage: Error }
 
 export function surveyLog(fs: DriftFs, folder: string, manifest: Manifest): LogSurvey {
-  const { database, floorLsn, durableLsn } = manifest
   try {
-    return { scan: readWal(fs, folder, { database: Buffer.from(database, 'hex'), floorLsn, durableLsn }) }
+    return { scan: readWal(fs, folder, expectedLog(manifest)) }
   } catch (error) {
     if (isLogDamage(error) || isDamage(error)) return { damage: error as Error }
     throw error

@@ -18,6 +18,8 @@ export interface Edit {
   /** Every record below it is in the files that this manifest names. */
   readonly floorLsn: number
   readonly durableLsn: number
+  /** Of the log, once it has been begun. */
+  readonly logFile?: number
   /** The collections there are; one not listed is dropped, a new one is added empty. */
   readonly collections: readonly CatalogEntry[]
   /** New files of one collection. */
@@ -231,6 +233,7 @@ function applyEdit(manifest: Manifest, edit: Edit, number: number, nextFile: num
     durableLsn: edit.durableLsn,
     nextCollection,
     nextFile,
+    ...(edit.logFile === undefined ? {} : { logFile: edit.logFile }),
     collections,
   }
 }

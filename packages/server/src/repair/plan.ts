@@ -15,6 +15,7 @@ import {
   surveyLog,
   surveyManifests,
 } from '../check/survey.js'
+import { expectedLog } from '../log-recovery.js'
 import { decodeOperation, type Operation } from '../operation.js'
 import { namesOf } from '../persistence/persistence.js'
 
@@ -157,9 +158,8 @@ function salvageLog(
   manifest: Manifest,
   damage: Error,
 ): { records: readonly WalRecord[]; losses: Loss[] } {
-  const { database, floorLsn, durableLsn } = manifest
-  const options = { database: Buffer.from(database, 'hex'), floorLsn, durableLsn }
-  const { records, losses } = salvageWal(fs, folder, options)
+  const { floorLsn } = manifest
+  const { records, losses } = salvageWal(fs, folder, expectedLog(manifest))
   const { file = folder } = (damage as { details?: { file?: string } }).details ?? {}
   const where = {
     file: file.startsWith(`${folder}/`) ? file.slice(folder.length + 1) : file,

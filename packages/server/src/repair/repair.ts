@@ -141,11 +141,12 @@ async function perform(
     repaired(collection, plan, survey => rebuild(fs, folder, survey, () => nextFile++, rebuilt)),
   )
 
-  let { durableLsn, floorLsn } = manifest
+  let { durableLsn, floorLsn, logFile } = manifest
   if (plan.logRecords) {
     const log = await writeLog(fs, folder, plan)
     durableLsn = log.lastLsn
     floorLsn = log.floorLsn
+    logFile = log.number
     rebuilt.push(log.file)
   }
   const database = Buffer.from(manifest.database, 'hex')
@@ -160,7 +161,7 @@ async function perform(
     crc = commitManifest(
       fs,
       folder,
-      { ...manifest, number, floorLsn, durableLsn, nextFile, collections },
+      { ...manifest, number, floorLsn, durableLsn, nextFile, ...(logFile ? { logFile } : {}), collections },
       crc,
     )
   }
@@ -235,6 +236,7 @@ function readableIds(kind: FileSurvey['kind'], { ids, sound }: Inspection): Uint
 
 interface NewLog {
   readonly file: string
+  readonly number: number
   readonly floorLsn: number
   readonly lastLsn: number
 }
@@ -274,7 +276,7 @@ async function writeLog(fs: DriftFs, folder: string, { manifest, logRecords }: P
   })
   await writer.close()
   const file = `wal-${String(firstFile).padStart(16, '0')}.drw`
-  return { file, floorLsn: lastLsn + 1, lastLsn: lastLsn + needed.length }
+  return { file, number: firstFile, floorLsn: lastLsn + 1, lastLsn: lastLsn + needed.length }
 }
 
 /** What is lost, beside the files that it was in. Durable when it returns. */

@@ -15,7 +15,7 @@ import type { CollectionEntry, Manifest } from './manifest.js'
 const METRICS: readonly Metric[] = ['l2', 'cosine', 'ip']
 
 export function encodeBody(manifest: Manifest): Uint8Array {
-  const { database, floorLsn, durableLsn, nextCollection, nextFile } = manifest
+  const { database, floorLsn, durableLsn, nextCollection, nextFile, logFile } = manifest
   const collections = manifest.collections.map(collection => ({
     number: collection.number,
     name: collection.name,
@@ -26,7 +26,7 @@ export function encodeBody(manifest: Manifest): Uint8Array {
     tombstones: collection.tombstones.map(rangeEntry),
     checkpoint: collection.checkpoint && fileEntry(collection.checkpoint),
   }))
-  const body = { database, floorLsn, durableLsn, nextCollection, nextFile, collections }
+  const body = { database, floorLsn, durableLsn, nextCollection, nextFile, logFile, collections }
   return new TextEncoder().encode(JSON.stringify(body))
 }
 
@@ -49,6 +49,7 @@ export function decodeBody(bytes: Uint8Array, number: number, path: string): Man
     durableLsn: body.take('durableLsn', isCount),
     nextCollection: body.take('nextCollection', isCount),
     nextFile: body.take('nextFile', isCount),
+    ...(body.has('logFile') ? { logFile: body.take('logFile', isCount) } : {}),
     collections: body.list('collections', decodeCollection),
   }
   body.end()
@@ -119,8 +120,12 @@ class Fields {
     return this.take(name, Array.isArray).map((item, i) => this.#child(item, `${name}[${i}]`, decode))
   }
 
+  has(name: string): boolean {
+    return this.#fields.has(name)
+  }
+
   optional<T>(name: string, decode: (fields: Fields) => T): T | undefined {
-    if (!this.#fields.has(name)) return undefined
+    if (!this.has(name)) return undefined
     const value = this.take(name, (value): value is unknown => true)
     return this.#child(value, name, decode)
   }

@@ -22,6 +22,8 @@ export interface Manifest {
   readonly durableLsn: number
   readonly nextCollection: number
   readonly nextFile: number
+  /** The log has had a file of this number, so it has one of this number or a later one. */
+  readonly logFile?: number
   readonly collections: readonly CollectionEntry[]
 }
 

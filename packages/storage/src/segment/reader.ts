@@ -30,7 +30,7 @@ const PAGE_BYTES_MAX = 1024 * 1024
 /** Decoded at once when nobody wants the values: equal ones take no bytes, so the file's size bounds nothing. */
 const VERIFY_VALUES = 256 * 1024
 /** A rebuilt filter costs memory only, so the rate is that of a new one. */
-const REBUILT_FILTER_RATE = 0.01
+const REBUILT_FILTER_RATE = 0.001
 
 export class SegmentReader {
   readonly entry: SegmentEntry
@@ -159,7 +159,7 @@ export class SegmentReader {
     return decodeOrigins(this.#file.section(SectionKind.origins), this.rows, this.#file)
   }
 
-  /** False: the id is not in this segment. True: it is, or is not in about one case of a hundred. */
+  /** False: the id is not in this segment. True: it is, or is not in about one case of a thousand. */
   mightContain(id: Uint8Array): boolean {
     this.#filter ??= this.#rebuiltFilter()
     return this.#filter.mightContain(id)
