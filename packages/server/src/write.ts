@@ -28,6 +28,10 @@ export async function writeUpsert(
   if (turn) await record.keptFor(turn)
   let staging: Staging | undefined
   try {
+    // Where there is none, those who stand behind are told without a turn each.
+    for (let wait = noRoom(engine, store, true, signal); wait; wait = noRoom(engine, store, true, signal)) {
+      await record.keptFor(wait)
+    }
     const values = record.vectors.length
     const pause = writers.pause(Math.min(values, PIECE_VALUES))
     if (pause) await record.keptFor(pause)
