@@ -23,6 +23,11 @@ export class IdTable {
     return this.#slots.byteLength + this.#ids.bytes(rows)
   }
 
+  /** @throws CoreError DRIFT_ID. */
+  check(id: Id): void {
+    this.#ids.load(id)
+  }
+
   /** The row that `id` names, or -1. @throws CoreError DRIFT_ID. */
   find(id: Id): number {
     this.#ids.load(id)

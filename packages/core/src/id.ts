@@ -18,30 +18,45 @@ export type IdKind = typeof NUMBER | typeof BIGINT | typeof NEGATIVE | typeof ST
 /** UTF-8 bytes of a string id: room for any UUID, URL or path, and one page still holds several. */
 export const MAX_ID_BYTES = 1024
 
+/** Of `encodeId`. */
+export const MAX_ENCODED_ID_BYTES: number = 1 + MAX_ID_BYTES
+
 /** @throws CoreError DRIFT_ID that names the value and the rule. */
 export function encodeId(id: Id): Uint8Array {
+  return encoded.slice(0, writeId(id, encoded, 0))
+}
+
+/**
+ * The same into bytes that are there.
+ *
+ * @param out - at least MAX_ENCODED_ID_BYTES long from `at` on.
+ * @returns bytes written. @throws CoreError DRIFT_ID.
+ */
+export function writeId(id: Id, out: Uint8Array, at: number): number {
   const kind = idKind(id)
   if (kind === STRING) {
-    const length = writeText(id as string, scratch)
-    const bytes = new Uint8Array(1 + length)
-    bytes[0] = kind
-    bytes.set(scratch.subarray(0, length), 1)
-    return bytes
+    const length = writeText(id as string, text)
+    out[at] = kind
+    for (let i = 0; i < length; i++) out[at + 1 + i] = text[i]!
+    return 1 + length
   }
-  const bytes = new Uint8Array(INTEGER_BYTES)
-  bytes[0] = kind
+  out[at] = kind
+  let low: number
+  let high: number
   if (kind === NUMBER) {
-    // The same as below, without garbage: 1 us an id.
-    let low = (id as number) | 0
-    let high = Math.floor((id as number) / 2 ** 32) | 0
-    for (let i = 1; i <= 4; i++, low >>= 8, high >>= 8) {
-      bytes[i] = low
-      bytes[i + 4] = high
-    }
-    return bytes
+    low = (id as number) | 0
+    high = Math.floor((id as number) / 2 ** 32) | 0
+  } else {
+    const word = BigInt.asIntN(64, BigInt(id))
+    low = Number(BigInt.asIntN(32, word))
+    high = Number(word >> 32n)
   }
-  new DataView(bytes.buffer).setBigUint64(1, BigInt.asUintN(64, BigInt(id)), true)
-  return bytes
+  // Bytes by hand: a DataView for each is garbage, 1 us an id.
+  for (let i = at + 1; i <= at + 4; i++, low >>= 8, high >>= 8) {
+    out[i] = low
+    out[i + 4] = high
+  }
+  return INTEGER_BYTES
 }
 
 /** The id that `encodeId` made these bytes of. @throws CoreError DRIFT_ID_BYTES for all other bytes. */
@@ -104,7 +119,8 @@ const U64_MAX = 2n ** 64n - 1n
 const I64_MIN = -(2n ** 63n)
 /** ignoreBOM: a leading U+FEFF belongs to the id and must not be dropped. */
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
-const scratch = new Uint8Array(MAX_ID_BYTES)
+const text = new Uint8Array(MAX_ID_BYTES)
+const encoded = new Uint8Array(MAX_ENCODED_ID_BYTES)
 
 /** UTF-8 from unit `start` on; everything before is ASCII and already written. */
 function writeWide(text: string, start: number, out: Uint8Array): number {

@@ -106,7 +106,9 @@ export class IndexState {
     sources: Uint32Array,
     metric: Metric = this.shape.metric,
   ): Appended {
-    return this.enter(this.stage(ids, vectors, sources, metric))
+    const staging = this.stage(ids, vectors, sources, metric)
+    staging.finish()
+    return this.enter(staging)
   }
 
   /** The same in pieces: what is staged gets its place in the order when it enters. */
@@ -116,13 +118,19 @@ export class IndexState {
     sources: Uint32Array,
     metric: Metric = this.shape.metric,
   ): Staging {
-    const staging = new Staging(this.store, this.#take(ids.length), ids, vectors, sources, metric)
-    this.#staged.add(staging)
-    return staging
+    const rows = this.#take(ids.length)
+    try {
+      const staging = new Staging(this.store, rows, ids, vectors, sources, metric)
+      this.#staged.add(staging)
+      return staging
+    } catch (error) {
+      this.#giveBack(rows)
+      throw error
+    }
   }
 
+  /** What of it is not filled in yet, its owner fills in before this tick ends. */
   enter(staging: Staging): Appended {
-    staging.finish()
     this.#unstage(staging)
     const { rows, ids, positions } = staging
     this.active.list.push(rows)
@@ -134,9 +142,7 @@ export class IndexState {
   /** The rows go back: no memtable lists them. */
   leave(staging: Staging): void {
     this.#unstage(staging)
-    const { store } = this
-    for (const row of staging.rows) store.letGo(row)
-    this.#retire(staging.rows.filter(row => store.abandon(row)))
+    this.#giveBack(staging.rows)
   }
 
   publish(appended: Appended): number {
@@ -161,7 +167,8 @@ export class IndexState {
     isElsewhere = false,
   ): Uint32Array {
     const rows = this.#take(ids.length, isElsewhere)
-    this.store.fill(rows, ids, vectors, sources, metric, isElsewhere)
+    for (let i = 0; i < rows.length; i++) this.store.ids.recordId(rows[i]!, ids[i]!)
+    this.store.fill(rows, vectors, sources, metric, isElsewhere)
     for (const row of rows) this.store.letGo(row)
     this.#enliven(rows, ids)
     this.unassigned.push(rows)
@@ -406,6 +413,13 @@ export class IndexState {
 
   #settle(appended: Appended): void {
     if (!this.#pending.delete(appended)) throw foreign()
+  }
+
+  /** Rows that were taken and no memtable lists. */
+  #giveBack(rows: Uint32Array): void {
+    const { store } = this
+    for (const row of rows) store.letGo(row)
+    this.#retire(rows.filter(row => store.abandon(row)))
   }
 
   #unstage(staging: Staging): void {

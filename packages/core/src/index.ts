@@ -4,7 +4,7 @@ export { MAX_DIM } from './arguments.js'
 export { NONE } from './bucket/extent.js'
 export type { SharedVectors, VectorSource } from './cold-vectors.js'
 export { CoreError } from './errors.js'
-export { decodeId, encodeId, type Id } from './id.js'
+export { decodeId, encodeId, type Id, MAX_ENCODED_ID_BYTES, writeId } from './id.js'
 export { IdTable } from './id-table.js'
 export {
   IMAGE_COLUMNS,
@@ -48,7 +48,7 @@ export type { Homes } from './router/homes.js'
 export type { ExplainedBucket, Explanation } from './search/explain.js'
 export { effectiveProbability } from './search/paper.js'
 export type { Weights } from './search/view.js'
-export type { Staging } from './staging.js'
+export { PIECE_VALUES, type Staging } from './staging.js'
 export {
   type BatchResult,
   type IndexStats,

@@ -8,7 +8,6 @@ import { allocateSlab, growSlab, kernels, MAX_SLAB_BYTES, touchedBytes } from '@
 import { NONE } from './bucket/extent.js'
 import { ColdVectors, type SharedVectors, type VectorSource } from './cold-vectors.js'
 import { CoreError } from './errors.js'
-import type { Id } from './id.js'
 import { IdTable } from './id-table.js'
 import { type Metric, prepare } from './metric.js'
 import { Rotation } from './rotation.js'
@@ -110,13 +109,12 @@ export class RowStore {
   }
 
   /**
-   * Copy vector `sources[i]` of `vectors` and `ids[i]` into `rows[i]`, prepared by `metric` and SQ8-encoded. Runs of rows go together.
+   * Copy vector `sources[i]` of `vectors` into `rows[i]`, prepared by `metric` and SQ8-encoded. Runs of rows go together.
    *
    * @param isElsewhere - the source has them already.
    */
   fill(
     rows: Uint32Array,
-    ids: readonly Id[],
     vectors: Float32Array,
     sources: Uint32Array,
     metric: Metric,
@@ -135,7 +133,7 @@ export class RowStore {
         while (run < end && sources[run] === sources[run - 1]! + 1) run++
         const from = sources[j]! * dim
         kept.set(vectors.subarray(from, from + (run - j) * dim), (first + j - i) * dim)
-        for (; j < run; j++) this.ids.recordId(rows[j]!, ids[j]!)
+        j = run
       }
       prepare(metric, kept, dim, first, end - i)
       if (!isElsewhere) this.cold?.put(rows[i]!, end - i, kept)

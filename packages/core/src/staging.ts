@@ -1,13 +1,14 @@
 /**
  * A batch on its way into the row store: its rows are taken, and filled a piece at a time, so that a large batch need not hold its
- * thread. Nobody sees them, and the batch has no place in the order of the writes, before `VectorIndex.enter`.
+ * thread. The batch has no place in the order of the writes before `VectorIndex.enter`. Whoever enters it fills in what is left in the same
+ * tick: nothing else may come upon listed rows without vectors.
  */
 import type { Id } from './id.js'
 import type { Metric } from './metric.js'
 import type { RowStore } from './row-store.js'
 
 /** Values copied and encoded in one piece: half a millisecond, or several where memory is touched for the first time. */
-const PIECE_VALUES = 65_536
+export const PIECE_VALUES = 65_536
 
 export class Staging {
   readonly rows: Uint32Array
@@ -34,6 +35,8 @@ export class Staging {
     this.#store = store
     this.#vectors = vectors
     this.#metric = metric
+    // Now, as ids may find no room: filling in vectors does not fail.
+    for (let i = 0; i < rows.length; i++) store.ids.recordId(rows[i]!, ids[i]!)
   }
 
   /** Of the next piece; 0 when everything is filled in. */
@@ -42,19 +45,17 @@ export class Staging {
     return dim * Math.min(this.rows.length - this.#filled, Math.ceil(PIECE_VALUES / dim))
   }
 
+  /** So many values are left. */
+  get leftValues(): number {
+    return this.#store.dim * (this.rows.length - this.#filled)
+  }
+
   /** Fill in the next piece. */
   fill(): void {
     const { rows, positions } = this
     const first = this.#filled
     const end = first + this.nextValues / this.#store.dim
-    const ids = this.ids.slice(first, end)
-    this.#store.fill(
-      rows.subarray(first, end),
-      ids,
-      this.#vectors,
-      positions.subarray(first, end),
-      this.#metric,
-    )
+    this.#store.fill(rows.subarray(first, end), this.#vectors, positions.subarray(first, end), this.#metric)
     this.#filled = end
   }
 

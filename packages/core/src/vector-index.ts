@@ -232,7 +232,10 @@ export class VectorIndex {
     return state.stage(batch.ids, vectors, batch.sources)
   }
 
-  /** The staged batch is appended: it gets its place in the active memtable. */
+  /**
+   * The staged batch is appended: it gets its place in the active memtable. What of it is not filled in yet is to be filled in (`finish`)
+   * in the same tick, before anything else comes upon its rows.
+   */
   enter(staging: Staging): Appended {
     return this.#open().enter(staging)
   }

@@ -26,7 +26,7 @@ import { type FilterPlan, planOf } from './filter/plan.js'
 import { parseNarrowed, searchBatchNarrowed, searchNarrowed } from './filter/search.js'
 import { refineStore } from './janitor.js'
 import { encodePatch } from './merge-patch.js'
-import { encodeDelete, encodeUpsert } from './operation.js'
+import { encodeDelete, UpsertRecord } from './operation.js'
 import {
   type FlushOptions,
   type MaintainOptions,
@@ -169,24 +169,15 @@ export class Collection<P extends object = Payload> {
     this.#assertWritable()
     signal?.throwIfAborted()
     const { number, config } = this.#store
-    const parsed = parseBatch(batch, config.dim)
-    const record = encodeUpsert(number, parsed, config.dim)
-    if (record.length > MAX_RECORD_BYTES) {
+    const record = new UpsertRecord(number, parseBatch(batch, config.dim), config.dim)
+    if (record.bytes > MAX_RECORD_BYTES) {
       throw new DriftError(
         'DRIFT_BATCH_TOO_LARGE',
-        `the batch is ${record.length} bytes in the log, the limit is ${MAX_RECORD_BYTES}; split it`,
-        { bytes: record.length, limit: MAX_RECORD_BYTES },
+        `the batch is ${record.bytes} bytes in the log, the limit is ${MAX_RECORD_BYTES}; split it`,
+        { bytes: record.bytes, limit: MAX_RECORD_BYTES },
       )
     }
-    // From here on the record's bytes are the vectors: the caller may change theirs while the write waits for room.
-    const vectors = vectorsIn(record, parsed.vectors.length)
-    const { lsn, done, upserted } = await writeUpsert(
-      this.#engine,
-      this.#store,
-      { ...parsed, vectors },
-      record,
-      signal,
-    )
+    const { lsn, done, upserted } = await writeUpsert(this.#engine, this.#store, record, signal)
     if (this.#store.frozen.length > 0) this.#engine.janitor.wake()
     const { replaced } = await done
     this.#engine.janitor.wake()
@@ -534,11 +525,6 @@ export class Collection<P extends object = Payload> {
     assertWritable(this.#engine)
     assertPresent(this.#store)
   }
-}
-
-/** The operation's header is 16 bytes, so the vectors behind it are aligned. */
-function vectorsIn(record: Uint8Array, values: number): Float32Array {
-  return new Float32Array(record.buffer, 16, values)
 }
 
 /** Without the keys whose value is undefined. */

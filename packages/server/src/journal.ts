@@ -3,6 +3,7 @@
  * applied in LSN order, whatever order the promises resolve in, so memory always equals a prefix of the log.
  */
 import type { CoreError, WalWriter } from '@drift/core'
+import type { Encoded } from './operation.js'
 
 /** What a logged operation does to memory: exactly one of the two is called, once. */
 export interface Effect<T> {
@@ -60,11 +61,17 @@ export class Journal {
   }
 
   /**
-   * Log a record and return when it is durable (as the sync mode defines it) and applied. The record is given away.
+   * Log a record and return when it is durable (as the sync mode defines it) and applied. The record is written, or copied, at once.
    * Its place in the order is fixed before this returns its promise.
    */
-  log<T>(record: Uint8Array, effect: Effect<T>): { readonly lsn: number; readonly done: Promise<T> } {
-    const { lsn, durable } = this.writer.append(record)
+  log<T>(
+    record: Uint8Array | Encoded,
+    effect: Effect<T>,
+  ): { readonly lsn: number; readonly done: Promise<T> } {
+    const { lsn, durable } =
+      record instanceof Uint8Array
+        ? this.writer.append(record)
+        : this.writer.write(record.bytes, into => record.write(into))
     this.#lastLsn = lsn
     const pending: Pending = { lsn, effect, value: undefined }
     this.#pending.push(pending)

@@ -16,7 +16,7 @@
  *
  * The log's checksums have passed before a record gets here, so a malformed one is a bug or a newer format: refused.
  */
-import { decodeId, encodeId, type Id } from '@drift/core'
+import { decodeId, type Id, MAX_ENCODED_ID_BYTES, writeId } from '@drift/core'
 import { DriftError } from './errors.js'
 import type { Batch } from './rows.js'
 
@@ -50,34 +50,98 @@ const HAS_PAYLOADS = 1
 const IS_PREPARED = 2
 const HEADER_BYTES = 16
 const NO_PAYLOAD = 0xffffffff
+/** An integer's: what ids are given room for at first. */
+const USUAL_ID_BYTES = 9
 
-export function encodeUpsert(collection: number, batch: Batch, dim: number): Uint8Array {
-  const ids = batch.ids.map(encodeId)
-  const vectorBytes = batch.vectors.byteLength
-  const payloadBytes = batch.payloads ? sum(batch.payloads, p => 4 + (p?.length ?? 0)) : 0
-  const record = new Uint8Array(HEADER_BYTES + vectorBytes + sum(ids, id => 2 + id.length) + payloadBytes)
-  const view = header(record, UPSERT, collection, ids.length, dim)
-  record.set(new Uint8Array(batch.vectors.buffer, batch.vectors.byteOffset, vectorBytes), HEADER_BYTES)
-  let at = putIds(record, view, HEADER_BYTES + vectorBytes, ids)
-  view.setUint8(1, (batch.payloads ? HAS_PAYLOADS : 0) | (batch.isPrepared ? IS_PREPARED : 0))
-  if (batch.payloads) {
-    for (const payload of batch.payloads) {
+/** A record that is written where it is to lie. */
+export interface Encoded {
+  readonly bytes: number
+  /** Fills all bytes of `into`, and does not throw. */
+  write(into: Uint8Array): void
+}
+
+/** An upsert on its way into the log. Its ids and payloads are the record's own, its vectors the caller's until `keep`. */
+export class UpsertRecord implements Encoded {
+  readonly bytes: number
+  readonly #collection: number
+  readonly #dim: number
+  readonly #batch: Batch
+  #vectors: Float32Array
+  #ids: readonly Id[]
+  /** As they lie in the record. */
+  readonly #idBytes: Uint8Array
+
+  /** @throws CoreError DRIFT_ID. */
+  constructor(collection: number, batch: Batch, dim: number) {
+    this.#collection = collection
+    this.#dim = dim
+    this.#batch = batch
+    this.#vectors = batch.vectors
+    this.#ids = batch.ids
+    this.#idBytes = encodeIds(batch.ids)
+    const payloadBytes = batch.payloads ? sum(batch.payloads, p => 4 + (p?.length ?? 0)) : 0
+    this.bytes = HEADER_BYTES + batch.vectors.byteLength + this.#idBytes.length + payloadBytes
+  }
+
+  get vectors(): Float32Array {
+    return this.#vectors
+  }
+
+  get ids(): readonly Id[] {
+    return this.#ids
+  }
+
+  get payloads(): Batch['payloads'] {
+    return this.#batch.payloads
+  }
+
+  /** `wait`, during which the caller may change its memory. */
+  keptFor(wait: Promise<void>): Promise<void> {
+    this.keep()
+    return wait
+  }
+
+  /** The caller may change its memory from now on. */
+  keep(): void {
+    if (this.#vectors !== this.#batch.vectors) return
+    this.#vectors = this.#batch.vectors.slice()
+    this.#ids = [...this.#batch.ids]
+  }
+
+  write(into: Uint8Array): void {
+    const { payloads, isPrepared } = this.#batch
+    const vectors = this.#vectors
+    const view = header(into, UPSERT, this.#collection, this.#ids.length, this.#dim)
+    view.setUint8(1, (payloads ? HAS_PAYLOADS : 0) | (isPrepared ? IS_PREPARED : 0))
+    into.set(new Uint8Array(vectors.buffer, vectors.byteOffset, vectors.byteLength), HEADER_BYTES)
+    let at = HEADER_BYTES + vectors.byteLength
+    into.set(this.#idBytes, at)
+    at += this.#idBytes.length
+    if (!payloads) return
+    for (const payload of payloads) {
       view.setUint32(at, payload?.length ?? NO_PAYLOAD, true)
       at += 4
     }
-    for (const payload of batch.payloads) {
+    for (const payload of payloads) {
       if (!payload) continue
-      record.set(payload, at)
+      into.set(payload, at)
       at += payload.length
     }
   }
-  return record
+}
+
+export function encodeUpsert(collection: number, batch: Batch, dim: number): Uint8Array {
+  const record = new UpsertRecord(collection, batch, dim)
+  const bytes = new Uint8Array(record.bytes)
+  record.write(bytes)
+  return bytes
 }
 
 export function encodeDelete(collection: number, ids: readonly Id[]): Uint8Array {
-  const encoded = ids.map(encodeId)
-  const record = new Uint8Array(HEADER_BYTES + sum(encoded, id => 2 + id.length))
-  putIds(record, header(record, DELETE, collection, ids.length, 0), HEADER_BYTES, encoded)
+  const encoded = encodeIds(ids)
+  const record = new Uint8Array(HEADER_BYTES + encoded.length)
+  header(record, DELETE, collection, ids.length, 0)
+  record.set(encoded, HEADER_BYTES)
   return record
 }
 
@@ -149,8 +213,9 @@ function parseConfig(json: string): CollectionConfig {
 }
 
 function header(record: Uint8Array, kind: number, collection: number, count: number, dim: number): DataView {
-  const view = new DataView(record.buffer)
+  const view = new DataView(record.buffer, record.byteOffset, record.byteLength)
   view.setUint8(0, kind)
+  view.setUint8(1, 0)
   view.setUint16(2, VERSION, true)
   view.setUint32(4, collection, true)
   view.setUint32(8, count, true)
@@ -158,17 +223,22 @@ function header(record: Uint8Array, kind: number, collection: number, count: num
   return view
 }
 
-function putIds(record: Uint8Array, view: DataView, start: number, ids: readonly Uint8Array[]): number {
-  let at = start
-  for (const id of ids) {
-    view.setUint16(at, id.length, true)
-    at += 2
+/** Lengths, then the bytes of each. @throws CoreError DRIFT_ID. */
+function encodeIds(ids: readonly Id[]): Uint8Array {
+  let at = 2 * ids.length
+  let block = new Uint8Array(at + USUAL_ID_BYTES * ids.length + MAX_ENCODED_ID_BYTES)
+  for (let i = 0; i < ids.length; i++) {
+    if (at + MAX_ENCODED_ID_BYTES > block.length) {
+      const larger = new Uint8Array(2 * block.length)
+      larger.set(block)
+      block = larger
+    }
+    const length = writeId(ids[i]!, block, at)
+    block[2 * i] = length
+    block[2 * i + 1] = length >>> 8
+    at += length
   }
-  for (const id of ids) {
-    record.set(id, at)
-    at += id.length
-  }
-  return at
+  return block.subarray(0, at)
 }
 
 function takeIds(

@@ -16,6 +16,8 @@ export interface RecallBelow extends MeasuredRecall {
 export const DEFAULT_SHADOW = 0.001
 
 const PERIOD_MS = 1_000
+/** Periods for which calibrating waits while rows come faster than they are flushed: it takes a fifth of the thread that they come through. */
+const PATIENCE = 10
 /** Of one collection in a period: some hundred milliseconds of a pool thread at 100 000 rows. */
 const MAX_PER_PERIOD = 16
 /** Queries below which an interval says little. */
@@ -28,6 +30,8 @@ export class ShadowRecall {
   /** Collections, k and targets that have been told of and have not recovered. */
   readonly #below: Set<string> = new Set()
   readonly #measuredAt: WeakMap<Store, number> = new WeakMap()
+  /** Periods for which a calibration has waited. */
+  readonly #waited: WeakMap<Store, number> = new WeakMap()
   #timer: NodeJS.Timeout | undefined
   #running: Promise<void> = Promise.resolve()
   readonly #ending = new AbortController()
@@ -54,7 +58,9 @@ export class ShadowRecall {
   /** The sampled queries that wait; when there are none and rows have changed since, a recent one again. */
   async measure(store: Store, most: number): Promise<void> {
     const { index } = store
-    if (index.isCalibrationDue) await index.calibrate({ signal: this.#ending.signal })
+    if (index.isCalibrationDue && !this.#isPatient(store)) {
+      await index.calibrate({ signal: this.#ending.signal })
+    }
     const waiting = Math.min(most, index.shadowsWaiting)
     const changed = this.#measuredAt.get(store) !== index.updates
     for (let left = Math.max(waiting, changed ? 1 : 0); left > 0 && !this.#ending.signal.aborted; left--) {
@@ -73,6 +79,13 @@ export class ShadowRecall {
         if (!this.#ending.signal.aborted && !store.dropped && !engine.closed) throw error
       }
     }
+  }
+
+  /** Whether a flood is to be over first. */
+  #isPatient(store: Store): boolean {
+    const waited = store.frozen.length > 0 ? (this.#waited.get(store) ?? 0) + 1 : PATIENCE
+    this.#waited.set(store, waited % PATIENCE)
+    return waited < PATIENCE
   }
 
   #tell(store: Store): void {

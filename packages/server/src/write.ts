@@ -1,12 +1,13 @@
 /**
  * The ways of an upsert and of a delete by id into the log: in turn with the other writers, when there is room, a large batch piece by
- * piece. What is written to memory and to the log is so in one tick, so that both have one order.
+ * piece. What is written to memory and to the log is so in one tick, so that both have one order; the last piece comes after the
+ * log, which writes while this thread fills it in.
  */
-import type { Id, Staging } from '@drift/core'
+import { type Id, PIECE_VALUES, type Staging } from '@drift/core'
 import { assertWritable, type Engine } from './engine.js'
 import { DriftError } from './errors.js'
 import { hasRoom, waitForRoom } from './janitor.js'
-import type { Batch } from './rows.js'
+import type { UpsertRecord } from './operation.js'
 import type { Store, Written } from './store.js'
 
 export interface Logged<T> {
@@ -15,45 +16,57 @@ export interface Logged<T> {
   readonly done: Promise<T>
 }
 
-/** @param batch - is read until it is logged. @param record - the same, encoded. */
+/** The caller's memory is read in this tick, or copied in it. */
 export async function writeUpsert(
   engine: Engine,
   store: Store,
-  batch: Batch,
-  record: Uint8Array,
+  record: UpsertRecord,
   signal: AbortSignal | undefined,
 ): Promise<Logged<Written> & { readonly upserted: number }> {
   const { index, writers } = store
   const turn = writers.enter(signal)
-  if (turn) await turn
+  if (turn) await record.keptFor(turn)
   let staging: Staging | undefined
   try {
+    // Where there is none, those who stand behind are told without a turn each.
     for (let wait = noRoom(engine, store, true, signal); wait; wait = noRoom(engine, store, true, signal)) {
-      await wait
+      await record.keptFor(wait)
     }
-    staging = index.stage(batch.ids, batch.vectors)
-    for (let values = staging.nextValues; values > 0; values = staging.nextValues) {
-      const pause = writers.pause(values)
+    const values = record.vectors.length
+    const pause = writers.pause(Math.min(values, PIECE_VALUES))
+    if (pause) await record.keptFor(pause)
+    for (let wait = noRoom(engine, store, true, signal); wait; wait = noRoom(engine, store, true, signal)) {
+      await record.keptFor(wait)
+    }
+    if (values > PIECE_VALUES) record.keep()
+    staging = index.stage(record.ids, record.vectors)
+    while (staging.leftValues > staging.nextValues) {
+      staging.fill()
+      const pause = writers.pause(staging.nextValues)
       if (pause) await pause
       assertStored(engine, store)
-      staging.fill()
     }
+    // Of one piece, there is room as there was above: what is staged in the caller's memory does not wait.
     for (let wait = noRoom(engine, store, true, signal); wait; wait = noRoom(engine, store, true, signal)) {
       await wait
     }
+    const entered = staging
     const { appended, generation } = store.enter(staging)
     staging = undefined
-    const leave = store.inFlight.enter(batch.ids)
+    const leave = store.inFlight.enter(appended.ids)
+    const { payloads } = record
     const logged = engine.journal.log(record, {
       apply() {
         leave()
-        return store.publish(appended, batch.payloads)
+        return store.publish(appended, payloads)
       },
       abandon() {
         leave()
         index.abandon(appended)
       },
     })
+    // While the log writes it.
+    entered.finish()
     store.record(generation, logged.lsn)
     return { ...logged, upserted: appended.rows.length }
   } finally {

@@ -102,7 +102,9 @@ test('every flipped bit of a frame header or payload is seen', () => {
 
 test('records of every length come back, and wrong counts or lengths are refused', () => {
   const records = Array.from({ length: 40 }, (_, length) => new Uint8Array(length).fill(length))
-  const payload = new Uint8Array(records.reduce((sum, record) => sum + storedBytes(record), 0)).fill(255)
+  const payload = new Uint8Array(records.reduce((sum, record) => sum + storedBytes(record.length), 0)).fill(
+    255,
+  )
   encodeRecords(records, payload)
   expect(decodeRecords(payload, 40)).toEqual(records)
   expect(decodeRecords(payload, 39)).toBeUndefined()

@@ -221,8 +221,8 @@ export function lowNonce(nonce: bigint): number {
 }
 
 /** Bytes of one record in a payload. */
-export function storedBytes(record: Uint8Array): number {
-  return RECORD_HEADER_BYTES + roundUp(record.length, 8)
+export function storedBytes(bytes: number): number {
+  return RECORD_HEADER_BYTES + roundUp(bytes, 8)
 }
 
 /** Bytes of a frame in its file. */
@@ -235,7 +235,7 @@ export function encodeRecords(records: readonly Uint8Array[], payload: Uint8Arra
   const view = viewOf(payload)
   let at = 0
   for (const record of records) {
-    const end = at + storedBytes(record)
+    const end = at + storedBytes(record.length)
     view.setUint32(at, record.length, true)
     view.setUint32(at + 4, 0, true)
     payload.set(record, at + RECORD_HEADER_BYTES)

@@ -29,8 +29,10 @@ type Request =
 
 export type WalReply =
   /** Every record up to `lsn` is acknowledged. */
-  | { readonly kind: 'durable'; readonly lsn: number; readonly files: WalFile[] }
-  | { readonly kind: 'done'; readonly id: number; readonly files: WalFile[] }
+  | { readonly kind: 'durable'; readonly lsn: number }
+  | { readonly kind: 'done'; readonly id: number }
+  /** The log has other files now. */
+  | { readonly kind: 'files'; readonly files: WalFile[] }
   /** What is not acknowledged yet waits for room on the disk; nothing of it is lost or written in part. */
   | { readonly kind: 'stalled'; readonly error: unknown }
   /** The records from `lsn` on that had waited for room are not in the log, and never will be. */
@@ -53,6 +55,9 @@ export class GroupCommit {
   readonly #options: GroupCommitOptions
   readonly #reply: (reply: WalReply) => void
   #ended = false
+  /** Of the files when they were last told. */
+  #toldActive: number
+  #toldCount: number
   /** In the order in which they came. */
   readonly #queue: (Append | Request)[] = []
   /** Why the first of the queue waits. */
@@ -68,6 +73,8 @@ export class GroupCommit {
 
   constructor(log: WalLog, options: GroupCommitOptions, reply: (reply: WalReply) => void) {
     this.#log = log
+    this.#toldActive = log.active
+    this.#toldCount = log.fileCount
     this.#options = options
     this.#reply = reply
   }
@@ -125,7 +132,8 @@ export class GroupCommit {
         break
       }
       if (sync === 'always') this.#log.sync()
-      this.#reply({ kind: 'durable', lsn: this.#log.nextLsn - 1, files: this.#log.files() })
+      this.#tellFiles()
+      this.#reply({ kind: 'durable', lsn: this.#log.nextLsn - 1 })
       done += group.records.length
     }
     if (done === 0) return
@@ -179,7 +187,16 @@ export class GroupCommit {
         return
       }
     }
-    this.#reply({ kind: 'done', id: command.id, files: this.#log.files() })
+    this.#tellFiles()
+    this.#reply({ kind: 'done', id: command.id })
+  }
+
+  #tellFiles(): void {
+    const { active, fileCount } = this.#log
+    if (active === this.#toldActive && fileCount === this.#toldCount) return
+    this.#toldActive = active
+    this.#toldCount = fileCount
+    this.#reply({ kind: 'files', files: this.#log.files() })
   }
 
   #syncNow(): void {
@@ -209,7 +226,7 @@ export class GroupCommit {
   }
 
   #prepareSoon(): void {
-    const active = this.#log.files().at(-1)?.file
+    const { active } = this.#log
     if (
       !this.#options.preparesFiles ||
       this.#ended ||
@@ -222,7 +239,7 @@ export class GroupCommit {
       try {
         this.#log.prepareStep()
       } catch {
-        this.#unpreparedFile = active ?? 0 // Rotation makes the file itself, and reports what is wrong when it still is.
+        this.#unpreparedFile = active // Rotation makes the file itself, and reports what is wrong when it still is.
       }
       this.#prepareSoon()
     })

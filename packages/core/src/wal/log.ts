@@ -148,6 +148,15 @@ export class WalLog {
     return this.#lsn
   }
 
+  /** Number of the active file. */
+  get active(): number {
+    return this.#active.file
+  }
+
+  get fileCount(): number {
+    return this.#older.length + 1
+  }
+
   /** Oldest first; the last one is active. */
   files(): WalFile[] {
     const { file, firstLsn, bytes } = this.#active
@@ -159,7 +168,7 @@ export class WalLog {
    * After an error that `isRetriable` the same call may be made again: the frame is written over what there is of it.
    */
   append(records: readonly Uint8Array[]): void {
-    const payload = records.reduce((sum, record) => sum + storedBytes(record), 0)
+    const payload = records.reduce((sum, record) => sum + storedBytes(record.length), 0)
     const needed = frameBytes(payload) + PAGE_BYTES
     if (this.#sealed || this.#offset + needed > this.#active.bytes) this.#next(PAGE_BYTES + needed)
     this.#write(FRAME_TYPE.data, records, payload)
@@ -405,7 +414,7 @@ export function isRetriable(error: unknown): boolean {
 export function inGroups(records: readonly Uint8Array[]): { records: Uint8Array[]; payload: number }[] {
   const groups: { records: Uint8Array[]; payload: number }[] = []
   for (const record of records) {
-    const bytes = storedBytes(record)
+    const bytes = storedBytes(record.length)
     const group = groups.at(-1)
     if (group && group.payload + bytes <= GROUP_BYTES) {
       group.records.push(record)

@@ -3,20 +3,19 @@
  * never during `post`. In a thread nothing that the process does elsewhere delays a commit, and no commit delays the event loop.
  */
 
-import { Worker } from 'node:worker_threads'
+import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads'
 import { FsError, type FsErrorCode, type FsOperation } from '@drift/fs'
 import { CoreError, type CoreErrorCode } from '../errors.js'
+import { CommandQueue, MESSAGE } from './commands.js'
 import { GroupCommit, type GroupCommitOptions, type WalCommand, type WalReply } from './group-commit.js'
 import { type WalFile, WalLog, type WalLogOptions } from './log.js'
-import { RecordRing, type SharedRecord } from './ring.js'
+import { RecordRing } from './ring.js'
 
 export interface WalPort {
   readonly files: WalFile[]
-  /** The record as `post` takes it. */
-  keep(record: Uint8Array): SharedRecord
-  /** The oldest `count` records that were kept have been acknowledged. */
-  release(count: number): void
-  post(commands: ThreadCommand[]): void
+  /** A record of so many bytes, which `write` fills in at once. */
+  append(bytes: number, write: (into: Uint8Array) => void): void
+  post(command: PortCommand): void
   /** Whether work is under way that the process has to stay alive for. */
   hold(busy: boolean): void
   /** Frees the thread; commands without a reply yet get none. */
@@ -25,21 +24,24 @@ export interface WalPort {
 
 export type OnReply = (reply: WalReply) => void
 
+/** All but records, which have a way of their own. */
+export type PortCommand = Exclude<WalCommand, { readonly kind: 'append' }>
+
 /** What the thread is started with; the records of `carry` are copied. */
 export interface ThreadData {
   readonly log: Omit<WalLogOptions, 'fs'>
   readonly commit: GroupCommitOptions
   readonly ring: SharedArrayBuffer
-  /** Counts the messages, so that the thread can wait for one without its event loop. */
-  readonly bell: Int32Array
+  readonly queue: SharedArrayBuffer
+  /** Commands that are no record of the ring, and replies. */
+  readonly port: MessagePort
 }
 
-/** Records lie in shared memory. */
-export type ThreadCommand =
-  | Exclude<WalCommand, { readonly kind: 'append' }>
-  | { readonly kind: 'append'; readonly records: SharedRecord[] }
-
-export type ThreadMessage = WalReply | { readonly kind: 'ready'; readonly files: WalFile[] }
+/** `acknowledged`: the last LSN that was so when the reply was given, since acknowledgements themselves are no messages. */
+export interface ThreadMessage {
+  readonly acknowledged: number
+  readonly reply: WalReply | { readonly kind: 'ready'; readonly files: WalFile[] }
+}
 
 /** dist has this entry beside this file; from src, which Node cannot run in a thread, it is the one that was built. */
 const THREAD_ENTRY = new URL(
@@ -50,52 +52,209 @@ const THREAD_ENTRY = new URL(
 export function openInline(options: WalLogOptions, commit: GroupCommitOptions, onReply: OnReply): WalPort {
   const log = WalLog.open(options)
   const loop = new GroupCommit(log, commit, reply => queueMicrotask(() => onReply(reply)))
+  let commands: WalCommand[] = []
+  const post = (command: WalCommand): void => {
+    commands.push(command)
+    if (commands.length > 1) return
+    // What is appended in one turn becomes one frame.
+    queueMicrotask(() => {
+      const now = commands
+      commands = []
+      loop.run(now)
+    })
+  }
   return {
     files: log.files(),
-    keep: record => record,
-    release: () => {},
-    post: commands => loop.run(commands as WalCommand[]),
+    append: (bytes, write) => {
+      const record = new Uint8Array(bytes)
+      write(record)
+      post({ kind: 'append', records: [record] })
+    },
+    post,
     hold: () => {},
     end: async () => {},
   }
 }
 
-export function openThread(options: Pick<ThreadData, 'log' | 'commit'>, onReply: OnReply): Promise<WalPort> {
-  return new Promise((resolve, reject) => {
-    const ring = new RecordRing()
-    const bell = new Int32Array(new SharedArrayBuffer(4))
-    const data: ThreadData = { ...options, ring: ring.memory, bell }
-    const worker = new Worker(THREAD_ENTRY, { workerData: data, name: 'drift-wal', execArgv: [] })
-    const exit = new Promise<void>(ended => worker.once('exit', () => ended()))
-    let fail = reject
-    let ending = false
-    worker.on('message', (message: ThreadMessage) => {
-      if (message.kind === 'ready') {
-        fail = error => onReply({ kind: 'failed', error })
-        worker.unref()
-        resolve({
-          files: message.files,
-          keep: record => ring.keep(record),
-          release: count => ring.release(count),
-          post: commands => {
-            worker.postMessage(commands)
-            Atomics.add(bell, 0, 1)
-            Atomics.notify(bell, 0)
-          },
-          hold: busy => (busy ? worker.ref() : worker.unref()),
-          end: async () => {
-            ending = true
-            await worker.terminate()
-          },
-        })
-      } else if (message.kind === 'failed') fail(unpackError(message.error))
-      else onReply('error' in message ? { ...message, error: unpackError(message.error) } : message)
+export async function openThread(
+  options: Pick<ThreadData, 'log' | 'commit'>,
+  onReply: OnReply,
+): Promise<WalPort> {
+  const port = new ThreadPort(options, onReply)
+  await port.ready
+  return port
+}
+
+/** Acknowledgements are looked for in every turn of the event loop while they mostly come within so many milliseconds; else it sleeps. */
+const WATCH_MS = 0.5
+/** Weight of the newest acknowledgement in the mean of what they take. */
+const NEWEST = 0.2
+
+class ThreadPort implements WalPort {
+  files: WalFile[] = []
+  readonly ready: Promise<void>
+  readonly #onReply: OnReply
+  readonly #ring = new RecordRing()
+  readonly #queue = new CommandQueue()
+  readonly #port: MessagePort
+  readonly #worker: Worker
+  /** What found no room in the ring or the queue, in order. */
+  readonly #waiting: (Uint8Array | PortCommand)[] = []
+  #fail!: (error: Error) => void
+  #ending = false
+  /** The last LSN that was told as acknowledged. */
+  #told: number
+  /** Appended and not acknowledged. */
+  #pending = 0
+  #isWatching = false
+  /** When the watch for the next acknowledgement began, and what one takes. */
+  #since = 0
+  #usualMs = WATCH_MS / 2
+
+  constructor({ log, commit }: Pick<ThreadData, 'log' | 'commit'>, onReply: OnReply) {
+    this.#onReply = onReply
+    this.#told = log.firstLsn - 1
+    const { port1, port2 } = new MessageChannel()
+    this.#port = port1
+    const workerData: ThreadData = {
+      log,
+      commit,
+      ring: this.#ring.memory,
+      queue: this.#queue.memory,
+      port: port2,
+    }
+    this.#worker = new Worker(THREAD_ENTRY, {
+      workerData,
+      transferList: [port2],
+      name: 'drift-wal',
+      execArgv: [],
     })
-    worker.once('error', error => fail(error))
-    void exit.then(() => {
-      if (!ending) fail(new Error('the thread of the write-ahead log has ended'))
+    this.ready = new Promise((resolve, reject) => {
+      this.#fail = reject
+      port1.on('message', (message: ThreadMessage) => {
+        if (message.reply.kind !== 'ready') {
+          this.#receive(message)
+          return
+        }
+        this.files = message.reply.files
+        this.#fail = error => onReply({ kind: 'failed', error })
+        port1.unref()
+        this.#worker.unref()
+        resolve()
+      })
     })
-  })
+    this.#worker.once('error', error => this.#fail(error as Error))
+    this.#worker.once('exit', () => {
+      // Its last words may still be on their way.
+      this.#receive()
+      if (!this.#ending) this.#fail(new Error('the thread of the write-ahead log has ended'))
+    })
+  }
+
+  append(bytes: number, write: (into: Uint8Array) => void): void {
+    const isNext = this.#waiting.length === 0 && !this.#queue.isFull
+    const shared = isNext ? this.#ring.take(bytes) : undefined
+    const record = shared ?? new Uint8Array(bytes)
+    write(record)
+    this.#pending++
+    if (shared) this.#queue.put(shared.byteOffset, bytes)
+    else {
+      this.#waiting.push(record)
+      this.#putWaiting()
+    }
+    this.#watch()
+  }
+
+  post(command: PortCommand): void {
+    this.#waiting.push(command)
+    this.#putWaiting()
+  }
+
+  hold(busy: boolean): void {
+    if (busy) this.#port.ref()
+    else this.#port.unref()
+  }
+
+  async end(): Promise<void> {
+    this.#ending = true
+    await this.#worker.terminate()
+    this.#port.close()
+    this.#queue.wake()
+  }
+
+  #putWaiting(): void {
+    while (this.#waiting.length > 0 && !this.#queue.isFull) {
+      const next = this.#waiting[0]!
+      if (!(next instanceof Uint8Array)) this.#putMessage(next)
+      else if (next.length > this.#ring.memory.byteLength) {
+        const own = new Uint8Array(new SharedArrayBuffer(next.length))
+        own.set(next)
+        this.#ring.pass()
+        this.#putMessage({ kind: 'append', records: [own] })
+      } else {
+        const shared = this.#ring.take(next.length)
+        if (!shared) return
+        shared.set(next)
+        this.#queue.put(shared.byteOffset, next.length)
+      }
+      this.#waiting.shift()
+    }
+  }
+
+  #putMessage(command: WalCommand): void {
+    this.#port.postMessage(command)
+    this.#queue.put(MESSAGE, 0)
+  }
+
+  #watch(): void {
+    if (this.#isWatching) return
+    this.#isWatching = true
+    this.#since = performance.now()
+    setImmediate(this.#look)
+  }
+
+  readonly #look = (): void => {
+    if (this.#queue.acknowledged(this.#told) > this.#told) {
+      const now = performance.now()
+      // One that waited for a new file does not end a habit.
+      this.#usualMs += NEWEST * (Math.min(now - this.#since, 2 * WATCH_MS) - this.#usualMs)
+      this.#since = now
+      this.#receive()
+    }
+    if (this.#pending === 0 || this.#ending) this.#isWatching = false
+    else if (this.#usualMs < WATCH_MS && performance.now() - this.#since < 2 * WATCH_MS)
+      setImmediate(this.#look)
+    else void this.#queue.moreAcknowledged(this.#told).then(this.#look)
+  }
+
+  /** Replies in their order. @param first - has been taken from the port already. */
+  #receive(first?: ThreadMessage): void {
+    // Looked at before the messages, as those are sent before.
+    const acknowledged = this.#queue.acknowledged(this.#told)
+    for (let message = first ?? this.#message(); message; message = this.#message()) {
+      this.#tell(message.acknowledged)
+      const { reply } = message
+      if (reply.kind === 'failed') this.#fail(unpackError(reply.error))
+      else if (reply.kind !== 'ready')
+        this.#onReply('error' in reply ? { ...reply, error: unpackError(reply.error) } : reply)
+    }
+    this.#tell(acknowledged)
+  }
+
+  #message(): ThreadMessage | undefined {
+    return (receiveMessageOnPort(this.#port) as { message: ThreadMessage } | undefined)?.message
+  }
+
+  #tell(lsn: number): void {
+    if (lsn <= this.#told) return
+    const count = lsn - this.#told
+    this.#told = lsn
+    this.#onReply({ kind: 'durable', lsn })
+    // An LSN is a record.
+    this.#pending -= count
+    this.#ring.release(count)
+    this.#putWaiting()
+  }
 }
 
 /** Errors lose their class between threads. */

@@ -1,5 +1,5 @@
 /**
- * Memory that the engine and the thread of the log share: a record is copied into it and lies there from its append to its
+ * Memory that the engine and the thread of the log share: a record is written into it once and lies there from its append to its
  * acknowledgement, which come in the same order. Handing memory over instead costs 200 us a batch: the buffer of each record has to be
  * mapped, faulted in, detached and unmapped again. Rule: one side writes, and only what has no acknowledgement to wait for.
  */
@@ -9,9 +9,6 @@ import { roundUp } from './format.js'
 /** What is pending at most before writers wait, and only touched as far as that grows. */
 const RING_BYTES: number = 16 * 1024 * 1024
 const ALIGNMENT = 8
-
-/** A record as it travels: where it lies in the ring, or, when it found no room there, in shared memory of its own. */
-export type SharedRecord = { readonly at: number; readonly bytes: number } | Uint8Array
 
 export class RecordRing {
   readonly memory: SharedArrayBuffer
@@ -25,21 +22,20 @@ export class RecordRing {
     this.memory = new SharedArrayBuffer(bytes)
   }
 
-  /** Copy the record; the copy stays until `release`. */
-  keep(record: Uint8Array): SharedRecord {
-    const bytes = record.length
-    const start = this.#startOf(bytes)
-    if (start === undefined) {
-      this.#ends.push(this.#head)
-      const own = new Uint8Array(new SharedArrayBuffer(bytes))
-      own.set(record)
-      return own
-    }
-    const at = start % this.memory.byteLength
-    new Uint8Array(this.memory, at, bytes).set(record)
+  /** Memory for a record behind the last one, its until `release`; its offset is a multiple of 8. Undefined when there is no room now. */
+  take(bytes: number): Uint8Array | undefined {
+    const size = this.memory.byteLength
+    const offset = this.#head % size
+    const start = offset + bytes <= size ? this.#head : this.#head + size - offset
+    if (start + bytes - this.#tail > size) return undefined
     this.#head = start + roundUp(bytes, ALIGNMENT)
     this.#ends.push(this.#head)
-    return { at, bytes }
+    return new Uint8Array(this.memory, start % size, bytes)
+  }
+
+  /** A record that lies elsewhere takes its turn among the others. */
+  pass(): void {
+    this.#ends.push(this.#head)
   }
 
   /** The oldest `count` records are not needed any more. */
@@ -50,13 +46,5 @@ export class RecordRing {
     // From the front again: a log that keeps up uses memory that is in the cache.
     this.#head = 0
     this.#tail = 0
-  }
-
-  /** The position of a record of so many bytes behind the last one; undefined when there is no room. */
-  #startOf(bytes: number): number | undefined {
-    const size = this.memory.byteLength
-    const offset = this.#head % size
-    const start = offset + bytes <= size ? this.#head : this.#head + size - offset
-    return start + bytes - this.#tail <= size ? start : undefined
   }
 }

@@ -1,59 +1,74 @@
 /**
  * The thread of a write-ahead log: opens the log, then writes all commands that are waiting as one group at a time. After each group it
- * waits for the bell before it goes back to its event loop: a writer that is woken by an acknowledgement is soon back.
+ * looks for the next one for a while before it goes back to its event loop: a writer that is woken by an acknowledgement is soon back.
  */
 
-import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
+import { receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { NodeFs } from '@drift/fs'
+import { CommandQueue, MESSAGE } from './commands.js'
 import { GroupCommit, type WalCommand } from './group-commit.js'
 import { WalLog } from './log.js'
-import { packError, type ThreadCommand, type ThreadData, type ThreadMessage } from './port.js'
+import { packError, type ThreadData, type ThreadMessage } from './port.js'
 
 /** Longer than a caller's turn, shorter than what timers of the log may be late. */
 const LINGER_MS = 2
 /** Timers and the preparation of files get their turn at least so often. */
 const TURN_MS = 10
+/** A sleeping thread is there again after some 50 us, and so for so long it does not sleep, where the next command mostly comes sooner. */
+const SPIN_MS = 0.1
+/** Weight of the newest wait in their mean. */
+const NEWEST = 0.2
+/** The longest wait that counts in full: one long pause does not end a habit. */
+const LONG_MS = 0.4
 
-const port = parentPort!
-const { log: options, commit, ring, bell } = workerData as ThreadData
+const { log: options, commit, ring, queue: memory, port } = workerData as ThreadData
+const queue = new CommandQueue(memory)
+let acknowledged = options.firstLsn - 1
+let usualWaitMs = LONG_MS
+
 const send = (message: ThreadMessage): void => port.postMessage(message)
 
 try {
   const log = WalLog.open({ ...options, fs: new NodeFs() })
-  const loop = new GroupCommit(log, commit, reply =>
-    send('error' in reply ? { ...reply, error: packError(reply.error) } : reply),
-  )
-  port.on('message', (first: ThreadCommand[]) => {
-    const end = performance.now() + TURN_MS
-    let rung = Atomics.load(bell, 0)
-    let commands = received(first)
-    while (commands.length > 0) {
-      loop.run(commands)
-      if (loop.ended || loop.wantsTurn || performance.now() >= end) return
-      Atomics.wait(bell, 0, rung, LINGER_MS)
-      rung = Atomics.load(bell, 0)
-      commands = received([])
-    }
+  const loop = new GroupCommit(log, commit, reply => {
+    if (reply.kind === 'durable') {
+      acknowledged = reply.lsn
+      queue.acknowledge(reply.lsn)
+    } else
+      send({ acknowledged, reply: 'error' in reply ? { ...reply, error: packError(reply.error) } : reply })
   })
-  send({ kind: 'ready', files: log.files() })
+  // Nothing else keeps the thread: its port is read, not listened to.
+  setInterval(() => {}, 2 ** 30)
+  send({ acknowledged, reply: { kind: 'ready', files: log.files() } })
+  void serve(loop)
 } catch (error) {
-  send({ kind: 'failed', error: packError(error) })
+  send({ acknowledged, reply: { kind: 'failed', error: packError(error) } })
 }
 
-/** `first`, and all that has arrived since. */
-function received(first: ThreadCommand[]): WalCommand[] {
-  const commands = first.map(unpacked)
-  for (;;) {
-    const next = receiveMessageOnPort(port) as { message: ThreadCommand[] } | undefined
-    if (!next) return commands
-    for (const command of next.message) commands.push(unpacked(command))
+async function serve(loop: GroupCommit): Promise<void> {
+  while (!loop.ended) {
+    const end = performance.now() + TURN_MS
+    do {
+      loop.run(taken())
+      if (loop.ended || loop.wantsTurn) break
+      linger()
+    } while (!queue.isEmpty && performance.now() < end)
+    if (queue.isEmpty && !loop.wantsTurn) await queue.waited()
+    else await new Promise(resolve => setImmediate(resolve))
   }
 }
 
-function unpacked(command: ThreadCommand): WalCommand {
-  if (command.kind !== 'append') return command
-  const records = command.records.map(record =>
-    record instanceof Uint8Array ? record : new Uint8Array(ring, record.at, record.bytes),
-  )
-  return { kind: 'append', records }
+/** For LINGER_MS, or until there is a command. */
+function linger(): void {
+  const start = performance.now()
+  if (usualWaitMs < SPIN_MS) while (queue.isEmpty && performance.now() - start < SPIN_MS);
+  if (queue.isEmpty) queue.wait(LINGER_MS)
+  usualWaitMs += NEWEST * (Math.min(LONG_MS, performance.now() - start) - usualWaitMs)
+}
+
+function taken(): WalCommand[] {
+  return queue.take().map(({ at, bytes }): WalCommand => {
+    if (at === MESSAGE) return (receiveMessageOnPort(port) as { message: WalCommand }).message
+    return { kind: 'append', records: [new Uint8Array(ring, at, bytes)] }
+  })
 }

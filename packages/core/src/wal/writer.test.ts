@@ -83,13 +83,13 @@ describe.each([
     expectAll(scan, 40)
   })
 
-  test('appends of one turn become one frame', async () => {
+  test('appends of one turn share frames: inline one, and in a thread those that came while it wrote the first', async () => {
     const place = make()
     const wal = await open(place, { fileBytes: 256 * 1024, markAfterMs: Number.POSITIVE_INFINITY })
     await Promise.all(upTo(500).map(lsn => wal.append(recordOf(lsn)).durable))
     await wal.close()
     expectAll(read(place), 500)
-    expect(frames(place)).toBe(1)
+    expect(frames(place)).toBeLessThanOrEqual(place.thread ? 50 : 1)
   })
 
   test('rotation and removal keep their place among the appends', async () => {
@@ -163,6 +163,36 @@ describe.each([
     const records = [...read(place).records]
     expect(records.map(({ bytes }) => bytes.length)).toEqual([0, 5 << 20, recordOf(3).length])
     expect(records[1]?.bytes.every(byte => byte === 3)).toBe(true)
+  })
+
+  test('more than is kept on the way at once waits, in order, and so does a record larger than all of that', async () => {
+    const place = make()
+    const wal = await open(place, { fileBytes: 4 << 20 })
+    const large = (HIGH_WATER_BYTES >> 20) + 1
+    const sizes = [
+      ...upTo(3000).map(() => 40),
+      large << 20,
+      1 << 20,
+      large << 20,
+      ...upTo(1500).map(() => 24),
+    ]
+    const order: number[] = []
+    const promises = sizes.map((bytes, i) => {
+      const { lsn, durable } = wal.append(new Uint8Array(bytes).fill(i % 251))
+      return durable.then(() => order.push(lsn))
+    })
+    const rotated = wal.rotate()
+    promises.push(wal.append(new Uint8Array(8)).durable.then(() => order.push(sizes.length + 1)))
+    await Promise.all([...promises, rotated])
+    expect(order).toEqual(upTo(sizes.length + 1))
+    expect(wal.pendingBytes).toBe(0)
+    expect(wal.files().at(-1)?.firstLsn).toBe(sizes.length + 1)
+    await wal.close()
+    const scan = read(place)
+    expect(lsns(scan.records)).toEqual(order)
+    for (const [i, { bytes }] of [...scan.records].slice(0, -1).entries()) {
+      if (bytes.length !== sizes[i] || bytes.some(byte => byte !== i % 251)) expect.fail(`record ${i + 1}`)
+    }
   })
 
   test('a record that is part of a larger memory is logged alone', async () => {

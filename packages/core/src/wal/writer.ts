@@ -8,8 +8,7 @@ import { CoreError } from '../errors.js'
 import { MAX_PAYLOAD_BYTES, MAX_RECORD_BYTES, storedBytes } from './format.js'
 import type { WalReply, WalSync } from './group-commit.js'
 import type { WalEnd, WalFile, WalRecord } from './log.js'
-import { openInline, openThread, type ThreadCommand, type WalPort } from './port.js'
-import type { SharedRecord } from './ring.js'
+import { openInline, openThread, type PortCommand, type WalPort } from './port.js'
 
 /** Bytes not acknowledged above which `drained` waits. */
 export const HIGH_WATER_BYTES: number = 16 * 1024 * 1024
@@ -55,9 +54,8 @@ interface Deferred {
   readonly reject: (error: unknown) => void
 }
 
-/** The appends of one turn of the event loop: they travel together and share a promise. */
+/** The appends of one turn of the event loop: they share a promise. */
 interface Group extends Deferred {
-  readonly records: SharedRecord[]
   lastLsn: number
   bytes: number
 }
@@ -67,8 +65,7 @@ export class WalWriter {
   #port!: WalPort
   #files: readonly WalFile[] = []
   #nextLsn: number
-  #outbox: ThreadCommand[] = []
-  /** Takes the next append when it is still in the outbox. */
+  /** Takes the appends of this turn. */
   #openGroup: Group | undefined
   /** Oldest first. */
   #groups: Group[] = []
@@ -136,23 +133,28 @@ export class WalWriter {
     return this.#files
   }
 
-  /** Never blocks, and takes the bytes: the caller no longer changes them. Throws before anything has changed. */
+  /** Never blocks. Throws before anything has changed. */
   append(record: Uint8Array): WalAppend {
+    return this.write(record.length, into => into.set(record))
+  }
+
+  /** `append` for a record that is written where it is to lie. @param write - fills all bytes of the memory that it is given, and does not throw. */
+  write(bytes: number, write: (into: Uint8Array) => void): WalAppend {
     this.#checkUsable()
     if (this.#dropped) throw this.#dropped
-    if (storedBytes(record) > MAX_PAYLOAD_BYTES)
+    if (storedBytes(bytes) > MAX_PAYLOAD_BYTES)
       throw new CoreError(
         'DRIFT_BATCH_TOO_LARGE',
-        `a batch of ${record.length} bytes exceeds the limit of ${MAX_RECORD_BYTES}`,
-        { bytes: record.length, limit: MAX_RECORD_BYTES },
+        `a batch of ${bytes} bytes exceeds the limit of ${MAX_RECORD_BYTES}`,
+        { bytes, limit: MAX_RECORD_BYTES },
       )
     this.#openGroup ??= this.#newGroup()
     const group = this.#openGroup
     const lsn = this.#nextLsn++
-    group.records.push(this.#port.keep(record))
     group.lastLsn = lsn
-    group.bytes += record.length
-    this.#pendingBytes += record.length
+    group.bytes += bytes
+    this.#pendingBytes += bytes
+    this.#port.append(bytes, write)
     return { lsn, durable: group.promise }
   }
 
@@ -212,13 +214,16 @@ export class WalWriter {
   }
 
   #newGroup(): Group {
-    const group = { ...defer(), records: [], lastLsn: 0, bytes: 0 }
+    const group = { ...defer(), lastLsn: 0, bytes: 0 }
     this.#groups.push(group)
-    this.#post({ kind: 'append', records: group.records })
+    this.#port.hold(true)
+    queueMicrotask(() => {
+      if (this.#openGroup === group) this.#openGroup = undefined
+    })
     return group
   }
 
-  #request(command: (id: number) => ThreadCommand): Promise<void> {
+  #request(command: (id: number) => PortCommand): Promise<void> {
     this.#openGroup = undefined // Later appends come after this command.
     const id = ++this.#requestCount
     const request = defer()
@@ -227,17 +232,9 @@ export class WalWriter {
     return request.promise
   }
 
-  /** Sends at the end of the current turn: what is appended together travels together, and a lone record waits for nothing. */
-  #post(command: ThreadCommand): void {
-    this.#outbox.push(command)
-    if (this.#outbox.length > 1) return
+  #post(command: PortCommand): void {
     this.#port.hold(true)
-    queueMicrotask(() => {
-      const commands = this.#outbox
-      this.#outbox = []
-      this.#openGroup = undefined
-      if (!this.#failed) this.#port.post(commands)
-    })
+    this.#port.post(command)
   }
 
   #onReply(reply: WalReply): void {
@@ -250,13 +247,11 @@ export class WalWriter {
       this.#drain = undefined
     } else if (reply.kind === 'dropped') this.#drop(reply.error)
     else if (reply.kind === 'refused') this.#settle(reply.id)?.reject(reply.error)
+    else if (reply.kind === 'files') this.#files = reply.files
+    else if (reply.kind === 'done') this.#settle(reply.id)?.resolve()
     else {
-      this.#files = reply.files
-      if (reply.kind === 'done') this.#settle(reply.id)?.resolve()
-      else {
-        this.#stalled = undefined
-        this.#acknowledge(reply.lsn)
-      }
+      this.#stalled = undefined
+      this.#acknowledge(reply.lsn)
     }
     if (this.#groups.length === 0 && this.#requests.size === 0) this.#port.hold(false)
   }
@@ -272,7 +267,6 @@ export class WalWriter {
     while (this.#groups[0] && this.#groups[0].lastLsn <= lsn) {
       const group = this.#groups.shift()!
       this.#pendingBytes -= group.bytes
-      this.#port.release(group.records.length)
       group.resolve()
     }
     if (this.#drain && this.#pendingBytes < HIGH_WATER_BYTES) {
