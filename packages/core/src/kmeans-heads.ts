@@ -5,6 +5,7 @@
  * f32 makes of it is paid for by `slack`. Directions by orthogonal iteration (Golub and Van Loan, 7.3.2): any will do, the best exclude most.
  */
 import { kernels } from '@drift/native'
+import { meanOf } from './mean.js'
 
 export interface HeadSpace {
   readonly dim: number
@@ -142,12 +143,6 @@ function writeGap(
     squares += gap * gap
   }
   return squares
-}
-
-function meanOf(rows: Float32Array, dim: number, index: Uint32Array): Float32Array {
-  const sums = new Float64Array(dim)
-  for (const row of index) for (let d = 0; d < dim; d++) sums[d]! += rows[row * dim + d]!
-  return Float32Array.from(sums, sum => sum / index.length)
 }
 
 function transposed(matrix: Float32Array, rows: number, columns: number): Float32Array {

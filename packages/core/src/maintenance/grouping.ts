@@ -6,6 +6,7 @@
 import { kernels } from '@drift/native'
 import type { IndexState } from '../index-state.js'
 import { Groups } from '../router/groups.js'
+import { moveToMeans } from './means.js'
 import type { Slices } from './slices.js'
 
 /** Buckets of a group in the mean: a block of entries. Measured in docs/adr/0023. */
@@ -30,7 +31,7 @@ export async function groupBuckets(state: IndexState, slices: Slices): Promise<v
   }
   const nearest = new Uint32Array(count)
   for (let pass = 0; pass <= PASSES; pass++) {
-    if (pass > 0) moveToMeans(centers, router.centroids, padded, nearest)
+    if (pass > 0) moveToMeans(router.centroids, nearest, padded, centers, groups)
     for (let first = 0; first < count; first += PART) {
       const part = Uint32Array.from({ length: Math.min(PART, count - first) }, (_, i) => first + i)
       const into = nearest.subarray(first, first + part.length)
@@ -63,22 +64,4 @@ export async function groupBuckets(state: IndexState, slices: Slices): Promise<v
   }
   made.finish()
   router.groups = made
-}
-
-/** Every center to the mean of its centroids; one without any stays. */
-function moveToMeans(
-  centers: Float32Array,
-  centroids: Float32Array,
-  dim: number,
-  nearest: Uint32Array,
-): void {
-  const sums = new Float64Array(centers.length)
-  const counts = new Uint32Array(centers.length / dim)
-  const rows = Uint32Array.from(nearest.keys())
-  kernels.sumRows(centroids, dim, rows, nearest, rows.length, sums)
-  for (const center of nearest) counts[center]!++
-  for (let i = 0; i < centers.length; i++) {
-    const count = counts[Math.floor(i / dim)]!
-    if (count > 0) centers[i] = sums[i]! / count
-  }
 }

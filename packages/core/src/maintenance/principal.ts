@@ -1,5 +1,6 @@
 /** Two halves of equal size along the direction in which rows differ most, found by power iteration: a cut where 2-means finds none. */
 import { kernels } from '@drift/native'
+import { meanOf } from '../mean.js'
 
 /** The direction need not be exact: any in which rows differ much will do. */
 const ROUNDS = 12
@@ -35,12 +36,6 @@ export function halvesByDirection(rows: Float32Array, dim: number): Float32Array
   halves.set(meanOf(rows, dim, order.subarray(0, half)))
   halves.set(meanOf(rows, dim, order.subarray(half)), dim)
   return halves
-}
-
-function meanOf(rows: Float32Array, dim: number, which: Uint32Array): Float32Array {
-  const sums = new Float64Array(dim)
-  for (const row of which) for (let j = 0; j < dim; j++) sums[j]! += rows[row * dim + j]!
-  return Float32Array.from(sums, sum => sum / which.length)
 }
 
 /** From the mean to the row that is farthest from it, of length 1. */

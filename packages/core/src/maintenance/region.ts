@@ -7,6 +7,7 @@
 import { kernels } from '@drift/native'
 import { NONE } from '../bucket/extent.js'
 import type { IndexState } from '../index-state.js'
+import { moveToMeans } from './means.js'
 import type { Slices } from './slices.js'
 
 export interface Region {
@@ -95,30 +96,6 @@ export async function lloyd(
   }
   for (const home of homes) sizes[home]!++
   return { before, after, sizes }
-}
-
-/** The first `free` centroids become the means of the rows that `homes` gives them; one without rows stays. */
-function moveToMeans(
-  vectors: Float32Array,
-  homes: Uint32Array,
-  padded: number,
-  centroids: Float32Array,
-  free: number,
-): void {
-  const sums = new Float64Array(free * padded)
-  const counts = new Uint32Array(free)
-  for (let i = 0; i < homes.length; i++) {
-    const home = homes[i]!
-    if (home >= free) continue
-    counts[home]!++
-    const to = home * padded
-    const at = i * padded
-    for (let j = 0; j < padded; j++) sums[to + j]! += vectors[at + j]!
-  }
-  for (let home = 0; home < free; home++) {
-    if (counts[home] === 0) continue
-    for (let j = home * padded; j < (home + 1) * padded; j++) centroids[j] = sums[j]! / counts[home]!
-  }
 }
 
 /** A centroid that moved by less than this share of its rows' mean squared distance stays: its entries need no new codes. */

@@ -14,6 +14,7 @@ import {
   touchedBytes,
 } from '@drift/native'
 import { Extents, NONE } from '../bucket/extent.js'
+import { meanOf } from '../mean.js'
 
 /** Made anew when there are so many times more or fewer buckets than when they were made. */
 const GROWTH = 1.5
@@ -241,10 +242,4 @@ function lengthened(column: Uint32Array, fill = 0): Uint32Array {
   const longer = new Uint32Array(2 * column.length + 1).fill(fill)
   longer.set(column)
   return longer
-}
-
-function meanOf(rows: Float32Array, dim: number): Float32Array {
-  const sum = new Float64Array(dim)
-  for (let i = 0; i < rows.length; i++) sum[i % dim]! += rows[i]!
-  return Float32Array.from(sum, value => (value * dim) / rows.length)
 }

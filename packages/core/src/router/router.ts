@@ -14,6 +14,7 @@ import {
   touchedBytes,
 } from '@drift/native'
 import { CoreError } from '../errors.js'
+import { meanOf } from '../mean.js'
 import type { Groups } from './groups.js'
 
 const FIRST_CENTROIDS = 256
@@ -124,11 +125,7 @@ export class Router {
   /** All entries anew, around the mean of the centroids: the nearer the center, the better the estimates. */
   recenter(): void {
     const { padded, count, centroids } = this
-    const sum = new Float64Array(padded)
-    for (let at = 0; at < count * padded; at += padded) {
-      for (let i = 0; i < padded; i++) sum[i]! += centroids[at + i]!
-    }
-    for (let i = 0; i < padded; i++) this.center[i] = sum[i]! / count
+    this.center.set(meanOf(centroids.subarray(0, count * padded), padded))
     this.#centered = count
     this.#write(0, count)
   }
