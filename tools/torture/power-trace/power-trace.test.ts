@@ -31,6 +31,13 @@ describe.skipIf(reason !== undefined)(
       expect(rounds.reduce((sum, { acknowledged }) => sum + acknowledged, 0)).toBeGreaterThan(100)
     })
 
+    test('sees files being closed, so that a descriptor that is used again is not taken for one of them', () => {
+      for (const { run } of rounds) {
+        const closed = run.records.filter(({ kind }) => kind === 'closed')
+        expect(closed.length).toBeGreaterThan(0)
+      }
+    })
+
     test.each([
       ['log files', /\/(tmp-)?wal-/],
       ['manifests', /\/(manifest|tmp)/],

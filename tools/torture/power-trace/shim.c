@@ -23,6 +23,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -127,6 +128,22 @@ int close(int fd) {
   int result = REAL(close)(fd);
   pthread_mutex_unlock(&lock);
   return result;
+}
+
+/* libuv closes files by number of the call. A close that is missed leaves the number watched, and the next pipe that gets it is
+ * taken for a file of the folder. Rings would change files unseen, so there are none: libuv goes on with threads. */
+long syscall(long number, ...) {
+  long given[6];
+  va_list rest;
+  va_start(rest, number);
+  for (int i = 0; i < 6; i++) given[i] = va_arg(rest, long);
+  va_end(rest);
+  if (number == SYS_close) return close((int)given[0]);
+  if (trace >= 0 && number == SYS_io_uring_setup) {
+    errno = ENOSYS;
+    return -1;
+  }
+  return REAL(syscall)(number, given[0], given[1], given[2], given[3], given[4], given[5]);
 }
 
 /* Writes without an offset: what is printed. Of a pipe the record comes first, so that no reader knows more than the trace. */
