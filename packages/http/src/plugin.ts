@@ -2,6 +2,7 @@
  * driftPlugin: the routes of a database in any Fastify 5 application, in a scope of their own: its parsers, hooks and
  * error answers do not touch the host's routes.
  */
+import type { Readable } from 'node:stream'
 import { ARROW_TYPE, decodeFrame, FRAME_TYPE } from '@drift/client/wire'
 import type { Drift } from '@drift/server'
 import swagger from '@fastify/swagger'
@@ -16,6 +17,7 @@ import type {
 import type { TSchema } from 'typebox'
 import { ASKED, Asked, ask, askedOf, type RouteConfig } from './asked.js'
 import { type ApiKey, type Authenticate, authenticator } from './auth.js'
+import { readBody } from './body.js'
 import { nameOrigins } from './cors.js'
 import { doorOf } from './engine-door.js'
 import { HttpError, refusalOf } from './errors.js'
@@ -155,18 +157,24 @@ function addRoute(app: FastifyInstance, route: Route, runner: Runner): void {
   })
 }
 
+type Parsed = (error: Error | null, body?: unknown) => void
+
 function parseBodies(app: FastifyInstance, limits: Limits): void {
   app.removeAllContentTypeParsers()
-  const add = (type: string, bodyLimit: number, parse: (bytes: Buffer) => unknown): void => {
-    app.addContentTypeParser(
-      type,
-      { parseAs: 'buffer', bodyLimit },
-      (request: FastifyRequest, bytes: Buffer, done: (error: null, body: unknown) => void) => {
-        fingerprint(request, bytes)
-        const body = parse(bytes)
+  const add = (type: string, limit: number, parse: (bytes: Buffer) => unknown): void => {
+    app.addContentTypeParser(type, (request: FastifyRequest, payload: Readable, done: Parsed) => {
+      readBody(payload, request.headers['content-length'], limit, (error, bytes) => {
+        if (bytes === undefined) return done(error)
+        let body: unknown
+        try {
+          fingerprint(request, bytes)
+          body = parse(bytes)
+        } catch (refused) {
+          return done(refused as Error)
+        }
         done(null, body)
-      },
-    )
+      })
+    })
   }
   add('application/json', limits.jsonBytes, bytes => parseJson(bytes, limits.jsonDepth))
   add(ARROW_TYPE, limits.binaryBytes, bytes => bytes)

@@ -7,15 +7,68 @@ import { type IncomingMessage, request } from 'node:http'
 import { connect as connectTcp, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { connect } from '@drift/client'
+import { encodeFrame, FRAME_TYPE } from '@drift/client/wire'
 import { Drift } from '@drift/server'
 import Fastify from 'fastify'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { Gate } from '../src/gate.js'
 import { type AnswerEntry, createKey, driftPlugin, principalOf, serve } from '../src/index.js'
-import { started, temporaryFolder } from './fixture.js'
+import { randomVectors, started, temporaryFolder } from './fixture.js'
 import { exchange, request as rawRequest } from './hostile/socket.js'
 
 const JSON_HEADERS = { 'content-type': 'application/json' }
+
+describe('bodies', () => {
+  const dim = 128
+  const count = 500
+  const vectors = randomVectors(count, dim, 9)
+  const frame = Buffer.from(
+    encodeFrame(count, dim, { ids: Array.from({ length: count }, (_, i) => i) }, vectors),
+  )
+
+  it.each([
+    ['as long as it says, in pieces', { 'content-length': frame.length }],
+    ['without a length, in pieces', {}],
+  ])('a frame %s, is what was sent', async (_, length) => {
+    const { url, db } = await started()
+    const docs = await db.collection('rows', { dim, metric: 'l2' })
+    const sent = request(`${url}/v1/collections/rows/points`, {
+      method: 'PUT',
+      headers: { 'content-type': FRAME_TYPE, ...length },
+    })
+    const answered = once(sent, 'response')
+    for (let at = 0, size = 1; at < frame.length; at += size, size = (size * 7) % 65_521) {
+      if (!sent.write(frame.subarray(at, Math.min(frame.length, at + size)))) await once(sent, 'drain')
+    }
+    sent.end()
+    const [answer] = (await answered) as [IncomingMessage]
+    expect(answer.statusCode).toBe(200)
+    answer.resume()
+    for (const id of [0, 1, 250, count - 1]) {
+      expect((await docs.get(id))?.vector).toEqual(vectors.slice(id * dim, (id + 1) * dim))
+    }
+    expect(await docs.count()).toBe(count)
+  })
+
+  it.each([
+    ['by its length', { 'content-length': String(frame.length) }],
+    ['in pieces', { 'transfer-encoding': 'chunked' }],
+  ])('one that is too large is refused, %s', async (_, headers) => {
+    const { port, db } = await started({ limits: { binaryBytes: 100_000 } })
+    await db.collection('rows', { dim, metric: 'l2' })
+    const piece = Buffer.concat([Buffer.from('10000\r\n'), frame.subarray(0, 65_536), Buffer.from('\r\n')])
+    const bytes = Buffer.concat([
+      Buffer.from(
+        `PUT /v1/collections/rows/points HTTP/1.1\r\nhost: localhost\r\ncontent-type: ${FRAME_TYPE}\r\n` +
+          `${Object.entries(headers)
+            .map(([name, value]) => `${name}: ${value}`)
+            .join('\r\n')}\r\n\r\n`,
+      ),
+      ...('content-length' in headers ? [] : [piece, piece]),
+    ])
+    expect(await exchange(port, bytes)).toMatchObject({ status: 413, code: 'DRIFT_BODY_TOO_LARGE' })
+  })
+})
 
 describe('safe by default', () => {
   it.each([
