@@ -15,6 +15,7 @@ import type {
   Metric,
   Payload,
   Row,
+  Scan,
   SearchOptions,
   StoredRow,
   UpsertResult,
@@ -147,8 +148,8 @@ export class RemoteCollection<P extends object = Payload> {
     return this.#json('POST', '/explain', { body: { query: Array.from(query), ...rest } }, { signal })
   }
 
-  /** Rows as they come; ends with DRIFT_ANSWER when the stream is cut before its end. */
-  async *scan(
+  /** Rows as they come; ends with DRIFT_ANSWER when the stream is cut before its end. With `limit`, a page: its `cursor` is for the next. */
+  scan(
     options: CallOptions & {
       readonly filter?: Filter
       readonly limit?: number
@@ -156,12 +157,27 @@ export class RemoteCollection<P extends object = Payload> {
       readonly vectors?: boolean
       readonly payload?: boolean
     } = {},
-  ): AsyncGenerator<StoredRow<P>, void, undefined> {
+  ): Scan<StoredRow<P>> {
     const { signal, ...body } = options
     const call = this.#call('POST', '/scan', { body, accept: NDJSON_TYPE }, { signal })
+    const page: { cursor: string | undefined } = { cursor: undefined }
+    return Object.defineProperty(this.#scanned(call, page), 'cursor', {
+      get: () => page.cursor,
+    }) as Scan<StoredRow<P>>
+  }
+
+  async *#scanned(
+    call: Call,
+    page: { cursor: string | undefined },
+  ): AsyncGenerator<StoredRow<P>, void, undefined> {
     for await (const line of lines(await this.#transport.stream(call))) {
-      const value = JSON.parse(line) as WireRow & { end?: unknown; error?: { code: string; message: string } }
+      const value = JSON.parse(line) as WireRow & {
+        end?: unknown
+        cursor?: string
+        error?: { code: string; message: string }
+      }
       if (value.error) throw new ClientError(value.error.code, value.error.message)
+      page.cursor = value.cursor
       if (value.end) return
       yield storedRow<P>(value)
     }
@@ -236,20 +252,49 @@ function upsertBody(batch: readonly Row<object>[] | Columns<object>, dim: number
     }
     if (rows.length === 0) return { rows: [] }
     const payloads = rows.some(row => row.payload !== undefined)
-      ? rows.map(row => row.payload ?? null)
+      ? wirePayloads(rows.map(row => row.payload))
       : undefined
-    return encodeFrame(rows.length, dim, { ids: rows.map(row => idToJson(row.id)), payloads }, vectors)
+    return frame(rows.length, dim, { ids: rows.map(row => idToJson(row.id)), payloads }, vectors)
   }
   const { ids, vectors, payloads, ...rest } = (batch ?? {}) as Columns<object>
-  const fits = Array.isArray(ids) && vectors instanceof Float32Array && vectors.length === ids.length * dim
+  const fits =
+    Array.isArray(ids) &&
+    vectors instanceof Float32Array &&
+    vectors.length === ids.length * dim &&
+    (payloads === undefined || Array.isArray(payloads))
   if (fits && ids.length > 0 && Object.keys(rest).length === 0) {
-    const meta = { ids: ids.map(idToJson), payloads: payloads?.map(payload => payload ?? null) }
-    return encodeFrame(ids.length, dim, meta, vectors)
+    const meta = { ids: ids.map(idToJson), payloads: payloads && wirePayloads(payloads) }
+    return frame(ids.length, dim, meta, vectors)
   }
   return {
     ...(batch as Columns<object>),
     ids: ids?.map(idToJson),
     vectors: ArrayBuffer.isView(vectors) ? [...vectors] : vectors,
+  }
+}
+
+/** null stands for a row without one, and is none itself. @throws ClientError DRIFT_PAYLOAD. */
+function wirePayloads(payloads: readonly unknown[]): unknown {
+  const position = payloads.indexOf(null)
+  if (position >= 0) {
+    throw new ClientError('DRIFT_PAYLOAD', `payload of row ${position} is null, expected a plain object`, {
+      position,
+    })
+  }
+  return payloads.map(payload => payload ?? null)
+}
+
+/** @throws ClientError DRIFT_PAYLOAD: what else is in `meta` always is JSON. */
+function frame(rows: number, dim: number, meta: object, vectors: Float32Array): Uint8Array {
+  try {
+    return encodeFrame(rows, dim, meta, vectors)
+  } catch (cause) {
+    throw new ClientError(
+      'DRIFT_PAYLOAD',
+      `a payload is not JSON: ${(cause as Error).message}`,
+      {},
+      { cause },
+    )
   }
 }
 

@@ -1,6 +1,6 @@
 /**
  * The one error class of this package. `code` is the server's, the same as the embedded engine's (docs/errors.md), or
- * one of this side: DRIFT_UNREACHABLE, DRIFT_TIMEOUT, DRIFT_ANSWER.
+ * one of this side: DRIFT_UNREACHABLE, DRIFT_TIMEOUT, DRIFT_ANSWER, and DRIFT_PAYLOAD and DRIFT_JSON for what cannot be sent.
  */
 export class ClientError extends Error {
   readonly code: string

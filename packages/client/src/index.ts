@@ -15,6 +15,7 @@ export type {
   Metric,
   Payload,
   Row,
+  Scan,
   SearchOptions,
   StoredRow,
   UpsertResult,

@@ -29,6 +29,12 @@ export interface StoredRow<P extends object = Payload> {
   readonly payload?: P
 }
 
+/** Rows as they come, and where a later scan can go on. */
+export interface Scan<Row> extends AsyncGenerator<Row, void, undefined> {
+  /** Of a scan that its `limit` ended, once it has: what to give the next one. Undefined when there are no more rows. */
+  readonly cursor: string | undefined
+}
+
 export interface UpsertResult {
   readonly lsn: number
   readonly durable: boolean

@@ -151,7 +151,16 @@ export class Transport {
     if (body !== undefined) headers['content-type'] = binary ? type : 'application/json'
     if (writes) headers[IDEMPOTENCY_HEADER] = globalThis.crypto.randomUUID()
     if (body === undefined) return { method, headers }
-    return { method, headers, body: binary ? (body as Uint8Array<ArrayBuffer>) : JSON.stringify(body) }
+    return { method, headers, body: binary ? (body as Uint8Array<ArrayBuffer>) : json(body) }
+  }
+}
+
+/** @throws ClientError DRIFT_JSON, as for a bigint in a filter. */
+function json(body: unknown): string {
+  try {
+    return JSON.stringify(body)
+  } catch (cause) {
+    throw new ClientError('DRIFT_JSON', `this is not JSON: ${(cause as Error).message}`, {}, { cause })
   }
 }
 

@@ -18,7 +18,7 @@ export interface CollectionDoor {
   get(id: Id): Promise<StoredRow | undefined>
   search(query: Float32Array, options?: Options): Promise<readonly Hit[]>
   searchBatch(queries: Float32Array, options?: Options): Promise<BatchHits>
-  scan(options?: Options): AsyncIterable<StoredRow>
+  scan(options?: Options): AsyncIterable<StoredRow> & { readonly cursor?: string | undefined }
   count(options?: Options): Promise<number>
   flush(options?: Options): Promise<unknown>
   maintain(options?: Options): Promise<unknown>

@@ -35,7 +35,7 @@ const FilterSchema = Type.Record(Type.String(), Type.Unknown(), {
 const Ids = Type.Array(JsonIdSchema, { 'x-code': 'DRIFT_BATCH' })
 const Option = { 'x-code': 'DRIFT_OPTION' } as const
 const Finite = Type.Number(Option)
-const Fraction = Type.Number({ minimum: 0, maximum: 1, ...Option })
+const Recall = Type.Number({ minimum: 0, maximum: 1, 'x-code': 'DRIFT_RECALL' })
 const Flag = Type.Boolean(Option)
 const Text = Type.String({ minLength: 1, maxLength: MAX_TEXT, ...Option })
 
@@ -44,7 +44,7 @@ const searchOptions = {
   probes: Type.Optional(Type.Integer({ minimum: 1, ...Option })),
   ef: Type.Optional(Type.Integer({ minimum: 1, ...Option })),
   payload: Type.Optional(Flag),
-  recall: Type.Optional(Fraction),
+  recall: Type.Optional(Recall),
   filter: Type.Optional(FilterSchema),
   radius: Type.Optional(Finite),
   mode: Type.Optional(Type.Literal('paper', Option)),
@@ -207,10 +207,16 @@ function schemaError(schema: TSchema, error: ValidationError, where: string): Ht
   }
   let node = schema as unknown as Node | undefined
   let code = (node?.['x-code'] as string | undefined) ?? 'DRIFT_SCHEMA'
+  let description: string | undefined
   const follow = (key: string): void => {
+    const isChoice = key === 'anyOf'
     node = node?.[key] as Node | undefined
     code = (node?.['x-code'] as string | undefined) ?? code
+    // Which of the choices the validator tried first says nothing: what all of them are is told.
+    if (!isChoice && !isInChoice) description = node?.['description'] as string | undefined
+    isInChoice ||= isChoice
   }
+  let isInChoice = false
   for (const key of error.schemaPath.split('/').slice(1)) follow(decodeURIComponent(key))
   const missing = (error as { params?: { requiredProperties?: string[] } }).params?.requiredProperties?.[0]
   if (missing !== undefined) {
@@ -218,6 +224,6 @@ function schemaError(schema: TSchema, error: ValidationError, where: string): Ht
     follow(missing)
     return new HttpError(code, `${path} has no '${missing}'`, { field: `${path}.${missing}` })
   }
-  const expected = (node?.['description'] as string | undefined) ?? error.message
+  const expected = description === undefined ? error.message : `expected ${description}`
   return new HttpError(code, `${path}: ${expected}`, { field: path })
 }

@@ -153,6 +153,27 @@ describe.each(openers)('%s', (_, open) => {
     for await (const row of empty.scan()) expect.fail(`there is ${row.id}`)
   })
 
+  it('gives pages: a scan that its limit ended says where the next one goes on', async () => {
+    const rows = await fresh('paged')
+    await rows.upsert({ ids: Array.from({ length: 100 }, (_, i) => i), vectors: randomVectors(100, 3, 5) })
+    const seen: unknown[] = []
+    let pages = 0
+    for (let cursor: string | undefined, more = true; more; pages++) {
+      const page = rows.scan({ limit: 30, ...(cursor === undefined ? {} : { cursor }) })
+      for await (const row of page) seen.push(row.id)
+      cursor = page.cursor
+      more = cursor !== undefined
+      // What is written meanwhile moves nothing.
+      await rows.upsert([{ id: `new ${pages}`, vector: [1, 2, 3] }])
+    }
+    expect(pages).toBeGreaterThanOrEqual(4)
+    expect(new Set(seen).size).toBe(seen.length)
+    expect(seen.filter(id => typeof id === 'number')).toHaveLength(100)
+    const whole = rows.scan()
+    for await (const _row of whole);
+    expect(whole.cursor).toBeUndefined()
+  })
+
   it('flushes, maintains, syncs and counts what it did', async () => {
     const rows = await fresh('kept')
     await rows.upsert([{ id: 1, vector: [1, 2, 3] }])
@@ -194,6 +215,21 @@ describe.each(openers)('%s', (_, open) => {
       'DRIFT_PAYLOAD',
     ],
     [
+      'a payload that is null',
+      rows => rows.upsert([{ id: 1, vector: [1, 2, 3], payload: null as never }]),
+      'DRIFT_PAYLOAD',
+    ],
+    [
+      'a payload with a bigint',
+      rows => rows.upsert([{ id: 1, vector: [1, 2, 3], payload: { n: 1n } }]),
+      'DRIFT_PAYLOAD',
+    ],
+    [
+      'a null among columns of payloads',
+      rows => rows.upsert({ ids: [1], vectors: new Float32Array([1, 2, 3]), payloads: [null as never] }),
+      'DRIFT_PAYLOAD',
+    ],
+    [
       'a payload that is too large',
       rows => rows.upsert([{ id: 1, vector: [1, 2, 3], payload: { x: 'x'.repeat(70_000) } }]),
       'DRIFT_PAYLOAD_TOO_LARGE',
@@ -206,6 +242,7 @@ describe.each(openers)('%s', (_, open) => {
     ['no ids to delete', rows => rows.delete([]), 'DRIFT_EMPTY_BATCH'],
     ['k of nothing', rows => rows.search([1, 2, 3], { k: 0 }), 'DRIFT_K'],
     ['k as text', rows => rows.search([1, 2, 3], { k: '3' as never }), 'DRIFT_K'],
+    ['a recall above 1', rows => rows.search([1, 2, 3], { recall: 2 }), 'DRIFT_RECALL'],
     ['a query that is too long', rows => rows.search([1, 2, 3, 4]), 'DRIFT_DIMENSION'],
     ['a query of text', rows => rows.search('abc' as never), 'DRIFT_VECTOR_TYPE'],
     ['an infinite query', rows => rows.search([1, 2, Number.POSITIVE_INFINITY]), 'DRIFT_VECTOR_VALUE'],
@@ -217,6 +254,11 @@ describe.each(openers)('%s', (_, open) => {
     expect(await codeOf(() => work(docs))).toBe(code)
     expect(await docs.count()).toBe(1)
     expect((await docs.get('kept'))?.vector).toEqual(new Float32Array([1, 0, 0]))
+  })
+
+  it('says of an id that is none what one may be', async () => {
+    const refused = docs.upsert([{ id: 1.5, vector: [1, 2, 3] }])
+    await expect(refused).rejects.toThrow(/safe integer/)
   })
 
   it('refuses collections that cannot be', async () => {

@@ -133,7 +133,7 @@ export const pointRoutes: readonly Route[] = [
     path: '/collections/:name/scan',
     operation: 'scan',
     summary:
-      'Every row, a line of JSON each, then { "end": true, "rows": n }; without that line the answer was cut',
+      'Every row, a line of JSON each, then { "end": true, "rows": n }, with a cursor when a limit cut it; without that line the answer was cut',
     scope: 'read',
     cost: 'long',
     body: ScanBody,
@@ -156,7 +156,7 @@ export const pointRoutes: readonly Route[] = [
       // The first row is asked for here, so that a refused option is an error and not half an answer.
       const first = await iterator.next()
       reply.type(NDJSON_TYPE)
-      return Readable.from(jsonLines(iterator, first, vectors !== false), {
+      return Readable.from(jsonLines(rows, iterator, first, vectors !== false), {
         objectMode: false,
         highWaterMark: SCAN_CHUNK_CHARS,
       })
@@ -300,6 +300,7 @@ function scanVectors(docs: CollectionDoor, vectors: boolean): object {
 
 /** What fails in the middle is the last line: the status has been sent. */
 async function* jsonLines(
+  scan: { readonly cursor?: string | undefined },
   rows: AsyncIterator<StoredRow>,
   first: IteratorResult<StoredRow>,
   withVectors: boolean,
@@ -314,7 +315,7 @@ async function* jsonLines(
       yield chunk
       chunk = ''
     }
-    yield `${chunk}{"end":true,"rows":${count}}\n`
+    yield `${chunk}${JSON.stringify({ end: true, rows: count, cursor: scan.cursor })}\n`
   } catch (error) {
     const { code, message } = refusalOf(error)
     yield `${chunk}${JSON.stringify({ error: { code, message } })}\n`
