@@ -1,7 +1,7 @@
 /** Arguments of commands, checked. */
 import type { Filter, Id } from '@drift/client'
 import { InvalidArgumentError } from 'commander'
-import { json } from './json.js'
+import { json, jsonId } from './json.js'
 
 export function integer(text: string): number {
   if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError('expected a whole number.')
@@ -29,10 +29,14 @@ export function filterOption(text: string | undefined): { readonly filter?: Filt
   return text === undefined ? {} : { filter: json(text, '--filter') as Filter }
 }
 
-/** 7, "seven", {"$bigint":"7"}, or plain text. */
+/** 7, 7n, "seven", {"$bigint":"7"}, or plain text. Digits that no number holds exactly are of a bigint. */
 export function idArgument(text: string): Id {
-  if (/^\{\s*"\$bigint"/.test(text)) return BigInt((json(text, 'the id') as { $bigint: string }).$bigint)
-  return /^-?\d+$|^"/.test(text) ? (json(text, 'the id') as Id) : text
+  const digits = /^(-?\d{1,20})(n?)$/.exec(text)
+  if (digits) {
+    const [, value = '', isBig] = digits
+    return isBig || !Number.isSafeInteger(Number(value)) ? BigInt(value) : Number(value)
+  }
+  return /^"|^\{\s*"\$bigint"/.test(text) ? jsonId(json(text, 'the id')) : text
 }
 
 export function label(id: Id): string {

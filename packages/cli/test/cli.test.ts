@@ -89,6 +89,26 @@ describe('the command', () => {
     ])
   })
 
+  it('takes an id as it shows it, and digits beyond numbers as the bigint that they are', async () => {
+    const db = join(folder, 'db-ids')
+    const ids = [7, '7', '7n', { $bigint: '7' }, { $bigint: '9223372036854775807' }]
+    const lines = ids.map((id, i) => JSON.stringify({ id, vector: [1, i], payload: { i } }))
+    await drift('import', db, 'docs', file('ids.jsonl', lines.join('\n')))
+    const found = async (id: string): Promise<unknown> => {
+      const { json } = await drift('get', db, 'docs', id, '--json')
+      return (json as { payload: { i: number } }).payload.i
+    }
+    expect(await found('7')).toBe(0)
+    expect(await found('"7"')).toBe(1)
+    expect(await found('"7n"')).toBe(2)
+    expect(await found('7n')).toBe(3)
+    expect(await found('9223372036854775807')).toBe(4)
+    expect(await found('{"$bigint":"9223372036854775807"}')).toBe(4)
+    const { out } = await drift('query', db, 'docs', 'id:9223372036854775807n', '-k', '1')
+    expect(out).toMatch(/^9223372036854775807n\t/)
+    expect((await drift('get', db, 'docs', '{"$bigint":"x"}')).err).toContain('DRIFT_ID')
+  })
+
   it('makes no database where one was only asked for', async () => {
     const nowhere = join(folder, 'mistyped')
     const commands = [

@@ -67,7 +67,7 @@ export function addRows(program: Command, report: Report): void {
     )
   program
     .command('get <database> <collection> <id>')
-    .description('one row; the id is JSON (7, "7", {"$bigint":"7"}) or plain text')
+    .description('one row; the id is 7, "7", 7n or plain text')
     .action((where: string, name: string, id: string) =>
       withTarget(where, 'read', async target => {
         const row = await (await target.collection(name)).get(idArgument(id))
