@@ -5,7 +5,8 @@
 import { existsSync } from 'node:fs'
 import { rename, rm } from 'node:fs/promises'
 import { extname } from 'node:path'
-import type { Collection } from '@drift/server'
+import { Collection } from '@drift/server'
+import type { RecordBatch } from 'apache-arrow'
 import { CliError } from './errors.js'
 import { writable } from './json.js'
 import { SinkFile } from './sink/file.js'
@@ -67,27 +68,25 @@ async function exportRows(
   return count
 }
 
-/** The engine's own batches; a collection behind a URL gives none. */
+/** The engine's own batches; a server sends them as one stream. */
 async function exportArrow(
   rows: Rows,
   path: string,
   out: SinkFile,
   { filter, onProgress }: ExportOptions,
 ): Promise<number> {
-  if (!('toArrow' in rows) || filter !== undefined) {
-    throw new CliError(
-      'DRIFT_EXPORT_FORMAT',
-      `${path}: Arrow is exported from a folder and without a filter; take .jsonl`,
-      { path },
-    )
-  }
-  const { RecordBatchFileWriter, RecordBatchStreamWriter } = await import('apache-arrow')
+  const { RecordBatchFileWriter, RecordBatchReader, RecordBatchStreamWriter } = await import('apache-arrow')
   // The file format ends with an index of its batches, the stream format does not.
   const isStream = extname(path).toLowerCase() === '.arrows'
   const writer = isStream ? new RecordBatchStreamWriter() : new RecordBatchFileWriter()
+  const given = rows.toArrow(filter === undefined ? {} : { filter })
+  const batches: AsyncIterable<RecordBatch> =
+    rows instanceof Collection
+      ? (given as AsyncIterable<RecordBatch>)
+      : await RecordBatchReader.from(given as AsyncIterable<Uint8Array>)
   let count = 0
   const produce = async (): Promise<void> => {
-    for await (const batch of (rows as Collection).toArrow()) {
+    for await (const batch of batches) {
       writer.write(batch)
       count += batch.numRows
       onProgress(count)

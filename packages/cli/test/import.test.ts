@@ -3,6 +3,7 @@
 import { once } from 'node:events'
 import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { serve } from '@drift/http'
 import { Drift, type Row } from '@drift/server'
 import {
   Field,
@@ -14,7 +15,7 @@ import {
   Utf8,
   vectorFromArray,
 } from 'apache-arrow'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { type CliError, EXIT, importFile, run } from '../src/index.js'
 import { drift, file, floats, folder, npy, start, vecs } from './fixture.js'
 
@@ -343,6 +344,26 @@ describe('export', () => {
     expect((await drift('import', db, 'docs', path, '--metric', 'l2')).out).toBe('300 rows written')
     expect(await contents(db, 'docs')).toEqual(wanted(true))
   })
+
+  it.each(['arrow', 'arrows'])(
+    'to .%s takes a filter, and comes from a server as from its folder',
+    async kind => {
+      await made
+      const filter = '{"n":{"$lt":9}}'
+      const here = join(folder, `some.${kind}`)
+      expect((await drift('export', source, 'docs', here, '--filter', filter)).out).toBe('7 rows')
+      const server = await serve({ db: source, port: 0, logger: false })
+      onTestFinished(() => server.close())
+      const there = join(folder, `served.${kind}`)
+      expect((await drift('export', server.url, 'docs', there, '--filter', filter)).out).toBe('7 rows')
+      expect(readFileSync(there)).toEqual(readFileSync(here))
+      const db = join(folder, `db-served-${kind}`)
+      expect((await drift('import', db, 'docs', there, '--metric', 'l2')).out).toBe('7 rows written')
+      const few = new Set(rows.filter(({ payload }) => (payload?.['n'] as number) < 9).map(({ id }) => id))
+      const expected = [...wanted(true)].filter(([id]) => few.has(id as Row['id']))
+      expect(await contents(db, 'docs')).toEqual(new Map(expected))
+    },
+  )
 
   it.each(['npy', 'fvecs'])('to .%s comes back with every id, which are beside it', async kind => {
     await made

@@ -84,9 +84,12 @@ export class RemoteCollection<P extends object = Payload> {
     return { rows, lsn }
   }
 
-  /** Every row as the bytes of an Arrow IPC stream, part by part; throws when it is cut. Any Arrow library reads them. */
-  async *toArrow(options?: CallOptions): AsyncGenerator<Uint8Array, void, undefined> {
-    const call = this.#call('POST', '/scan', { body: {}, accept: ARROW_TYPE }, options)
+  /** Every row, or those that match, as the bytes of an Arrow IPC stream, part by part; throws when it is cut. Any Arrow library reads them. */
+  async *toArrow(
+    options: CallOptions & { readonly filter?: Filter } = {},
+  ): AsyncGenerator<Uint8Array, void, undefined> {
+    const { signal, ...body } = options
+    const call = this.#call('POST', '/scan', { body, accept: ARROW_TYPE }, { signal })
     yield* parts(await this.#transport.stream(call))
   }
 

@@ -20,9 +20,12 @@ async function filled(): Promise<{ url: string; docs: RemoteCollection; vectors:
   return { url, docs, vectors }
 }
 
-async function bytesOf(docs: RemoteCollection): Promise<Uint8Array> {
+async function bytesOf(
+  docs: RemoteCollection,
+  options?: { readonly filter: Record<string, unknown> },
+): Promise<Uint8Array> {
   const all: Uint8Array[] = []
-  for await (const part of docs.toArrow()) all.push(part)
+  for await (const part of docs.toArrow(options)) all.push(part)
   return Buffer.concat(all)
 }
 
@@ -44,6 +47,22 @@ describe('Arrow over the network', () => {
         payload: { n: row, even: row % 2 === 0 },
       })
     }
+  })
+
+  it('is of the rows that match, when a filter is given, and has their columns only', async () => {
+    const { docs, url } = await filled()
+    await docs.upsert([{ id: 'other', vector: new Float32Array(DIM), payload: { lang: 'en' } }])
+    const table = tableFromIPC(await bytesOf(docs, { filter: { n: { $lt: 3 } } }))
+    expect(table.toArray().map(row => row.id)).toEqual(['row 0', 'row 1', 'row 2'])
+    expect(table.schema.fields.map(({ name }) => name)).toEqual(['id', 'vector', 'n', 'even'])
+    const none = tableFromIPC(await bytesOf(docs, { filter: { n: -1 } }))
+    expect([none.numRows, none.schema.fields.map(({ name }) => name)]).toEqual([0, ['id', 'vector']])
+    const refused = await fetch(`${url}/v1/collections/docs/scan`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', accept: ARROW_TYPE },
+      body: JSON.stringify({ filter: { $nope: 1 } }),
+    })
+    expect([refused.status, await refused.json()]).toMatchObject([400, { error: { code: 'DRIFT_FILTER' } }])
   })
 
   it('is what the embedded collection takes and gives', async () => {
@@ -110,9 +129,9 @@ describe('Arrow over the network', () => {
     },
   )
 
-  it.each(['filter', 'limit', 'cursor', 'vectors'])('a scan as Arrow has no option %s', async option => {
+  it.each(['limit', 'cursor', 'vectors'])('a scan as Arrow has no option %s', async option => {
     const { url } = await filled()
-    const values: Record<string, unknown> = { filter: { n: 1 }, limit: 1, cursor: 'x', vectors: false }
+    const values: Record<string, unknown> = { limit: 1, cursor: 'x', vectors: false }
     const answer = await fetch(`${url}/v1/collections/docs/scan`, {
       method: 'POST',
       headers: { 'content-type': 'application/json', accept: ARROW_TYPE },

@@ -331,11 +331,11 @@ export class Collection<P extends object = Payload> {
   }
 
   /**
-   * The rows that are there now as Arrow record batches: id, vector as FixedSizeList<Float32>, a column for each key of the payloads.
+   * The rows that are there now, or those that match a filter, as Arrow record batches: id, vector as FixedSizeList<Float32>, a column for each key of the payloads.
    * Needs `apache-arrow`'s writers to become bytes: `await RecordBatchStreamWriter.writeAll(docs.toArrow())`.
    */
   async *toArrow(options?: ToArrowOptions): AsyncGenerator<RecordBatch, void, undefined> {
-    const parsed = parseArrowOptions(options, 'toArrow', ['columns', 'signal'])
+    const parsed = parseArrowOptions(options, 'toArrow', ['columns', 'filter', 'signal'])
     this.#assertOpen()
     yield* exportRows(this.#store, parsed, () => this.#assertOpen())
   }

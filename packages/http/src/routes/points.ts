@@ -189,18 +189,20 @@ async function arrowUpsert(docs: CollectionDoor, bytes: Uint8Array): Promise<obj
   return { lsn, upserted: rows }
 }
 
-/** Every row as an Arrow IPC stream, a batch at a time as the client takes them. A stream without its end was cut. */
+/** Every row, or those that match, as an Arrow IPC stream, a batch at a time as the client takes them. A stream without its end was cut. */
 async function arrowScan(
   docs: CollectionDoor,
   body: unknown,
   reply: Call['reply'],
   signal: AbortSignal,
 ): Promise<Readable> {
-  const [option] = Object.keys((body ?? {}) as object)
+  const { filter, ...others } = (body ?? {}) as { filter?: unknown }
+  const [option] = Object.keys(others)
   if (option !== undefined) {
-    throw new HttpError('DRIFT_OPTION', `a scan as Arrow takes all rows and no '${option}'`, { option })
+    throw new HttpError('DRIFT_OPTION', `a scan as Arrow takes a filter and no '${option}'`, { option })
   }
-  const batches = feature(docs, 'toArrow')({ signal })[Symbol.asyncIterator]()
+  const selection = filter === undefined ? {} : { filter }
+  const batches = feature(docs, 'toArrow')({ ...selection, signal })[Symbol.asyncIterator]()
   // The first batch is asked for here, so that a failure is an error and not half an answer.
   const first = await batches.next()
   const { RecordBatchStreamWriter } = await import('apache-arrow')

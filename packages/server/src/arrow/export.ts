@@ -6,6 +6,9 @@
 import type { Id } from '@drift/core'
 import type * as Arrow from 'apache-arrow'
 import { DriftError } from '../errors.js'
+import { type Filter, parseFilter } from '../filter/filter.js'
+import { withMatching } from '../filter/match.js'
+import { rowsOfBits } from '../payload-index/bits.js'
 import { decodePayload, type Payload } from '../rows.js'
 import type { Store } from '../store.js'
 import { columnName, columnOf, FORM, fieldOf, type Kind, observe } from './columns.js'
@@ -13,6 +16,8 @@ import { columnName, columnOf, FORM, fieldOf, type Kind, observe } from './colum
 export interface ToArrowOptions {
   /** `id`, `vector` and keys of payloads (`payload.id` and `payload.vector` for keys of those names); default: all there are. */
   readonly columns?: readonly string[]
+  /** Only rows whose payload matches. */
+  readonly filter?: Filter
   readonly signal?: AbortSignal
 }
 
@@ -25,15 +30,19 @@ const SLICE_ROWS = 1024
 /** At least one batch, of no rows when there are none: a stream needs its schema. */
 export async function* exportRows(
   store: Store,
-  { columns, signal }: ToArrowOptions,
+  { columns, filter, signal }: ToArrowOptions,
   alive: () => void,
 ): AsyncGenerator<Arrow.RecordBatch, void, undefined> {
+  const matches = filter === undefined ? undefined : parseFilter(filter)
   const arrow = await import('apache-arrow')
   const { index, payloads, config } = store
-  const pin = index.pin()
+  await index.vectorsReady()
+  alive()
+  const { rows, pin } = await withMatching(store, matches, signal, matching => ({
+    rows: rowsOfBits(matching.rows),
+    pin: index.pin(),
+  }))
   try {
-    await index.vectorsReady()
-    const rows = liveRows(pin)
     const wanted = (name: string) => columns === undefined || columns.includes(name)
     const keysWanted = columns === undefined || columns.some(name => name !== 'id' && name !== 'vector')
     const kinds = new Map<string, Kind>()
@@ -67,14 +76,14 @@ export async function* exportRows(
       const part = rows.slice(first, first + perBatch)
       const children: Arrow.Data[] = []
       if (wanted('id')) {
-        const ids = part.map(row => idValue(index.idAt(row), idForm))
+        const ids = Array.from(part, row => idValue(index.idAt(row), idForm))
         children.push(arrow.vectorFromArray(ids, idField(arrow, idForm).type).data[0]!)
       }
       if (wanted('vector')) {
-        const values = index.readVectors(Uint32Array.from(part))
+        const values = index.readVectors(part)
         children.push(vectorColumn(arrow, values, part.length, vectorType))
       }
-      const read = keys.length > 0 ? part.map(row => payloadOf(payloads.read(row))) : []
+      const read = keys.length > 0 ? Array.from(part, row => payloadOf(payloads.read(row))) : []
       for (const [key, kind] of keys) children.push(columnOf(arrow, key, kind, read))
       const type = new arrow.Struct(fields)
       yield new arrow.RecordBatch(
@@ -127,12 +136,6 @@ function vectorColumn(
 
 function payloadOf(bytes: Uint8Array | undefined): Payload | undefined {
   return bytes && decodePayload(bytes)
-}
-
-function liveRows({ live, rows }: { readonly live: Uint32Array; readonly rows: number }): number[] {
-  const found: number[] = []
-  for (let row = 0; row < rows; row++) if (((live[row >>> 5]! >>> (row & 31)) & 1) === 1) found.push(row)
-  return found
 }
 
 async function turn(signal: AbortSignal | undefined, alive: () => void): Promise<void> {
