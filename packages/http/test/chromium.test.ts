@@ -59,7 +59,7 @@ describe.skipIf(program === undefined)('a page in Chromium', () => {
         const db = await connect(url!, { key: key! })
         const docs = await db.collection('docs', { dim: 3, metric: 'l2' })
         const vectors = Float32Array.of(0, 0, 0, 1, 1, 1, 5, 5, 5)
-        await docs.upsert({ ids: ['a', 2, 3n], vectors, payloads: [{ word: 'ä' }, null, null] } as never)
+        await docs.upsert({ ids: ['a', 2, 3n], vectors, payloads: [{ word: 'ä' }, undefined, undefined] })
         const hits = await docs.search(Float32Array.of(1, 1, 0.9), { k: 2 })
         const got = await docs.get('a')
         const scanned: string[] = []

@@ -554,7 +554,7 @@ export function queryCases(): Case[] {
     option('ef', '4097', 'DRIFT_COST'),
   )
   for (const value of ['-0.1', '1.1', '"high"', 'null', 'true', '[]']) {
-    cases.push(option('recall', value, 'DRIFT_OPTION'), option('confidence', value, 'DRIFT_OPTION'))
+    cases.push(option('recall', value, 'DRIFT_RECALL'), option('confidence', value, 'DRIFT_OPTION'))
   }
   for (const value of ['1', '"x"', 'null', 'true', '[]', '[{}]'])
     cases.push(option('filter', value, 'DRIFT_FILTER'))
