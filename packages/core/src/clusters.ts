@@ -15,9 +15,9 @@ export class Clusters {
   readonly #assignment: Uint32Array
   readonly #distances: Float32Array
   readonly #sizes: Uint32Array
-  /** Per cluster the sum of the rows that `#summed` says, so that a move only adds and takes what changed. */
+  /** Per cluster the sum of the rows that `#summed` says, so that a move only adds and takes what changed. None before the first. */
   readonly #sums: Float64Array
-  readonly #summed: Uint32Array
+  #summed: Uint32Array | undefined
   #heads: Heads | undefined
   #isAssigned: boolean
   #inertia = 0
@@ -40,7 +40,6 @@ export class Clusters {
     this.#sizes = new Uint32Array(centroids.length / dim)
     for (const cluster of assignment ?? []) this.#sizes[cluster]!++
     this.#sums = new Float64Array(centroids.length)
-    this.#summed = new Uint32Array(index.length).fill(NOWHERE)
   }
 
   /** Heads of the rows of `index`: from the second assignment on they exclude centroids, while that pays. */
@@ -104,20 +103,38 @@ export class Clusters {
 
   /** Every centroid to the mean of its rows; of unit length if spherical. One without rows, or whose rows cancel, stays. */
   move(spherical: boolean): void {
-    const [dim, assignment, summed] = [this.#dim, this.#assignment, this.#summed]
-    for (let j = 0; j < assignment.length; j++) {
-      const cluster = assignment[j]!
-      const before = summed[j]!
-      if (cluster === before) continue
-      if (before !== NOWHERE) addRow(this.#sums, before, -1, this.#rows, this.#index[j]!, dim)
-      addRow(this.#sums, cluster, 1, this.#rows, this.#index[j]!, dim)
-      summed[j] = cluster
-    }
+    const dim = this.#dim
+    this.#sum()
     for (let cluster = 0; cluster < this.#sizes.length; cluster++) {
       const sum = this.#sums.subarray(cluster * dim, (cluster + 1) * dim)
       const divisor = spherical ? length(sum) : this.#sizes[cluster]!
       if (this.#sizes[cluster] === 0 || divisor === 0) continue
       for (let d = 0; d < dim; d++) this.#centroids[cluster * dim + d] = sum[d]! / divisor
+    }
+  }
+
+  /** The sums follow the assignment. */
+  #sum(): void {
+    const [rows, dim, index, assignment, sums] = [
+      this.#rows,
+      this.#dim,
+      this.#index,
+      this.#assignment,
+      this.#sums,
+    ]
+    const summed = this.#summed
+    if (summed === undefined) {
+      kernels.sumRows(rows, dim, index, assignment, assignment.length, sums)
+      this.#summed = assignment.slice()
+      return
+    }
+    for (let j = 0; j < assignment.length; j++) {
+      const cluster = assignment[j]!
+      const before = summed[j]!
+      if (cluster === before) continue
+      addRow(sums, before, -1, rows, index[j]!, dim)
+      addRow(sums, cluster, 1, rows, index[j]!, dim)
+      summed[j] = cluster
     }
   }
 
@@ -167,9 +184,6 @@ export function normaliseAll(centroids: Float32Array, dim: number): void {
 const CHECK_ROWS = 8192
 /** Share of the pairs that heads may leave to be compared: one costs as much as excluding a dozen without heads. */
 const COMPARED_MAX = 1 / 16
-
-/** In `#summed`: the row is in no sum yet. */
-const NOWHERE = 0xffffffff
 
 function addRow(
   sums: Float64Array,
