@@ -3,6 +3,6 @@
  * piscina tries `require` before `import`, and Node aborts the whole process when a thread is ended in the middle of requiring an ES
  * module (assertion in CreateRequiredModuleFacade, Node 20.20). What awaits at top level is refused by `require` at once.
  */
-const { runTask } = await import('./tasks.js')
+const run: typeof import('./tasks.js').runTask = (await import('./tasks.js')).runTask
 
-export default runTask
+export default run
