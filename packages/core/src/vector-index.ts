@@ -147,8 +147,9 @@ export class VectorIndex {
   #searches = 0
   /** Of the rows, `updates` at the last calibration. */
   #calibratedAt = 0
-  /** Rows in buckets then. */
+  /** Rows in buckets then, and `refinements`. */
   #calibratedRows = 0
+  #calibratedRefinements = 0
   /** Of measurements, which wait while searches go on. */
   readonly #shadowScratch: Scratch
   readonly #trace = new Uint32Array(TRACED_BUCKETS * PROBE_WORDS)
@@ -400,8 +401,6 @@ export class VectorIndex {
       }
       await assignRows(state, rows, homes, job)
       state.tidyUnassigned()
-      // A partition that was stored is as good as it was then.
-      if (homes !== undefined) state.refinedRows = state.directory.rowsAtHome
     })
   }
 
@@ -430,12 +429,14 @@ export class VectorIndex {
       if (state.shape.vectors !== 'none') state.recall.own = await calibrate(state, check)
       this.#calibratedAt = state.store.version
       this.#calibratedRows = state.directory.rowsAtHome
+      this.#calibratedRefinements = state.refinements
     })
   }
 
-  /** Whether so many rows came or went since that the last calibration, if any, says little. */
+  /** Whether so many rows came or went, or moved, since that the last calibration, if any, says little. */
   get isCalibrationDue(): boolean {
-    const { store, directory } = this.#open()
+    const { store, directory, refinements } = this.#open()
+    if (refinements > this.#calibratedRefinements) return true
     const updates = store.version - this.#calibratedAt
     const haveChanged = updates > 0 && updates >= RECALIBRATE * store.liveRows
     return haveChanged || directory.rowsAtHome > RECALIBRATE_GROWTH * this.#calibratedRows
@@ -552,6 +553,7 @@ export class VectorIndex {
     const learned = decodeLearned(bytes)
     if (learned.own !== undefined) recall.own = new OwnFloors(learned.own)
     this.#calibratedRows = learned.rows
+    this.#calibratedRefinements = this.#state.refinements
     this.#monitor?.restore(learned)
   }
 
