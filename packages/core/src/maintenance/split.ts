@@ -49,7 +49,9 @@ export function splitBucket(state: IndexState, bucket: number): number | undefin
   return added
 }
 
-/** Multiply-adds of a split of that many rows, roughly. */
+/** Multiply-adds that a split of that many rows is worth: 2-means of few rows is mostly calls. */
 export function splitWork(rows: number, dim: number): number {
-  return rows * dim * 2 * (ITERATIONS + 2)
+  return rows * (dim * 2 * (ITERATIONS + 2) + SPLIT_WORK)
 }
+
+const SPLIT_WORK = 100_000
