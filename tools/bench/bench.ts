@@ -15,6 +15,7 @@ import { installPeers } from './peers.js'
 import { writeReport } from './report.js'
 import { loadResults } from './results.js'
 import { smoke } from './smoke.js'
+import { upkeep } from './upkeep.js'
 import { sourcesOf } from './vectors.js'
 import { wal } from './wal.js'
 
@@ -29,6 +30,7 @@ insert   rows per second into and out of a filled index.
 kernels  the native kernels alone.
 bloom    what id filters save a compaction over 50 segments; --passes rounds.
 wal      durable upserts beside a bare loop that writes and syncs as many bytes; --passes rounds.
+upkeep   how long searches wait beside a writer and full maintenance, and a close in the middle of it; --rows 100000.
 smoke    this machine's figures in a few minutes, the durable ones too, on the first data set; kept in tools/bench/out.
 peers    installs the engines of npm, and what draws the plots, in tools/bench/peers.
 
@@ -103,6 +105,7 @@ try {
     bloom: () => bloom(wholeNumber('passes', values.passes), seed),
     wal: () => wal(wholeNumber('passes', values.passes), seed),
     smoke: () => smoke(chosen()[0]!, rows ?? 100_000, seed),
+    upkeep: () => upkeep(chosen()[0]!, rows ?? 100_000),
     peers: installPeers,
   }
   const run = Object.hasOwn(commands, command) ? commands[command] : undefined

@@ -56,6 +56,11 @@ export class ColdVectors {
     }
   }
 
+  /** Whether the row's vector was not handed over yet. */
+  has(row: number): boolean {
+    return this.#slots.has(row)
+  }
+
   /** The row's vector is with the source, or nobody will ask for it again. */
   drop(row: number): void {
     const slot = this.#slots.get(row)

@@ -31,6 +31,7 @@ export type {
   Operation,
   OperationKind,
   PlanOptions,
+  Tier,
 } from './maintenance/plan.js'
 export { Scheduler, type SchedulerOptions } from './maintenance/scheduler.js'
 export type { Memtable } from './memtable.js'

@@ -1,10 +1,14 @@
-/** The mean of rows: dim values, summed as f64. @param which - of the rows; all when undefined. At least one. */
-export function meanOf(rows: Float32Array, dim: number, which?: Uint32Array): Float32Array {
-  const count = which?.length ?? rows.length / dim
+/** The mean of rows: dim values, summed as f64. */
+import { kernels } from '@drift/native'
+
+/** @param which - of the rows; all when undefined. At least one. */
+export function meanOf(
+  rows: Float32Array,
+  dim: number,
+  which: Uint32Array = Uint32Array.from({ length: rows.length / dim }, (_, i) => i),
+): Float32Array {
+  const count = which.length
   const sums = new Float64Array(dim)
-  for (let i = 0; i < count; i++) {
-    const from = (which ? which[i]! : i) * dim
-    for (let d = 0; d < dim; d++) sums[d]! += rows[from + d]!
-  }
+  kernels.sumRows(rows, dim, which, new Uint32Array(count), count, sums)
   return Float32Array.from(sums, sum => sum / count)
 }

@@ -303,7 +303,7 @@ export class VectorIndex {
     return this.#jobs.calibrate(options)
   }
 
-  /** Whether so many rows came or went since that the last calibration, if any, says little. */
+  /** Whether so many rows came or went, or moved, since that the last calibration, if any, says little. */
   get isCalibrationDue(): boolean {
     return this.#jobs.isCalibrationDue
   }

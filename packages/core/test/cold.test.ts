@@ -239,3 +239,19 @@ it('what keeps a vector from being read fails the search, and the next one works
   expect(cold.exactSync(query, 3)).toEqual(resident.exactSync(query, 3))
   expect(cold.stats().deadRows).toBe(0)
 })
+
+it('buckets tell where the exact vectors of their rows are', async () => {
+  const vectors = clustered(ROWS, DIM, 40, 9)
+  const tiers = (index: VectorIndex) => new Set(index.bucketStats().map(({ tier }) => tier))
+  expect(tiers(await VectorIndex.build({ dim: DIM, metric: 'l2' }, vectors))).toEqual(new Set(['resident']))
+  expect(tiers(await VectorIndex.build({ dim: DIM, metric: 'l2', vectors: 'none' }, vectors))).toEqual(
+    new Set(['codes']),
+  )
+  const shelf = new Shelf()
+  const cold = await VectorIndex.build({ dim: DIM, metric: 'l2', vectors: shelf }, vectors)
+  expect(tiers(cold)).toEqual(new Set(['resident']))
+  shelf.take(cold, Uint32Array.from(numbers(ROWS / 2)))
+  expect(tiers(cold)).toContain('mixed')
+  shelf.take(cold, Uint32Array.from(numbers(ROWS)).subarray(ROWS / 2))
+  expect(tiers(cold)).toEqual(new Set(['cold']))
+})

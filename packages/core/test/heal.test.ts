@@ -144,7 +144,7 @@ it('settling moves rows to what is best for them now, centroids to their rows, a
     moves += healed.moves
     seconds += healed.seconds
   }
-  expect(moves).toBeGreaterThan(50)
+  expect(moves).toBeGreaterThan(30)
   expect(seconds).toBeGreaterThan(2 * moves)
   expect(squaredDistances(index, alive)).toBeLessThan(0.99 * before)
   expectExactly(index, alive)
@@ -232,4 +232,29 @@ it('the drift of every bucket is measured in turn, also when those before it cha
     for (const { bucket, drift } of index.bucketStats()) if (drift !== undefined) measured.add(bucket)
   }
   expect(measured.size).toBeGreaterThan(0.9 * buckets)
+})
+
+it('what was just built, or restored, asks for little healing', async () => {
+  const rows = 6000
+  const vectors = clustered(rows, DIM, 60, 11)
+  const shape = { dim: DIM, metric: 'l2' } as const
+  const built = await VectorIndex.build(shape, vectors)
+  const pin = built.pin()
+  const { sizes, columns } = built.takeImage()
+  const restored = new VectorIndex(shape)
+  restored.restoreImage(
+    sizes,
+    pin.live,
+    (column, into) => into.set(columns[column]),
+    async into => into.set(vectors),
+  )
+  await restored.vectorsReady()
+  pin.release()
+  for (const index of [built, restored]) {
+    expect(await index.refine()).toBe(false)
+    const { moves, kinds } = await index.maintain()
+    // Some buckets are too small or too large. 30 regions are refined, and 11 % of the rows move, where every bucket counts as changed.
+    expect(kinds.refine ?? 0).toBeLessThan(12)
+    expect(moves).toBeLessThan(0.09 * rows)
+  }
 })

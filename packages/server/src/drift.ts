@@ -309,8 +309,8 @@ export class Drift {
     if (!engine.readOnly) engine.journal.writer.giveUp()
     try {
       await engine.journal.idle()
-      await engine.janitor.stop()
-      await engine.recall.stop()
+      // Both at once: what one does to an index waits for what the other is at.
+      await Promise.all([engine.janitor.stop(), engine.recall.stop()])
       for (const store of engine.stores.values()) await store.alone(async () => undefined)
       const { journal, persistence } = engine
       if (!engine.readOnly && !journal.failed && !journal.dropped && !persistence.failed) {

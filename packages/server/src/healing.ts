@@ -1,7 +1,8 @@
 /**
  * Healing in the background: which operation of which collection runs next, paid by what was written there, and who is told.
  * Rule: one operation at a time, a few milliseconds each, so that a close or a flush behind it hardly waits. The partition on disk is
- * written again when half of the rows have moved: an older one is as true, only slower to search.
+ * written again when half of the rows have moved, sooner when there is nothing else to do: an older one is as true, only slower to
+ * search, but what has moved since would have to move again after the next open.
  */
 import { channel } from 'node:diagnostics_channel'
 import { EventEmitter } from 'node:events'
@@ -25,8 +26,12 @@ export interface MaintenanceEvent {
   readonly after: HealState
 }
 
-/** Share of the rows that moved since the partition was written. */
+/** Share of the rows that moved since the partition was written, from which on it is written again. */
 const MOVED_DUE = 0.5
+/** The same when nothing is left to heal: a file of the index is some two rows' worth of bytes for each of these moves. */
+const MOVED_AT_REST = 0.25
+/** And after healing by hand. */
+const MOVED_BY_HAND = 0.02
 
 const published = channel('drift:maintenance')
 
@@ -47,7 +52,7 @@ export class Healing {
   readonly #moved: WeakMap<Store, number> = new WeakMap()
 
   /** The next operation of this collection. @returns false when nothing is due or may run now. */
-  async step(engine: Engine, store: Store, nowMs: number): Promise<boolean> {
+  async step(engine: Engine, store: Store, nowMs: number, signal?: AbortSignal): Promise<boolean> {
     const course = this.#courseOf(store, nowMs)
     const { scheduler } = course
     const { index } = store
@@ -56,7 +61,10 @@ export class Healing {
     scheduler.rest(nowMs - course.lastMs)
     course.lastMs = nowMs
     if (scheduler.waiting === 0) {
-      if (course.planned === index.updates && !course.applied) return false
+      if (course.planned === index.updates && !course.applied) {
+        await this.#keep(engine, store, MOVED_AT_REST)
+        return false
+      }
       scheduler.offer(index.plan())
       scheduler.tidy(nowMs)
       course.planned = index.updates
@@ -64,11 +72,11 @@ export class Healing {
     }
     const operation = scheduler.next(nowMs)
     if (operation === undefined) return false
-    const healed = await index.apply(operation)
+    const healed = await index.apply(operation, { signal })
     scheduler.done(operation, healed.moves, healed.applied, nowMs)
     course.applied ||= healed.applied
     this.tell(store, healed)
-    await this.keep(engine, store)
+    await this.#keep(engine, store, MOVED_DUE)
     return true
   }
 
@@ -89,9 +97,14 @@ export class Healing {
     this.events.emit('maintenance', event)
   }
 
-  /** Write the partition when enough rows have moved. */
+  /** What was healed by hand is there after the next open, if it was much. */
   async keep(engine: Engine, store: Store): Promise<void> {
-    if ((this.#moved.get(store) ?? 0) < MOVED_DUE * Math.max(1, store.index.count)) return
+    await this.#keep(engine, store, MOVED_BY_HAND)
+  }
+
+  /** Write the partition when this share of the rows has moved. */
+  async #keep(engine: Engine, store: Store, share: number): Promise<void> {
+    if ((this.#moved.get(store) ?? 0) < share * Math.max(1, store.index.count)) return
     this.#moved.set(store, 0)
     await writePartition(engine, store)
   }

@@ -87,7 +87,7 @@ export class Janitor {
     while (this.#running) await this.#running
   }
 
-  /** Finish the flush that runs and stop. */
+  /** Finish the flush that runs and stop; refining and healing end at their next slice. */
   async stop(): Promise<void> {
     this.#stopped = true
     clearTimeout(this.#retryTimer)
@@ -178,12 +178,14 @@ export class Janitor {
 
   async #refineOnce(): Promise<boolean> {
     const engine = this.#engine!
+    const { signal } = this.#ending
     if (this.healing.mode !== 'background') return false
     for (const store of engine.stores.values()) {
       try {
-        if (await refineStore(engine, store)) return true
-        if (await this.healing.step(engine, store, performance.now())) return true
+        if (await refineStore(engine, store, signal)) return true
+        if (await this.healing.step(engine, store, performance.now(), signal)) return true
       } catch (error) {
+        if (signal.aborted) return false
         // Only speed is lost, and the next wake tries again; a dropped collection has nothing to refine.
         if (!store.dropped) this.#error = error as Error
       }
@@ -193,9 +195,9 @@ export class Janitor {
 }
 
 /** One piece of refining; a finished one is kept on disk. @returns whether there is more. */
-export async function refineStore(engine: Engine, store: Store): Promise<boolean> {
+export async function refineStore(engine: Engine, store: Store, signal?: AbortSignal): Promise<boolean> {
   const before = store.index.refinements
-  const more = await store.index.refine()
+  const more = await store.index.refine(signal ? { signal } : {})
   if (store.index.refinements > before) await writePartition(engine, store)
   return more
 }

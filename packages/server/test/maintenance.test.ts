@@ -1,7 +1,10 @@
 /** Proves that healing runs in the background and by hand, is told to listeners, keeps every row, and does not hold up a close. */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { setImmediate as turn } from 'node:timers/promises'
+import { SimFs } from '@drift/fs'
 import { expect, it } from 'vitest'
 import { type Collection, Drift, type MaintenanceEvent } from '../src/index.js'
+import { randomNumbers } from './fixture.js'
 
 const DIM = 8
 const ROWS = 2000
@@ -81,6 +84,65 @@ it('in the background it comes to rest by itself, and what it did not finish doe
   const started = performance.now()
   await db.close()
   expect(performance.now() - started).toBeLessThan(1000)
+})
+
+it('what was healed by hand need not be healed again after the next open', async () => {
+  const fs = new SimFs()
+  const options = { fs, threads: 0, maintenance: 'manual' } as const
+  const db = await Drift.open('/db', options)
+  const { operations, moves } = await (await drifted(db)).maintain()
+  expect(moves).toBeGreaterThan(100)
+  await db.close()
+  const again = await Drift.open('/db', options)
+  const docs = await again.collection('docs', { dim: DIM, metric: 'l2' })
+  const report = await docs.maintain()
+  expect(report.operations).toBeLessThan(0.1 * operations)
+  expect(report.moves).toBeLessThan(0.1 * moves)
+  await expectAll(docs)
+  await again.close()
+})
+
+it('a close ends refining and healing at their next slice, and every row is there when it is opened again', async () => {
+  const fs = new SimFs()
+  const rows = 12_000
+  const dim = 128
+  const random = randomNumbers(5)
+  const vectors = Float32Array.from({ length: rows * dim }, () => random() - 0.5)
+  const open = () => Drift.open('/db', { fs, threads: 0 })
+  let db = await open()
+  let docs = await db.collection('docs', { dim, metric: 'l2', memtableRows: rows })
+  // The second flush doubles what is in buckets: all of it is to be refined.
+  for (const [first, count] of [
+    [0, 4000],
+    [4000, 8000],
+  ] as const) {
+    const ids = Array.from({ length: count }, (_, i) => first + i)
+    await docs.upsert({ ids, vectors: vectors.subarray(first * dim, (first + count) * dim) })
+    await docs.flush()
+  }
+  await turn()
+  await turn()
+  await turn()
+  let turns = 0
+  let isClosed = false
+  const closing = db.close().then(() => {
+    isClosed = true
+  })
+  while (!isClosed) {
+    await turn()
+    turns++
+  }
+  await closing
+  // Thirty and more when the chunk under way is finished first.
+  expect(turns).toBeLessThan(10)
+  db = await open()
+  docs = await db.collection('docs', { dim, metric: 'l2', memtableRows: rows })
+  expect(await docs.count()).toBe(rows)
+  for (const id of [0, 3999, 4000, 11_999]) {
+    const query = vectors.subarray(id * dim, (id + 1) * dim)
+    expect((await docs.search(query, { k: 1, recall: 1 }))[0]).toMatchObject({ id, distance: 0 })
+  }
+  await db.close()
 })
 
 it('switched off, it is refused by hand too; a mode that does not exist is refused', async () => {

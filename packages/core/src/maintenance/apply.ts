@@ -70,7 +70,8 @@ async function run(
     case 'merge': {
       const paper = policy === 'paper'
       const most = paper ? Math.min(limit, PAPER_MOVES) : limit
-      const { dropped, moves, seconds } = mergeBucket(state, bucket, most, paper ? PAPER_TARGETS : TARGETS)
+      const targets = paper ? PAPER_TARGETS : TARGETS
+      const { dropped, moves, seconds } = await mergeBucket(state, bucket, most, slices, targets)
       return { moves, seconds, applied: dropped || moves > 0 }
     }
     case 'settle': {

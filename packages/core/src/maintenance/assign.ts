@@ -41,8 +41,9 @@ export async function assignRows(
   const { release } = state.pin()
   const slices = new Slices(job.check)
   const touched = new Set<number>()
+  const isNew = state.router.count === 0
   try {
-    if (state.router.count === 0) await partitionRows(state, rows, job)
+    if (isNew) await partitionRows(state, rows, job)
     if (homes !== undefined) await placeRows(state, rows, homes, touched, slices, job)
     else {
       await placeByRouting(state, rows, touched, slices, job, (row, home, second) =>
@@ -55,6 +56,16 @@ export async function assignRows(
   // Without the pin, so that chains which a split replaces are free for the next one.
   await splitLarge(state, touched, slices)
   await groupBuckets(state, slices)
+  // A partition that was made of these rows, or stored with them, has seen them.
+  if (isNew || homes !== undefined) {
+    tendAll(state)
+    state.refinedRows = state.directory.rowsAtHome
+  }
+}
+
+/** Nothing that changed so far is a reason to tend to a bucket. */
+export function tendAll({ directory, health, store }: IndexState): void {
+  health.tendAll(directory.changes.subarray(0, directory.count), store.version)
 }
 
 /** Gives one row its buckets. @returns whether anything changed. */

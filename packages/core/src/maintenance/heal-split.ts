@@ -45,10 +45,12 @@ export async function splitAround(
     health.markSingular(bucket, directory.changes[bucket]!)
     return { ...NO_MOVES, children: 1 }
   }
+  await slices.turn()
   const added: Float32Array[] = []
   for (let at = padded; at < centroids.length; at += padded) added.push(centroids.slice(at, at + padded))
   const region = regionAround(state, bucket, REGION_BUCKETS, added)
   replaceCentroid(region, padded, bucket, centroids.subarray(0, padded))
+  await slices.turn()
   const { after, sizes } = await lloyd(region, padded, 1, slices)
   for (let child = 0; child <= added.length; child++) {
     if (sizes[child]! >= MIN_CHILD_ROWS) continue

@@ -40,6 +40,14 @@ export class Health {
     this.#drifts.delete(bucket)
   }
 
+  /** The partition is new, or all of it was refined: there is nothing in it to tend or to settle. @param changes - of each bucket. */
+  tendAll(changes: Uint32Array, updates: number): void {
+    for (const [bucket, of] of changes.entries()) {
+      this.tend(bucket, of)
+      this.settle(bucket, updates)
+    }
+  }
+
   /** Updates of the index since the bucket was last settled; 0 at the first look. */
   age(bucket: number, updates: number): number {
     const settled = this.#settled.get(bucket)

@@ -30,8 +30,9 @@ export class Jobs {
   readonly #pool: IndexPool | undefined
   /** Of the rows, `updates` at the last calibration. */
   #calibratedAt = 0
-  /** Rows in buckets then. */
+  /** Rows in buckets then, and refinements that had ended. */
   #calibratedRows = 0
+  #calibratedRefinements = 0
   #last: Promise<void> = Promise.resolve()
 
   constructor(life: IndexLife, pool: IndexPool | undefined) {
@@ -66,8 +67,6 @@ export class Jobs {
       }
       await assignRows(state, rows, homes, job)
       state.tidyUnassigned()
-      // A partition that was stored is as good as it was then.
-      if (homes !== undefined) state.refinedRows = state.directory.rowsAtHome
     })
   }
 
@@ -87,11 +86,13 @@ export class Jobs {
       if (state.shape.vectors !== 'none') state.recall.own = await calibrate(state, check)
       this.#calibratedAt = state.store.version
       this.#calibratedRows = state.directory.rowsAtHome
+      this.#calibratedRefinements = state.refinements
     })
   }
 
   get isCalibrationDue(): boolean {
-    const { store, directory } = this.#life.open()
+    const { store, directory, refinements } = this.#life.open()
+    if (refinements > this.#calibratedRefinements) return true
     const updates = store.version - this.#calibratedAt
     const haveChanged = updates > 0 && updates >= RECALIBRATE * store.liveRows
     return haveChanged || directory.rowsAtHome > RECALIBRATE_GROWTH * this.#calibratedRows
@@ -103,8 +104,10 @@ export class Jobs {
   }
 
   restore({ own, rows }: Pick<Learned, 'own' | 'rows'>): void {
-    if (own !== undefined) this.#life.open().recall.own = new OwnFloors(own)
+    const { recall, refinements } = this.#life.open()
+    if (own !== undefined) recall.own = new OwnFloors(own)
     this.#calibratedRows = rows
+    this.#calibratedRefinements = refinements
   }
 
   plan(options: PlanOptions): Operation[] {

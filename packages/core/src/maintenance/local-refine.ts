@@ -52,10 +52,12 @@ export async function refineAround(
       ? await giveUp(state, bucket, order.slice(0, Math.floor(surplus)), limit, slices)
       : { ...NO_MOVES, bucket, dropped: false }
   const heaviest = surplus < 0 ? order.toReversed() : []
-  const parted = partsOf(state, heaviest, Math.floor(-surplus))
+  const parted = await partsOf(state, heaviest, Math.floor(-surplus), slices)
+  await slices.turn()
   const added = parted.map(({ other }) => other)
   const region = regionAround(state, gone.bucket, REGION_BUCKETS, added)
   for (const { bucket: whole, own } of parted) replaceCentroid(region, router.padded, whole, own)
+  await slices.turn()
   const { before, after, sizes } = await lloyd(region, router.padded, PASSES, slices)
   const moved = added.length > 0 || after <= before * (1 - WORTH_IT)
   if (moved) {
@@ -65,7 +67,11 @@ export async function refineAround(
   const done = await steal(state, region.rows, slices, job)
   for (const other of region.buckets) {
     // Rows that left are entries that a query still reads.
-    if (isStale(state, other)) compactBucket(state, other)
+    if (isStale(state, other)) {
+      const entries = directory.sizes[other]!
+      compactBucket(state, other)
+      await slices.spend(entries * ROW_WORK)
+    }
     health.tend(other, directory.changes[other]!)
   }
   return {
@@ -108,7 +114,7 @@ async function giveUp(
     const bucket = state.health.bucketOf(one)
     if (bucket === undefined || moves + directory.homesIn(bucket) > limit || router.count < 3) continue
     const rows = directory.sizes[bucket]!
-    const done = mergeBucket(state, bucket, limit - moves)
+    const done = await mergeBucket(state, bucket, limit - moves, slices)
     moves += done.moves
     seconds += done.seconds
     dropped ||= done.dropped
@@ -124,13 +130,19 @@ interface Parted {
   readonly other: Float32Array
 }
 
-function partsOf(state: IndexState, buckets: readonly number[], most: number): Parted[] {
+async function partsOf(
+  state: IndexState,
+  buckets: readonly number[],
+  most: number,
+  slices: Slices,
+): Promise<Parted[]> {
   const { padded } = state.router
   const found: Parted[] = []
   for (const bucket of buckets) {
     if (found.length >= most) break
     if (state.directory.homesIn(bucket) < state.shape.bucketRows) continue
     const halves = childrenOf(state, bucket, 2)
+    await slices.turn()
     if (halves === undefined) continue
     found.push({ bucket, own: halves.slice(0, padded), other: halves.slice(padded, 2 * padded) })
   }

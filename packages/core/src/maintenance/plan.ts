@@ -10,6 +10,7 @@ import { isStale } from './compact.js'
 import { TOO_LARGE } from './heal-split.js'
 import { TOO_SMALL } from './merge.js'
 import { DRIFTED, driftOf } from './recentre.js'
+import { homeRows } from './region.js'
 import { emptinessOf, PAPER_MOVES, URGENT, urgencyOf, zombieRatioOf } from './urgency.js'
 
 export type OperationKind = 'compact' | 'split' | 'merge' | 'recentre' | 'refine' | 'settle'
@@ -34,6 +35,9 @@ export interface PlanOptions {
   readonly policy?: HealPolicy
 }
 
+/** Where the exact vectors of a bucket's rows are: all in memory, some, none (a source has them), or nowhere: a row is what its codes say. */
+export type Tier = 'resident' | 'mixed' | 'cold' | 'codes'
+
 /** A bucket as maintenance sees it. */
 export interface BucketStats {
   readonly bucket: number
@@ -50,6 +54,7 @@ export interface BucketStats {
   /** ||mean - centroid||^2 over the mean squared distance of its rows; undefined where it was not measured since rows changed. */
   readonly drift: number | undefined
   readonly draining: boolean
+  readonly tier: Tier
 }
 
 /** Opening a bucket costs a query as much as so many entries. */
@@ -184,10 +189,24 @@ function restOf({ directory, health }: IndexState, bucket: number): number {
 
 export function bucketStats(state: IndexState): BucketStats[] {
   const heatOf = heat(state)
-  return Array.from({ length: state.directory.count }, (_, bucket) => statsOf(state, bucket, heatOf(bucket)))
+  return Array.from({ length: state.directory.count }, (_, bucket) => ({
+    ...statsOf(state, bucket, heatOf(bucket)),
+    tier: tierOf(state, bucket),
+  }))
 }
 
-function statsOf({ directory, health, shape }: IndexState, bucket: number, temperature: number): BucketStats {
+function tierOf(state: IndexState, bucket: number): Tier {
+  const { vectors, cold } = state.store
+  if (vectors !== undefined) return 'resident'
+  if (cold === undefined) return 'codes'
+  const rows = homeRows(state, bucket)
+  const here = rows.reduce((count, row) => count + (cold.has(row) ? 1 : 0), 0)
+  if (here === 0) return 'cold'
+  return here === rows.length ? 'resident' : 'mixed'
+}
+
+function statsOf(state: IndexState, bucket: number, temperature: number): Omit<BucketStats, 'tier'> {
+  const { directory, health, shape } = state
   const rows = directory.homesIn(bucket)
   const live = directory.lives[bucket]!
   const stored = directory.sizes[bucket]!

@@ -2,7 +2,9 @@
  * A centroid goes back to the mean of its rows when those have drifted away from it, and the entries get codes around it.
  * Rule: the mean is measured only when rows came or went since the last time, so looking again costs nothing.
  */
+import { kernels } from '@drift/native'
 import type { IndexState } from '../index-state.js'
+import { meanOf } from '../mean.js'
 import { centroidAt, homeRows, squared } from './region.js'
 
 /** ||mean - centroid||^2 over the mean squared distance of the rows to the centroid, from which on it pays. */
@@ -36,13 +38,11 @@ function measure(state: IndexState, bucket: number): { mean: Float32Array; sprea
   const { padded } = state.router
   const rows = homeRows(state, bucket)
   const vectors = state.store.rotatedRows(rows)
-  const sums = new Float64Array(padded)
   const centroid = centroidAt(state, bucket).slice()
-  let spread = 0
-  for (let at = 0; at < vectors.length; at += padded) {
-    for (let j = 0; j < padded; j++) sums[j]! += vectors[at + j]!
-    spread += squared(centroid, vectors, at)
-  }
-  const count = Math.max(1, rows.length)
-  return { mean: Float32Array.from(sums, sum => sum / count), spread: spread / count }
+  const count = rows.length
+  if (count === 0) return { mean: centroid, spread: 0 }
+  const distances = new Float32Array(count)
+  kernels.distances('l2', centroid, vectors, padded, 0, count, distances)
+  const spread = distances.reduce((sum, distance) => sum + distance, 0) / count
+  return { mean: meanOf(vectors, padded), spread }
 }

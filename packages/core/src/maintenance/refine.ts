@@ -5,8 +5,10 @@
  * work stays a constant share of all writing.
  */
 import type { IndexState } from '../index-state.js'
-import { type Job, placeByRouting, splitLarge } from './assign.js'
+import { meanOf } from '../mean.js'
+import { type Job, placeByRouting, splitLarge, tendAll } from './assign.js'
 import { groupBuckets } from './grouping.js'
+import { ENTRY_WORK } from './region.js'
 import { Slices } from './slices.js'
 
 /**
@@ -49,6 +51,7 @@ export async function refineChunk(state: IndexState, job: Job): Promise<boolean>
   refinement.nextRow = 0
   if (--refinement.passes > 0) return true
   state.refinement = undefined
+  tendAll(state)
   state.refinedRows = state.directory.rowsAtHome
   state.refinements++
   return false
@@ -70,22 +73,15 @@ function rowsInBuckets({ store }: IndexState, first: number): Uint32Array {
 async function recentre(state: IndexState, slices: Slices): Promise<void> {
   const { store, directory, router } = state
   const { pointDim } = store
-  const mean = new Float64Array(pointDim)
   for (let bucket = 0; bucket < directory.count; bucket++) {
     const all = directory.rowsOf(bucket)
     const rows = all.filter(row => store.home[row] === bucket)
     if (rows.length > 0) {
-      mean.fill(0)
       const { points, at } = store.points(rows)
-      for (const point of at) {
-        const start = point * pointDim
-        for (let i = 0; i < pointDim; i++) mean[i]! += points[start + i]!
-      }
-      const centroid = Float32Array.from(mean, sum => sum / rows.length)
-      router.set(bucket, store.rotatePoints(centroid))
+      router.set(bucket, store.rotatePoints(meanOf(points, pointDim, at)))
       directory.rewrite(bucket, all)
     }
-    await slices.spend(all.length * pointDim * 40)
+    await slices.spend(all.length * ENTRY_WORK)
   }
   router.recenter()
 }

@@ -23,6 +23,9 @@ export const NO_MOVES: Moves = { moves: 0, seconds: 0 }
 /** Multiply-adds that giving a row its buckets is worth. */
 const MOVE_WORK = 20_000
 
+/** Finding the buckets around one is worth so many multiply-adds for each value of all centroids, which come from memory. */
+const LIST_WORK = 2
+
 /** The rows, which have homes, to the nearest of all buckets, by routing: in the pool when there is one. */
 export async function steal(state: IndexState, rows: Uint32Array, slices: Slices, job: Job): Promise<Moves> {
   let moves = 0
@@ -40,18 +43,21 @@ export async function steal(state: IndexState, rows: Uint32Array, slices: Slices
   return { moves, seconds }
 }
 
-/** One synchronous step: each row to its best buckets among `width` around its home, but not to `leaving`. */
-export function scatter(
+/** Each row, in a step of its own, to its best buckets among `width` around its home, but not to `leaving`. */
+export async function scatter(
   state: IndexState,
   rows: Uint32Array,
   leaving: number,
   width: number,
   avoid: ReadonlySet<number>,
-): Moves {
+  slices: Slices,
+): Promise<Moves> {
   let moves = 0
   let seconds = 0
   const lists = new Map<number, Uint32Array>()
   for (const row of rows) {
+    // It may have died while the event loop turned.
+    if (!state.store.isAtHome(row)) continue
     const from = state.store.home[row]!
     let list = lists.get(from)
     if (list === undefined) {
@@ -59,6 +65,8 @@ export function scatter(
       const open = near.filter(bucket => !avoid.has(bucket))
       list = Uint32Array.from(open.length > 0 ? open : near)
       lists.set(from, list)
+      await slices.spend(state.router.count * state.router.padded * LIST_WORK)
+      if (!state.store.isAtHome(row)) continue
     }
     if (list.length === 0) continue
     const found = { homes: new Uint32Array(1), seconds: new Uint32Array(1) }

@@ -25,6 +25,9 @@ const LEAST_COMPARED = 32
 /** Neighbours that are known of each; a larger k follows them as the prior of all data does. */
 const NEIGHBOURS = 100
 const ASKED = 384
+/** Rows asked for few neighbours besides, which is a tenth of the work: what tells the small k that is mostly asked for. */
+const ASKED_FEW = 768
+const FEW_NEIGHBOURS = 10
 /** Share of the neighbours found by comparing that a deep search may miss, before its floor is halved. */
 const DEEP_MISSES = 1e-3
 /** A smaller k is told by so many too: one neighbour of each row says little. */
@@ -49,15 +52,19 @@ export class OwnFloors {
     weights: Weights,
     priorOf: (recall: number, k: number) => number,
   ): number {
-    const rows = Math.min(NEIGHBOURS, Math.max(LEAST_NEIGHBOURS, k))
-    const logs = logsOf(this.meetings, weights, rows)
-    const told = 1 - LEAST_MISSES / logs.length
-    const asked = Math.min(recall / (1 - LOSS), told)
-    const own = Math.exp(logs[Math.floor((1 - asked) * logs.length)]!)
     const prior = priorOf(recall, k)
+    const rows = Math.min(NEIGHBOURS, Math.max(LEAST_NEIGHBOURS, k))
+    const samples = samplesOf(this.meetings, weights, rows)
+    const count = samples.length
+    if (count === 0) return prior
+    const logs = joined(samples).sort()
+    const told = 1 - LEAST_MISSES / logs.length
+    const logAt = (share: number) => logs[Math.floor((1 - Math.min(share, told)) * logs.length)]!
+    const asked = recall / (1 - LOSS)
+    const error = errorAt(samples, logAt(asked))
+    const own = Math.exp(logAt(asked + CAUTION * error))
     const scaled = (own * prior) / priorOf(Math.min(recall, told), rows)
     // A higher floor has to be earned, a lower one is taken at its word.
-    const count = this.meetings.length
     const pulled = scaled > prior ? prior * (scaled / prior) ** (count / (count + PULL)) : scaled
     return Math.min(prior * MOST, Math.max(prior * LEAST, pulled))
   }
@@ -65,6 +72,8 @@ export class OwnFloors {
 
 /** A quantile with fewer misses below it is not told by the samples. */
 const LEAST_MISSES = 4
+/** Added to what is asked for, in standard errors of the mean over samples: samples tell it to that much, and falling short is worse than reading more. */
+const CAUTION = 0.5
 /** Of the rows that scanned buckets hold, the share that the 1-bit scan leaves out. */
 const LOSS = 0.003
 /** The prior of all data counts as so many samples against a floor above it. */
@@ -85,16 +94,20 @@ export async function calibrate(state: IndexState, check: () => void): Promise<O
     const rows = new Uint32Array(view.liveRows)
     const count = liveRowsOf(live, rowLimit, rows)
     const work = Math.max(LEAST_COMPARED, Math.floor(WORK / (count * dim)))
-    const asked = chosen(rows.subarray(0, count), ASKED, seededRandom(state.shape.seed ^ state.store.version))
+    const asked = chosen(
+      rows.subarray(0, count),
+      ASKED + ASKED_FEW,
+      seededRandom(state.shape.seed ^ state.store.version),
+    )
     const slices = new Slices(check)
     const scratch = new Scratch(dim)
     const meetings: Float32Array[] = []
-    const note = async (row: number, found: Uint32Array) => {
-      const others = found.filter(other => other !== row).subarray(0, NEIGHBOURS)
+    const note = async (row: number, found: Uint32Array, most: number) => {
+      const others = found.filter(other => other !== row).subarray(0, most)
       meetings.push(meetingsOf(state, view, vectorOf(row), others, scratch, row))
       await slices.spend(view.slabs.bucketCount * (dim + others.length))
     }
-    const compared = asked.subarray(0, work)
+    const compared = asked.subarray(0, Math.min(ASKED, work))
     const found = await nearestOfMany(
       view,
       rows.subarray(0, count),
@@ -103,14 +116,16 @@ export async function calibrate(state: IndexState, check: () => void): Promise<O
       NEIGHBOURS + 1,
       slices,
     )
-    for (const [i, row] of compared.entries()) await note(row, found[i]!)
-    const width = deepWidth(meetings, state.recall.weightsOf(NEIGHBOURS))
+    for (const [i, row] of compared.entries()) await note(row, found[i]!, NEIGHBOURS)
+    const deep = deepWidth(meetings, state, NEIGHBOURS)
+    const shallow = deepWidth(meetings, state, FEW_NEIGHBOURS)
     for (let i = compared.length; i < asked.length; i++) {
+      const width = i < ASKED ? deep : shallow
       scratch.query.set(vectorOf(asked[i]!))
       const { outRows, outDistances } = scratch.reserveResult(width.k)
       const near = searchView(view, width, scratch, outRows, outDistances)
       await slices.spend(scratch.scannedRows * dim)
-      await note(asked[i]!, outRows.slice(0, near))
+      await note(asked[i]!, outRows.slice(0, near), width.k - 1)
     }
     return new OwnFloors(meetings)
   } finally {
@@ -119,12 +134,13 @@ export async function calibrate(state: IndexState, check: () => void): Promise<O
 }
 
 /** A search for the neighbours and the row itself that misses next to none of those that were met. */
-function deepWidth(meetings: readonly Float32Array[], weights: Weights): SearchWidth {
-  const logs = logsOf(meetings, weights, NEIGHBOURS)
+function deepWidth(meetings: readonly Float32Array[], state: IndexState, neighbours: number): SearchWidth {
+  const weights = state.recall.weightsOf(neighbours)
+  const logs = joined(samplesOf(meetings, weights, neighbours)).sort()
   const floor = Math.exp(logs[Math.floor(DEEP_MISSES * logs.length)]!) / 2
   return {
-    k: NEIGHBOURS + 1,
-    owed: NEIGHBOURS + 1,
+    k: neighbours + 1,
+    owed: neighbours + 1,
     probes: undefined,
     floor: Number.isFinite(floor) ? floor : Number.MIN_VALUE,
     weights,
@@ -134,9 +150,16 @@ function deepWidth(meetings: readonly Float32Array[], weights: Weights): SearchW
   }
 }
 
-/** Ascending: the logarithms of the floors at which the nearest `rows` neighbours of each are just met. */
-function logsOf(meetings: readonly Float32Array[], weights: Weights, rows: number): Float32Array {
-  return joined(meetings.map(of => floorsAt(of, weights, Math.min(rows, of.length / MEETING_FACTS)))).sort()
+/** Of each that knows so many, the logarithms of the floors at which its nearest `rows` neighbours are just met. */
+function samplesOf(meetings: readonly Float32Array[], weights: Weights, rows: number): Float32Array[] {
+  return meetings.filter(of => of.length >= rows * MEETING_FACTS).map(of => floorsAt(of, weights, rows))
+}
+
+/** Of the share of neighbours that is met at a floor, the standard error of its mean over the samples. */
+function errorAt(samples: readonly Float32Array[], log: number): number {
+  const met = samples.map(of => of.reduce((count, floor) => count + (floor >= log ? 1 : 0), 0) / of.length)
+  const mean = met.reduce((sum, share) => sum + share, 0) / met.length
+  return Math.sqrt(met.reduce((sum, share) => sum + (share - mean) ** 2, 0)) / met.length
 }
 
 /** Some of the rows, each once, in random order. */

@@ -92,6 +92,11 @@ export class FloorLearner implements LearnedFloors {
     for (const { k, floors, samples } of byK) this.#byK.set(k, learnedOf(samples.slice(-WINDOW), floors))
   }
 
+  /** What was taught is of rows that are gone. */
+  forget(): void {
+    this.#byK.clear()
+  }
+
   /** Are the latest samples still unlike the others? */
   get isAlarmed(): boolean {
     return [...this.#byK.values()].some(({ alarmed }) => alarmed > 0)

@@ -104,6 +104,26 @@ it('writes between a query and its shadow do not count as misses, nor do those u
   expect(measuredOf(index, 0.999).measured).toBeGreaterThan(0.98)
 })
 
+it('what was measured on rows that are gone is neither told nor learned from', async () => {
+  const { index, hard, run, trueRecall } = await stream(true, 0.9)
+  await run(hard, 200)
+  expect(measuredOf(index, 0.9).measured).toBeLessThan(0.97)
+  const learned = index.takeLearned().length
+  index.delete(Array.from({ length: ROWS }, (_, row) => row))
+  expect(index.measuredRecall).toEqual([])
+  const { vectors } = data(9)
+  index.upsert(
+    Array.from({ length: 600 }, (_, i) => i),
+    vectors.subarray(0, 600 * DIM),
+  )
+  // So few that all of them are compared.
+  expect(trueRecall(hard, 50).recall).toBe(1)
+  await run(hard, 20)
+  expect(measuredOf(index, 0.9)).toMatchObject({ measured: 1, samples: expect.closeTo(20, -1) })
+  // 200 samples of ten rows, and 20.
+  expect(index.takeLearned().length).toBeLessThan(learned - 6000)
+})
+
 it('samples the share of queries that it is told to, measures recent ones again, and nothing before the first', async () => {
   const { vectors, easy } = data(6)
   const shadow = { share: 0.1, random: seededRandom(1) }

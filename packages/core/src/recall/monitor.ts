@@ -44,6 +44,10 @@ export interface ShadowOptions {
 const KEPT = 256
 /** Samples after which a measurement counts for half: a dip that floors have answered is forgotten after some hundred. */
 const HALF_LIFE = 100
+/** Samples of a k and target below which there is nothing to tell. */
+const LEAST_TOLD = 0.5
+/** Share that is still true of what was measured, below which floors that it taught are of other data. */
+const OTHER_DATA = 0.25
 interface Sampled {
   readonly query: Float32Array
   readonly k: number
@@ -58,6 +62,8 @@ export class RecallMonitor {
   #waiting: Sampled[] = []
   readonly #recent: Sampled[] = []
   readonly #tallies: Map<string, Tally> = new Map()
+  /** `version` of the rows that the tallies are of. */
+  #version: number
 
   constructor(state: IndexState, { share, random, learn = true }: ShadowOptions) {
     this.#state = state
@@ -65,6 +71,7 @@ export class RecallMonitor {
     this.#random = random
     this.#learner = learn ? new FloorLearner() : undefined
     state.recall.learned = this.#learner
+    this.#version = state.store.version
   }
 
   /** A query was answered; it is prepared, and copied when it is sampled. */
@@ -92,6 +99,7 @@ export class RecallMonitor {
     this.#recent.push(sampled)
     if (this.#recent.length > KEPT) this.#recent.shift()
     const state = this.#state
+    this.#forget()
     const { k, target, query } = sampled
     const floor = state.recall.floorOf(target, k)
     const weights = state.recall.weightsOf(k)
@@ -141,6 +149,7 @@ export class RecallMonitor {
 
   /** Per k and target, in the order in which they were first met. */
   get measured(): MeasuredRecall[] {
+    this.#forget()
     return [...this.#tallies.values()].map(({ k, target, queries, recall, squares }) => {
       const mean = recall / queries
       const variance = Math.max(0, squares / queries - mean * mean)
@@ -149,13 +158,30 @@ export class RecallMonitor {
   }
 
   get learned(): Omit<Learned, 'own' | 'rows'> {
+    this.#forget()
     const { loss, samples } = this.#learner ?? new FloorLearner()
     return { loss, byK: samples, tallies: [...this.#tallies.values()] }
   }
 
   restore({ loss, byK, tallies }: Omit<Learned, 'own' | 'rows'>): void {
     this.#learner?.restore(loss, byK)
+    this.#version = this.#state.store.version
     for (const tally of tallies) this.#tallies.set(keyOf(tally), { ...tally })
+  }
+
+  /** What was measured counts for as much as is still there of the rows that it was measured on. */
+  #forget(): void {
+    const { version, liveRows } = this.#state.store
+    if (version === this.#version) return
+    const keep = Math.exp((this.#version - version) / liveRows)
+    this.#version = version
+    if (keep < OTHER_DATA) this.#learner?.forget()
+    for (const [key, tally] of this.#tallies) {
+      tally.queries *= keep
+      tally.recall *= keep
+      tally.squares *= keep
+      if (tally.queries < LEAST_TOLD) this.#tallies.delete(key)
+    }
   }
 
   #count(k: number, target: number, recall: number): void {
@@ -203,6 +229,9 @@ async function exactInPool(
   return found
 }
 
+/** Vectors that no cache holds come so many times as slowly as they are compared. */
+const FROM_MEMORY = 8
+
 /** A slice of the rows at a time. */
 async function exactHere(
   { slabs, liveRows }: SearchView,
@@ -215,7 +244,7 @@ async function exactHere(
   const count = liveRowsOf(live, rowLimit, rows)
   const distances = new Float32Array(count)
   const slices = new Slices(check)
-  const step = slices.fit(dim)
+  const step = slices.fit(dim * FROM_MEMORY)
   for (let first = 0; first < count; first += step) {
     const some = Math.min(step, count - first)
     kernels.distancesGather(
@@ -227,7 +256,7 @@ async function exactHere(
       some,
       distances.subarray(first),
     )
-    await slices.spend(some * dim)
+    await slices.spend(some * dim * FROM_MEMORY)
   }
   const positions = new Uint32Array(k)
   const nearest = new Float32Array(k)
