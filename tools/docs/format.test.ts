@@ -10,6 +10,7 @@ import { SimFs } from '@drift/fs'
 import { Drift } from '@drift/server'
 import { commitManifest, manifestName, writeTombstones } from '@drift/storage'
 import { afterAll, describe, expect, it } from 'vitest'
+import { writeFolder } from '../torture/power-trace/folder-copy.js'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const READER = join(ROOT, 'tools/format-reader/read.py')
@@ -99,6 +100,29 @@ describe('docs/FORMAT.md', () => {
     const codecs = new Set(segments.map(name => readFileSync(join(path, name))[FIRST_PAGE]))
     expect([...codecs].sort()).toEqual([0, 1, 2, 3])
   }, 120_000)
+
+  it('lets it apply the files in an order that holds when some were brought together', async () => {
+    const path = join(folder, 'compacted')
+    const disk = new SimFs()
+    const db = await Drift.open('/db', { fs: disk, threads: 0, walFileBytes: 65_536 })
+    const docs = await db.collection('docs', { dim: 2, memtableRows: 8192, metric: 'l2' })
+    const vectors = Float32Array.from({ length: 8400 }, (_, i) => i % 97)
+    await docs.upsert({ ids: [...Array(4200).keys()], vectors })
+    await docs.flush()
+    // Four small segments, the third with an id that the second one's deletions name.
+    for (const id of ['a', 'b', 7, 'c']) {
+      await docs.upsert([{ id, vector: [4, 3] }])
+      if (id === 'b') await docs.delete([7, 8])
+      await docs.flush()
+    }
+    for (let turns = 0; (await docs.stats()).segments > 2 && turns < 10_000; turns++)
+      await new Promise(resolve => setImmediate(resolve))
+    expect(await docs.stats()).toMatchObject({ rows: 4202, segments: 2 })
+    const expected = await readByScan(db)
+    await db.close()
+    writeFolder(disk, path)
+    expect(readByPython(join(path, 'db'))).toEqual(expected)
+  })
 
   it('says when a byte is wrong', async () => {
     const path = join(folder, 'damaged')

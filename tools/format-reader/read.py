@@ -145,7 +145,7 @@ def main(folder):
     manifest = json.loads(data[32:-16])
     check("FORMAT", content(folder, "FORMAT")[8:24].hex(), manifest["database"])
     for collection in manifest["collections"]:
-        rows, files = {}, [(f["lsnLow"], 1, f) for f in collection["segments"]] + [(f["lsnLow"], 0, f) for f in collection["tombstones"]]
+        rows, files = {}, [(f["lsnHigh"], 1, f) for f in collection["segments"]] + [(f["lsnHigh"], 0, f) for f in collection["tombstones"]]
         for _, is_segment, entry in sorted(files, key=lambda file: file[:2]):
             file = Container(folder, entry)
             if is_segment:

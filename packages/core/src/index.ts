@@ -13,6 +13,7 @@ export {
   type IndexImage,
 } from './index-image.js'
 export type { Appended } from './index-state.js'
+export type { IndexStats } from './index-stats.js'
 export {
   type HierarchicalKmeansOptions,
   hierarchicalKmeans,
@@ -45,18 +46,13 @@ export { gaussian, seededRandom } from './random.js'
 export { PRIOR_WEIGHTS, priorFloor } from './recall/map.js'
 export type { MeasuredRecall, ShadowOptions } from './recall/monitor.js'
 export type { Homes } from './router/homes.js'
+export type { BatchResult, SearchResult } from './search/answer.js'
 export type { ExplainedBucket, Explanation } from './search/explain.js'
 export { effectiveProbability } from './search/paper.js'
+export type { WithinOptions } from './search/queries.js'
 export type { Weights } from './search/view.js'
 export { PIECE_VALUES, type Staging } from './staging.js'
-export {
-  type BatchResult,
-  type IndexStats,
-  type Pin,
-  type SearchResult,
-  VectorIndex,
-  type WithinOptions,
-} from './vector-index.js'
+export { type Pin, VectorIndex } from './vector-index.js'
 export { MAX_RECORD_BYTES } from './wal/format.js'
 export { inspectWal, type WalFileReport, type WalFrameReport } from './wal/inspect.js'
 export type { WalRecord } from './wal/log.js'

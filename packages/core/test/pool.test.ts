@@ -4,6 +4,8 @@
  */
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, it } from 'vitest'
 import { IndexPool, NONE, prepare, VectorIndex } from '../src/index.js'
 import { clustered, expectExactly, nearby, numbers, rowOf } from './data.js'
@@ -202,4 +204,11 @@ it('a pool that is not closed does not keep the process alive', () => {
     process.stdout.write(ids.join())`
   const out = execFileSync(process.execPath, ['--input-type=module', '-e', program], { timeout: 20_000 })
   expect(String(out)).toBe('a,a')
+})
+
+// Ending a thread in the middle of that aborted the process now and then, after an open and a close in quick succession.
+it('the entry of a thread is imported and never required', () => {
+  const entry = fileURLToPath(new URL('../dist/pool/worker.js', import.meta.url))
+  const required = () => createRequire(import.meta.url)(entry)
+  expect(required).toThrow(expect.objectContaining({ code: expect.stringMatching(/^ERR_REQUIRE_/) }))
 })

@@ -139,7 +139,10 @@ function pendingIds(store: Store): Uint8Array[] {
   return ids
 }
 
-/** Where the rows are in the index now: some may have died while the files were written, and their numbers gone to others. */
+/**
+ * Where the rows are in the index now: some may have died while the files were written, and their numbers gone to others. A number that has
+ * gone to a row which is not acknowledged yet still stands for the old one here; publishing ends that.
+ */
 function rowsNow(store: Store, inputs: readonly LiveSegment[], sources: Uint32Array): Uint32Array {
   const current = inputs.map(({ reader, rows }) =>
     rows.map((row, i) => (row !== NO_ROW && store.payloads.rowIsAt(row, reader, i) ? row : NO_ROW)),

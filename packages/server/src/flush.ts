@@ -45,6 +45,7 @@ async function commitGeneration(engine: Engine, store: Store, generation: Genera
     if (segment) {
       store.segments.push(segment)
       store.moveToSegment(segment)
+      store.index.handOver(segment.rows)
     }
   } finally {
     pin.release()

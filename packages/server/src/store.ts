@@ -178,7 +178,6 @@ export class Store {
   /** These rows are now in the segment, in this order; NO_ROW is nobody's. */
   moveToSegment({ rows, reader }: LiveSegment): void {
     this.payloads.moveToSegment(rows, reader)
-    this.index.handOver(rows)
   }
 
   /** Bytes that say where rows are, by row and by segment. */

@@ -72,7 +72,7 @@ describe('check', () => {
     await withDatabase(path, {}, fill)
     // A log that ended cleanly: rows in it are needed, so its frames are truth.
     const random = randomNumbers(5)
-    let found = 0
+    const found = new Set<string>()
     for (const name of readdirSync(path).filter(name => name !== 'LOCK')) {
       const file = join(path, name)
       const sound = readFileSync(file)
@@ -89,11 +89,12 @@ describe('check', () => {
         expect({ name, at, ok: report.ok }).toEqual({ name, at, ok: false })
         expect(report.findings.map(finding => finding.file)).toContain(name)
         if (name.startsWith('idx')) expect(report.findings.every(({ truth }) => !truth)).toBe(true)
-        found++
+        found.add(name.split('-')[0]!)
       }
       writeFileSync(file, sound)
     }
-    expect(found).toBeGreaterThan(100)
+    // How many there are of each is the background's choice.
+    expect([...found]).toEqual(expect.arrayContaining(['FORMAT', 'manifest', 'seg', 'wal']))
     expect(await Drift.check(path)).toMatchObject({ ok: true })
   })
 

@@ -156,6 +156,28 @@ describe('compaction', () => {
     await db.close()
   })
 
+  it('checks clean when an older segment still needs a deletion from the middle of what was brought together', async () => {
+    const disk = new SimFs()
+    const db = await Drift.open(FOLDER, { ...OPTIONS, fs: disk })
+    const docs = await db.collection('docs', { dim: DIM, metric: 'l2', memtableRows: 8192 })
+    await docs.upsert({ ids: [...Array(4200).keys()], vectors: clusteredVectors(4200, DIM, 1) })
+    await docs.flush()
+    for (const id of ['a', 'b', 7, 'c']) {
+      await docs.upsert([{ id, vector: [4, 3, 2, 1] }])
+      if (id === 'b') await docs.delete([7, 8])
+      await docs.flush()
+    }
+    await settled(docs)
+    expect(await docs.stats()).toMatchObject({ rows: 4202, segments: 2 })
+    expect(disk.list(FOLDER).filter(name => name.startsWith('del-'))).toHaveLength(1)
+    expect((await db.check()).findings).toEqual([])
+    await db.close()
+    expect((await Drift.check(FOLDER, { fs: disk })).findings).toEqual([])
+    await using again = await Drift.open(FOLDER, { ...OPTIONS, fs: disk })
+    expect((await (await again.collection('docs')).get(7))?.vector).toEqual(Float32Array.of(4, 3, 2, 1))
+    expect(await (await again.collection('docs')).get(8)).toBeUndefined()
+  })
+
   it('keeps every file that counts when a thread writes them', async () => {
     const path = temporaryFolder()
     const random = randomNumbers(7)

@@ -241,12 +241,15 @@ function rangeFindings({ name, segments }: CollectionEntry): Finding[] {
   return findings
 }
 
-/** The ids that a collection's files leave, in the order of the log: a tombstone kills the id in older segments only. */
+/**
+ * The ids that a collection's files leave. By the newest record: what compaction brought together begins before a deletion in its middle,
+ * which an older segment still needs, and ends after it. A tombstone kills the id in older segments only.
+ */
 function idsOf(surveys: readonly FileSurvey[], findings: Finding[]): Set<string> {
   const live = new Set<string>()
   const files = surveys.filter(({ kind }) => kind !== 'checkpoint')
   const rank = ({ kind }: FileSurvey) => (kind === 'tombstones' ? 0 : 1)
-  files.sort((a, b) => rangeOf(a).lsnLow - rangeOf(b).lsnLow || rank(a) - rank(b))
+  files.sort((a, b) => rangeOf(a).lsnHigh - rangeOf(b).lsnHigh || rank(a) - rank(b))
   for (const { kind, inspection, entry } of files) {
     const own = new Set<string>()
     for (const id of inspection?.ids ?? []) {

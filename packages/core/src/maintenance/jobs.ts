@@ -1,0 +1,175 @@
+/**
+ * The maintenance of one index: flushing, assigning, refining, calibrating, healing. Rule: jobs run one after the other, in the order in
+ * which they were asked for, each on the state of its time; one that fails fails its caller, not the next job.
+ */
+import { requireInteger } from '../arguments.js'
+import { NONE } from '../bucket/extent.js'
+import { CoreError } from '../errors.js'
+import type { IndexLife } from '../index-life.js'
+import type { IndexState } from '../index-state.js'
+import type { Memtable } from '../memtable.js'
+import type { IndexPool } from '../pool/pool.js'
+import { calibrate, OwnFloors } from '../recall/calibrate.js'
+import type { Learned } from '../recall/memory.js'
+import type { Homes } from '../router/homes.js'
+import { applyOperation, type Healed } from './apply.js'
+import { assignRows, type Job, type MaintenanceOptions } from './assign.js'
+import { type HealOptions, type HealReport, heal, requireBudget, requirePolicy } from './heal.js'
+import { type Operation, type PlanOptions, planOperations } from './plan.js'
+import { refineChunk } from './refine.js'
+
+/** Buckets with many dead entries that a piece of refining rewrites, in about a millisecond. */
+const TIDIED_AT_REST = 32
+/** Share of the rows that came or went since, from which on the index is calibrated again. */
+const RECALIBRATE = 0.5
+/** So many times the rows in buckets, too: floors fall about as their cube root, and rows that waited in a memtable were not counted. */
+const RECALIBRATE_GROWTH = 1.25
+
+export class Jobs {
+  readonly #life: IndexLife
+  readonly #pool: IndexPool | undefined
+  /** Of the rows, `updates` at the last calibration. */
+  #calibratedAt = 0
+  /** Rows in buckets then. */
+  #calibratedRows = 0
+  #last: Promise<void> = Promise.resolve()
+
+  constructor(life: IndexLife, pool: IndexPool | undefined) {
+    this.#life = life
+    this.#pool = pool
+  }
+
+  flush(memtable: Memtable, options: MaintenanceOptions): Promise<void> {
+    return this.#run(options, async (state, job) => {
+      if (memtable.dropped) return
+      if (!state.frozen.includes(memtable)) {
+        throw new CoreError(
+          'DRIFT_MEMTABLE',
+          'flush takes a frozen memtable of this index: call rotate() first',
+        )
+      }
+      await assignAll(state, memtable, job)
+      state.drop(memtable)
+    })
+  }
+
+  assign(rows: Uint32Array, homes: Homes | undefined, options: MaintenanceOptions): Promise<void> {
+    return this.#run(options, async (state, job) => {
+      for (const row of rows) this.#life.requireRow(row)
+      if (homes !== undefined) {
+        requireHomes(homes.homes, rows.length, state.directory.count)
+        requireHomes(
+          homes.seconds.map(second => (second === NONE ? 0 : second)),
+          rows.length,
+          state.directory.count,
+        )
+      }
+      await assignRows(state, rows, homes, job)
+      state.tidyUnassigned()
+      // A partition that was stored is as good as it was then.
+      if (homes !== undefined) state.refinedRows = state.directory.rowsAtHome
+    })
+  }
+
+  /** @returns whether there is more. */
+  async refine(options: MaintenanceOptions): Promise<boolean> {
+    let more = false
+    await this.#run(options, async (state, job) => {
+      more = state.directory.tidy(TIDIED_AT_REST) || (await refineChunk(state, job))
+    })
+    if (!more && this.isCalibrationDue) await this.calibrate(options)
+    return more
+  }
+
+  calibrate({ signal }: Pick<MaintenanceOptions, 'signal'>): Promise<void> {
+    return this.#run({ signal }, async (state, { check }) => {
+      // The prior of all data serves where there is nothing exact to compare with.
+      if (state.shape.vectors !== 'none') state.recall.own = await calibrate(state, check)
+      this.#calibratedAt = state.store.version
+      this.#calibratedRows = state.directory.rowsAtHome
+    })
+  }
+
+  get isCalibrationDue(): boolean {
+    const { store, directory } = this.#life.open()
+    const updates = store.version - this.#calibratedAt
+    const haveChanged = updates > 0 && updates >= RECALIBRATE * store.liveRows
+    return haveChanged || directory.rowsAtHome > RECALIBRATE_GROWTH * this.#calibratedRows
+  }
+
+  /** What calibration taught. */
+  get learned(): Pick<Learned, 'own' | 'rows'> {
+    return { own: this.#life.open().recall.own?.meetings, rows: this.#calibratedRows }
+  }
+
+  restore({ own, rows }: Pick<Learned, 'own' | 'rows'>): void {
+    if (own !== undefined) this.#life.open().recall.own = new OwnFloors(own)
+    this.#calibratedRows = rows
+  }
+
+  plan(options: PlanOptions): Operation[] {
+    requirePolicy(options.policy)
+    const state = this.#life.open()
+    // Plans look at exact vectors.
+    if (this.#life.vectorsPending !== undefined) return []
+    return planOperations(state, options)
+  }
+
+  async apply(operation: Operation, options: HealOptions): Promise<Healed> {
+    const budget = requireBudget(options.budget)
+    let healed: Healed | undefined
+    await this.#run(options, async (state, job) => {
+      healed = await applyOperation(state, operation, budget, { ...job, onProgress: () => {} })
+    })
+    return healed!
+  }
+
+  async heal(options: HealOptions): Promise<HealReport> {
+    const state = this.#life.open()
+    return heal({
+      plan: () => this.plan(options),
+      apply: (operation, budget) => this.apply(operation, { signal: options.signal, budget }),
+      rows: () => state.directory.rowsAtHome,
+      budget: requireBudget(options.budget),
+      onProgress: options.onProgress ?? (() => {}),
+      onOperation: options.onOperation ?? (() => {}),
+    })
+  }
+
+  /** Run the job after those before it. */
+  #run(
+    { signal, onProgress = () => {} }: Pick<HealOptions, 'signal' | 'onProgress'>,
+    run: (state: IndexState, job: Job) => Promise<void>,
+  ): Promise<void> {
+    const life = this.#life
+    const check = life.checkOf(signal)
+    const result = this.#last.then(async () => {
+      await life.vectorsPending
+      check()
+      return run(life.state, { pool: this.#pool, signal, onProgress, check })
+    })
+    this.#last = result.catch(() => {}) // the caller of this job has the error; the next job runs anyway
+    return result
+  }
+}
+
+/** Homes for all live rows of the memtable and for unassigned ones, also for rows that are published meanwhile. */
+async function assignAll(state: IndexState, memtable: Memtable, job: Job): Promise<void> {
+  for (;;) {
+    const rows = state.homeless(memtable.list)
+    const loose = state.homeless(state.unassigned)
+    if (rows.length === 0 && loose.length === 0) break
+    const all = new Uint32Array(rows.length + loose.length)
+    all.set(rows)
+    all.set(loose, rows.length)
+    await assignRows(state, all, undefined, job)
+  }
+  state.tidyUnassigned()
+}
+
+function requireHomes(homes: Uint32Array, rows: number, buckets: number): void {
+  if (homes.length !== rows) {
+    throw new CoreError('DRIFT_HOME', `${homes.length} homes for ${rows} rows`, { homes: homes.length, rows })
+  }
+  for (const home of homes) if (home >= buckets) requireInteger('DRIFT_HOME', 'home', home, 0, buckets - 1)
+}

@@ -1,0 +1,200 @@
+/**
+ * The queries of one index, alone or in batches: arguments -> width -> search -> answer.
+ * Rule: a query that needs no second thread is over before the next may use the scratch, so it waits for nothing between its first step
+ * and its answer. What waits works on a copy of the query and on a pinned view.
+ */
+import {
+  DEFAULT_RECALL,
+  requireQueries,
+  requireVectors,
+  requireWidth,
+  type SearchOptions,
+} from '../arguments.js'
+import { NONE } from '../bucket/extent.js'
+import { CoreError } from '../errors.js'
+import type { IndexLife } from '../index-life.js'
+import type { IndexState } from '../index-state.js'
+import { prepare, publicDistance } from '../metric.js'
+import type { IndexPool } from '../pool/pool.js'
+import type { Shadows } from '../recall/shadows.js'
+import { answerOf, type BatchResult, publicDistances, type SearchResult } from './answer.js'
+import { isAllElsewhere, rerankMany, searchAll, searchAllMany, widened } from './elsewhere.js'
+import { type Explanation, explainQuery } from './explain.js'
+import { isWide, searchMany, searchParts } from './fan-out.js'
+import { Scratch } from './scratch.js'
+import { searchView } from './search.js'
+import type { SearchWidth } from './view.js'
+import { Warmth } from './warmth.js'
+import { rowsWithin } from './within.js'
+
+export interface WithinOptions {
+  /** As in `SearchOptions`. */
+  readonly allow?: Uint32Array
+  readonly signal?: AbortSignal
+}
+
+export type Abortable = { readonly signal?: AbortSignal }
+
+/** Buckets with many dead entries that a search rewrites first, 25 us each: a burst of deletes is made up for by so many searches. */
+const TIDIED = 1
+
+export class Queries {
+  readonly #life: IndexLife
+  readonly #pool: IndexPool | undefined
+  readonly #shadows: Shadows
+  readonly #scratch: Scratch
+  readonly #warmth: Warmth = new Warmth()
+
+  constructor(life: IndexLife, pool: IndexPool | undefined, shadows: Shadows) {
+    this.#life = life
+    this.#pool = pool
+    this.#shadows = shadows
+    this.#scratch = new Scratch(life.state.shape.dim)
+  }
+
+  get bytes(): number {
+    return this.#scratch.bytes + this.#warmth.bytes
+  }
+
+  now(query: Float32Array, options: SearchOptions): SearchResult {
+    const state = this.#life.open()
+    this.#life.requireVectors()
+    const width = widened(state, requireWidth(options, state))
+    this.#prepare(state, query)
+    state.directory.tidy(TIDIED)
+    return this.#search(state, width, options)
+  }
+
+  async one(query: Float32Array, options: SearchOptions & Abortable): Promise<SearchResult> {
+    const life = this.#life
+    const state = life.open()
+    const { signal } = options
+    const width = widened(state, requireWidth(options, state))
+    signal?.throwIfAborted()
+    if (life.vectorsPending !== undefined) {
+      requireVectors(state.shape, query, 1)
+      // The caller's memory may change while it waits.
+      const waiting = query.slice()
+      await this.#untilVectors()
+      this.#prepare(state, waiting)
+    } else this.#prepare(state, query)
+    state.directory.tidy(TIDIED)
+    if (this.#pool === undefined || this.#pool.threads < 2 || !isWide(state.view, width)) {
+      // Over before the next search may use the scratch.
+      return this.#search(state, width, options)
+    }
+    const prepared = this.#scratch.query.slice()
+    const pin = state.pins.open()
+    try {
+      const running = searchParts(state, this.#pool, prepared, width, life.checkOf(signal), signal)
+      this.#shadows.offer(prepared, options)
+      const { rows, distances, scannedRows, scannedBuckets } = await running
+      const left = state.exact?.rerank(prepared, width.owed, rows, distances, 0, rows.length) ?? rows.length
+      return answerOf(state, rows.subarray(0, left), distances.subarray(0, left), scannedRows, scannedBuckets)
+    } finally {
+      pin()
+    }
+  }
+
+  async many(queries: Float32Array, options: SearchOptions & Abortable): Promise<BatchResult> {
+    const life = this.#life
+    const state = life.open()
+    const { signal } = options
+    const { dim, metric } = state.shape
+    const count = requireQueries(state.shape, queries)
+    const width = widened(state, requireWidth(options, state, count))
+    signal?.throwIfAborted()
+    const prepared = new Float32Array(new SharedArrayBuffer(queries.byteLength))
+    prepared.set(queries)
+    prepare(metric, prepared, dim, 0, count)
+    if (life.vectorsPending !== undefined) await this.#untilVectors()
+    state.directory.tidy(TIDIED * count)
+    for (let q = 0; q < count; q++) this.#shadows.offer(prepared.subarray(q * dim, (q + 1) * dim), options)
+    const { snapshot, release } = state.pin()
+    try {
+      const check = life.checkOf(signal)
+      const found = isAllElsewhere(state, width)
+        ? await searchAllMany(state, snapshot, this.#pool, prepared, width, check, signal)
+        : await rerankMany(
+            state,
+            await searchMany(snapshot, this.#pool, prepared, width, this.#scratch, check, signal),
+            prepared,
+            width,
+            check,
+          )
+      const ids = Array.from(found.rows, row => (row === NONE ? undefined : state.store.ids.idAt(row)))
+      return { ...found, k: width.owed, ids, distances: publicDistances(metric, found.distances) }
+    } finally {
+      release()
+    }
+  }
+
+  async within(query: Float32Array, radius: number, { allow, signal }: WithinOptions): Promise<SearchResult> {
+    const life = this.#life
+    const state = life.open()
+    requireWidth({ k: 1, recall: 1, ...(allow === undefined ? {} : { allow }) }, state)
+    if (typeof radius !== 'number' || Number.isNaN(radius)) {
+      throw new CoreError('DRIFT_RADIUS', `radius is ${String(radius)}, expected a number`, { radius })
+    }
+    const { dim, metric } = state.shape
+    requireVectors(state.shape, query, 1)
+    const prepared = query.slice()
+    prepare(metric, prepared, dim, 0, 1)
+    if (life.vectorsPending !== undefined) await this.#untilVectors()
+    const { snapshot, release } = state.pin()
+    try {
+      const { rows, distances, scannedRows } = await rowsWithin(
+        snapshot,
+        state.exact,
+        prepared,
+        allow,
+        distance => Math.fround(publicDistance(metric, distance)) <= radius,
+        life.checkOf(signal),
+      )
+      return answerOf(state, rows, distances, scannedRows, 0)
+    } finally {
+      release()
+    }
+  }
+
+  explain(query: Float32Array, options: SearchOptions, now: () => number): Explanation {
+    const state = this.#life.open()
+    const width = requireWidth(options, state)
+    this.#prepare(state, query)
+    const isByRecall = options.floor === undefined && options.mode === undefined
+    const asked = isByRecall ? (options.recall ?? DEFAULT_RECALL) : undefined
+    return explainQuery(state, width, asked, this.#scratch, now)
+  }
+
+  async #untilVectors(): Promise<void> {
+    await this.#life.vectorsPending
+    this.#life.open()
+  }
+
+  /** The query, checked and prepared, into the scratch. */
+  #prepare({ shape }: IndexState, query: Float32Array): void {
+    requireVectors(shape, query, 1)
+    this.#scratch.query.set(query)
+    prepare(shape.metric, this.#scratch.query, shape.dim, 0, 1)
+  }
+
+  /** For the prepared query in the scratch. */
+  #search(state: IndexState, width: SearchWidth, options: SearchOptions): SearchResult {
+    const scratch = this.#scratch
+    const { query } = scratch
+    let found: number
+    if (isAllElsewhere(state, width)) found = searchAll(state, width, scratch)
+    else {
+      const { outRows, outDistances } = scratch.reserveResult(Math.min(width.k, state.store.liveRows))
+      const done = this.#warmth.sample(state, scratch)
+      found = searchView(state.view, width, scratch, outRows, outDistances)
+      done?.()
+      this.#shadows.offer(query, options)
+      if (state.exact !== undefined) {
+        found = state.exact.rerank(query, width.owed, outRows, outDistances, 0, found)
+      }
+    }
+    const { outRows, outDistances, scannedRows, scannedBuckets } = scratch
+    return answerOf(state, outRows.slice(0, found), outDistances.slice(0, found), scannedRows, scannedBuckets)
+  }
+}
