@@ -13,6 +13,8 @@ export interface Addon {
   flock(fd: number, exclusive: boolean, wait: boolean): number
   /** A hint that cannot fail. */
   adviseHugePages(bytes: Uint8Array): void
+  /** Has a thread touch shared memory. @returns false when it has something else to do. */
+  touchAhead(bytes: Uint8Array): boolean
   /** Size of the C struct that `describeIndex` fills with pointers. */
   readonly indexBytes: number
   describeIndex(into: Uint8Array, ...parts: unknown[]): void

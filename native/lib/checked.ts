@@ -155,16 +155,28 @@ export function checked(kernels: Kernels): Kernels {
 
     rotate(rows, dim, padded, first, count, flips, out) {
       requireDim(dim)
-      requireCount('padded', padded)
-      if (padded % 64 !== 0 || padded < dim)
-        throw wrong('padded', String(padded), 'a multiple of 64 from dim on')
+      requireRotation(dim, padded, flips)
       requireCount('first', first)
       requireCount('count', count)
       requireFloats('rows', rows, (first + count) * dim)
-      requireWords('flips', flips, 0)
-      if (flips.length % padded !== 0) throw wrong('flips', `${flips.length} words`, 'padded words a round')
       requireFloats('out', out, count * padded)
       kernels.rotate(rows, dim, padded, first, count, flips, out)
+    },
+
+    encodeRows(from, dim, sources, isUnit, kept, places, padded, flips, rows, codes, factors) {
+      requireDim(dim)
+      requireRotation(dim, padded, flips)
+      requireWords('sources', sources, 0)
+      const count = sources.length
+      requireFloats('from', from, 0)
+      if (typeof isUnit !== 'boolean') throw wrong('isUnit', describe(isUnit), 'true or false')
+      requireFloats('kept', kept, 0)
+      requireWords('places', places, count)
+      requireWords('rows', rows, count)
+      requireRows('sources', sources, 0, count, Math.floor(from.length / dim))
+      requireRows('places', places, 0, count, Math.floor(kept.length / dim))
+      requireRows('rows', rows, 0, count, requireSq8Rows(codes, factors, padded))
+      kernels.encodeRows(from, dim, sources, isUnit, kept, places, padded, flips, rows, codes, factors)
     },
 
     indexSearch(index, ask, query, outRow, outDistance, at, effort) {
@@ -414,6 +426,13 @@ function requireMetric(metric: KernelMetric): void {
 function requireDim(dim: number): void {
   if (Number.isInteger(dim) && dim >= 1 && dim <= MAX_DIMENSION) return
   throw wrong('dim', describe(dim), `1..${MAX_DIMENSION}`)
+}
+
+function requireRotation(dim: number, padded: number, flips: Uint32Array): void {
+  requireCount('padded', padded)
+  if (padded % 64 !== 0 || padded < dim) throw wrong('padded', String(padded), 'a multiple of 64 from dim on')
+  requireWords('flips', flips, 0)
+  if (flips.length % padded !== 0) throw wrong('flips', `${flips.length} words`, 'padded words a round')
 }
 
 /** Counts, row numbers and seeds are u32: no array here is longer, and products with `dim` stay exact. */

@@ -23,7 +23,7 @@ export {
   paddedDim,
 } from './index-slabs.js'
 export type { KernelMetric, Kernels, KernelVariant } from './kernels.js'
-export { allocateSlab, growSlab, MAX_SLAB_BYTES, touchedBytes } from './slab.js'
+export { allocateSlab, growSlab, MAX_SLAB_BYTES, TouchedAhead, touchedBytes } from './slab.js'
 export { kernelsOf, supportedVariants } from './variant.js'
 
 export const kernels: Kernels = chosenKernels(process.env['DRIFT_KERNELS'])

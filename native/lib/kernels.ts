@@ -270,6 +270,25 @@ export interface Kernels {
   ): void
 
   /**
+   * New rows in one pass, j < sources.length: row sources[j] of `from` becomes row places[j] of `kept`, scaled to unit length (in double
+   * precision) when `isUnit`, and the rotation of that, as `rotate` makes it, becomes row rows[j] of codes and factors, as
+   * `sq8Encode` makes them. A row of zeros has no unit length. `kept` has the same bits in every variant.
+   */
+  encodeRows(
+    from: Float32Array,
+    dim: number,
+    sources: Uint32Array,
+    isUnit: boolean,
+    kept: Float32Array,
+    places: Uint32Array,
+    padded: number,
+    flips: Uint32Array,
+    rows: Uint32Array,
+    codes: Uint8Array,
+    factors: Float32Array,
+  ): void
+
+  /**
    * The k nearest rows among the live ones that the probed buckets and `ask.extra` hold, nearest first, from outRow[at] and
    * outDistance[at] on. See `IndexSlabs`.
    * @returns how many were written; at most k. effort = [buckets scanned, entries scanned, rows whose codes were read].

@@ -34,6 +34,7 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
   const indexRouteEntries = raw.indexRouteEntries as (...args: unknown[]) => void
   const indexAssign = raw.indexAssign as (...args: unknown[]) => number
   const indexNeighbours = raw.indexNeighbours as (...args: unknown[]) => number
+  const encodeRows = raw.encodeRows as (...args: Parameters<Kernels['encodeRows']>) => number
   const project = raw.project as (...args: Parameters<Kernels['project']>) => number
   return {
     variant,
@@ -67,6 +68,9 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
     },
     project(rows, dim, index, count, middle, directions, width, out) {
       countOf(project(rows, dim, index, count, middle, directions, width, out))
+    },
+    encodeRows(from, dim, sources, isUnit, kept, places, padded, flips, rows, codes, factors) {
+      countOf(encodeRows(from, dim, sources, isUnit, kept, places, padded, flips, rows, codes, factors))
     },
     indexSearch(index, ask, query, outRow, outDistance, at, effort) {
       const { rowLimit, bucketCount } = index

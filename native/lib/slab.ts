@@ -72,6 +72,32 @@ export function adviseHugePages(memory: SharedArrayBuffer): void {
   addon?.adviseHugePages(new Uint8Array(memory))
 }
 
+/** So far ahead memory is touched: what a writer fills in some 20 ms. */
+const AHEAD_BYTES = 2 * HUGE_PAGE_BYTES
+
+/**
+ * The first touch of a page costs several times what filling it does, on a virtual machine most of all: for a slab that is filled from
+ * its start on, a thread of the addon does it a few pages ahead. Nothing happens without the addon, and in a slab of small pages.
+ */
+export class TouchedAhead {
+  readonly #slab: SharedArrayBuffer
+  /** Touched so far, or about to be. */
+  bytes = 0
+
+  constructor(slab: SharedArrayBuffer) {
+    this.#slab = slab
+  }
+
+  /** `used` bytes are filled, or will be at once. */
+  reach(used: number): void {
+    if (used + HUGE_PAGE_BYTES <= this.bytes) return
+    const from = Math.max(this.bytes, Math.ceil(used / HUGE_PAGE_BYTES) * HUGE_PAGE_BYTES)
+    const to = Math.min(this.#slab.byteLength, from + AHEAD_BYTES)
+    if (from === 0 || to <= from) return
+    if (addon?.touchAhead(new Uint8Array(this.#slab, from, to - from)) === true) this.bytes = to
+  }
+}
+
 function reserve(bytes: number, maxBytes: number): SharedArrayBuffer {
   if (++slabsSinceCollection === COLLECT_EVERY) {
     addon?.collectGarbage()

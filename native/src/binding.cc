@@ -1,9 +1,14 @@
 /* The only C++ and the only file that knows Node. It unpacks arguments, calls C and returns: types, lengths and row
- * numbers were checked by lib/checked.ts. No state but each thread's scratch, so any number of workers may load it. */
+ * numbers were checked by lib/checked.ts. No state but each thread's scratch and the thread that touches memory ahead, so any number of workers may load it. */
 #include <nan.h>
 
+#include <uv.h>
+
 #include <algorithm>
+#include <atomic>
 #include <cstring>
+#include <memory>
+#include <mutex>
 
 #include "kernels.h"
 #include "system.h"
@@ -129,6 +134,15 @@ NAN_METHOD(rotate) {
   size_t padded = size(info, 2);
   kernels(info)->rotate(view<float>(info, 0), size(info, 1), padded, size(info, 3), size(info, 4),
                         view<uint32_t>(info, 5), length(info, 5) / padded, view<float>(info, 6));
+}
+
+NAN_METHOD(encodeRows) {
+  size_t padded = size(info, 6);
+  number(info, static_cast<double>(kernels(info)->encode_rows(
+                   view<float>(info, 0), size(info, 1), view<uint32_t>(info, 2), length(info, 2), info[3]->IsTrue(),
+                   view<float>(info, 4), view<uint32_t>(info, 5), padded, view<uint32_t>(info, 7),
+                   length(info, 7) / padded, view<uint32_t>(info, 8), view<uint8_t>(info, 9), view<float>(info, 10),
+                   &scratch)));
 }
 
 /* A drift_index lies in a Uint8Array that lib/native-kernels.ts keeps: only it makes and passes one. */
@@ -289,6 +303,55 @@ NAN_METHOD(lockFile) {
 
 NAN_METHOD(adviseHugePages) { drift_advise_huge_pages(view<char>(info, 0), length(info, 0)); }
 
+/* Memory that a thread of its own touches, which keeps it until then. One such thread at a time in the process. */
+struct Touching {
+  std::shared_ptr<v8::BackingStore> memory;
+  char *start;
+  size_t bytes;
+};
+
+std::mutex touching_mutex;
+uv_thread_t touching_thread;
+bool has_touching_thread = false;
+std::atomic<bool> is_touching{false};
+
+void touch(void *touching) {
+  Touching *one = static_cast<Touching *>(touching);
+  drift_touch(one->start, one->bytes);
+  delete one;
+  is_touching = false;
+}
+
+void join_touching_thread() {
+  if (has_touching_thread) uv_thread_join(&touching_thread);
+  has_touching_thread = false;
+}
+
+/* Returns false when the thread is busy or there is none: nothing happens then. */
+NAN_METHOD(touchAhead) {
+  std::lock_guard<std::mutex> lock(touching_mutex);
+  bool started = false;
+  if (!is_touching) {
+    join_touching_thread();
+    v8::Local<v8::SharedArrayBuffer> buffer =
+        info[0].As<v8::ArrayBufferView>()->Buffer().As<v8::Object>().As<v8::SharedArrayBuffer>();
+    Touching *one = new Touching{buffer->GetBackingStore(), view<char>(info, 0), length(info, 0)};
+    is_touching = true;
+    started = has_touching_thread = uv_thread_create(&touching_thread, touch, one) == 0;
+    if (!started) {
+      is_touching = false;
+      delete one;
+    }
+  }
+  info.GetReturnValue().Set(started);
+}
+
+/* Before an environment takes its memory down. */
+void end_touching(void *) {
+  std::lock_guard<std::mutex> lock(touching_mutex);
+  join_touching_thread();
+}
+
 /* Memory of dropped slabs is address space that the collector does not feel: it has to be told that it has run out. */
 NAN_METHOD(collectGarbage) { info.GetIsolate()->LowMemoryNotification(); }
 
@@ -297,10 +360,12 @@ void add(v8::Local<v8::Object> to, const char *name, Nan::FunctionCallback funct
   Nan::Set(to, Nan::New(name).ToLocalChecked(), Nan::GetFunction(made).ToLocalChecked());
 }
 
-/* exports = { flock, adviseHugePages, collectGarbage, variants: { name: { kernels } } }, slowest first. */
+/* exports = { flock, adviseHugePages, touchAhead, collectGarbage, variants: { name: { kernels } } }, slowest first. */
 NAN_MODULE_INIT(init) {
   add(target, "flock", lockFile);
   add(target, "adviseHugePages", adviseHugePages);
+  add(target, "touchAhead", touchAhead);
+  node::AddEnvironmentCleanupHook(v8::Isolate::GetCurrent(), end_touching, nullptr);
   add(target, "collectGarbage", collectGarbage);
   add(target, "describeIndex", describeIndex);
   Nan::Set(target, Nan::New("indexBytes").ToLocalChecked(), Nan::New(static_cast<uint32_t>(sizeof(drift_index))));
@@ -325,6 +390,7 @@ NAN_MODULE_INIT(init) {
     add(set, "fastScan", fastScan, i);
     add(set, "affineDistances", affineDistances, i);
     add(set, "rotate", rotate, i);
+    add(set, "encodeRows", encodeRows, i);
     add(set, "indexSearch", indexSearch, i);
     add(set, "indexAppend", indexAppend, i);
     add(set, "indexCopy", indexCopy, i);

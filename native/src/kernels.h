@@ -188,6 +188,13 @@ typedef struct {
   void (*rotate)(const float *rows, size_t dim, size_t padded, size_t first, size_t count, const uint32_t *flips,
                  size_t rounds, float *out);
 
+  /* Row sources[j] of `from` becomes row places[j] of `kept`, scaled to unit length when is_unit (it is not all zeros then), and the
+   * rotation of that becomes row rows[j] of codes and factors, as sq8_encode makes them; j < count. `from` overlaps no output.
+   * Returns 0 or DRIFT_NO_MEMORY. */
+  int64_t (*encode_rows)(const float *from, size_t dim, const uint32_t *sources, size_t count, int is_unit, float *kept,
+                         const uint32_t *places, size_t padded, const uint32_t *flips, size_t rounds,
+                         const uint32_t *rows, uint8_t *codes, float *factors, drift_scratch *scratch);
+
   /* The k nearest rows that the probed buckets and ask->extra hold, nearest first. Returns how many, or a negative code. */
   int64_t (*index_search)(const drift_index *index, const drift_query *ask, const float *query, drift_scratch *scratch,
                           uint32_t *out_row, float *out_distance, drift_effort *effort);

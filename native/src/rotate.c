@@ -26,6 +26,18 @@ static inline void mix(float *restrict a, float *restrict b, size_t count, float
   }
 }
 
+/* Two steps of a transform at once, which spares the way through memory between them: blocks of `half` values, then of 2 * half. */
+static inline void mix_twice(float *restrict a, size_t half, float scale) {
+  float *restrict b = a + half, *restrict c = b + half, *restrict d = c + half;
+  for (size_t i = 0; i < half; i++) {
+    float ab = a[i] + b[i], a_b = a[i] - b[i], cd = c[i] + d[i], c_d = c[i] - d[i];
+    a[i] = (ab + cd) * scale;
+    b[i] = (a_b + c_d) * scale;
+    c[i] = (ab - cd) * scale;
+    d[i] = (a_b - c_d) * scale;
+  }
+}
+
 /* Walsh-Hadamard transform of `width` values, a power of two of at least 64, times `scale`. */
 static void hadamard(float *values, size_t width, float scale) {
   for (size_t i = 0; i < width; i += 8) {
@@ -37,10 +49,12 @@ static void hadamard(float *values, size_t width, float scale) {
     v[0] = b0 + b4, v[1] = b1 + b5, v[2] = b2 + b6, v[3] = b3 + b7;
     v[4] = b0 - b4, v[5] = b1 - b5, v[6] = b2 - b6, v[7] = b3 - b7;
   }
-  for (size_t half = 8; half < width; half *= 2) {
-    float by = 2 * half == width ? scale : 1.0f;
-    for (size_t i = 0; i < width; i += 2 * half) mix(values + i, values + i + half, half, by);
+  size_t half = 8;
+  for (; 4 * half <= width; half *= 4) {
+    float by = 4 * half == width ? scale : 1.0f;
+    for (size_t i = 0; i < width; i += 4 * half) mix_twice(values + i, half, by);
   }
+  if (half < width) mix(values, values + half, half, scale);
 }
 
 void KERNEL(rotate)(const float *rows, size_t dim, size_t padded, size_t first, size_t count, const uint32_t *flips,

@@ -28,3 +28,10 @@ void drift_advise_huge_pages(void *start, size_t bytes) {
   (void)bytes;
 #endif
 }
+
+enum { SMALL_PAGE_BYTES = 4096 };
+
+void drift_touch(void *start, size_t bytes) {
+  char *at = start;
+  for (size_t i = 0; i < bytes; i += SMALL_PAGE_BYTES) __atomic_fetch_or(at + i, 0, __ATOMIC_RELAXED);
+}

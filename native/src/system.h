@@ -1,4 +1,4 @@
-/* Two services of the system that Node lacks. */
+/* Services of the system that Node lacks. */
 #ifndef DRIFT_SYSTEM_H
 #define DRIFT_SYSTEM_H
 
@@ -14,6 +14,9 @@ int drift_flock(int fd, int exclusive, int wait);
 
 /* Ask for 2 MiB pages for the aligned inside of the range; a hint, so it cannot fail. Linux only. */
 void drift_advise_huge_pages(void *start, size_t bytes);
+
+/* Have the system put memory behind every page of the range now. What others write there meanwhile stays. */
+void drift_touch(void *start, size_t bytes);
 
 #ifdef __cplusplus
 }

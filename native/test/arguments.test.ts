@@ -39,6 +39,10 @@ function goodCalls() {
     lutDistances: [f32(1024), 4, new Uint8Array(32), 1, 7, f32(7)],
     fastScan: [new Uint8Array(64), 4, new Uint8Array(144), 72, 2, new Uint16Array(64)],
     affineDistances: ['ip', query, f32(4), new Uint8Array(32), 4, 1, 7, f32(7)],
+    encodeRows: [
+      ...[rows, 4, index, true, f32(32), index.slice(), 64, new Uint32Array(128), index.slice()],
+      ...[new Uint8Array(512), f32(16)],
+    ],
     crc32c: [new Uint8Array(9), 5],
     hash64: [new Uint8Array(9), 5n],
   } satisfies Record<string, unknown[]>
@@ -78,6 +82,7 @@ describe.each(supportedVariants())('%s', variant => {
       'project',
       'sumRows',
       'sq8DistancesGather',
+      'encodeRows',
     ] as const) {
       const args: unknown[] = goodCalls()[name]
       const at = args.findIndex(arg => arg instanceof Uint32Array)
@@ -109,6 +114,7 @@ describe.each(supportedVariants())('%s', variant => {
       ['affineDistances', [1, 2, 3, 7]],
       ['hnswInsert', [0, 2, 5, 6]],
       ['hnswSearch', [0, 4, 8, 10]],
+      ['encodeRows', [0, 4, 5, 7, 8, 9, 10]],
     ]
     for (const [name, places] of shortened) {
       for (const at of places) {

@@ -1,6 +1,6 @@
 // Slabs grow in place: views and other threads keep seeing the same memory.
 import { describe, expect, it } from 'vitest'
-import { allocateSlab, growSlab, hasAddon, MAX_SLAB_BYTES, NativeError } from '../lib/index.js'
+import { allocateSlab, growSlab, hasAddon, MAX_SLAB_BYTES, NativeError, TouchedAhead } from '../lib/index.js'
 
 const MIB = 2 ** 20
 
@@ -17,6 +17,21 @@ describe('a slab', () => {
     after[3] = 9
     expect(before[3]).toBe(9)
     expect(before.length).toBe(16)
+  })
+
+  it('is touched ahead of a writer, who loses nothing by it', async () => {
+    const slab = allocateSlab(0, 64 * MIB)
+    growSlab(slab, 48 * MIB)
+    const ahead = new TouchedAhead(slab)
+    const words = new Uint32Array(slab, 0, (48 * MIB) / 4)
+    for (let i = 0; i < words.length; i++) {
+      words[i] = i
+      if (i % 65_536 !== 0) continue
+      ahead.reach(4 * i)
+      await new Promise(resolve => setImmediate(resolve))
+    }
+    expect(words.every((word, i) => word === i)).toBe(true)
+    expect(ahead.bytes).toBe(hasAddon ? 48 * MIB : 0)
   })
 
   it('never shrinks and never passes its maximum', () => {

@@ -1,7 +1,7 @@
 // SQ8: codes, scales and estimates are the same bits in every variant, and an estimate is as near to the exact
 // distance as a rounding of half a step per value allows.
 import { describe, expect, it } from 'vitest'
-import { type KernelMetric, type Kernels, kernelsOf, supportedVariants } from '../lib/index.js'
+import { type KernelMetric, type Kernels, kernelsOf, paddedDim, supportedVariants } from '../lib/index.js'
 import { bytes, floats, LENGTHS, random, signedBytes } from './random.js'
 import { compiled } from './variants.js'
 
@@ -30,6 +30,37 @@ describe.each(compiled)('%s', variant => {
         else expect(got.factors[2 * row + 1]).toBe(norm)
       }
     }
+  })
+
+  it('encodes new rows in one pass as its steps do, at their places, with the bits of the reference', () => {
+    const { normal, below } = random(9)
+    for (const dim of LENGTHS)
+      for (const isUnit of [false, true]) {
+        const padded = paddedDim(dim)
+        const flips = Uint32Array.from({ length: 2 * padded }, () => (below(2) === 0 ? 0 : 0x8000_0000))
+        const from = floats(4 * dim, below(8), normal)
+        const run = (kernels: Kernels) => {
+          const kept = new Float32Array(5 * dim)
+          const codes = new Uint8Array(3 * padded)
+          const factors = new Float32Array(6)
+          const [sources, places, rows] = [Uint32Array.of(3, 0), Uint32Array.of(4, 2), Uint32Array.of(1, 0)]
+          kernels.encodeRows(from, dim, sources, isUnit, kept, places, padded, flips, rows, codes, factors)
+          return { kept, codes, factors }
+        }
+        const [want, got] = [run(reference), run(tested)]
+        expect(sameBytes(got.kept, want.kept)).toBe(true)
+        expect(sameBytes(got.codes, want.codes)).toBe(true)
+        expect(got.factors[2]).toBe(want.factors[2])
+        expect(got.kept.subarray(0, 2 * dim).every(value => value === 0)).toBe(true)
+        const row = got.kept.subarray(4 * dim)
+        if (isUnit) expect(row.reduce((sum, x) => sum + x * x, 0)).toBeCloseTo(1, 5)
+        else expect(sameBytes(row, from.slice(3 * dim))).toBe(true)
+        const rotated = new Float32Array(padded)
+        tested.rotate(got.kept, dim, padded, 4, 1, flips, rotated)
+        const steps = new Uint8Array(padded)
+        tested.sq8Encode(rotated, padded, 0, 1, steps, new Float32Array(2))
+        expect(sameBytes(got.codes.subarray(padded, 2 * padded), steps)).toBe(true)
+      }
   })
 
   it('writes the query codes of the reference', () => {
@@ -137,4 +168,10 @@ function encode(
   const factors = floats((2 * rows.length) / dim, 1, () => 3)
   kernels.sq8Encode(rows, dim, first, count, codes, factors)
   return { codes, factors }
+}
+
+/** As matchers do, a hundred times faster. */
+function sameBytes(a: ArrayBufferView, b: ArrayBufferView): boolean {
+  const [left, right] = [a, b].map(view => Buffer.from(view.buffer, view.byteOffset, view.byteLength))
+  return Buffer.compare(left!, right!) === 0
 }

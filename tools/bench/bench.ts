@@ -15,6 +15,7 @@ import { installPeers } from './peers.js'
 import { writeReport } from './report.js'
 import { loadResults } from './results.js'
 import { smoke } from './smoke.js'
+import { sustained } from './sustained.js'
 import { upkeep } from './upkeep.js'
 import { sourcesOf } from './vectors.js'
 import { wal } from './wal.js'
@@ -31,6 +32,7 @@ kernels  the native kernels alone.
 bloom    what id filters save a compaction over 50 segments; --passes rounds.
 wal      durable upserts beside a bare loop that writes and syncs as many bytes; --passes rounds.
 upkeep   how long searches wait beside a writer and full maintenance, and a close in the middle of it; --rows 100000.
+sustained  --rows durable upserts (2 000 000) while flushes run, replay of a log, opening with the stored index.
 smoke    this machine's figures in a few minutes, the durable ones too, on the first data set; kept in tools/bench/out.
 peers    installs the engines of npm, and what draws the plots, in tools/bench/peers.
 
@@ -104,6 +106,7 @@ try {
     kernels,
     bloom: () => bloom(wholeNumber('passes', values.passes), seed),
     wal: () => wal(wholeNumber('passes', values.passes), seed),
+    sustained: () => sustained(rows ?? 2_000_000, seed),
     smoke: () => smoke(chosen()[0]!, rows ?? 100_000, seed),
     upkeep: () => upkeep(chosen()[0]!, rows ?? 100_000),
     peers: installPeers,

@@ -307,7 +307,11 @@ function requireLength(squares: number, row: number): void {
 }
 
 function distinct(ids: readonly Id[]): Batch {
-  if (areAscending(ids)) return { ids: [...ids], sources: Uint32Array.from(ids.keys()) }
+  if (areAscending(ids)) {
+    const sources = new Uint32Array(ids.length)
+    for (let i = 0; i < sources.length; i++) sources[i] = i
+    return { ids: ids.slice(), sources }
+  }
   const last = new Map<Id, number>()
   for (let i = 0; i < ids.length; i++) last.set(ids[i]!, i)
   if (last.size === ids.length) return { ids: [...ids], sources: Uint32Array.from(last.values()) }

@@ -45,14 +45,14 @@ export class ColdVectors {
     this.#grow(this.#used + count - Math.min(count, this.#free.length))
   }
 
-  /** Keep `count` vectors, those of rows row ..., until they are handed over. Others may have taken the room since it was asked for. */
-  put(row: number, count: number, vectors: Float32Array): void {
+  /** Keep the vectors of these rows, the first of `vectors`, until they are handed over. Others may have taken the room since it was asked for. */
+  put(rows: Uint32Array, vectors: Float32Array): void {
     const dim = this.#dim
-    this.reserve(count)
-    for (let i = 0; i < count; i++) {
+    this.reserve(rows.length)
+    for (let i = 0; i < rows.length; i++) {
       const slot = this.#free.pop() ?? this.#used++
       this.#vectors.set(vectors.subarray(i * dim, (i + 1) * dim), slot * dim)
-      this.#slots.set(row + i, slot)
+      this.#slots.set(rows[i]!, slot)
     }
   }
 

@@ -4,7 +4,7 @@
  * A row is taken (dead, held), becomes live, dies, and returns to the free list when no memtable lists it and no
  * pin is older. The index decides when; this file keeps the books.
  */
-import { allocateSlab, growSlab, kernels, MAX_SLAB_BYTES, touchedBytes } from '@drift/native'
+import { allocateSlab, growSlab, kernels, MAX_SLAB_BYTES, TouchedAhead, touchedBytes } from '@drift/native'
 import { NONE } from './bucket/extent.js'
 import { ColdVectors, type SharedVectors, type VectorSource } from './cold-vectors.js'
 import { CoreError } from './errors.js'
@@ -20,8 +20,9 @@ const HELD = 1
 /** Appended, neither published nor abandoned. */
 const PENDING = 2
 
-/** Rows rotated at once: 1 MiB at 4096 dimensions. */
-const ROTATE_ROWS = 64
+/** Rows encoded at once where vectors are not kept: 1 MiB at 4096 dimensions. */
+const STAGED_ROWS = 64
+const PLACES = Uint32Array.from({ length: STAGED_ROWS }, (_, i) => i)
 
 export interface RowSlabs {
   readonly vectors: SharedArrayBuffer | undefined
@@ -54,7 +55,6 @@ export class RowStore {
   version = 0
   capacity = 0
   readonly #maxRows: number
-  readonly #rotated: Float32Array
   /** Exact vectors that lie elsewhere. */
   readonly cold: ColdVectors | undefined
   /** Rows on their way into codes, where they are not kept here. */
@@ -62,6 +62,9 @@ export class RowStore {
   #decoded: Float32Array = new Float32Array(0)
   #state: Uint8Array
   #free: number[] = []
+  /** Memory behind the last row. */
+  readonly #vectorsAhead: TouchedAhead | undefined
+  readonly #codesAhead: TouchedAhead
 
   /** @param kept - `none`: a row is what its codes say; a source: exact vectors are there once they were handed over. */
   constructor(dim: number, metric: Metric, kept: 'resident' | 'none' | VectorSource = 'resident') {
@@ -70,9 +73,8 @@ export class RowStore {
     this.metric = metric
     this.rotation = new Rotation(dim)
     const { padded } = this.rotation
-    this.#rotated = new Float32Array(ROTATE_ROWS * padded)
     this.cold = typeof kept === 'string' ? undefined : new ColdVectors(dim, kept)
-    this.#staged = keepsVectors ? undefined : new Float32Array(ROTATE_ROWS * dim)
+    this.#staged = keepsVectors ? undefined : new Float32Array(STAGED_ROWS * dim)
     this.#maxRows = Math.floor(MAX_SLAB_BYTES / (Math.max(keepsVectors ? 4 * dim : 8, padded) * 32)) * 32
     this.slabs = {
       vectors: keepsVectors ? allocateSlab(0, this.#maxRows * dim * 4) : undefined,
@@ -80,6 +82,8 @@ export class RowStore {
       factors: allocateSlab(0, this.#maxRows * 8),
       live: allocateSlab(0, this.#maxRows / 8),
     }
+    this.#vectorsAhead = this.slabs.vectors && new TouchedAhead(this.slabs.vectors)
+    this.#codesAhead = new TouchedAhead(this.slabs.codes)
     this.vectors = this.slabs.vectors && new Float32Array(this.slabs.vectors, 0, 0)
     this.codes = new Uint8Array(this.slabs.codes, 0, 0)
     this.factors = new Float32Array(this.slabs.factors, 0, 0)
@@ -99,7 +103,9 @@ export class RowStore {
     const taken = new Uint32Array(count)
     for (let i = 0; i < reused; i++) taken[i] = this.#free.pop()!
     for (let i = reused; i < count; i++) taken[i] = this.rows++
-    taken.sort()
+    this.#vectorsAhead?.reach(this.rows * 4 * this.dim)
+    this.#codesAhead.reach(this.rows * this.rotation.padded)
+    if (reused > 0) taken.sort()
     for (const row of taken) {
       this.home[row] = NONE
       this.second[row] = NONE
@@ -109,7 +115,7 @@ export class RowStore {
   }
 
   /**
-   * Copy vector `sources[i]` of `vectors` into `rows[i]`, prepared by `metric` and SQ8-encoded. Runs of rows go together.
+   * Copy vector `sources[i]` of `vectors` into `rows[i]`, prepared by `metric` and SQ8-encoded.
    *
    * @param isElsewhere - the source has them already.
    */
@@ -120,25 +126,22 @@ export class RowStore {
     metric: Metric,
     isElsewhere = false,
   ): void {
-    const { dim } = this
     const staged = this.#staged
-    const kept = staged ?? this.vectors!
-    const most = staged === undefined ? rows.length : ROTATE_ROWS
-    for (let i = 0; i < rows.length; ) {
-      let end = i + 1
-      while (end < rows.length && end - i < most && rows[end] === rows[end - 1]! + 1) end++
-      const first = staged === undefined ? rows[i]! : 0
-      for (let j = i; j < end; ) {
-        let run = j + 1
-        while (run < end && sources[run] === sources[run - 1]! + 1) run++
-        const from = sources[j]! * dim
-        kept.set(vectors.subarray(from, from + (run - j) * dim), (first + j - i) * dim)
-        j = run
-      }
-      prepare(metric, kept, dim, first, end - i)
-      if (!isElsewhere) this.cold?.put(rows[i]!, end - i, kept)
-      this.#encode(kept, first, rows[i]!, end - i)
-      i = end
+    if (staged === undefined) {
+      this.#encode(vectors, sources, metric, this.vectors!, rows, rows)
+      return
+    }
+    for (let i = 0; i < rows.length; i += STAGED_ROWS) {
+      const some = rows.subarray(i, i + STAGED_ROWS)
+      this.#encode(
+        vectors,
+        sources.subarray(i, i + STAGED_ROWS),
+        metric,
+        staged,
+        PLACES.subarray(0, some.length),
+        some,
+      )
+      if (!isElsewhere) this.cold?.put(some, staged)
     }
   }
 
@@ -297,22 +300,30 @@ export class RowStore {
     const { padded } = this.rotation
     return {
       vectors:
-        slabs.vectors === undefined ? (this.cold?.bytes ?? 0) : touchedBytes(slabs.vectors, 4 * rows * dim),
-      codes: touchedBytes(slabs.codes, rows * padded) + touchedBytes(slabs.factors, 8 * rows),
+        slabs.vectors === undefined
+          ? (this.cold?.bytes ?? 0)
+          : touchedBytes(slabs.vectors, Math.max(4 * rows * dim, this.#vectorsAhead!.bytes)),
+      codes:
+        touchedBytes(slabs.codes, Math.max(rows * padded, this.#codesAhead.bytes)) +
+        touchedBytes(slabs.factors, 8 * rows),
       // Home, second and state of every row, and the numbers of those that are free.
       rows: touchedBytes(slabs.live, rows / 8) + 9 * rows + 8 * this.#free.length + this.#decoded.byteLength,
     }
   }
 
-  /** Rows first ... of `vectors` into the codes of rows row ... */
-  #encode(vectors: Float32Array, first: number, row: number, count: number): void {
-    const { padded } = this.rotation
-    for (let done = 0; done < count; done += ROTATE_ROWS) {
-      const some = Math.min(ROTATE_ROWS, count - done)
-      this.rotation.apply(vectors, first + done, some, this.#rotated)
-      const codes = this.codes.subarray((row + done) * padded)
-      kernels.sq8Encode(this.#rotated, padded, 0, some, codes, this.factors.subarray(2 * (row + done)))
-    }
+  /** Vector `sources[i]` of `vectors` as vector `places[i]` of `kept`, and as the codes of `rows[i]`. */
+  #encode(
+    vectors: Float32Array,
+    sources: Uint32Array,
+    metric: Metric,
+    kept: Float32Array,
+    places: Uint32Array,
+    rows: Uint32Array,
+  ): void {
+    const { dim, codes, factors } = this
+    const { padded, flips } = this.rotation
+    const isUnit = metric === 'cosine'
+    kernels.encodeRows(vectors, dim, sources, isUnit, kept, places, padded, flips, rows, codes, factors)
   }
 
   #reserve(rows: number): void {

@@ -2,7 +2,7 @@
  * A small log on a simulated disk, whose records tell their own LSN, so that a test knows a right record from any other.
  */
 
-import { type DriftFs, SimFs } from '@drift/fs'
+import { type DriftFs, FaultFs, FsError, type OpenMode, SimFs } from '@drift/fs'
 import { expect } from 'vitest'
 import { CoreError } from '../src/errors.js'
 import { PAGE_BYTES, walFileName } from '../src/wal/format.js'
@@ -34,6 +34,48 @@ export function newDisk(options?: ConstructorParameters<typeof SimFs>[0]): SimFs
   fs.makeFolder(FOLDER)
   fs.syncFolder('/')
   return fs
+}
+
+/** A disk with another thread, which does what it was given when the test says so. */
+export class ThreadedDisk extends FaultFs {
+  openFiles = 0
+  #given: ((failure: string | undefined) => void) | undefined
+
+  constructor(disk: SimFs) {
+    super(disk, [])
+  }
+
+  /** @param failure - for want of room, with this message. */
+  turn(failure?: string): void {
+    const given = this.#given!
+    this.#given = undefined
+    given(failure)
+  }
+
+  writeAside(fd: number, bytes: Uint8Array, offset: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#given = failure => {
+        if (failure !== undefined) {
+          reject(new FsError('DRIFT_FS_ENOSPC', failure, { operation: 'write', path: 'spare' }))
+          return
+        }
+        this.write(fd, bytes, offset)
+        this.fsync(fd)
+        resolve()
+      }
+    })
+  }
+
+  override open(path: string, mode: OpenMode): number {
+    const fd = super.open(path, mode)
+    this.openFiles++
+    return fd
+  }
+
+  override close(fd: number): void {
+    super.close(fd)
+    this.openFiles--
+  }
 }
 
 export function openLog(

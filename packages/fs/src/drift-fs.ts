@@ -14,6 +14,12 @@ export interface DriftFs {
   /** Write all bytes at `offset`, looping over short writes; a gap before it reads as zeros. When it throws, any part may have been written. */
   write(fd: number, bytes: Uint8Array, offset: number): void
 
+  /**
+   * `write`, and when `isSynced` then `fsync`, in another thread, while this one goes on. The descriptor stays open and the bytes as they
+   * are until it resolves. Absent on a disk where one thing happens after the other.
+   */
+  writeAside?(fd: number, bytes: Uint8Array, offset: number, isSynced: boolean): Promise<void>
+
   /** Data and the size needed to read it back are on stable storage. An error is final for this fd: the pages may be lost. */
   fdatasync(fd: number): void
   fsync(fd: number): void

@@ -47,6 +47,20 @@ test('a lock of a live process is respected and the lock of a killed one is take
   expect(readdirSync(folder)).toEqual([])
 })
 
+test('what another thread writes is at its place when it says so, and a failure names operation and path', async () => {
+  const fs = new NodeFs()
+  const path = join(folder, 'file')
+  const fd = fs.open(path, 'create')
+  const bytes = Uint8Array.from({ length: 3_000_000 }, (_, i) => i % 251)
+  await fs.writeAside(fd, bytes, 5, true)
+  expect(Buffer.compare(readFileSync(path).subarray(5), bytes)).toBe(0)
+  fs.close(fd)
+  const reading = fs.open(path, 'read')
+  const refused = { code: 'DRIFT_FS_EBADF', operation: 'write', path }
+  await expect(fs.writeAside(reading, bytes, 0, false)).rejects.toMatchObject(refused)
+  fs.close(reading)
+})
+
 test('a lock of this pid from before its start, or from another boot, is stale', () => {
   for (const change of [{ start: '1' }, { boot: 'another' }]) {
     const lock = new NodeFs().lock(lockPath)

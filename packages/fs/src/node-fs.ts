@@ -7,6 +7,7 @@ import {
   closeSync,
   fdatasyncSync,
   fstatSync,
+  fsync,
   fsyncSync,
   ftruncateSync,
   linkSync,
@@ -20,9 +21,11 @@ import {
   statfsSync,
   statSync,
   unlinkSync,
+  write,
   writeSync,
 } from 'node:fs'
 import { constants } from 'node:os'
+import { promisify } from 'node:util'
 import type { DriftFs, FileLock, FileStat, OpenMode } from './drift-fs.js'
 import { errnoOf, type FsOperation, fsError, wrapError } from './errors.js'
 import { lockPidFile } from './pid-lock.js'
@@ -36,6 +39,10 @@ export interface NodeFsOptions {
   readonly flock?: (fd: number, exclusive: boolean) => number
   readonly writeLimit?: WriteLimit
 }
+
+/** In a thread of the pool that Node has for its files. */
+const writeLater = promisify(write)
+const fsyncLater = promisify(fsync)
 
 const FLAGS: Readonly<Record<OpenMode, string>> = { read: 'r', write: 'r+', create: 'wx+' }
 
@@ -85,6 +92,25 @@ export class NodeFs implements DriftFs {
         this.#options.writeLimit,
       ),
     )
+  }
+
+  async writeAside(fd: number, bytes: Uint8Array, offset: number, isSynced: boolean): Promise<void> {
+    const path = this.#path(fd, 'write')
+    checkOffset(offset, 'write', path)
+    try {
+      for (let done = 0; done < bytes.length; ) {
+        const { bytesWritten } = await writeLater(fd, bytes, done, bytes.length - done, offset + done)
+        if (bytesWritten === 0) throw fsError('EIO', 'write', path, `no progress at ${offset + done}`)
+        done += bytesWritten
+      }
+    } catch (cause) {
+      throw wrapError(cause, 'write', path)
+    }
+    try {
+      if (isSynced) await fsyncLater(fd)
+    } catch (cause) {
+      throw wrapError(cause, 'fsync', path)
+    }
   }
 
   fdatasync(fd: number): void {

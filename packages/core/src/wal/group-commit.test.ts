@@ -5,8 +5,8 @@
 
 import { FaultFs, FsError, type SimFs } from '@drift/fs'
 import { expect, test } from 'vitest'
-import { lsns, newDisk, openLog, read, recordOf, upTo } from '../../test/wal-sample.js'
-import { PAGE_BYTES } from './format.js'
+import { FOLDER, lsns, newDisk, openLog, read, recordOf, ThreadedDisk, upTo } from '../../test/wal-sample.js'
+import { PAGE_BYTES, walFileName } from './format.js'
 import { GroupCommit, type WalReply } from './group-commit.js'
 
 test('after a failure later commands touch no file and get no reply', () => {
@@ -121,6 +121,23 @@ test('a frame that was written but for its padding is taken back when it is give
   loop.run([{ kind: 'giveUp' }])
   expect(replies.at(-1)).toMatchObject({ kind: 'dropped', lsn: 2 })
   for (const disk of [sim, sim.powerCut({ data: 'none' })]) expect(lsns(read(disk).records)).toEqual(upTo(1))
+})
+
+test('the end waits for the file that another thread prepares, and leaves nothing of it', async () => {
+  const disk = new ThreadedDisk(newDisk())
+  const replies: WalReply[] = []
+  const loop = new GroupCommit(openLog(disk), { ...QUIET, preparesFiles: true }, reply => replies.push(reply))
+  loop.run([{ kind: 'append', records: [recordOf(1, 5 * PAGE_BYTES)] }])
+  expect(loop.isPreparing).toBe(true)
+  loop.run([{ kind: 'close', id: 1 }])
+  expect(loop.ended).toBe(false)
+  disk.turn()
+  await new Promise(resolve => setImmediate(resolve))
+  expect(replies.at(-1)).toEqual({ kind: 'done', id: 1 })
+  expect(loop.ended).toBe(true)
+  expect(disk.openFiles).toBe(0)
+  expect(disk.list(FOLDER)).toEqual([walFileName(1)])
+  expect(read(disk)).toMatchObject({ clean: true, end: { lsn: 2 } })
 })
 
 /** Refuses the last byte of a page that is written, as a quota may. */

@@ -67,7 +67,9 @@ export class GroupCommit {
   #dropped = false
   #markTimer: NodeJS.Timeout | undefined
   #syncTimer: NodeJS.Timeout | undefined
-  #preparing: NodeJS.Immediate | undefined
+  #isPreparing = false
+  /** Waits for what is being prepared. */
+  #closing: Request | undefined
   /** The active file when a preparation last failed: not tried again before the next. */
   #unpreparedFile = 0
 
@@ -84,9 +86,9 @@ export class GroupCommit {
     return this.#ended
   }
 
-  /** A step of a file's preparation waits for a turn of the event loop. */
-  get wantsTurn(): boolean {
-    return this.#preparing !== undefined
+  /** The next file is being made, which goes on in turns of the event loop. */
+  get isPreparing(): boolean {
+    return this.#isPreparing
   }
 
   run(commands: readonly WalCommand[]): void {
@@ -176,6 +178,10 @@ export class GroupCommit {
       }
     }
     if (command.kind === 'close') {
+      if (this.#isPreparing) {
+        this.#closing = command
+        return
+      }
       this.#end()
       this.#log.close()
     }
@@ -230,19 +236,24 @@ export class GroupCommit {
     if (
       !this.#options.preparesFiles ||
       this.#ended ||
+      this.#isPreparing ||
+      this.#closing ||
       !this.#log.wantsSpare ||
       this.#unpreparedFile === active
     )
       return
-    this.#preparing ??= setImmediate(() => {
-      this.#preparing = undefined
-      try {
-        this.#log.prepareStep()
-      } catch {
+    this.#isPreparing = true
+    void this.#log
+      .prepareAside()
+      .catch(() => {
         this.#unpreparedFile = active // Rotation makes the file itself, and reports what is wrong when it still is.
-      }
-      this.#prepareSoon()
-    })
+      })
+      .then(() => {
+        this.#isPreparing = false
+        const closing = this.#closing
+        if (closing) this.#guard(() => this.#obey(closing))
+        else this.#prepareSoon()
+      })
   }
 
   #after(ms: number, action: () => void): NodeJS.Timeout {
@@ -269,6 +280,5 @@ export class GroupCommit {
     this.#ended = true
     clearTimeout(this.#markTimer)
     clearTimeout(this.#syncTimer)
-    if (this.#preparing) clearImmediate(this.#preparing)
   }
 }

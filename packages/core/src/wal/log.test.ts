@@ -16,6 +16,7 @@ import {
   read,
   recordOf,
   SMALL_FILE,
+  ThreadedDisk,
   upTo,
 } from '../../test/wal-sample.js'
 import { FRAME_HEADER_BYTES, PAGE_BYTES, walFileName } from './format.js'
@@ -127,6 +128,46 @@ test('a prepared file is used by the next rotation, ignored by readers and gone 
   log.close()
   expect(fs.list(FOLDER)).toEqual([walFileName(1), walFileName(2)])
   expectRecords(read(fs), 600)
+})
+
+test("a file that another thread prepares is the next one when it is whole, and nobody's when it is needed before", async () => {
+  for (const isInTime of [true, false]) {
+    const fs = new ThreadedDisk(newDisk())
+    const log = openLog(fs)
+    commit(log, 300)
+    const preparing = log.prepareAside()
+    if (isInTime) {
+      fs.turn()
+      await preparing
+      expect(fs.list(FOLDER)).toEqual([walFileName(1), walFileName(2)])
+      expect(log.wantsSpare).toBe(false)
+      commit(log, 300)
+    } else {
+      commit(log, 300, 100)
+      fs.turn()
+      await preparing
+    }
+    expect(log.files().length).toBeGreaterThan(1)
+    const count = log.nextLsn - 1
+    log.close()
+    expect(fs.list(FOLDER)).toEqual(log.files().map(({ file }) => walFileName(file)))
+    expectRecords(read(fs), count)
+    expect(fs.openFiles).toBe(0)
+  }
+})
+
+test('a file that another thread finds no room for leaves the log as it was', async () => {
+  const fs = new ThreadedDisk(newDisk())
+  const log = openLog(fs)
+  commit(log, 300)
+  const preparing = log.prepareAside()
+  fs.turn('no room')
+  await expect(preparing).rejects.toMatchObject({ code: 'DRIFT_FS_ENOSPC' })
+  expect(fs.list(FOLDER)).toEqual([walFileName(1)])
+  commit(log, 300)
+  log.close()
+  expectRecords(read(fs), 600)
+  expect(fs.openFiles).toBe(0)
 })
 
 test('a spare and a draft that a crash left are replaced by the next writer', () => {

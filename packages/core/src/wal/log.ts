@@ -34,6 +34,8 @@ const FILE_GROWTH = 4
 const GROUP_BYTES: number = 16 * 1024 * 1024
 /** Zeros written per step of a preparation: a step takes a few milliseconds, and commits go between steps. */
 const PREPARE_BYTES = 4 * 1024 * 1024
+/** And so many by another thread. */
+const ASIDE_BYTES = 16 * 1024 * 1024
 /** And synced so many at a time: a sync of fresh zeros is a commit of the file system's journal, and holds commits up for 10 ms. */
 const PREPARE_SYNC_BYTES = 16 * 1024 * 1024
 /** A file keeps room for its header, one frame, one mark and its last frame. */
@@ -95,6 +97,8 @@ interface Draft {
   synced: number
   /** It bears its final name. */
   published: boolean
+  /** Another thread writes to it, so its descriptor stays open. */
+  isBusy: boolean
 }
 
 export class WalLog {
@@ -219,6 +223,39 @@ export class WalLog {
     if (spare.synced >= whole) this.#publish(spare)
   }
 
+  /**
+   * The same, with the writing in another thread; a larger step. Until it resolves the log may do whatever it does: where that needs the
+   * file, it makes another, and this one is nobody's.
+   */
+  async prepareAside(): Promise<void> {
+    const { fs } = this.#options
+    if (!fs.writeAside) {
+      this.prepareStep()
+      return
+    }
+    const spare = this.#draft(this.#active.file + 1)
+    const whole = this.#nextBytes
+    const bytes = Math.min(whole - spare.bytes, ASIDE_BYTES)
+    spare.isBusy = true
+    try {
+      // Never touched, so all of it is one page of zeros.
+      await fs.writeAside(spare.fd, new Uint8Array(bytes), spare.bytes, true)
+    } catch (cause) {
+      spare.isBusy = false
+      if (this.#spare === spare) this.#discard(spare)
+      else fs.close(spare.fd)
+      throw cause
+    }
+    spare.isBusy = false
+    if (this.#spare !== spare) {
+      fs.close(spare.fd)
+      return
+    }
+    spare.bytes += bytes
+    spare.synced = spare.bytes
+    if (spare.synced >= whole) this.#publish(spare)
+  }
+
   get #nextBytes(): number {
     return Math.min(this.#fileBytes, Math.max(FIRST_FILE_BYTES, FILE_GROWTH * this.#active.bytes))
   }
@@ -254,7 +291,7 @@ export class WalLog {
     const { fs } = this.#options
     const spare = this.#spare
     this.#spare = undefined
-    if (spare) fs.close(spare.fd)
+    if (spare && !spare.isBusy) fs.close(spare.fd)
     if (this.#active) fs.close(this.#active.fd)
   }
 
@@ -350,10 +387,11 @@ export class WalLog {
 
   /** The spare, begun when there is none. */
   #draft(file: number): Draft {
-    if (this.#spare) return this.#spare
+    if (this.#spare && !this.#spare.isBusy) return this.#spare
     const path = this.#path(draftName(file))
     if (this.#options.fs.stat(path)) this.#options.fs.remove(path)
-    this.#spare = { file, fd: this.#options.fs.open(path, 'create'), bytes: 0, synced: 0, published: false }
+    const fd = this.#options.fs.open(path, 'create')
+    this.#spare = { file, fd, bytes: 0, synced: 0, published: false, isBusy: false }
     return this.#spare
   }
 

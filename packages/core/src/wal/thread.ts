@@ -12,10 +12,12 @@ import { packError, type ThreadData, type ThreadMessage } from './port.js'
 
 /** Longer than a caller's turn, shorter than what timers of the log may be late. */
 const LINGER_MS = 2
-/** Timers and the preparation of files get their turn at least so often. */
+/** Timers get their turn at least so often. */
 const TURN_MS = 10
+/** And so often while a file is being made: each of its few steps then waits no longer for the next. */
+const PREPARING_TURN_MS = 2
 /** A sleeping thread is there again after some 50 us, and so for so long it does not sleep, where the next command mostly comes sooner. */
-const SPIN_MS = 0.1
+const SPIN_MS = 0.2
 /** Weight of the newest wait in their mean. */
 const NEWEST = 0.2
 /** The longest wait that counts in full: one long pause does not end a habit. */
@@ -47,13 +49,13 @@ try {
 
 async function serve(loop: GroupCommit): Promise<void> {
   while (!loop.ended) {
-    const end = performance.now() + TURN_MS
+    const end = performance.now() + (loop.isPreparing ? PREPARING_TURN_MS : TURN_MS)
     do {
       loop.run(taken())
-      if (loop.ended || loop.wantsTurn) break
+      if (loop.ended) break
       linger()
     } while (!queue.isEmpty && performance.now() < end)
-    if (queue.isEmpty && !loop.wantsTurn) await queue.waited()
+    if (queue.isEmpty) await queue.waited()
     else await new Promise(resolve => setImmediate(resolve))
   }
 }

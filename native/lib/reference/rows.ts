@@ -1,0 +1,39 @@
+/** New rows: the exact vector to where it is kept, at unit length where the metric wants it, and its rotated image as SQ8. */
+import { rotate } from './rotate.js'
+import { sq8Encode } from './sq8.js'
+
+export function encodeRows(
+  from: Float32Array,
+  dim: number,
+  sources: Uint32Array,
+  isUnit: boolean,
+  kept: Float32Array,
+  places: Uint32Array,
+  padded: number,
+  flips: Uint32Array,
+  rows: Uint32Array,
+  codes: Uint8Array,
+  factors: Float32Array,
+): void {
+  const rotated = new Float32Array(padded)
+  for (let j = 0; j < sources.length; j++) {
+    const start = sources[j]! * dim
+    const exact = kept.subarray(places[j]! * dim, (places[j]! + 1) * dim)
+    const inverse = isUnit ? 1 / Math.sqrt(squaredLength(from, start, dim)) : 1
+    for (let i = 0; i < dim; i++) exact[i] = from[start + i]! * inverse
+    rotate(exact, dim, padded, 0, 1, flips, rotated)
+    const row = rows[j]!
+    sq8Encode(rotated, padded, 0, 1, codes.subarray(row * padded), factors.subarray(2 * row))
+  }
+}
+
+/** In four sums, as one would wait for each addition. */
+function squaredLength(values: Float32Array, start: number, dim: number): number {
+  const sums = [0, 0, 0, 0]
+  const whole = dim - (dim % 4)
+  for (let i = 0; i < dim; i++) {
+    const value = values[start + i]!
+    sums[i < whole ? i % 4 : 0]! += value * value
+  }
+  return sums[0]! + sums[1]! + (sums[2]! + sums[3]!)
+}

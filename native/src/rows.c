@@ -1,0 +1,42 @@
+/* New rows in one pass each, while they are in the cache: the exact vector to where it is kept, at unit length where the metric wants
+ * it, and its rotated image as SQ8. */
+#include <math.h>
+
+#include "arena.h"
+
+void KERNEL(rotate)(const float *, size_t, size_t, size_t, size_t, const uint32_t *, size_t, float *);
+void KERNEL(sq8_encode)(const float *, size_t, size_t, size_t, uint8_t *, float *);
+
+enum { SUMS = 4 };
+
+/* In doubles, whose products of floats are exact, and in the order of lib/reference/rows.ts: the same bits everywhere. */
+static double squared_length(const float *row, size_t dim) {
+  double sums[SUMS] = {0};
+  size_t i = 0;
+  for (; i + SUMS <= dim; i += SUMS) {
+    for (size_t j = 0; j < SUMS; j++) sums[j] += (double)row[i + j] * row[i + j];
+  }
+  for (; i < dim; i++) sums[0] += (double)row[i] * row[i];
+  return sums[0] + sums[1] + (sums[2] + sums[3]);
+}
+
+int64_t KERNEL(encode_rows)(const float *from, size_t dim, const uint32_t *sources, size_t count, int is_unit, float *kept,
+                            const uint32_t *places, size_t padded, const uint32_t *flips, size_t rounds,
+                            const uint32_t *rows, uint8_t *codes, float *factors, drift_scratch *scratch) {
+  arena memory;
+  if (!arena_open(scratch, arena_size(4 * padded), &memory)) return DRIFT_NO_MEMORY;
+  float *rotated = arena_take(&memory, 4 * padded);
+  for (size_t j = 0; j < count; j++) {
+    const float *row = from + sources[j] * dim;
+    float *restrict exact = kept + places[j] * dim;
+    if (is_unit) {
+      double inverse = 1 / sqrt(squared_length(row, dim));
+      for (size_t i = 0; i < dim; i++) exact[i] = (float)(row[i] * inverse);
+    } else {
+      memcpy(exact, row, 4 * dim);
+    }
+    KERNEL(rotate)(exact, dim, padded, 0, 1, flips, rounds, rotated);
+    KERNEL(sq8_encode)(rotated, padded, 0, 1, codes + rows[j] * padded, factors + 2 * rows[j]);
+  }
+  return 0;
+}
