@@ -41,6 +41,7 @@ function goodCalls() {
     affineDistances: ['ip', query, f32(4), new Uint8Array(32), 4, 1, 7, f32(7)],
     crc32c: [new Uint8Array(9), 5],
     hash64: [new Uint8Array(9), 5n],
+    bitsAnd: [new Uint32Array(3), new Uint32Array(4), 3, new Uint32Array(3)],
   } satisfies Record<string, unknown[]>
 }
 
