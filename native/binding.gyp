@@ -10,7 +10,7 @@
   "targets": [
     {
       "target_name": "drift",
-      "sources": ["src/binding.cc", "src/dispatch.c", "src/crc32c.c", "src/hash64.c", "src/scratch.c", "src/system.c"],
+      "sources": ["src/binding.cc", "src/dispatch.c", "src/crc32c.c", "src/hash64.c", "src/bits.c", "src/scratch.c", "src/system.c"],
       "include_dirs": ["<!(node -e \"require('nan')\")"],
       "cflags": ["-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-cast-function-type", "-Wno-unused-parameter"],
       "cflags_c": ["-std=gnu11"],

@@ -377,6 +377,14 @@ export function checked(kernels: Kernels): Kernels {
       return kernels.hash64(bytes, seed)
     },
 
+    bitsAnd(a, b, words, out) {
+      requireCount('words', words)
+      requireWords('a', a, words)
+      requireWords('b', b, words)
+      requireWords('out', out, words)
+      return kernels.bitsAnd(a, b, words, out)
+    },
+
     floatPageEncode(values, page) {
       requireValues('values', values)
       requireCount('values.length', values.length)

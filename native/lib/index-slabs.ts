@@ -79,7 +79,7 @@ export interface IndexQuery {
   /** Scan every parts-th bucket of the probe list, from `part` on: several threads share one query so. */
   readonly part: number
   readonly parts: number
-  /** One bit a row; only these count. */
+  /** One bit a row, of live rows alone: only these count. */
   readonly allow: Uint32Array | undefined
   /** Rows to look at besides those in buckets: the first `extraCount` of `extra`. */
   readonly extra: Uint32Array

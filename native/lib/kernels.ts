@@ -346,6 +346,9 @@ export interface Kernels {
   /** XXH64 of the bytes with a 64-bit seed. */
   hash64(bytes: Uint8Array, seed?: bigint): bigint
 
+  /** out[i] = a[i] & b[i], i < words; `out` may be one of them. @returns the bits that are set in both. */
+  bitsAnd(a: Uint32Array, b: Uint32Array, words: number, out: Uint32Array): number
+
   /**
    * The values as a page, under the codec that makes it smallest: RAW, CONST, ALP by division or ALP-RD with merged streams
    * (reference/float-page). Exact to the bit. @param page - has `floatPageRoom` bytes. @returns its length.

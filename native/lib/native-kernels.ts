@@ -49,6 +49,7 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
     fastScan: raw.fastScan as Kernels['fastScan'],
     crc32c: raw.crc32c as Kernels['crc32c'],
     hash64: raw.hash64 as Kernels['hash64'],
+    bitsAnd: raw.bitsAnd as Kernels['bitsAnd'],
     floatPageEncode: raw.floatPageEncode as Kernels['floatPageEncode'],
     floatPageDecode: raw.floatPageDecode as Kernels['floatPageDecode'],
     bitsPack: raw.bitsPack as Kernels['bitsPack'],

@@ -4,6 +4,7 @@
  */
 import type { Kernels } from './kernels.js'
 import { affineDistances } from './reference/affine.js'
+import { bitsAnd } from './reference/bits.js'
 import { crc32c } from './reference/crc32c.js'
 import { distances, distancesGather } from './reference/distance.js'
 import { floatPageDecode } from './reference/float-page/decode.js'
@@ -56,6 +57,7 @@ export const reference: Kernels = {
   indexNeighbours,
   crc32c,
   hash64,
+  bitsAnd,
   floatPageEncode,
   floatPageDecode,
   bitsPack,

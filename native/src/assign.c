@@ -72,7 +72,7 @@ static size_t rank_listed(const drift_index *index, const prepared_query *query,
     list[count++].bucket = buckets[i];
   }
   measure_routed(index, query, DRIFT_L2, list, 0, count);
-  sort_routed(list, count, room, bins);
+  sort_routed(list, 0, count, room, bins);
   *out = list;
   return count;
 }

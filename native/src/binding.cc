@@ -256,6 +256,11 @@ NAN_METHOD(crc32c) {
   number(info, drift_crc32c(view<uint8_t>(info, 0), length(info, 0), static_cast<uint32_t>(size(info, 1))));
 }
 
+NAN_METHOD(bitsAnd) {
+  number(info, static_cast<double>(drift_bits_and(view<uint32_t>(info, 0), view<uint32_t>(info, 1), size(info, 2),
+                                                  view<uint32_t>(info, 3))));
+}
+
 NAN_METHOD(hash64) {
   uint64_t seed = info[1].As<v8::BigInt>()->Uint64Value();
   uint64_t hash = drift_hash64(view<uint8_t>(info, 0), length(info, 0), seed);
@@ -399,6 +404,7 @@ NAN_MODULE_INIT(init) {
     add(set, "indexNeighbours", indexNeighbours, i);
     add(set, "crc32c", crc32c);
     add(set, "hash64", hash64);
+    add(set, "bitsAnd", bitsAnd);
     add(set, "floatPageEncode", floatPageEncode, i);
     add(set, "floatPageDecode", floatPageDecode, i);
     add(set, "bitsPack", bitsPack, i);

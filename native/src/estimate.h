@@ -82,25 +82,61 @@ static inline void expect_hits(const router *routes, const drift_query *ask, con
   }
 }
 
-/* Keeps of list[0 .. count) what is worth scanning, in order of distance, and its hits and rank. Returns how many are kept, or
- * SIZE_MAX, with nothing changed, when buckets beyond may be worth it too: one of the farther third is, or entries are short. */
+/* Buckets looked at first: a third of those that rank alone would let in, were all of mean size. */
+enum { FIRST_LEAST = 16, FIRST_MOST = 64, FIRST_PART = 3 };
+
+/* Where buckets are in groups, as what is looked at says how many groups are read. */
+enum { FIRST_GROUPED = 48 };
+
+static inline size_t first_width(const drift_query *ask, int is_grouped) {
+  float n = ask->mean_lives > 1 ? ask->mean_lives : 1;
+  float lack = ask->by_size * fast_log2(n) - fast_log2(ask->floor * (OPENING + n));
+  float ranks = ask->by_rank < 0 && ask->floor > 0 ? fast_exp2(lack / -ask->by_rank) / FIRST_PART : FIRST_MOST;
+  size_t least = is_grouped ? FIRST_GROUPED : FIRST_LEAST;
+  return ranks >= FIRST_MOST ? FIRST_MOST : ranks >= (float)least ? (size_t)ranks : least;
+}
+
+/* In halves of the buckets looked at so far: no more, as the power is only a guess. */
+enum { MORE_LEAST = 3, MORE_MOST = 8 };
+
+/* How many buckets to look at instead of `count`: half as many again as the rank where hits per cost reach the floor, which fall by the power
+ * of the rank that they fall by from the middle to the last third. */
+static inline size_t next_width(const drift_index *index, const drift_query *ask, const routed *list, const float *hits, size_t count) {
+  float gained[3] = {0}, cost[3] = {0};
+  for (size_t part = 0; part < 3; part++) {
+    for (size_t j = count * part / 3; j < count * (part + 1) / 3; j++) {
+      gained[part] += hits[j];
+      cost[part] += OPENING + (float)index->sizes[list[j].bucket];
+    }
+  }
+  /* The middles of those thirds are at 1/2 and 5/6 of the count. */
+  float power = (fast_log2(gained[1] * cost[2]) - fast_log2(gained[2] * cost[1])) / 0.7370f;
+  float above = fast_log2(gained[2]) - fast_log2(ask->floor * cost[2]);
+  float halves = 2.5f * fast_exp2(power > 0.25f ? above / power : above / 0.25f);
+  size_t more = halves >= MORE_MOST ? MORE_MOST : halves >= MORE_LEAST ? (size_t)halves + 1 : MORE_LEAST;
+  return count * more / 2 + 1;
+}
+
+/* Keeps of list[0 .. count) what is worth scanning, in order of distance, and its hits and rank; *kept: how many. Returns 0, or, with
+ * nothing changed, how many buckets to look at, when buckets beyond may be worth it too: one of the farther third is, or entries are short. */
 static inline size_t keep_worthy(const drift_index *index, const drift_query *ask, routed *list, const uint32_t *lives, float *hits,
-                                 uint32_t *ranks, size_t count) {
-  size_t kept = 0, entries = 0;
+                                 uint32_t *ranks, size_t count, size_t *kept) {
+  size_t taken = 0, entries = 0;
   for (size_t j = 0; j < count; j++) {
-    ranks[kept] = (uint32_t)j;
+    ranks[taken] = (uint32_t)j;
     float cost = OPENING + (float)index->sizes[list[j].bucket];
     if (!(hits[j] > 0 && (entries < ask->least || hits[j] >= ask->floor * cost))) continue;
     entries += lives[list[j].bucket];
-    kept++;
+    taken++;
   }
-  int may_be_more = entries < ask->least || (kept > 0 && 3 * (size_t)ranks[kept - 1] >= 2 * count);
-  if (may_be_more && count < index->bucket_count) return SIZE_MAX;
-  for (size_t i = 0; i < kept; i++) {
+  int may_be_more = entries < ask->least || (taken > 0 && 3 * (size_t)ranks[taken - 1] >= 2 * count);
+  if (may_be_more && count < index->bucket_count) return next_width(index, ask, list, hits, count);
+  for (size_t i = 0; i < taken; i++) {
     list[i] = list[ranks[i]];
     hits[i] = hits[ranks[i]];
   }
-  return kept;
+  *kept = taken;
+  return 0;
 }
 
 #endif

@@ -88,7 +88,7 @@ typedef struct {
   float mean_lives;      /* entries of a bucket that count, over all buckets */
   size_t rerank;         /* rows beyond k whose exact distance may be computed */
   size_t part, parts;    /* scan every parts-th bucket of the list only, from `part` on; parts >= 1 */
-  const uint32_t *allow; /* one bit a row: only these count; NULL: all */
+  const uint32_t *allow; /* one bit a row, of live rows alone: only these count; NULL: all */
   size_t allow_words;
   const uint32_t *extra; /* rows to look at besides those in buckets */
   size_t extra_count;
@@ -237,6 +237,8 @@ enum { DRIFT_PAGE_LENGTH = 1, DRIFT_PAGE_UNKNOWN = 2, DRIFT_PAGE_FIELDS = 3, DRI
 /* crc: of the bytes before, 0 at the start. */
 uint32_t drift_crc32c(const uint8_t *bytes, size_t length, uint32_t crc);
 uint64_t drift_hash64(const uint8_t *bytes, size_t length, uint64_t seed);
+/* out[i] = a[i] & b[i], i < words. Returns the bits set in out, which may be a or b. */
+size_t drift_bits_and(const uint32_t *a, const uint32_t *b, size_t words, uint32_t *out);
 
 /* dispatch.c: the variants this CPU and system can run, slowest first; i < DRIFT_VARIANTS, NULL where one cannot. */
 enum { DRIFT_VARIANTS = 4 };

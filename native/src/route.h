@@ -60,7 +60,7 @@ static inline size_t most_blocks(const drift_index *index) {
 static inline size_t level_bytes(const drift_index *index) {
   size_t blocks = most_blocks(index);
   return arena_size(blocks * BLOCK_ENTRIES * 4) + arena_size(blocks * BLOCK_FOURS * 4) +
-         2 * arena_size(index->bucket_count * sizeof(routed)) + arena_size(SORT_BINS * 4);
+         2 * arena_size((index->bucket_count + BLOCK_ENTRIES + 2) * sizeof(routed)) + arena_size(SORT_BINS * 4);
 }
 
 static inline size_t count_below(const float *values, size_t count, float limit) {
@@ -142,17 +142,22 @@ static inline void place_by_bins(const routed *list, size_t count, routed *room,
   for (size_t i = 0; i < count; i++) room[bins[(uint32_t)((list[i].distance - low) * by)]++] = list[i];
 }
 
-/* Ascending by distance, then bucket: placed roughly, which leaves little to an insertion sort. No distance is NaN. */
-static inline void sort_routed(routed *list, size_t count, routed *room, uint32_t *bins) {
-  if (count < 2) return;
-  if (count <= COUNTED) place_by_count(list, count, room);
-  else place_by_bins(list, count, room, bins);
-  list[0] = room[0];
-  for (size_t i = 1; i < count; i++) {
+/* Ascending by distance, then bucket, list[0 .. sorted) being so already. Placed roughly, which leaves little to an insertion sort; then
+ * merged from behind. No distance is NaN. */
+static inline void sort_routed(routed *list, size_t sorted, size_t count, routed *room, uint32_t *bins) {
+  routed *added = list + sorted;
+  size_t more = count - sorted;
+  if (more == 0) return;
+  if (more <= COUNTED) place_by_count(added, more, room);
+  else place_by_bins(added, more, room, bins);
+  for (size_t i = 1; i < more; i++) {
     routed next = room[i];
     size_t at = i;
-    for (; at > 0 && routed_before(next, list[at - 1]); at--) list[at] = list[at - 1];
-    list[at] = next;
+    for (; at > 0 && routed_before(next, room[at - 1]); at--) room[at] = room[at - 1];
+    room[at] = next;
+  }
+  for (size_t to = count; more > 0;) {
+    list[--to] = sorted > 0 && routed_before(room[more - 1], list[sorted - 1]) ? list[--sorted] : room[--more];
   }
 }
 
@@ -191,6 +196,7 @@ static inline void subtract_norms(const drift_index *index, size_t first, float 
 static inline void note_estimates(router *r, size_t b) {
   float *restrict of = r->estimates + b * BLOCK_ENTRIES, *restrict least = r->least + b * BLOCK_FOURS;
   for (size_t j = 0; j < BLOCK_ENTRIES; j++) of[j] = of[j] > -FLT_MAX ? of[j] : -FLT_MAX;
+#pragma GCC unroll 1 /* or gcc makes scalars of it */
   for (size_t g = 0; g < BLOCK_FOURS; g++) {
     float x = of[g] < of[g + 8] ? of[g] : of[g + 8], y = of[g + 16] < of[g + 24] ? of[g + 16] : of[g + 24];
     least[g] = x < y ? x : y;
@@ -218,8 +224,8 @@ static inline router level_open(const drift_index *index, drift_metric metric, c
   router r = {.index = index, .query = query, .metric = metric};
   r.estimates = arena_take(memory, blocks * BLOCK_ENTRIES * 4);
   r.least = arena_take(memory, blocks * BLOCK_FOURS * 4);
-  r.list = arena_take(memory, index->bucket_count * sizeof *r.list);
-  r.room = arena_take(memory, index->bucket_count * sizeof *r.room);
+  r.list = arena_take(memory, (index->bucket_count + BLOCK_ENTRIES + 2) * sizeof *r.list);
+  r.room = arena_take(memory, (index->bucket_count + BLOCK_ENTRIES + 2) * sizeof *r.room);
   r.bins = arena_take(memory, SORT_BINS * sizeof *r.bins);
   return r;
 }
@@ -273,6 +279,17 @@ static inline uint32_t within(const float *values, float over, float limit) {
   return mask;
 }
 
+/* Lists the buckets first + j of the set bits j. Mostly none or one is set: two are written whether they are or not, so nothing branches. */
+static inline void list_masked(router *r, size_t first, uint32_t mask) {
+  const uint32_t last = 1u << (BLOCK_ENTRIES - 1);
+  routed *to = r->list + r->count;
+  r->count += (size_t)__builtin_popcount(mask);
+  to[0].bucket = (uint32_t)first + (uint32_t)__builtin_ctz(mask | last);
+  mask &= mask - 1;
+  to[1].bucket = (uint32_t)first + (uint32_t)__builtin_ctz(mask | last);
+  for (mask &= mask - 1, to += 2; mask; mask &= mask - 1) (to++)->bucket = (uint32_t)first + (uint32_t)__builtin_ctz(mask);
+}
+
 /* Lists the buckets estimated up to a limit that at least min(wanted, all) are below, and not yet listed, with their distances. */
 static inline void list_all(router *r, size_t wanted) {
   const drift_index *index = r->index;
@@ -281,11 +298,9 @@ static inline void list_all(router *r, size_t wanted) {
                 : 2 * wanted < fours          ? threshold(r->least, fours, wanted)
                                               : threshold(r->estimates, all, wanted);
   for (size_t first = 0; first < all; first += BLOCK_ENTRIES) {
-    for (uint32_t mask = within(r->estimates + first, r->limit, limit); mask; mask &= mask - 1) {
-      size_t bucket = first + (size_t)__builtin_ctz(mask);
-      if (bucket < index->bucket_count) r->list[r->count++].bucket = (uint32_t)bucket;
-    }
+    list_masked(r, first, within(r->estimates + first, r->limit, limit));
   }
+  while (r->count > before && r->list[r->count - 1].bucket >= index->bucket_count) r->count--;
   measure_routed(index, r->query, r->metric, r->list, before, r->count);
   r->limit = limit;
 }
@@ -310,7 +325,7 @@ static inline void gather(router *r, size_t entries) {
       size_t before = upper->count, more = (entries - held) * groups->bucket_count / r->index->bucket_count;
       list_all(upper, before + more + more / 4 + 4);
       if (upper->count == before) return;
-      sort_routed(upper->list + before, upper->count - before, upper->room, upper->bins);
+      sort_routed(upper->list + before, 0, upper->count - before, upper->room, upper->bins);
       for (size_t i = 0; i < AHEAD_GROUPS; i++) ask_for_group(groups, upper->list, before + i, upper->count);
     }
     ask_for_group(groups, upper->list, r->read + AHEAD_GROUPS, upper->count);
@@ -349,9 +364,12 @@ static inline void list_grouped(router *r, size_t wanted) {
 /* At least the min(wanted, all) nearest by estimate are in r->list then, or as many as the groups that were read hold, by squared L2
  * or inner product of the codes, nearest first. */
 static inline void route_more(router *r, size_t wanted) {
-  size_t entries = ENTRIES_PER_WANTED * wanted + MORE_ENTRIES;
+  size_t entries = ENTRIES_PER_WANTED * wanted + MORE_ENTRIES, sorted = r->count;
   /* So many buckets are read faster in order. */
-  if (r->groups && FLAT_PART * entries > r->index->bucket_count) estimate_all(r);
+  if (r->groups && FLAT_PART * entries > r->index->bucket_count) {
+    estimate_all(r);
+    sorted = 0;
+  }
   if (!r->groups) {
     list_all(r, wanted);
   } else if (wanted > r->count) {
@@ -362,7 +380,7 @@ static inline void route_more(router *r, size_t wanted) {
       list_all(r, wanted);
     }
   }
-  sort_routed(r->list, r->count, r->room, r->bins);
+  sort_routed(r->list, sorted, r->count, r->room, r->bins);
 }
 
 #endif

@@ -45,6 +45,7 @@ function goodCalls() {
     ],
     crc32c: [new Uint8Array(9), 5],
     hash64: [new Uint8Array(9), 5n],
+    bitsAnd: [new Uint32Array(3), new Uint32Array(4), 3, new Uint32Array(3)],
   } satisfies Record<string, unknown[]>
 }
 

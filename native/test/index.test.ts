@@ -239,7 +239,7 @@ describe.each(supportedVariants())('%s', variant => {
           .reduce((sum, bucket) => sum + index.lives[bucket]!, 0)
         expect(entries).toBeGreaterThanOrEqual(100)
         expect(entries).toBeLessThan(100 + Math.max(...index.lives))
-        const allow = new Uint32Array(index.live.length).fill(0xffff_ffff)
+        const allow = index.live.slice()
         for (const row of rowsIn(index, scanned[0]!)) allow[row >>> 5]! &= ~(1 << (row & 31))
         const without = search(index, query, asking({ floor, trace, allow }))
         expect([...trace.filter((_, i) => i % 4 === 0)].slice(0, without.effort[0])).not.toContain(scanned[0])

@@ -7,7 +7,6 @@ import { rowsOfBlock, scanSigns } from './signs.js'
 import { sq8DistancesGather } from './sq8.js'
 
 const BOUND = 0.5
-const FIRST_BUCKETS = 48
 const OPENING = 16
 const FLT_MIN = 2 ** -126
 
@@ -66,25 +65,64 @@ interface Candidate extends Routed {
 }
 
 function probeList(index: IndexSlabs, ask: IndexQuery, query: PreparedQuery): Candidate[] {
-  const { bucketCount, routing, sizes } = index
+  const { bucketCount, routing } = index
   if (bucketCount === 0 || (ask.probes === 0 && ask.floor === 0)) return []
   if (ask.probes > 0) {
-    const list = route(index, routing, query, 2 * ask.probes + 16).slice(0, ask.probes)
+    const wanted = withSpare(index, ask.probes) + Math.floor((64 * ask.probes) / index.padded) + 8
+    const list = route(index, routing, query, wanted).slice(0, ask.probes)
     return expectHits(index, ask, query, list)
   }
-  for (let wanted = FIRST_BUCKETS; ; wanted *= 2) {
-    const routed = route(index, routing, query, Math.floor(1.5 * wanted)).slice(0, wanted)
+  for (let wanted = firstWidth(index, ask); ; ) {
+    const routed = route(index, routing, query, withSpare(index, wanted)).slice(0, wanted)
     const list = expectHits(index, ask, query, routed)
     let entries = 0
-    const worthy = list.filter(({ bucket, hits }) => {
-      const worth = entries < ask.least || hits >= ask.floor * (OPENING + sizes[bucket]!)
+    const worthy = list.filter(candidate => {
+      const { bucket, hits } = candidate
+      const worth = entries < ask.least || hits >= ask.floor * costOf(index, candidate)
       if (hits > 0 && worth) entries += countable(index, ask, bucket)
       return hits > 0 && worth
     })
     const last = worthy.at(-1)?.rank ?? -1
     const enough = entries >= ask.least && 3 * last < 2 * list.length
     if (list.length === bucketCount || enough) return worthy
+    wanted = nextWidth(index, ask, list)
   }
+}
+
+function costOf({ sizes }: IndexSlabs, { bucket }: Candidate): number {
+  return OPENING + sizes[bucket]!
+}
+
+function withSpare({ padded }: IndexSlabs, wanted: number): number {
+  return wanted + Math.floor(wanted / 4) + Math.floor((32 * wanted) / padded) + 8
+}
+
+/** As first_width of src/estimate.h. */
+function firstWidth(
+  { routing, groups }: IndexSlabs,
+  { floor, byRank, bySize, meanLives }: IndexQuery,
+): number {
+  const n = Math.max(1, meanLives)
+  const ranks = byRank < 0 ? ((floor * (OPENING + n)) / n ** bySize) ** (1 / byRank) / 3 : 64
+  const least = groups !== undefined && routing === 'l2' ? 48 : 16
+  return Math.floor(Math.min(64, Math.max(least, ranks)))
+}
+
+/** As next_width of src/estimate.h. */
+function nextWidth(index: IndexSlabs, { floor }: IndexQuery, list: readonly Candidate[]): number {
+  const third = (part: number) => Math.floor((list.length * part) / 3)
+  const perCost = (part: number) => {
+    const some = list.slice(third(part), third(part + 1))
+    return sumOf(some.map(({ hits }) => hits)) / sumOf(some.map(candidate => costOf(index, candidate)))
+  }
+  const power = Math.max(0.25, Math.log2(perCost(1) / perCost(2)) / Math.log2(5 / 3))
+  const halves = 2.5 * (perCost(2) / floor) ** (1 / power)
+  const more = halves >= 8 ? 8 : halves >= 3 ? Math.floor(halves) + 1 : 3
+  return Math.floor((list.length * more) / 2) + 1
+}
+
+function sumOf(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0)
 }
 
 /** As src/estimate.h, with exact logarithms. */
@@ -121,12 +159,8 @@ function expectHits(
 function countable(index: IndexSlabs, { allow }: IndexQuery, bucket: number): number {
   if (allow === undefined) return index.lives[bucket]!
   let count = 0
-  let left = index.sizes[bucket]!
-  for (let block = index.heads[bucket]!; left > 0 && block < index.next.length; block = index.next[block]!) {
-    for (const row of rowsOfBlock(index.blocks, block, index.padded).subarray(0, left)) {
-      if (counts(index, allow, row)) count++
-    }
-    left -= BLOCK_ENTRIES
+  for (let block = index.heads[bucket]!; block < index.next.length; block = index.next[block]!) {
+    for (const row of rowsOfBlock(index.blocks, block, index.padded)) if (counts(index, allow, row)) count++
   }
   return count
 }

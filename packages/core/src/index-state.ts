@@ -17,7 +17,6 @@ import { kernelMetric, type Metric, routingMetric } from './metric.js'
 import { RecallMap } from './recall/map.js'
 import { Router } from './router/router.js'
 import { RowStore } from './row-store.js'
-import { bitsInBoth } from './search/bits.js'
 import { ExactRanking } from './search/exactly.js'
 import { Pins } from './search/pins.js'
 import { RowList } from './search/row-list.js'
@@ -79,6 +78,8 @@ export class IndexState {
   /** Rows from here on are not linked: readers hold views that end before them. See `#guardLinks`. */
   #linkBelow = Number.POSITIVE_INFINITY
   #growths = 0
+  /** Room for two bitmaps' bits. */
+  #both = new Uint32Array(0)
 
   constructor(shape: IndexShape) {
     this.shape = shape
@@ -177,7 +178,9 @@ export class IndexState {
 
   rowsPerAllowed(allow: Uint32Array): number {
     const { live, liveRows } = this.store
-    return liveRows / (bitsInBoth(live, allow) || liveRows)
+    const words = Math.min(live.length, allow.length)
+    if (this.#both.length < words) this.#both = new Uint32Array(live.length)
+    return liveRows / (kernels.bitsAnd(live, allow, words, this.#both) || liveRows)
   }
 
   /** @returns how many of the ids named a row. @throws CoreError DRIFT_ID; nothing is changed then. */
@@ -377,7 +380,9 @@ export class IndexState {
 
   /** Bytes of the columns beside: copies for readers, and what is known of buckets. */
   get workingBytes(): number {
-    return this.#copies.bytes + this.temperature.bytes + this.unassigned.rows.byteLength
+    return (
+      this.#copies.bytes + this.temperature.bytes + this.unassigned.rows.byteLength + this.#both.byteLength
+    )
   }
 
   /** What another thread may read until `release`. */

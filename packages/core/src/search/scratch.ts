@@ -2,7 +2,7 @@
  * The memory that one thread's searches work in: grown on demand, never shrunk, so a query allocates only its result.
  * Rule: contents mean nothing between calls; a search reads only what it wrote. One scratch serves one search at a time.
  */
-import { type IndexQuery, paddedDim } from '@drift/native'
+import { type IndexQuery, kernels, paddedDim } from '@drift/native'
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
@@ -58,6 +58,7 @@ export class Scratch {
 
   /** Live bits of the rows that are allowed. */
   allowed: Uint32Array = new Uint32Array(0)
+  #allowedRoom: Uint32Array = new Uint32Array(0)
 
   /** Of the last search: rows whose codes or entries were read, and buckets. */
   scannedRows = 0
@@ -118,16 +119,18 @@ export class Scratch {
 
   get bytes(): number {
     let bytes = 0
-    for (const value of Object.values(this)) if (ArrayBuffer.isView(value)) bytes += value.byteLength
-    return bytes
+    for (const [name, value] of Object.entries(this)) {
+      if (ArrayBuffer.isView(value) && name !== 'allowed') bytes += value.byteLength
+    }
+    return bytes + this.#allowedRoom.byteLength
   }
 
-  /** live & allow, word by word. */
-  allowedOf(live: Uint32Array, allow: Uint32Array): Uint32Array {
-    if (live.length > this.allowed.length) this.allowed = new Uint32Array(roomFor(live.length))
+  /** live & allow, word by word: good until the next call. @returns how many rows that leaves. */
+  allow(live: Uint32Array, allow: Uint32Array): number {
+    if (live.length > this.#allowedRoom.length) this.#allowedRoom = new Uint32Array(roomFor(live.length))
     const both = Math.min(live.length, allow.length)
-    for (let word = 0; word < both; word++) this.allowed[word] = live[word]! & allow[word]!
-    return this.allowed.subarray(0, both)
+    this.allowed = this.#allowedRoom.subarray(0, both)
+    return kernels.bitsAnd(live, allow, both, this.allowed)
   }
 }
 

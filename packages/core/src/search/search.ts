@@ -7,7 +7,6 @@ import { kernels } from '@drift/native'
 import { NONE } from '../bucket/extent.js'
 import type { MemtableViews } from '../memtable.js'
 import { liveRowsOf } from '../row-store.js'
-import { bitsSet } from './bits.js'
 import { gatherPaper, type PaperRule } from './paper.js'
 import type { Scratch } from './scratch.js'
 import type { SearchView, SearchWidth } from './view.js'
@@ -47,8 +46,8 @@ export function searchView(
   parts = 1,
 ): number {
   const { slabs } = view
-  const bits = width.allow === undefined ? slabs.live : scratch.allowedOf(slabs.live, width.allow)
-  const countable = width.allow === undefined ? view.liveRows : bitsSet(bits)
+  const countable = width.allow === undefined ? view.liveRows : scratch.allow(slabs.live, width.allow)
+  const bits = width.allow === undefined ? slabs.live : scratch.allowed
   const k = Math.min(width.k, countable)
   scratch.scannedRows = 0
   scratch.scannedBuckets = 0
@@ -72,7 +71,7 @@ export function searchView(
   ask.rerank = rerankOf(k)
   ask.part = part
   ask.parts = parts
-  ask.allow = width.allow
+  ask.allow = width.allow && bits
   const written = searchIndex(view, scratch, outRows, outDistances, at)
   // Fewer than k only when the probed buckets hold too few rows; asked without a width, k rows are owed.
   if (written >= Math.min(width.owed, k) || parts > 1 || width.probes !== undefined) return written
