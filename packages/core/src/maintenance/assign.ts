@@ -27,9 +27,9 @@ export interface Job {
   readonly check: () => void
 }
 
-/** Rows placed between two looks at the clock of `Slices`; placing one touches a few cache lines. */
-const PLACE_ROWS = 256
-const PLACE_WORK = 20_000
+/** Rows placed between two looks at the clock of `Slices`; each gets two codes, one call of the addon apiece. */
+const PLACE_ROWS = 64
+const PLACE_WORK = 200_000
 
 /** @param homes - the buckets of each row; undefined: found here. */
 export async function assignRows(
@@ -81,9 +81,12 @@ export async function placeByRouting(
   placeRow: PlaceRow,
 ): Promise<void> {
   await routeRows(state, rows, { seconds: true }, slices, job, async (part, homes, done) => {
-    place(state, part, homes, 0, part.length, touched, placeRow)
+    for (let first = 0; first < part.length; first += PLACE_ROWS) {
+      const end = Math.min(part.length, first + PLACE_ROWS)
+      place(state, part, homes, first, end, touched, placeRow)
+      await slices.spend((end - first) * PLACE_WORK)
+    }
     job.onProgress(done + part.length, rows.length)
-    await slices.spend(part.length * PLACE_WORK)
   })
 }
 

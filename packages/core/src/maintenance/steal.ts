@@ -20,8 +20,9 @@ export interface Moves {
 
 export const NO_MOVES: Moves = { moves: 0, seconds: 0 }
 
-/** Multiply-adds that giving a row its buckets is worth. */
-const MOVE_WORK = 20_000
+/** Multiply-adds that giving a row its buckets is worth, and rows between two looks at what that comes to. */
+const MOVE_WORK = 200_000
+const STEP_ROWS = 64
 
 /** Finding the buckets around one is worth so many multiply-adds for each value of all centroids, which come from memory. */
 const LIST_WORK = 2
@@ -31,14 +32,19 @@ export async function steal(state: IndexState, rows: Uint32Array, slices: Slices
   let moves = 0
   let seconds = 0
   await routeRows(state, rows, { seconds: true }, slices, job, async (part, { homes, seconds: others }) => {
+    let moved = 0
     for (let i = 0; i < part.length; i++) {
       const row = part[i]!
       const before = state.store.home[row]
-      if (!state.move(row, homes[i]!, others[i]!)) continue
-      if (before === homes[i]) seconds++
-      else moves++
+      if (state.move(row, homes[i]!, others[i]!)) {
+        moved++
+        if (before === homes[i]) seconds++
+        else moves++
+      }
+      if ((i + 1) % STEP_ROWS > 0 && i + 1 < part.length) continue
+      await slices.spend(moved * MOVE_WORK)
+      moved = 0
     }
-    await slices.spend(part.length * MOVE_WORK)
   })
   return { moves, seconds }
 }
