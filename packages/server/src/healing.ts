@@ -26,6 +26,9 @@ export interface MaintenanceEvent {
   readonly after: HealState
 }
 
+/** `healed`: there may be more at once. `saving`: what is next waits until time or writes have paid for it. `rest`: nothing is due. */
+export type HealStep = 'healed' | 'saving' | 'rest'
+
 /** Share of the rows that moved since the partition was written, from which on it is written again. */
 const MOVED_DUE = 0.5
 /** The same when nothing is left to heal: a file of the index is some two rows' worth of bytes for each of these moves. */
@@ -51,8 +54,8 @@ export class Healing {
   readonly #courses: WeakMap<Store, Course> = new WeakMap()
   readonly #moved: WeakMap<Store, number> = new WeakMap()
 
-  /** The next operation of this collection. @returns false when nothing is due or may run now. */
-  async step(engine: Engine, store: Store, nowMs: number, signal?: AbortSignal): Promise<boolean> {
+  /** The next operation of this collection. */
+  async step(engine: Engine, store: Store, nowMs: number, signal?: AbortSignal): Promise<HealStep> {
     const course = this.#courseOf(store, nowMs)
     const { scheduler } = course
     const { index } = store
@@ -63,7 +66,7 @@ export class Healing {
     if (scheduler.waiting === 0) {
       if (course.planned === index.updates && !course.applied) {
         await this.#keep(engine, store, MOVED_AT_REST)
-        return false
+        return 'rest'
       }
       scheduler.offer(index.plan())
       scheduler.tidy(nowMs)
@@ -71,13 +74,13 @@ export class Healing {
       course.applied = false
     }
     const operation = scheduler.next(nowMs)
-    if (operation === undefined) return false
+    if (operation === undefined) return scheduler.waiting > 0 ? 'saving' : 'rest'
     const healed = await index.apply(operation, { signal })
     scheduler.done(operation, healed.moves, healed.applied, nowMs)
     course.applied ||= healed.applied
     this.tell(store, healed)
     await this.#keep(engine, store, MOVED_DUE)
-    return true
+    return 'healed'
   }
 
   tell(store: Store, { operation, applied, moves, seconds, before, after }: Healed): void {

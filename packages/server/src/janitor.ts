@@ -18,6 +18,8 @@ const MAX_FROZEN = 2
 const WAL_BUDGET_BYTES = 256 * 1024 * 1024
 /** A graph-linking slice: short enough that a search behind it does not notice. */
 const LINK_SLICE_MS = 1
+/** After so long of saving up, healing that was too dear is looked at again: rest pays for it, and nobody need write. */
+const SAVING_MS = 100
 const FIRST_RETRY_MS = 1_000
 const MAX_RETRY_MS = 60_000
 
@@ -33,6 +35,7 @@ export class Janitor {
   #retryMs = FIRST_RETRY_MS
   #retryTimer: NodeJS.Timeout | undefined
   #idleWork: NodeJS.Immediate | undefined
+  #idleTimer: NodeJS.Timeout | undefined
   #compactionError: Error | undefined
   #compacting: Promise<void> = Promise.resolve()
   readonly #ending = new AbortController()
@@ -94,7 +97,7 @@ export class Janitor {
     this.#ending.abort()
     await this.#running
     await this.#compacting
-    if (this.#idleWork) clearImmediate(this.#idleWork)
+    this.#forgetIdle()
     this.#changed()
   }
 
@@ -145,17 +148,34 @@ export class Janitor {
     for (const resolve of this.#waiters.splice(0)) resolve()
   }
 
-  /** The next slice of what can wait, once the event loop has turned. */
+  /**
+   * The next slice of what can wait, once the event loop has turned. None of it keeps a process alive; an immediate that does not, does not
+   * wake a loop that sleeps either, so there is a timer besides.
+   */
   #idleSoon(): void {
     if (this.#idleWork || this.#stopped) return
-    this.#idleWork = setImmediate(() => {
-      this.#idleWork = undefined
-      // Under a flood neither pays: the memtable is flushed before its graph would be used, and the buckets change again.
-      if (this.#stopped || this.#running || this.#engine!.journal.writer.pendingBytes > 0) return
-      if (this.#link()) this.#idleSoon()
-      else this.#start(this.#refineOnce())
-    })
-    this.#idleWork.unref()
+    this.#idleWork = setImmediate(() => this.#idle()).unref()
+    this.#idleAfter(1)
+  }
+
+  #idleAfter(ms: number): void {
+    if (this.#stopped) return
+    clearTimeout(this.#idleTimer)
+    this.#idleTimer = setTimeout(() => this.#idle(), ms).unref()
+  }
+
+  #idle(): void {
+    this.#forgetIdle()
+    // Under a flood neither pays: the memtable is flushed before its graph would be used, and the buckets change again.
+    if (this.#stopped || this.#running || this.#engine!.journal.writer.pendingBytes > 0) return
+    if (this.#link()) this.#idleSoon()
+    else this.#start(this.#refineOnce())
+  }
+
+  #forgetIdle(): void {
+    clearImmediate(this.#idleWork)
+    this.#idleWork = undefined
+    clearTimeout(this.#idleTimer)
   }
 
   /** @param work - resolves to whether idle work may be left, and never rejects. */
@@ -180,16 +200,20 @@ export class Janitor {
     const engine = this.#engine!
     const { signal } = this.#ending
     if (this.healing.mode !== 'background') return false
+    let isSaving = false
     for (const store of engine.stores.values()) {
       try {
         if (await refineStore(engine, store, signal)) return true
-        if (await this.healing.step(engine, store, performance.now(), signal)) return true
+        const step = await this.healing.step(engine, store, performance.now(), signal)
+        if (step === 'healed') return true
+        isSaving ||= step === 'saving'
       } catch (error) {
         if (signal.aborted) return false
         // Only speed is lost, and the next wake tries again; a dropped collection has nothing to refine.
         if (!store.dropped) this.#error = error as Error
       }
     }
+    if (isSaving) this.#idleAfter(SAVING_MS)
     return false
   }
 }

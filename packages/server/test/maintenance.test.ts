@@ -86,6 +86,30 @@ it('in the background it comes to rest by itself, and what it did not finish doe
   expect(performance.now() - started).toBeLessThan(1000)
 })
 
+it('in the background it goes on by itself after an open, when nobody writes and nothing else turns the event loop', async () => {
+  const fs = new SimFs()
+  const before = await Drift.open('/db', { fs, threads: 0, maintenance: 'manual' })
+  const written = await drifted(before)
+  // What moves no row is done and stored; what is left has to be saved up for.
+  await written.maintain({ budget: 0 })
+  await written.compact()
+  await before.close()
+  const db = await Drift.open('/db', { fs, threads: 0 })
+  let ticks = 0
+  const clock = setInterval(() => ticks++, 1000)
+  let operations = 0
+  await new Promise<void>(resolve => {
+    db.on('maintenance', () => {
+      if (++operations === 80) resolve()
+    })
+  })
+  clearInterval(clock)
+  // One or two; ninety and more when only the clock wakes it.
+  expect(ticks).toBeLessThan(15)
+  await expectAll(await db.collection('docs'))
+  await db.close()
+}, 180_000)
+
 it('what was healed by hand need not be healed again after the next open', async () => {
   const fs = new SimFs()
   const options = { fs, threads: 0, maintenance: 'manual' } as const
