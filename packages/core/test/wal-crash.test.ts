@@ -125,3 +125,24 @@ test('a power cut during or after a recovery loses nothing either', { timeout: 3
   }
   expect(states).toBeGreaterThan(2000)
 })
+
+// The last frame says that the log ended cleanly, and was in memory only: the next file then followed one that ended earlier on disk.
+test('a log that was killed while it closed, opened again and then cut from power, holds what was acknowledged', () => {
+  const killed: SimFs[] = []
+  let isClosing = false
+  const fs: SimFs = newDisk({ before: () => isClosing && killed.push(fs.processKill()) })
+  const log = openLog(fs)
+  commit(log, 3)
+  isClosing = true
+  log.close()
+  expect(killed.length).toBeGreaterThan(1)
+  let clean = 0
+  for (const disk of killed) {
+    const scan = read(disk)
+    if (scan.clean) clean++
+    const next = openLog(disk, { ...scan, nonce: 43n })
+    commit(next, 1)
+    expectRecords(read(disk.powerCut({ data: 'none', entries: 'none' })), 4)
+  }
+  expect(clean).toBeGreaterThan(0)
+})

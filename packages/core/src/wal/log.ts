@@ -305,6 +305,7 @@ export class WalLog {
     this.#extend(draft, Math.max(Math.min(this.#fileBytes, FIRST_FILE_BYTES), MIN_FILE_BYTES + carried))
     this.#syncZeros(draft)
     this.#lsn = records[0]?.lsn ?? this.#lsn
+    if (!this.#options.carry) this.#syncPrevious()
     this.#activate(draft)
     for (const group of groups) this.append(group.records)
     if (groups.length > 0) {
@@ -313,6 +314,18 @@ export class WalLog {
       this.sync()
     }
     this.#publish(draft)
+  }
+
+  /** The header says where the file before ends, and the last frame there may be in memory only: its process was killed before the last sync. */
+  #syncPrevious(): void {
+    const { fs, previous } = this.#options
+    if (previous === undefined || previous.previousFile === 0) return
+    const fd = fs.open(this.#path(walFileName(previous.previousFile)), 'write')
+    try {
+      fs.fdatasync(fd)
+    } finally {
+      fs.close(fd)
+    }
   }
 
   #next(bytes: number): void {

@@ -17,7 +17,7 @@ const TURN_MS = 10
 /** And so often while a file is being made: each of its few steps then waits no longer for the next. */
 const PREPARING_TURN_MS = 2
 /** A sleeping thread is there again after some 50 us, and so for so long it does not sleep, where the next command mostly comes sooner. */
-const SPIN_MS = 0.2
+const SPIN_MS = 0.1
 /** Weight of the newest wait in their mean. */
 const NEWEST = 0.2
 /** The longest wait that counts in full: one long pause does not end a habit. */
