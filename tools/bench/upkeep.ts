@@ -49,13 +49,14 @@ export async function upkeep(source: Source, maxRows: number): Promise<void> {
     console.log(`${source.name}: ${rows} rows of ${dim} dimensions; milliseconds from arrival`)
     console.table(table)
     // Half of the rows changed by now: there is more to heal than is done by then.
-    const healing = docs.maintain().catch((error: { code?: string }) => error.code)
+    const healing = docs.maintain().then(
+      () => 'by itself',
+      (error: { code?: string }) => `with ${error.code}`,
+    )
     await turn()
     const begun = performance.now()
     await db.close()
-    console.log(
-      `closed in ${(performance.now() - begun).toFixed(0)} ms; maintenance ended: ${String(await healing)}`,
-    )
+    console.log(`closed in ${(performance.now() - begun).toFixed(0)} ms; maintenance ended ${await healing}`)
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }

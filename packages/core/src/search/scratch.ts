@@ -57,7 +57,12 @@ export class Scratch {
   graphDistances: Float32Array = new Float32Array(0)
 
   /** Live bits of the rows that are allowed. */
-  allowed: Uint32Array = new Uint32Array(0)
+  get allowed(): Uint32Array {
+    return this.#allowed
+  }
+
+  /** The beginning of the room, so it is not counted beside it. */
+  #allowed: Uint32Array = new Uint32Array(0)
   #allowedRoom: Uint32Array = new Uint32Array(0)
 
   /** Of the last search: rows whose codes or entries were read, and buckets. */
@@ -118,19 +123,17 @@ export class Scratch {
   }
 
   get bytes(): number {
-    let bytes = 0
-    for (const [name, value] of Object.entries(this)) {
-      if (ArrayBuffer.isView(value) && name !== 'allowed') bytes += value.byteLength
-    }
-    return bytes + this.#allowedRoom.byteLength
+    let bytes = this.#allowedRoom.byteLength
+    for (const value of Object.values(this)) if (ArrayBuffer.isView(value)) bytes += value.byteLength
+    return bytes
   }
 
   /** live & allow, word by word: good until the next call. @returns how many rows that leaves. */
   allow(live: Uint32Array, allow: Uint32Array): number {
     if (live.length > this.#allowedRoom.length) this.#allowedRoom = new Uint32Array(roomFor(live.length))
     const both = Math.min(live.length, allow.length)
-    this.allowed = this.#allowedRoom.subarray(0, both)
-    return kernels.bitsAnd(live, allow, both, this.allowed)
+    this.#allowed = this.#allowedRoom.subarray(0, both)
+    return kernels.bitsAnd(live, allow, both, this.#allowed)
   }
 }
 
