@@ -174,8 +174,8 @@ export class Janitor {
     // Under a flood neither pays: the memtable is flushed before its graph would be used, and the buckets change again.
     if (this.#stopped || this.#running || this.#engine!.journal.writer.pendingBytes > 0) return
     const rest = this.#floodedMs + FLOODED_MS - performance.now()
-    if (rest > 0) return this.#idleAfter(rest)
-    if (this.#link()) this.#idleSoon()
+    if (rest > 0) this.#idleAfter(rest)
+    else if (this.#link()) this.#idleSoon()
     else this.#start(this.#refineOnce())
   }
 

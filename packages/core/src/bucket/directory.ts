@@ -63,6 +63,7 @@ export class Directory {
   /** Entries that have a place and no code yet: never between two steps. */
   #pending: { rows: Uint32Array; buckets: Uint32Array; slots: Uint32Array } = pendingOf(64)
   #pendingCount = 0
+  #isTogether = false
   #tails: Uint32Array
   #homes: Uint32Array
   /** Buckets that were stale when they were noted, and 1 for those. */
@@ -100,6 +101,17 @@ export class Directory {
     this.changes[bucket] = 0
     this.version++
     return bucket
+  }
+
+  /** The entries that `work` makes get their codes in one call, at its end, which belongs to the same step. */
+  together(work: () => void): void {
+    this.#isTogether = true
+    try {
+      work()
+    } finally {
+      this.#isTogether = false
+      this.#settle()
+    }
   }
 
   /** The live row gets its home and an entry there, and one in its second bucket (or NONE). */
@@ -247,6 +259,7 @@ export class Directory {
 
   /** Drop the dead entries, in a new chain; the others are copied, as their codes are of the same centroid. */
   compact(bucket: number): void {
+    this.#writePending()
     const { home, second } = this.#rows
     const slots: number[] = []
     const rows = this.extents.rowsOf(this.heads[bucket]!, slots)
@@ -417,6 +430,10 @@ export class Directory {
 
   /** Ends a step: every entry that has a place gets its code. */
   #settle(): void {
+    if (!this.#isTogether) this.#writePending()
+  }
+
+  #writePending(): void {
     const { rows, buckets, slots } = this.#pending
     const count = this.#pendingCount
     this.#pendingCount = 0

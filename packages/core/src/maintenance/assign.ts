@@ -116,8 +116,10 @@ function place(
   touched: Set<number>,
   placeRow: PlaceRow,
 ): void {
-  for (let i = first; i < end; i++) {
-    const bucket = homes[i]!
-    if (placeRow(rows[i]!, bucket, seconds[i]!) && isTooLarge(state, bucket)) touched.add(bucket)
-  }
+  state.directory.together(() => {
+    for (let i = first; i < end; i++) {
+      const bucket = homes[i]!
+      if (placeRow(rows[i]!, bucket, seconds[i]!) && isTooLarge(state, bucket)) touched.add(bucket)
+    }
+  })
 }
