@@ -65,7 +65,7 @@ for (let minute = 1; minute <= minutes && bad === 0; minute++) {
       const measured = stats.recall.find(({ target }) => target === TARGET)
       state =
         `recall ${recall.toFixed(3)}` +
-        (measured ? ` (measured by itself: ${measured.measured.toFixed(3)})` : '') +
+        (measured ? ` (by itself ${measured.low95.toFixed(3)} to ${measured.high95.toFixed(3)})` : '') +
         `, ${stats.buckets} buckets, ${stats.segments} segments, ${(stats.diskBytes / 2 ** 20).toFixed(0)} MiB`
     },
   )
