@@ -6,7 +6,6 @@
  */
 
 import type { DriftFs } from '@drift/fs'
-import { allocateSlab } from '@drift/native'
 import { CoreError } from '../errors.js'
 import {
   chainAfter,
@@ -254,9 +253,9 @@ class Walk {
   }
 }
 
-/** Into memory that the log's thread can read where it lies, in large pages. */
+/** Into memory that the log's thread can read where it lies. Not a slab: its large pages are mostly ones never used before, which cost more to touch. */
 function readWhole(fs: DriftFs, path: string, bytes: number): Uint8Array {
-  return readFile(fs, path, bytes, new Uint8Array(allocateSlab(bytes), 0, bytes))
+  return readFile(fs, path, bytes, new Uint8Array(new SharedArrayBuffer(bytes)))
 }
 
 function readFile(
