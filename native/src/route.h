@@ -57,10 +57,13 @@ static inline size_t most_blocks(const drift_index *index) {
   return own > grouped ? own : grouped;
 }
 
+/* Of a list of buckets: a block is listed with what its entries behind the last bucket say, and two are written behind the end. */
+static inline size_t list_bytes(const drift_index *index) { return (index->bucket_count + BLOCK_ENTRIES + 2) * sizeof(routed); }
+
 static inline size_t level_bytes(const drift_index *index) {
   size_t blocks = most_blocks(index);
-  return arena_size(blocks * BLOCK_ENTRIES * 4) + arena_size(blocks * BLOCK_FOURS * 4) +
-         2 * arena_size((index->bucket_count + BLOCK_ENTRIES + 2) * sizeof(routed)) + arena_size(SORT_BINS * 4);
+  return arena_size(blocks * BLOCK_ENTRIES * 4) + arena_size(blocks * BLOCK_FOURS * 4) + 2 * arena_size(list_bytes(index)) +
+         arena_size(SORT_BINS * 4);
 }
 
 static inline size_t count_below(const float *values, size_t count, float limit) {
@@ -104,20 +107,32 @@ static inline int routed_before(routed a, routed b) {
   return a.distance < b.distance || (a.distance == b.distance && a.bucket < b.bucket);
 }
 
-/* Up to here a list is ordered by counting, for each, how many are nearer. */
+/* Up to here, a multiple of 16, a list is ordered by counting, for each, how many are nearer. */
 enum { COUNTED = 160 };
 
+/* Four at a time, which share the loads of the others. What fills up the last vector is nearer than nothing. */
 static inline void place_by_count(const routed *list, size_t count, routed *room) {
+  enum { ALONG = 4, FILLED_TO = 16 };
   float distance[COUNTED];
   uint8_t taken[COUNTED] = {0};
-  for (size_t i = 0; i < count; i++) distance[i] = list[i].distance;
-  for (size_t i = 0; i < count; i++) {
-    float own = distance[i];
-    int32_t nearer = 0;
-    for (size_t j = 0; j < count; j++) nearer += distance[j] < own;
-    while (taken[nearer]) nearer++;
-    taken[nearer] = 1;
-    room[nearer] = list[i];
+  size_t filled = (count + FILLED_TO - 1) & ~(size_t)(FILLED_TO - 1);
+  for (size_t i = 0; i < filled; i++) distance[i] = i < count ? list[i].distance : INFINITY;
+  for (size_t i = 0; i < count; i += ALONG) {
+    float a = distance[i], b = distance[i + 1], c = distance[i + 2], d = distance[i + 3];
+    int32_t nearer_a = 0, nearer_b = 0, nearer_c = 0, nearer_d = 0;
+    for (size_t j = 0; j < filled; j++) {
+      nearer_a += distance[j] < a;
+      nearer_b += distance[j] < b;
+      nearer_c += distance[j] < c;
+      nearer_d += distance[j] < d;
+    }
+    int32_t nearer[ALONG] = {nearer_a, nearer_b, nearer_c, nearer_d};
+    for (size_t k = 0; k < ALONG && i + k < count; k++) {
+      int32_t to = nearer[k];
+      while (taken[to]) to++;
+      taken[to] = 1;
+      room[to] = list[i + k];
+    }
   }
 }
 
@@ -224,8 +239,8 @@ static inline router level_open(const drift_index *index, drift_metric metric, c
   router r = {.index = index, .query = query, .metric = metric};
   r.estimates = arena_take(memory, blocks * BLOCK_ENTRIES * 4);
   r.least = arena_take(memory, blocks * BLOCK_FOURS * 4);
-  r.list = arena_take(memory, (index->bucket_count + BLOCK_ENTRIES + 2) * sizeof *r.list);
-  r.room = arena_take(memory, (index->bucket_count + BLOCK_ENTRIES + 2) * sizeof *r.room);
+  r.list = arena_take(memory, list_bytes(index));
+  r.room = arena_take(memory, list_bytes(index));
   r.bins = arena_take(memory, SORT_BINS * sizeof *r.bins);
   return r;
 }

@@ -21,6 +21,57 @@ typedef struct {
   float step, l1;
 } sign_query;
 
+/* lut[4 i + m] = what the signs m of values i .. i + 3 add over their least: bit b adds 2 |q| over its absence when q > 0, and takes as much
+ * away when q < 0; in units of 1 / inverse. Sums lie within 0.5 .. 127.5, and are cut. padded: a multiple of 8. */
+#if defined(__AVX2__)
+
+static inline __m256i table_of_four(const float *twice, const float *base, __m256i *upper) {
+  const __m256 b0 = _mm256_castsi256_ps(_mm256_setr_epi32(0, -1, 0, -1, 0, -1, 0, -1));
+  const __m256 b1 = _mm256_castsi256_ps(_mm256_setr_epi32(0, 0, -1, -1, 0, 0, -1, -1));
+  const __m256 b2 = _mm256_castsi256_ps(_mm256_setr_epi32(0, 0, 0, 0, -1, -1, -1, -1));
+  __m256 low = _mm256_add_ps(_mm256_and_ps(_mm256_broadcast_ss(twice), b0), _mm256_and_ps(_mm256_broadcast_ss(twice + 1), b1));
+  __m256 high = _mm256_and_ps(_mm256_broadcast_ss(twice + 2), b2), from = _mm256_broadcast_ss(base);
+  *upper = _mm256_cvttps_epi32(_mm256_add_ps(from, _mm256_add_ps(low, _mm256_add_ps(high, _mm256_broadcast_ss(twice + 3)))));
+  return _mm256_cvttps_epi32(_mm256_add_ps(from, _mm256_add_ps(low, high)));
+}
+
+static inline void fill_table(const float *query, size_t padded, float inverse, uint8_t *lut) {
+  const __m256 by = _mm256_set1_ps(inverse), two = _mm256_set1_ps(2), zero = _mm256_setzero_ps(), half = _mm256_set1_ps(0.5f);
+  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  for (size_t i = 0; i < padded; i += 8) {
+    float twice[8], base[8];
+    __m256 a = _mm256_mul_ps(_mm256_mul_ps(two, _mm256_loadu_ps(query + i)), by), less = _mm256_max_ps(_mm256_sub_ps(zero, a), zero);
+    __m256 pairs = _mm256_hadd_ps(less, less);
+    _mm256_storeu_ps(twice, a);
+    _mm256_storeu_ps(base, _mm256_add_ps(half, _mm256_hadd_ps(pairs, pairs)));
+    __m256i u0, u1, l0 = table_of_four(twice, base, &u0), l1 = table_of_four(twice + 4, base + 4, &u1);
+    __m256i words = _mm256_packus_epi16(_mm256_packus_epi32(l0, u0), _mm256_packus_epi32(l1, u1));
+    _mm256_storeu_si256((__m256i *)(lut + 4 * i), _mm256_permutevar8x32_epi32(words, order));
+  }
+}
+
+#else
+
+static inline void fill_table(const float *query, size_t padded, float inverse, uint8_t *lut) {
+  static const float bit[4][16] = {{0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1},
+                                   {0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1},
+                                   {0, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1},
+                                   {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1}};
+  for (size_t i = 0; i < padded; i += 4) {
+    float a[4], base = 0.5f;
+    for (size_t b = 0; b < 4; b++) {
+      a[b] = 2 * query[i + b] * inverse;
+      base += a[b] < 0 ? -a[b] : 0;
+    }
+    uint8_t *restrict out = lut + 4 * i;
+    for (size_t m = 0; m < 16; m++) {
+      out[m] = (uint8_t)(int32_t)(base + ((bit[0][m] * a[0] + bit[1][m] * a[1]) + (bit[2][m] * a[2] + bit[3][m] * a[3])));
+    }
+  }
+}
+
+#endif
+
 /* lut: 4 * padded bytes. */
 static inline sign_query sign_table(const float *query, size_t padded, uint8_t *lut) {
   float widest = 0, l1 = 0;
@@ -37,22 +88,7 @@ static inline sign_query sign_table(const float *query, size_t padded, uint8_t *
   float step = 2 * widest / 127;
   float inverse = step > 0 ? 1 / step : 0;
   if (!(inverse <= 3e38f)) inverse = step = 0; /* all values next to nothing */
-  /* Bit b adds 2 |q| over its absence when q > 0, and takes as much away when q < 0. */
-  static const float bit[4][16] = {{0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1},
-                                   {0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1},
-                                   {0, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1},
-                                   {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1}};
-  for (size_t i = 0; i < padded; i += 4) {
-    float a[4], base = 0.5f; /* sums lie within 0.5 .. 127.5, and are cut */
-    for (size_t b = 0; b < 4; b++) {
-      a[b] = 2 * query[i + b] * inverse;
-      base += a[b] < 0 ? -a[b] : 0;
-    }
-    uint8_t *restrict out = lut + 4 * i;
-    for (size_t m = 0; m < 16; m++) {
-      out[m] = (uint8_t)(int32_t)(base + ((bit[0][m] * a[0] + bit[1][m] * a[1]) + (bit[2][m] * a[2] + bit[3][m] * a[3])));
-    }
-  }
+  fill_table(query, padded, inverse, lut);
   return (sign_query){lut, step, l1};
 }
 

@@ -1,6 +1,6 @@
 // Compares what a reopened collection holds with what it may hold after a crash.
-import type { StoredRow } from '@drift/server'
-import { applyOperation, type LaneState, operation, type Workload } from './workload.js'
+import type { Id, StoredRow } from '@drift/server'
+import { applyOperation, type LaneState, laneOf, operation, type Workload } from './workload.js'
 
 /** What a collection and a made-up one have alike. */
 export interface Rows {
@@ -59,27 +59,28 @@ export async function checkCrash(
 async function readLanes(
   collection: Rows,
   workload: Workload,
-): Promise<{ lanes: Map<number, number>[]; scanned: number; strange: number }> {
-  const lanes = Array.from({ length: workload.lanes }, () => new Map<number, number>())
-  const written = new Map<number, Map<number, Float32Array>>()
+): Promise<{ lanes: Map<Id, number>[]; scanned: number; strange: number }> {
+  const lanes = Array.from({ length: workload.lanes }, () => new Map<Id, number>())
+  const written = new Map<number, Map<Id, Float32Array>>()
   let [scanned, strange] = [0, 0]
   for await (const { id, vector, payload } of collection.scan()) {
     scanned++
     const n = (payload as { n?: unknown } | undefined)?.n
-    if (typeof id !== 'number' || typeof n !== 'number') {
+    const owner = laneOf(workload, id)
+    if (owner === undefined || typeof n !== 'number') {
       strange++
       continue
     }
     if (!written.has(n)) written.set(n, vectorsOf(workload, n))
     const expected = written.get(n)!.get(id)
-    const lane = lanes[id % workload.lanes]!
+    const lane = lanes[owner]!
     if (!expected || !sameBits(expected, vector) || lane.has(id)) strange++
     else lane.set(id, n)
   }
   return { lanes, scanned, strange }
 }
 
-function vectorsOf(workload: Workload, n: number): Map<number, Float32Array> {
+function vectorsOf(workload: Workload, n: number): Map<Id, Float32Array> {
   const { ids, vectors } = operation(workload, n)
   return new Map(ids.map((id, i) => [id, vectors.subarray(i * workload.dim, (i + 1) * workload.dim)]))
 }

@@ -18,6 +18,8 @@ export interface CrashOptions {
   readonly memtableRows: number
   /** Small, so that the log changes its file. */
   readonly walFileBytes: number
+  /** How many search beside the writers. Default 0. */
+  readonly searchers?: number
 }
 
 /** What the child is told. */
@@ -51,10 +53,12 @@ const SEARCHED_ROWS = 200
 /** No acknowledgement for this long: the child hangs. */
 const HANG_MS = 60_000
 
+/** @param look - at the reopened collection, once it is compared. */
 export async function crashRound(
   options: CrashOptions,
   lanes: readonly LaneProgress[],
   moment: Moment,
+  look: (collection: Collection, verdict: CrashVerdict) => Promise<void> = async () => undefined,
 ): Promise<CrashRound> {
   const acknowledged = await writeUntilKilled({ ...options, next: lanes.map(lane => lane.next) }, moment)
   const { workload } = options
@@ -76,6 +80,7 @@ export async function crashRound(
     const openMs = performance.now() - start
     const verdict = await checkCrash(collection, workload, expected)
     const unfound = await countUnfound(collection, verdict.lanes)
+    await look(collection, verdict)
     const findings = (await db.check()).findings.filter(({ severity }) => severity !== 'info')
     return { ...verdict, acknowledged: acknowledged.size, acknowledgedRows, openMs, unfound, findings }
   } finally {

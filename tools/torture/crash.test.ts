@@ -3,13 +3,14 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Id } from '@drift/server'
 import { afterAll, describe, expect, test } from 'vitest'
 import { checkCrash, emptyLanes, type LaneProgress, type Rows } from './crash-check.js'
 import { crashRound } from './crash-round.js'
 import { applyOperation, operation, type Workload } from './workload.js'
 
 const workload: Workload = { seed: 5, dim: 4, lanes: 2, batchRows: 6, laneIds: 20 }
-type Row = { id: number; vector: Float32Array; payload: { n: number } }
+type Row = { id: Id; vector: Float32Array; payload: { n: number } }
 
 /** The lanes after `counts` operations each. */
 function after(counts: readonly number[]): LaneProgress[] {

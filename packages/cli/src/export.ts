@@ -1,71 +1,167 @@
 /**
- * Export: rows of a collection into a file, as of the moment when it begins. Rule: under its own name the file is whole;
- * until then it is FILE.part, and a file that exists is not written over.
+ * Export: rows of a collection into a file. Rule: under its own name the file is whole; until then it is FILE.part, and a
+ * file that exists is not written over. It is written by pages, and broken off it goes on behind the last whole one
+ * (`resume`). A page is of one moment; between pages others may write, and a row that stays is there exactly once.
  */
 import { existsSync } from 'node:fs'
-import { rename, rm } from 'node:fs/promises'
+import { rename, rm, stat } from 'node:fs/promises'
 import { extname } from 'node:path'
 import { Collection } from '@drift/server'
 import type { RecordBatch } from 'apache-arrow'
 import { CliError } from './errors.js'
 import { writable } from './json.js'
+import { PlaceFile } from './place.js'
 import { SinkFile } from './sink/file.js'
 import { isArrow, type Selection, type Sink, sinkOf } from './sink/sink.js'
 import type { Rows } from './target.js'
 
 export interface ExportOptions extends Selection {
+  /** Go on where an export of the same rows to the same file was broken off. Arrow begins anew: its batches build on each other. */
+  readonly resume?: boolean
+  /** Names the database and the collection, so that `resume` takes no other export's place for this one's. */
+  readonly target?: string
+  /** Rows between two places to go on from. Default 100 000. */
+  readonly pageRows?: number
+  /** Stops behind the page that is being written. */
+  readonly signal?: AbortSignal
   readonly onProgress: (rows: number) => void
 }
 
 export interface ExportResult {
+  /** In the file. */
   readonly rows: number
+  /** Of them, those that an export before had written. */
+  readonly skipped: number
+  /** By the signal, before the end: there is only FILE.part. */
+  readonly stopped: boolean
   /** Where the ids are, when the format has vectors only. */
   readonly idsFile?: string
 }
 
-/** @throws CliError DRIFT_EXPORT_EXISTS, DRIFT_EXPORT_FORMAT, DRIFT_EXPORT_ROW; what the database throws. Nothing is left then. */
+/** Up to where a file is whole. */
+interface ExportPlace {
+  readonly cursor: string
+  readonly rows: number
+  readonly bytes: number
+  /** Of the file of ids. */
+  readonly idsBytes?: number
+  readonly columns?: readonly string[]
+}
+
+interface Out {
+  readonly file: SinkFile
+  readonly ids: SinkFile | undefined
+}
+
+const PAGE_ROWS = 20_000
+
+/**
+ * @throws CliError DRIFT_EXPORT_EXISTS, DRIFT_EXPORT_FORMAT, DRIFT_EXPORT_ROW; what the database throws. FILE.part and
+ * FILE.drift-export.json are left for `resume` when there is a page to go on from, else nothing is.
+ */
 export async function exportFile(rows: Rows, path: string, options: ExportOptions): Promise<ExportResult> {
   const idsFile = `${path}.ids.jsonl`
-  const sink = isArrow(path) ? undefined : await sinkOf(path, rows, options)
+  const [part, idsPart] = [`${path}.part`, `${idsFile}.part`]
+  const placeFile = new PlaceFile<ExportPlace>(`${path}.drift-export.json`, [
+    options.target,
+    options.filter,
+    rows.dim,
+  ])
+  let place = options.resume ? await placeFile.read() : undefined
+  if (place && !(await reaches(part, place.bytes))) place = undefined
+  if (place?.idsBytes !== undefined && !(await reaches(idsPart, place.idsBytes))) place = undefined
+  const skipped = place?.rows ?? 0
+  const sink = isArrow(path) ? undefined : await sinkOf(path, rows, options, place?.columns)
   for (const file of sink?.idsApart ? [path, idsFile] : [path]) {
     if (existsSync(file))
       throw new CliError('DRIFT_EXPORT_EXISTS', `${file} is there already`, { path: file })
   }
-  const part = `${path}.part`
-  const idsPart = `${idsFile}.part`
-  const out = await SinkFile.create(part)
-  const ids = sink?.idsApart ? await SinkFile.create(idsPart) : undefined
+  if (!place) await placeFile.remove()
+  const file = await SinkFile.open(part, place?.bytes)
+  let ids: SinkFile | undefined
   try {
-    const count = sink
-      ? await exportRows(rows, sink, { out, ids }, options)
-      : await exportArrow(rows, path, out, options)
-    await out.end(sink?.finalHead?.(count))
+    if (sink?.idsApart) ids = await SinkFile.open(idsPart, place?.idsBytes)
+    const keep = async (reached: ExportPlace): Promise<boolean> => {
+      await placeFile.write(reached)
+      place = reached
+      return options.signal?.aborted !== true
+    }
+    const result = sink
+      ? await exportPages(rows, sink, { file, ids }, options, place, keep)
+      : { rows: await exportArrow(rows, path, file, options), stopped: false }
+    if (result.stopped) {
+      await Promise.all([file.close(), ids?.close()])
+      return { ...result, skipped }
+    }
+    await file.end(sink?.finalHead?.(result.rows))
     await ids?.end()
     if (ids) await rename(idsPart, idsFile)
     await rename(part, path)
-    return { rows: count, ...(ids ? { idsFile } : {}) }
+    await placeFile.remove()
+    return { ...result, skipped, ...(ids ? { idsFile } : {}) }
   } catch (error) {
-    await Promise.allSettled([out.close(), ids?.close()])
-    await Promise.all([part, idsPart].map(file => rm(file, { force: true })))
+    await Promise.allSettled([file.close(), ids?.close()])
+    // A row that the format cannot hold will be there again.
+    if (place && (error as CliError).code !== 'DRIFT_EXPORT_ROW') throw goesOn(error, place.rows)
+    await placeFile.remove()
+    await Promise.all([part, idsPart].map(name => rm(name, { force: true })))
     throw error
   }
 }
 
-async function exportRows(
+async function reaches(path: string, bytes: number): Promise<boolean> {
+  return stat(path).then(
+    ({ size }) => size >= bytes,
+    () => false,
+  )
+}
+
+/** The same error, which also says that what was written stays. */
+function goesOn(error: unknown, rows: number): unknown {
+  const { code, message, details } = error as CliError
+  if (code === undefined) return error
+  return new CliError(
+    code,
+    `${message} (${rows} rows are written; --resume goes on behind them)`,
+    { ...details, rows },
+    { cause: error },
+  )
+}
+
+/** @param keep - told of every place that is on disk while more is to come; false: stop there. */
+async function exportPages(
   rows: Rows,
   sink: Sink,
-  { out, ids }: { readonly out: SinkFile; readonly ids: SinkFile | undefined },
-  { filter, onProgress }: ExportOptions,
-): Promise<number> {
-  const scan = { ...(filter === undefined ? {} : { filter }), ...(ids ? { payload: false } : {}) }
-  let count = 0
-  await out.add(sink.head)
-  for await (const row of rows.scan(scan)) {
-    await out.add(sink.row(row))
-    await ids?.add(`${JSON.stringify(row.id, writable)}\n`)
-    onProgress(++count)
-  }
-  return count
+  { file, ids }: Out,
+  { filter, onProgress, pageRows = PAGE_ROWS }: ExportOptions,
+  from: ExportPlace | undefined,
+  keep: (place: ExportPlace) => Promise<boolean>,
+): Promise<{ rows: number; stopped: boolean }> {
+  const selection = { ...(filter === undefined ? {} : { filter }), ...(ids ? { payload: false } : {}) }
+  let count = from?.rows ?? 0
+  let cursor = from?.cursor
+  if (!from) await file.add(sink.head)
+  do {
+    const page = rows.scan({ ...selection, limit: pageRows, ...(cursor === undefined ? {} : { cursor }) })
+    for await (const row of page) {
+      await file.add(sink.row(row))
+      await ids?.add(`${JSON.stringify(row.id, writable)}\n`)
+      onProgress(++count)
+    }
+    cursor = page.cursor
+    if (cursor === undefined) continue
+    const bytes = await file.sync()
+    const idsBytes = await ids?.sync()
+    const goesOn = await keep({
+      cursor,
+      rows: count,
+      bytes,
+      ...(idsBytes === undefined ? {} : { idsBytes }),
+      ...(sink.columns ? { columns: sink.columns } : {}),
+    })
+    if (!goesOn) return { rows: count, stopped: true }
+  } while (cursor !== undefined)
+  return { rows: count, stopped: false }
 }
 
 /** The engine's own batches; a server sends them as one stream. */

@@ -6,7 +6,7 @@
 import { appendFile } from 'node:fs/promises'
 import type { Row } from '@drift/client'
 import { CliError } from './errors.js'
-import { cutRejects, ImportPlace } from './import-place.js'
+import { cutRejects, importPlace } from './import-place.js'
 import { writable } from './json.js'
 import { openSource, type SourceOptions, type SourceRow, type Unreadable } from './source/source.js'
 import type { Rows } from './target.js'
@@ -53,8 +53,8 @@ const SHOWN_REJECTS = 3
 /** @throws CliError for a file that cannot be read; what the database throws. */
 export async function importFile(path: string, options: ImportOptions): Promise<ImportResult> {
   const { batchRows, rejectsFile, signal } = options
-  const place = await ImportPlace.of(path, options.target)
-  const before = options.resume ? await place.read() : { done: 0, rejected: 0, rejectBytes: 0 }
+  const place = await importPlace(path, options.target)
+  const before = (options.resume && (await place.read())) || { done: 0, rejected: 0, rejectBytes: 0 }
   const source = await openSource(path, options)
   await cutRejects(rejectsFile, before)
   let { done, rejected, rejectBytes } = before

@@ -136,8 +136,8 @@ export function requireBatch(
   return distinct(ids)
 }
 
-/** `count` vectors that the metric can rank. */
-export function requireVectors(shape: IndexShape, vectors: Float32Array, count: number): void {
+/** `count` vectors that the metric can rank. @returns the `squaredLength` of the last. */
+export function requireVectors(shape: IndexShape, vectors: Float32Array, count: number): number {
   const { dim, metric } = shape
   if (!(vectors instanceof Float32Array)) {
     throw new CoreError('DRIFT_VECTOR_VALUE', `vectors are ${kindOf(vectors)}, expected a Float32Array`)
@@ -150,13 +150,15 @@ export function requireVectors(shape: IndexShape, vectors: Float32Array, count: 
       dim,
     })
   }
+  let squares = 0
   for (let row = 0; row < count; row++) {
-    const squares = squaredLength(vectors, row * dim, dim)
+    squares = squaredLength(vectors, row * dim, dim)
     // The sum of squares of float32 values is finite in doubles unless one of them is not, and 0 only when all are.
     if (!(squares < Number.POSITIVE_INFINITY)) validateVectors(vectors, dim)
     if (metric !== 'cosine') requireLength(squares, row)
     else if (squares === 0) throw noDirection(row)
   }
+  return squares
 }
 
 /** Vectors that passed `requireVectors` and come from an index: under cosine of unit length, or distances would be wrong unseen. */

@@ -103,7 +103,7 @@ export class IdColumn {
     return kind === STRING ? hashText(this.#arena, low, high & LENGTH_MASK) : hashInteger(kind, low, high)
   }
 
-  /** What rows below `rows` have, in this column's own memory: true while no row is released. */
+  /** What rows below `rows` have, in this column's own memory: true of a row until it is released, whatever becomes of others. */
   columns(rows: number): { kinds: Uint8Array; words: Int32Array; text: Int32Array } {
     if (rows > this.#kinds.length) this.#growRows(rows)
     return {
@@ -187,20 +187,25 @@ export class IdColumn {
     this.#arenaBytes = new Uint8Array(this.#arena.buffer, 0, capacity * WORD_BYTES)
   }
 
+  /** To memory of its own, also the words: who holds `columns` has words that belong to the arena before. */
   #compact(): void {
     const capacity = Math.min(
       MAX_ARENA_WORDS,
       Math.max(FIRST_ARENA_WORDS, 2 * (this.#arenaEnd - this.#garbage)),
     )
     const arena = new Int32Array(allocateSlab(capacity * WORD_BYTES, MAX_SLAB_BYTES))
+    const rows = this.#kinds.length
+    const words = new Int32Array(allocateSlab(rows * ROW_BYTES, MAX_ROWS * ROW_BYTES))
+    words.set(this.#words)
     let end = 0
-    for (let row = 0; row < this.#kinds.length; row++) {
+    for (let row = 0; row < rows; row++) {
       if (this.#kinds[row] !== STRING) continue
-      const words = wordsOf(this.#words[2 * row + 1]!)
-      copyWords(this.#arena, this.#words[2 * row]!, words, arena, end)
-      this.#words[2 * row] = end
-      end += words
+      const count = wordsOf(words[2 * row + 1]!)
+      copyWords(this.#arena, words[2 * row]!, count, arena, end)
+      words[2 * row] = end
+      end += count
     }
+    this.#words = words
     this.#arena = arena
     this.#arenaBytes = new Uint8Array(arena.buffer, 0, capacity * WORD_BYTES)
     this.#arenaEnd = end

@@ -103,7 +103,7 @@ export class IdTable {
     this.#ids.release(row)
   }
 
-  /** The ids of rows below `rows`, as views that stay true while no row is released. */
+  /** The ids of rows below `rows`, as views that stay true of a row until it is released. */
   columns(rows: number): ReturnType<IdColumn['columns']> {
     return this.#ids.columns(rows)
   }

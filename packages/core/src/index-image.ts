@@ -47,7 +47,7 @@ export interface IndexImage {
   readonly columns: Readonly<Record<ImageColumn, Uint8Array>>
 }
 
-/** What the index is now. Small columns are copies, large ones views. */
+/** What the index is now: what changes in place is copied, once, into shared memory, so that posting it to a thread copies nothing. */
 export function takeImage({ store, directory, router }: IndexState): IndexImage {
   const rows = store.rows
   const { padded } = store.rotation
@@ -58,16 +58,16 @@ export function takeImage({ store, directory, router }: IndexState): IndexImage 
     columns: {
       codes: store.codes.subarray(0, rows * padded),
       factors: bytesOf(store.factors.subarray(0, rows * 2)),
-      homes: bytesOf(store.home.slice(0, rows)),
-      seconds: bytesOf(store.second.slice(0, rows)),
+      homes: copyOf(store.home.subarray(0, rows)),
+      seconds: copyOf(store.second.subarray(0, rows)),
       idKinds: kinds,
       idWords: bytesOf(words),
       idText: bytesOf(text),
-      centroids: bytesOf(router.centroids.slice(0, router.count * padded)),
-      center: bytesOf(router.center.slice()),
-      heads: bytesOf(heads),
-      entries: bytesOf(entries),
-      next: bytesOf(next),
+      centroids: copyOf(router.centroids.subarray(0, router.count * padded)),
+      center: copyOf(router.center),
+      heads: copyOf(heads),
+      entries: copyOf(entries),
+      next: copyOf(next),
       blocks,
     },
   }
@@ -133,6 +133,12 @@ function clearDead({ store }: IndexState, buckets: number): void {
 
 function misfit(what: string): CoreError {
   return new CoreError('DRIFT_IMAGE', `the stored index does not fit: ${what}`)
+}
+
+function copyOf(values: Float32Array | Uint32Array): Uint8Array {
+  const copy = new Uint8Array(new SharedArrayBuffer(values.byteLength))
+  copy.set(bytesOf(values))
+  return copy
 }
 
 function bytesOf(values: Float32Array | Uint32Array | Int32Array): Uint8Array {

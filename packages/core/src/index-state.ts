@@ -56,7 +56,7 @@ export class IndexState {
   /** Of the buckets, by the queries of this thread. */
   readonly temperature: Temperature = new Temperature()
   /** From recalls to floors: the prior, or what was learned. */
-  readonly recall: RecallMap = new RecallMap()
+  readonly recall: RecallMap = new RecallMap(() => this.directory.rowsAtHome)
   active: Memtable
   frozen: readonly Memtable[] = []
   unassigned: RowList = new RowList()
@@ -269,19 +269,23 @@ export class IndexState {
     this.router.add(centroids)
   }
 
-  /** An empty bucket with this rotated centroid: one that lost its rows, or a new one. */
-  bucketFor(centroid: Float32Array): number {
+  /**
+   * An empty bucket with this rotated centroid: one that lost its rows, or a new one.
+   *
+   * @param group - that it belongs to, where it is known.
+   */
+  bucketFor(centroid: Float32Array, group?: number): number {
     const empty = this.directory.takeEmpty()
-    if (empty === undefined) return this.addRotated(centroid)
+    if (empty === undefined) return this.addRotated(centroid, group)
     this.health.reset(empty)
-    this.router.set(empty, centroid)
+    this.router.set(empty, centroid, group)
     return empty
   }
 
   /** A rotated centroid for a new bucket. @returns its number. */
-  addRotated(centroid: Float32Array): number {
+  addRotated(centroid: Float32Array, group?: number): number {
     const bucket = this.directory.add()
-    this.router.add(centroid)
+    this.router.add(centroid, group)
     this.health.reset(bucket)
     return bucket
   }

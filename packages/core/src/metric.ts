@@ -107,6 +107,16 @@ function refuseZero(vectors: Float32Array, dim: number, first: number, row: numb
   })
 }
 
+/** One vector that the metric can rank into `out`, as `prepare` would leave it. @param squares - its `squaredLength`. */
+export function prepareInto(metric: Metric, vector: Float32Array, squares: number, out: Float32Array): void {
+  if (metric !== 'cosine') {
+    out.set(vector)
+    return
+  }
+  const inverse = 1 / Math.sqrt(squares)
+  for (let i = 0; i < out.length; i++) out[i] = vector[i]! * inverse
+}
+
 function normalise(vectors: Float32Array, start: number, dim: number): void {
   // The length of the smallest row is 1.4e-45: its inverse is a double like any other.
   const inverse = 1 / Math.sqrt(squaredLength(vectors, start, dim))

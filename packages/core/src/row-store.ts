@@ -29,6 +29,9 @@ export interface RowSlabs {
   readonly codes: SharedArrayBuffer
   readonly factors: SharedArrayBuffer
   readonly live: SharedArrayBuffer
+  /** The two buckets of every row. */
+  readonly homes: SharedArrayBuffer
+  readonly seconds: SharedArrayBuffer
 }
 
 export class RowStore {
@@ -81,6 +84,8 @@ export class RowStore {
       codes: allocateSlab(0, this.#maxRows * padded),
       factors: allocateSlab(0, this.#maxRows * 8),
       live: allocateSlab(0, this.#maxRows / 8),
+      homes: allocateSlab(0, this.#maxRows * 4),
+      seconds: allocateSlab(0, this.#maxRows * 4),
     }
     this.#vectorsAhead = this.slabs.vectors && new TouchedAhead(this.slabs.vectors)
     this.#codesAhead = new TouchedAhead(this.slabs.codes)
@@ -88,8 +93,8 @@ export class RowStore {
     this.codes = new Uint8Array(this.slabs.codes, 0, 0)
     this.factors = new Float32Array(this.slabs.factors, 0, 0)
     this.live = new Uint32Array(this.slabs.live, 0, 0)
-    this.home = new Uint32Array(0)
-    this.second = new Uint32Array(0)
+    this.home = new Uint32Array(this.slabs.homes, 0, 0)
+    this.second = new Uint32Array(this.slabs.seconds, 0, 0)
     this.#state = new Uint8Array(0)
   }
 
@@ -285,12 +290,7 @@ export class RowStore {
     const { padded } = rotation
     if (this.#decoded.length < rows.length * padded) this.#decoded = new Float32Array(rows.length * padded)
     const out = this.#decoded.subarray(0, rows.length * padded)
-    for (let i = 0; i < rows.length; i++) {
-      const scale = factors[2 * rows[i]!]!
-      const from = rows[i]! * padded
-      const to = i * padded
-      for (let j = 0; j < padded; j++) out[to + j] = scale * (codes[from + j]! - 128)
-    }
+    decodeRows(codes, factors, padded, rows, out)
     return out
   }
 
@@ -306,8 +306,14 @@ export class RowStore {
       codes:
         touchedBytes(slabs.codes, Math.max(rows * padded, this.#codesAhead.bytes)) +
         touchedBytes(slabs.factors, 8 * rows),
-      // Home, second and state of every row, and the numbers of those that are free.
-      rows: touchedBytes(slabs.live, rows / 8) + 9 * rows + 8 * this.#free.length + this.#decoded.byteLength,
+      // The two buckets and the state of every row, and the numbers of those that are free.
+      rows:
+        touchedBytes(slabs.live, rows / 8) +
+        touchedBytes(slabs.homes, 4 * rows) +
+        touchedBytes(slabs.seconds, 4 * rows) +
+        rows +
+        8 * this.#free.length +
+        this.#decoded.byteLength,
     }
   }
 
@@ -344,9 +350,11 @@ export class RowStore {
       growSlab(this.slabs.codes, capacity * this.rotation.padded)
       growSlab(this.slabs.factors, capacity * 8)
       growSlab(this.slabs.live, capacity / 8)
-      this.home = grown(this.home, new Uint32Array(capacity))
-      this.second = grown(this.second, new Uint32Array(capacity))
-      this.#state = grown(this.#state, new Uint8Array(capacity))
+      growSlab(this.slabs.homes, capacity * 4)
+      growSlab(this.slabs.seconds, capacity * 4)
+      const state = new Uint8Array(capacity)
+      state.set(this.#state)
+      this.#state = state
     } catch (cause) {
       throw new CoreError(
         'DRIFT_FULL',
@@ -361,7 +369,25 @@ export class RowStore {
     this.codes = new Uint8Array(this.slabs.codes, 0, capacity * this.rotation.padded)
     this.factors = new Float32Array(this.slabs.factors, 0, capacity * 2)
     this.live = new Uint32Array(this.slabs.live, 0, capacity / 32)
+    this.home = new Uint32Array(this.slabs.homes, 0, capacity)
+    this.second = new Uint32Array(this.slabs.seconds, 0, capacity)
     this.capacity = capacity
+  }
+}
+
+/** What the codes tell of the rows, padded values each, into `out`. */
+export function decodeRows(
+  codes: Uint8Array,
+  factors: Float32Array,
+  padded: number,
+  rows: Uint32Array,
+  out: Float32Array,
+): void {
+  for (let i = 0; i < rows.length; i++) {
+    const scale = factors[2 * rows[i]!]!
+    const from = rows[i]! * padded
+    const to = i * padded
+    for (let j = 0; j < padded; j++) out[to + j] = scale * (codes[from + j]! - 128)
   }
 }
 
@@ -381,11 +407,6 @@ export function liveRowsOf(live: Uint32Array, rows: number, out: Uint32Array): n
     }
   }
   return count
-}
-
-function grown<T extends Uint8Array | Uint32Array>(values: T, larger: T): T {
-  larger.set(values)
-  return larger
 }
 
 function ceil32(rows: number): number {

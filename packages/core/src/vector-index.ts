@@ -24,7 +24,7 @@ import { type IndexStats, statsOf } from './index-stats.js'
 import type { Healed } from './maintenance/apply.js'
 import type { MaintenanceOptions } from './maintenance/assign.js'
 import type { HealOptions, HealReport } from './maintenance/heal.js'
-import { Jobs } from './maintenance/jobs.js'
+import { Jobs, type RefineOptions } from './maintenance/jobs.js'
 import { type BucketStats, bucketStats, type Operation, type PlanOptions } from './maintenance/plan.js'
 import type { Memtable } from './memtable.js'
 import { kernelMetric, type Metric } from './metric.js'
@@ -291,13 +291,13 @@ export class VectorIndex {
    *
    * @returns whether there is more; false at once when nothing is due.
    */
-  refine(options: MaintenanceOptions = {}): Promise<boolean> {
+  refine(options: RefineOptions = {}): Promise<boolean> {
     return this.#jobs.refine(options)
   }
 
   /**
-   * Ask for some of the index's own rows to learn what a recall takes here: 0.2 to 2.5 s, in slices. `build` and the end of a
-   * refinement do it.
+   * Ask for some of the index's own rows to learn what a recall takes here: 0.2 to 5 s of a pool's thread or, without one, of this one,
+   * in slices, beside whatever else the index does. `build` and the end of a refinement do it.
    */
   calibrate(options: Pick<MaintenanceOptions, 'signal'> = {}): Promise<void> {
     return this.#jobs.calibrate(options)
@@ -306,6 +306,11 @@ export class VectorIndex {
   /** Whether so many rows came or went, or moved, since that the last calibration, if any, says little. */
   get isCalibrationDue(): boolean {
     return this.#jobs.isCalibrationDue
+  }
+
+  /** The same of so many that it is due also while more come. */
+  get isCalibrationOverdue(): boolean {
+    return this.#jobs.isCalibrationOverdue
   }
 
   /**

@@ -26,9 +26,15 @@ function idOf(i: number): string | number | bigint {
   return i % 3 === 0 ? `row ${i}` : i % 3 === 1 ? i - 1000 : BigInt(-i)
 }
 
-function copyOf(index: VectorIndex, change: (image: IndexImage) => void = () => undefined): VectorIndex {
+/** @param meanwhile - happens between taking the image and reading it. */
+function copyOf(
+  index: VectorIndex,
+  change: (image: IndexImage) => void = () => undefined,
+  meanwhile: () => void = () => undefined,
+): VectorIndex {
   const pin = index.pin()
   const taken = index.takeImage()
+  meanwhile()
   const columns = Object.fromEntries(
     Object.entries(taken.columns).map(([name, bytes]) => [name, bytes.slice()]),
   ) as Record<ImageColumn, Uint8Array>
@@ -86,6 +92,22 @@ describe('a restored index', () => {
     // Every bucket scanned, every row met: no entry was lost.
     const scanned = copy.searchSync(more.subarray(0, DIM), { k: copy.count, probes: 1_000_000 })
     expect(new Set(scanned.ids)).toEqual(new Set(all.ids))
+  })
+
+  it('has every id right, also when rows that were dead before are let go of while the image is read', async () => {
+    const name = (i: number): string => `${i} `.repeat(40)
+    const index = new VectorIndex(OPTIONS)
+    index.upsert(
+      Array.from({ length: ROWS }, (_, i) => name(i)),
+      clustered(ROWS, DIM, 30, 3),
+    )
+    await index.flush(index.rotate()!)
+    const before = index.pin()
+    index.delete(Array.from({ length: ROWS - 1000 }, (_, i) => name(i)))
+    const copy = copyOf(index, undefined, () => before.release())
+    const left = Array.from({ length: 1000 }, (_, i) => name(ROWS - 1000 + i))
+    expect(left.filter(id => copy.find(id) < 0 || copy.find(id) !== index.find(id))).toEqual([])
+    expect(left.filter(id => index.idAt(index.find(id)) !== id)).toEqual([])
   })
 
   it('fails its reads with the reason when the vectors cannot be had', async () => {

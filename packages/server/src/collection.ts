@@ -411,7 +411,7 @@ export class Collection<P extends object = Payload> {
     for (let more = true, done = 0; more; ) {
       signal?.throwIfAborted()
       this.#assertWritable()
-      more = await refineStore(this.#engine, this.#store, signal)
+      more = await refineStore(this.#engine, this.#store, defined({ signal }))
       onProgress?.({ stage: 'refine', done: ++done, total: more ? done + 1 : done })
     }
     const report = await this.#store.index.maintain({

@@ -20,6 +20,8 @@ const WAL_BUDGET_BYTES = 256 * 1024 * 1024
 const LINK_SLICE_MS = 1
 /** After so long of saving up, healing that was too dear is looked at again: rest pays for it, and nobody need write. */
 const SAVING_MS = 100
+/** After somebody had to wait for room, idle work waits so long: rows come faster than they go. */
+const FLOODED_MS = 250
 const FIRST_RETRY_MS = 1_000
 const MAX_RETRY_MS = 60_000
 
@@ -36,6 +38,8 @@ export class Janitor {
   #retryTimer: NodeJS.Timeout | undefined
   #idleWork: NodeJS.Immediate | undefined
   #idleTimer: NodeJS.Timeout | undefined
+  /** When somebody last waited for a flush to end. */
+  #floodedMs = Number.NEGATIVE_INFINITY
   #compactionError: Error | undefined
   #compacting: Promise<void> = Promise.resolve()
   readonly #ending = new AbortController()
@@ -145,6 +149,7 @@ export class Janitor {
   }
 
   #changed(): void {
+    if (this.#waiters.length > 0) this.#floodedMs = performance.now()
     for (const resolve of this.#waiters.splice(0)) resolve()
   }
 
@@ -168,6 +173,8 @@ export class Janitor {
     this.#forgetIdle()
     // Under a flood neither pays: the memtable is flushed before its graph would be used, and the buckets change again.
     if (this.#stopped || this.#running || this.#engine!.journal.writer.pendingBytes > 0) return
+    const rest = this.#floodedMs + FLOODED_MS - performance.now()
+    if (rest > 0) return this.#idleAfter(rest)
     if (this.#link()) this.#idleSoon()
     else this.#start(this.#refineOnce())
   }
@@ -203,7 +210,7 @@ export class Janitor {
     let isSaving = false
     for (const store of engine.stores.values()) {
       try {
-        if (await refineStore(engine, store, signal)) return true
+        if (await refineStore(engine, store, { signal, calibrates: false })) return true
         const step = await this.healing.step(engine, store, performance.now(), signal)
         if (step === 'healed') return true
         isSaving ||= step === 'saving'
@@ -219,9 +226,13 @@ export class Janitor {
 }
 
 /** One piece of refining; a finished one is kept on disk. @returns whether there is more. */
-export async function refineStore(engine: Engine, store: Store, signal?: AbortSignal): Promise<boolean> {
+export async function refineStore(
+  engine: Engine,
+  store: Store,
+  options: Parameters<Store['index']['refine']>[0],
+): Promise<boolean> {
   const before = store.index.refinements
-  const more = await store.index.refine(signal ? { signal } : {})
+  const more = await store.index.refine(options)
   if (store.index.refinements > before) await writePartition(engine, store)
   return more
 }

@@ -16,8 +16,8 @@ export interface RecallBelow extends MeasuredRecall {
 export const DEFAULT_SHADOW = 0.001
 
 const PERIOD_MS = 1_000
-/** Periods for which calibrating waits while rows come faster than they are flushed: it takes a fifth of the thread that they come through. */
-const PATIENCE = 10
+/** Periods without a flush after which what is due is calibrated; while rows stream in, only what is overdue: it would soon be old. */
+const QUIET_PERIODS = 2
 /** Of one collection in a period: some hundred milliseconds of a pool thread at 100 000 rows. */
 const MAX_PER_PERIOD = 16
 /** Queries below which an interval says little. */
@@ -30,8 +30,8 @@ export class ShadowRecall {
   /** Collections, k and targets that have been told of and have not recovered. */
   readonly #below: Set<string> = new Set()
   readonly #measuredAt: WeakMap<Store, number> = new WeakMap()
-  /** Periods for which a calibration has waited. */
-  readonly #waited: WeakMap<Store, number> = new WeakMap()
+  /** Flushes begun before the last period, and periods since one began or waited. */
+  readonly #course: WeakMap<Store, { begun: number; quiet: number }> = new WeakMap()
   #timer: NodeJS.Timeout | undefined
   #running: Promise<void> = Promise.resolve()
   readonly #ending = new AbortController()
@@ -42,7 +42,6 @@ export class ShadowRecall {
   }
 
   start(engine: Engine): void {
-    if (this.share === 0) return
     this.#timer = setInterval(() => {
       this.#running = this.#running.then(() => this.#measureAll(engine))
     }, PERIOD_MS).unref()
@@ -58,9 +57,6 @@ export class ShadowRecall {
   /** The sampled queries that wait; when there are none and rows have changed since, a recent one again. */
   async measure(store: Store, most: number): Promise<void> {
     const { index } = store
-    if (index.isCalibrationDue && !this.#isPatient(store)) {
-      await index.calibrate({ signal: this.#ending.signal })
-    }
     const waiting = Math.min(most, index.shadowsWaiting)
     const changed = this.#measuredAt.get(store) !== index.updates
     for (let left = Math.max(waiting, changed ? 1 : 0); left > 0 && !this.#ending.signal.aborted; left--) {
@@ -71,8 +67,11 @@ export class ShadowRecall {
   }
 
   async #measureAll(engine: Engine): Promise<void> {
+    const { janitor } = engine
+    if (this.share === 0 && janitor.healing.mode !== 'background') return
     for (const store of engine.stores.values()) {
       try {
+        await this.#calibrate(store, janitor.begun)
         await this.measure(store, MAX_PER_PERIOD)
       } catch (error) {
         // Closed or dropped meanwhile: there is nothing to measure any more.
@@ -81,11 +80,16 @@ export class ShadowRecall {
     }
   }
 
-  /** Whether a flood is to be over first. */
-  #isPatient(store: Store): boolean {
-    const waited = store.frozen.length > 0 ? (this.#waited.get(store) ?? 0) + 1 : PATIENCE
-    this.#waited.set(store, waited % PATIENCE)
-    return waited < PATIENCE
+  /** When it is due, beside flushes and healing, which do not wait for it. @param begun - flushes so far. */
+  async #calibrate(store: Store, begun: number): Promise<void> {
+    const { index } = store
+    const course = this.#course.get(store) ?? { begun, quiet: QUIET_PERIODS }
+    const isQuiet = course.begun === begun && store.frozen.length === 0
+    course.quiet = isQuiet ? course.quiet + 1 : 0
+    course.begun = begun
+    this.#course.set(store, course)
+    const isDue = course.quiet >= QUIET_PERIODS ? index.isCalibrationDue : index.isCalibrationOverdue
+    if (isDue) await index.calibrate({ signal: this.#ending.signal })
   }
 
   #tell(store: Store): void {

@@ -171,6 +171,31 @@ describe.each(['memory', 'folder', 'folder, vectors in segments only'])('a colle
     expect(await docs.count()).toBe(40)
   })
 
+  it.each([undefined, 20_000])(
+    'lets other work go on while it is walked through, with limit %s',
+    async limit => {
+      await using db = await open()
+      const docs = await db.collection('docs', { dim: 1, metric: 'l2' })
+      const rows = 40_000
+      await docs.upsert({
+        ids: Array.from({ length: rows }, (_, i) => `${i}`),
+        vectors: new Float32Array(rows),
+      })
+      let turns = 0
+      let scanning = true
+      const turn = (): void => {
+        turns++
+        if (scanning) setImmediate(turn)
+      }
+      setImmediate(turn)
+      let seen = 0
+      for await (const _ of docs.scan(limit === undefined ? {} : { limit })) seen++
+      scanning = false
+      expect(seen).toBe(limit ?? rows)
+      expect(turns).toBeGreaterThan(2)
+    },
+  )
+
   it('keeps collections apart and drops one for good', async () => {
     await using db = await open()
     const [a, b] = await Promise.all([db.collection('a', { dim: 1 }), db.collection('b', { dim: 2 })])

@@ -5,7 +5,7 @@ import type { Command } from 'commander'
 import { filterOption, integer, list } from '../arguments.js'
 import { CliError, EXIT } from '../errors.js'
 import { exportFile } from '../export.js'
-import { type ImportResult, importFile, type Reject } from '../import.js'
+import { importFile, type Reject } from '../import.js'
 import type { Report } from '../output.js'
 import { type Rows, type Target, withTarget } from '../target.js'
 
@@ -18,6 +18,11 @@ interface ImportFlags {
   readonly vectorField: string
   readonly numberFields?: readonly string[]
   readonly ids?: string
+}
+
+interface ExportFlags {
+  readonly filter?: string
+  readonly resume?: boolean
 }
 
 export function addFiles(program: Command, report: Report): void {
@@ -42,22 +47,12 @@ export function addFiles(program: Command, report: Report): void {
     .command('export <database> <collection> <file>')
     .summary('rows to a .jsonl, .csv, .npy, .fvecs, .bvecs or .arrow')
     .description(
-      '.jsonl, .csv, .npy, .fvecs, .bvecs or .arrow; vectors alone go with their ids in FILE.ids.jsonl beside them',
+      '.jsonl, .csv, .npy, .fvecs, .bvecs or .arrow; vectors alone go with their ids in FILE.ids.jsonl beside them. Ctrl-C stops behind a whole page',
     )
+    .option('--resume', 'go on where an export to the same file was broken off; .arrow begins anew')
     .option('--filter <json>', 'only rows whose payload matches (docs/filters.md)')
-    .action((where: string, name: string, file: string, { filter }: { filter?: string }) =>
-      withTarget(where, 'read', async target => {
-        const rows = await target.collection(name)
-        const selection = filterOption(filter)
-        const bar = progressBar(name)
-        bar.start(await rows.count(selection), 0, { rejected: '' })
-        const result = await exportFile(rows, file, {
-          ...selection,
-          onProgress: done => bar.update(done),
-        }).finally(() => bar.stop())
-        const ids = result.idsFile === undefined ? '' : `; ids: ${result.idsFile}`
-        report(result, `${result.rows} rows${ids}`)
-      }),
+    .action((where: string, name: string, file: string, flags: ExportFlags) =>
+      withTarget(where, 'read', target => exportFrom(target, where, name, file, flags, report)),
     )
 }
 
@@ -73,30 +68,23 @@ async function importInto(
   if (batch < 1) throw new CliError('DRIFT_OPTION', '--batch is 0, expected at least 1')
   const rejectsFile = rejects ?? `${file}.rejects.jsonl`
   const bar = progressBar(name)
-  const stop = new AbortController()
-  const onSignal = (): void => stop.abort()
-  process.once('SIGINT', onSignal)
-  let result: ImportResult
-  try {
-    result = await importFile(file, {
+  const result = await untilInterrupted(signal =>
+    importFile(file, {
       ...fields,
       ...(ids === undefined ? {} : { idsFile: ids }),
       batchRows: batch,
       resume,
       rejectsFile,
       target: JSON.stringify([where, name]),
-      signal: stop.signal,
+      signal,
       open: dim => openOrCreate(target, name, { dim, ...(metric === undefined ? {} : { metric }) }),
       onProgress({ rows, rejected, share }) {
         if (!bar.isActive) bar.start(rows, 0, { rejected: '' })
         bar.setTotal(share ? Math.max(rows, Math.round(rows / share)) : rows)
         bar.update(rows, { rejected: rejected > 0 ? `, ${rejected} rejected` : '' })
       },
-    })
-  } finally {
-    bar.stop()
-    process.off('SIGINT', onSignal)
-  }
+    }),
+  ).finally(() => bar.stop())
   const { written, rejected, skipped, stopped, firstRejects } = result
   const lines = [
     `${written} rows written${skipped > 0 ? `, ${skipped} had been before` : ''}`,
@@ -109,6 +97,45 @@ async function importInto(
     lines.join('\n'),
     stopped ? EXIT.stopped : rejected > 0 ? EXIT.rejects : EXIT.done,
   )
+}
+
+async function exportFrom(
+  target: Target,
+  where: string,
+  name: string,
+  file: string,
+  { filter, resume = false }: ExportFlags,
+  report: Report,
+): Promise<void> {
+  const rows = await target.collection(name)
+  const selection = filterOption(filter)
+  const bar = progressBar(name)
+  bar.start(await rows.count(selection), 0, { rejected: '' })
+  const result = await untilInterrupted(signal =>
+    exportFile(rows, file, {
+      ...selection,
+      resume,
+      target: JSON.stringify([where, name]),
+      signal,
+      onProgress: done => bar.update(done),
+    }),
+  ).finally(() => bar.stop())
+  const before = result.skipped > 0 ? `, ${result.skipped} of them before` : ''
+  const ids = result.idsFile === undefined ? '' : `; ids: ${result.idsFile}`
+  const stopped = result.stopped ? '\nstopped; the same command with --resume goes on' : ''
+  report(result, `${result.rows} rows${before}${ids}${stopped}`, result.stopped ? EXIT.stopped : EXIT.done)
+}
+
+/** @param work - is told by the signal to stop at the first Ctrl-C; the second one ends the process. */
+async function untilInterrupted<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const stop = new AbortController()
+  const onSignal = (): void => stop.abort()
+  process.once('SIGINT', onSignal)
+  try {
+    return await work(stop.signal)
+  } finally {
+    process.off('SIGINT', onSignal)
+  }
 }
 
 function rejectLine({ number, line, reason }: Reject): string {

@@ -7,18 +7,23 @@ import { writable } from '../json.js'
 import type { Rows } from '../target.js'
 import type { Selection, Sink } from './sink.js'
 
-/** Keys are found in a first pass over the payloads: a header cannot grow. */
-export async function csvSink(rows: Rows, { filter }: Selection): Promise<Sink> {
+/** Keys of all payloads, in a pass of their own: a header cannot grow. */
+export async function keysOf(rows: Rows, { filter }: Selection): Promise<string[]> {
   const keys = new Set<string>()
   for await (const { payload } of rows.scan({
     vectors: false,
     ...(filter === undefined ? {} : { filter }),
   }))
     for (const key of Object.keys(payload ?? {})) keys.add(key)
-  const columns = [...keys]
+  return [...keys]
+}
+
+/** @param columns - keys of payloads. */
+export function csvSink(columns: readonly string[]): Sink {
   // A key of this name would hide the column; in its own it comes back as a payload's key.
   const names = columns.map(key => (key === 'id' || key === 'vector' ? `payload.${key}` : key))
   return {
+    columns,
     head: line(['id', 'vector', ...names]),
     row({ id, vector, payload }) {
       const values = columns.map(key => cell(payload?.[key]))

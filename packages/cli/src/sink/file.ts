@@ -7,14 +7,26 @@ export class SinkFile {
   readonly #file: FileHandle
   #waiting: Uint8Array[] = []
   #bytes = 0
+  /** Where the next block goes. */
+  #end: number
   #busy = false
 
-  private constructor(file: FileHandle) {
+  private constructor(file: FileHandle, end: number) {
     this.#file = file
+    this.#end = end
   }
 
-  static async create(path: string): Promise<SinkFile> {
-    return new SinkFile(await open(path, 'w'))
+  /** @param keep - bytes that stay of a file that is there: what comes is written behind them. Default: none. */
+  static async open(path: string, keep = 0): Promise<SinkFile> {
+    if (keep === 0) return new SinkFile(await open(path, 'w'), 0)
+    const file = await open(path, 'r+')
+    try {
+      await file.truncate(keep)
+      return new SinkFile(file, keep)
+    } catch (error) {
+      await file.close()
+      throw error
+    }
   }
 
   /** Whether a block is being written. */
@@ -28,6 +40,13 @@ export class SinkFile {
     this.#waiting.push(bytes)
     this.#bytes += bytes.length
     if (this.#bytes >= BLOCK_BYTES) await this.#write()
+  }
+
+  /** What was added is on disk. @returns the length of the file. */
+  async sync(): Promise<number> {
+    await this.#write()
+    await this.#file.datasync()
+    return this.#end
   }
 
   /** Closes the file. @param head - written over its beginning. */
@@ -52,9 +71,9 @@ export class SinkFile {
     this.#waiting = []
     this.#bytes = 0
     for (let done = 0; done < block.length; ) {
-      // No position: behind what was written before.
-      const { bytesWritten } = await this.#file.write(block, done, block.length - done)
+      const { bytesWritten } = await this.#file.write(block, done, block.length - done, this.#end)
       done += bytesWritten
+      this.#end += bytesWritten
     }
     this.#busy = false
   }

@@ -4,7 +4,7 @@ import type { Filter, ScannedRow } from '@drift/server'
 import { CliError } from '../errors.js'
 import { writable } from '../json.js'
 import type { Rows } from '../target.js'
-import { csvSink } from './csv.js'
+import { csvSink, keysOf } from './csv.js'
 import { npySink, vecsSink } from './vectors.js'
 
 export interface Sink {
@@ -16,6 +16,8 @@ export interface Sink {
   finalHead?(rows: number): Uint8Array
   /** The format has vectors only: ids go to a file of their own. */
   readonly idsApart?: boolean
+  /** The columns that the head names, when they are of the rows; a sink that goes on is given them again. */
+  readonly columns?: readonly string[]
 }
 
 export interface Selection {
@@ -28,14 +30,19 @@ export function isArrow(path: string): boolean {
   return ARROW.includes(extname(path).toLowerCase())
 }
 
-/** @throws CliError DRIFT_EXPORT_FORMAT */
-export async function sinkOf(path: string, rows: Rows, selection: Selection): Promise<Sink> {
+/** @param columns - of the sink that this one goes on from. @throws CliError DRIFT_EXPORT_FORMAT */
+export async function sinkOf(
+  path: string,
+  rows: Rows,
+  selection: Selection,
+  columns?: readonly string[],
+): Promise<Sink> {
   switch (extname(path).toLowerCase()) {
     case '.jsonl':
     case '.ndjson':
       return { head: '', row: row => `${JSON.stringify(row, writable)}\n` }
     case '.csv':
-      return csvSink(rows, selection)
+      return csvSink(columns ?? (await keysOf(rows, selection)))
     case '.npy':
       return npySink(rows.dim)
     case '.fvecs':

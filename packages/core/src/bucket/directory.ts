@@ -219,6 +219,32 @@ export class Directory {
     if (old !== NONE) this.#retire(() => this.extents.free(old))
   }
 
+  /**
+   * The bucket holds exactly `rows`, as `rewrite`, but their entries are made already: blocks as they follow each other in the chain, copied
+   * in. Those of rows that do not have it as home or second are dead.
+   */
+  adopt(bucket: number, rows: Uint32Array, blocks: Uint8Array): void {
+    const { home, second } = this.#rows
+    const old = this.#clear(bucket)
+    const { head, tail } = this.extents.adopt(blocks)
+    this.heads[bucket] = head
+    this.#tails[bucket] = tail
+    this.sizes[bucket] = rows.length
+    let homes = 0
+    let seconds = 0
+    for (const row of rows) {
+      if (home[row] === bucket) homes++
+      else if (second[row] === bucket) seconds++
+    }
+    this.#homes[bucket] = homes
+    this.lives[bucket] = homes + seconds
+    if (homes === 0) this.#emptied.push(bucket)
+    this.entryVersion++
+    this.version++
+    this.#noteStale(bucket)
+    if (old !== NONE) this.#retire(() => this.extents.free(old))
+  }
+
   /** Drop the dead entries, in a new chain; the others are copied, as their codes are of the same centroid. */
   compact(bucket: number): void {
     const { home, second } = this.#rows
@@ -247,7 +273,7 @@ export class Directory {
     return (2 * this.rowsAtHome) / Math.max(1, this.count)
   }
 
-  /** Chains as they are now; what grows in place afterwards is beyond `entries`. */
+  /** Chains as they are now, to be copied at once but for the blocks: what grows in these afterwards is beyond `entries`. */
   columns(): {
     count: number
     heads: Uint32Array
@@ -256,8 +282,8 @@ export class Directory {
     blocks: Uint8Array
   } {
     return {
-      heads: this.heads.slice(0, this.count),
-      entries: this.sizes.slice(0, this.count),
+      heads: this.heads.subarray(0, this.count),
+      entries: this.sizes.subarray(0, this.count),
       ...this.extents.columns(),
     }
   }

@@ -14,6 +14,7 @@ import {
   clearBlock,
   clearEntry,
   growSlab,
+  type IndexSlabs,
   MAX_SLAB_BYTES,
   touchedBytes,
 } from '@drift/native'
@@ -63,6 +64,21 @@ export class Extents {
     return block
   }
 
+  /** A chain of blocks that are filled already, copied in. */
+  adopt(filled: Uint8Array): { readonly head: number; readonly tail: number } {
+    const bytes = 4 * this.#wordsPerBlock
+    let head = NONE
+    let tail = NONE
+    for (let at = 0; at < filled.length; at += bytes) {
+      const block = this.allocate()
+      this.blocks.set(filled.subarray(at, at + bytes), block * bytes)
+      if (head === NONE) head = block
+      else this.next[tail] = block
+      tail = block
+    }
+    return { head, tail }
+  }
+
   /** The whole chain from `head` may be allocated again: no reader is in it. */
   free(head: number): void {
     for (let block = head; block !== NONE; ) {
@@ -71,6 +87,18 @@ export class Extents {
       this.#free = block
       block = next
     }
+  }
+
+  /** Row numbers of a bucket's entries, in order, as any thread sees them. */
+  static rowsIn({ heads, sizes, next, blocks, padded }: IndexSlabs, bucket: number): number[] {
+    const rows: number[] = []
+    const words = new Uint32Array(blocks.buffer, blocks.byteOffset, blocks.byteLength >>> 2)
+    let left = sizes[bucket]!
+    for (let block = heads[bucket]!; left > 0 && block < next.length; block = next[block]!) {
+      const at = (block * blockBytes(padded)) / 4 + blockRowsAt(padded)
+      for (let i = 0; i < BLOCK_ENTRIES && left > 0; i++, left--) rows.push(words[at + i]!)
+    }
+    return rows
   }
 
   /** Row numbers of the chain's entries, in order; their places go to `slots`. */
@@ -88,11 +116,11 @@ export class Extents {
     return rows
   }
 
-  /** Blocks ever allocated: `next` copied, the blocks as they lie in memory. */
+  /** Blocks ever allocated, as they lie in memory. */
   columns(): { count: number; next: Uint32Array; blocks: Uint8Array } {
     const count = this.#blocks
     const bytes = count * 4 * this.#wordsPerBlock
-    return { count, next: this.next.slice(0, count), blocks: this.blocks.subarray(0, bytes) }
+    return { count, next: this.next.subarray(0, count), blocks: this.blocks.subarray(0, bytes) }
   }
 
   /** For none so far: `count` blocks, filled in by `read`. */

@@ -10,7 +10,7 @@ import { groupBuckets } from './grouping.js'
 import { partitionRows } from './partition.js'
 import { routeRows } from './route.js'
 import { Slices } from './slices.js'
-import { splitBucket, splitWork } from './split.js'
+import { isTooLarge, splitLarge } from './split.js'
 
 export interface MaintenanceOptions {
   /** Aborting stops between slices: rows that have a home keep it, and the same call again goes on. */
@@ -54,7 +54,7 @@ export async function assignRows(
     release()
   }
   // Without the pin, so that chains which a split replaces are free for the next one.
-  await splitLarge(state, touched, slices)
+  await splitLarge(state, touched, slices, job)
   await groupBuckets(state, slices)
   // A partition that was made of these rows, or stored with them, has seen them.
   if (isNew || homes !== undefined) {
@@ -120,21 +120,4 @@ function place(
     const bucket = homes[i]!
     if (placeRow(rows[i]!, bucket, seconds[i]!) && isTooLarge(state, bucket)) touched.add(bucket)
   }
-}
-
-/** Split the touched buckets that are too large, and what comes of them. */
-export async function splitLarge(state: IndexState, touched: Set<number>, slices: Slices): Promise<void> {
-  // A Set is walked in order of insertion, also over what is added on the way.
-  for (const bucket of touched) {
-    touched.delete(bucket)
-    if (!isTooLarge(state, bucket)) continue
-    const rows = state.directory.homesIn(bucket)
-    const added = splitBucket(state, bucket)
-    if (added !== undefined) touched.add(bucket).add(added)
-    await slices.spend(splitWork(rows, state.shape.dim))
-  }
-}
-
-function isTooLarge(state: IndexState, bucket: number): boolean {
-  return state.directory.homesIn(bucket) > 2 * state.shape.bucketRows
 }

@@ -1,6 +1,7 @@
 /**
  * The maintenance of one index: flushing, assigning, refining, calibrating, healing. Rule: jobs run one after the other, in the order in
- * which they were asked for, each on the state of its time; one that fails fails its caller, not the next job.
+ * which they were asked for, each on the state of its time; one that fails fails its caller, not the next job. Calibrating only reads:
+ * it waits for nothing but another calibration, and nothing waits for it.
  */
 import { requireInteger } from '../arguments.js'
 import { NONE } from '../bucket/extent.js'
@@ -9,8 +10,9 @@ import type { IndexLife } from '../index-life.js'
 import type { IndexState } from '../index-state.js'
 import type { Memtable } from '../memtable.js'
 import type { IndexPool } from '../pool/pool.js'
-import { calibrate, OwnFloors } from '../recall/calibrate.js'
+import { calibrate } from '../recall/calibrate.js'
 import type { Learned } from '../recall/memory.js'
+import { OwnFloors } from '../recall/own-floors.js'
 import type { Homes } from '../router/homes.js'
 import { applyOperation, type Healed } from './apply.js'
 import { assignRows, type Job, type MaintenanceOptions } from './assign.js'
@@ -24,6 +26,14 @@ const TIDIED_AT_REST = 32
 const RECALIBRATE = 0.5
 /** So many times the rows in buckets, too: floors fall about as their cube root, and rows that waited in a memtable were not counted. */
 const RECALIBRATE_GROWTH = 1.25
+/** The same while rows stream in: floors follow the growth until then as far as a rule does (RecallMap), and what is learned soon is old. */
+const OVERDUE = 2
+const OVERDUE_GROWTH = 3
+
+export interface RefineOptions extends MaintenanceOptions {
+  /** False: whoever asks sees to calibrating. */
+  readonly calibrates?: boolean
+}
 
 export class Jobs {
   readonly #life: IndexLife
@@ -34,6 +44,7 @@ export class Jobs {
   #calibratedRows = 0
   #calibratedRefinements = 0
   #last: Promise<void> = Promise.resolve()
+  #lastCalibration: Promise<void> = Promise.resolve()
 
   constructor(life: IndexLife, pool: IndexPool | undefined) {
     this.#life = life
@@ -71,31 +82,52 @@ export class Jobs {
   }
 
   /** @returns whether there is more. */
-  async refine(options: MaintenanceOptions): Promise<boolean> {
+  async refine(options: RefineOptions): Promise<boolean> {
     let more = false
     await this.#run(options, async (state, job) => {
       more = state.directory.tidy(TIDIED_AT_REST) || (await refineChunk(state, job))
     })
-    if (!more && this.isCalibrationDue) await this.calibrate(options)
+    if (!more && options.calibrates !== false && this.isCalibrationDue) await this.calibrate(options)
     return more
   }
 
   calibrate({ signal }: Pick<MaintenanceOptions, 'signal'>): Promise<void> {
-    return this.#run({ signal }, async (state, { check }) => {
+    const life = this.#life
+    const check = life.checkOf(signal)
+    const result = this.#lastCalibration.then(async () => {
+      await life.vectorsPending
+      check()
+      const { state } = life
+      const { version } = state.store
+      const { rowsAtHome } = state.directory
+      const { refinements } = state
       // The prior of all data serves where there is nothing exact to compare with.
-      if (state.shape.vectors !== 'none') state.recall.own = await calibrate(state, check)
-      this.#calibratedAt = state.store.version
-      this.#calibratedRows = state.directory.rowsAtHome
-      this.#calibratedRefinements = state.refinements
+      if (state.shape.vectors !== 'none') {
+        state.recall.setOwn(await calibrate(state, { pool: this.#pool, signal, check }), rowsAtHome)
+      }
+      this.#calibratedAt = version
+      this.#calibratedRows = rowsAtHome
+      this.#calibratedRefinements = refinements
     })
+    this.#lastCalibration = result.catch(() => {}) // as in #run
+    return result
   }
 
   get isCalibrationDue(): boolean {
+    return this.#isDue(RECALIBRATE, RECALIBRATE_GROWTH)
+  }
+
+  get isCalibrationOverdue(): boolean {
+    return this.#isDue(OVERDUE, OVERDUE_GROWTH)
+  }
+
+  /** @param growth - of the rows in buckets. */
+  #isDue(changed: number, growth: number): boolean {
     const { store, directory, refinements } = this.#life.open()
     if (refinements > this.#calibratedRefinements) return true
     const updates = store.version - this.#calibratedAt
-    const haveChanged = updates > 0 && updates >= RECALIBRATE * store.liveRows
-    return haveChanged || directory.rowsAtHome > RECALIBRATE_GROWTH * this.#calibratedRows
+    const haveChanged = updates > 0 && updates >= changed * store.liveRows
+    return haveChanged || directory.rowsAtHome > growth * this.#calibratedRows
   }
 
   /** What calibration taught. */
@@ -105,7 +137,7 @@ export class Jobs {
 
   restore({ own, rows }: Pick<Learned, 'own' | 'rows'>): void {
     const { recall, refinements } = this.#life.open()
-    if (own !== undefined) recall.own = new OwnFloors(own)
+    if (own !== undefined) recall.setOwn(new OwnFloors(own), rows)
     this.#calibratedRows = rows
     this.#calibratedRefinements = refinements
   }

@@ -6,7 +6,7 @@ import { setImmediate } from 'node:timers/promises'
 import { kernels } from '@drift/native'
 
 /** Multiply-adds of about a millisecond: SIMD code from a cache, or plain JavaScript. */
-const SLICE_WORK = kernels.variant === 'reference' ? 1e6 : 20e6
+export const SLICE_WORK: number = kernels.variant === 'reference' ? 1e6 : 20e6
 
 export class Slices {
   readonly #check: () => void

@@ -1,61 +1,131 @@
 /**
- * Split a bucket that grew over twice its target into the two halves that 2-means finds.
- * Rule: one synchronous step; the bucket keeps its number and half of its rows, another gets the others, both in new chains.
- * Second entries go to the nearer half.
- * Rows of neighbours that are now nearer to a new centroid stay where they are: they are found from where they are.
+ * Buckets that grew over twice their target become the two halves that 2-means finds.
+ * Rule: halves are found beside everything else, in the pool if there is one (halve.ts); a bucket changes in one synchronous step, in which it
+ * keeps its number and half of its rows, another gets the others, both in new chains. Rows that died meanwhile are in neither.
+ * Second entries go to the nearer half. Rows of neighbours that are now nearer to a new centroid stay where they are: they are found from
+ * where they are.
  */
-import { kernels } from '@drift/native'
+import { BLOCK_ENTRIES, blockBytes } from '@drift/native'
 import type { IndexState } from '../index-state.js'
-import { kmeans } from '../kmeans.js'
+import type { HalveTask } from '../pool/tasks.js'
+import type { Job } from './assign.js'
+import { type Halves, halveBuckets } from './halve.js'
+import type { Slices } from './slices.js'
 
-/** 2-means of about fifty rows has settled by then. */
-const ITERATIONS = 8
+/** Buckets of a pool task: some milliseconds. */
+const TASK_BUCKETS = 16
+/** Tasks a thread gets at once. */
+const TASKS_PER_WAVE = 2
+/** Multiply-adds that publishing the halves of one bucket is worth: some thirty microseconds. */
+const PUBLISH_WORK = 1e6
+
+/** Split the touched buckets that are too large, and what comes of them. */
+export async function splitLarge(
+  state: IndexState,
+  touched: ReadonlySet<number>,
+  slices: Slices,
+  job: Job,
+): Promise<void> {
+  for (let large = Array.from(touched); ; ) {
+    large = large.filter(bucket => isTooLarge(state, bucket))
+    if (large.length === 0) return
+    large = await splitAll(state, large, slices, job)
+  }
+}
+
+export function isTooLarge(state: IndexState, bucket: number): boolean {
+  return state.directory.homesIn(bucket) > 2 * state.shape.bucketRows
+}
+
+/** @returns the buckets that were split and those that came of them. */
+async function splitAll(
+  state: IndexState,
+  buckets: readonly number[],
+  slices: Slices,
+  { pool, signal, check }: Job,
+): Promise<number[]> {
+  const made: number[] = []
+  // A bucket whose rows all died may be another by the time its halves are known.
+  const serials = new Map(buckets.map(bucket => [bucket, state.health.serialOf(bucket)]))
+  const isSame = (bucket: number) => state.health.serialOf(bucket) === serials.get(bucket)
+  const publish = async (halves: Halves) => {
+    for (const [bucket, added] of publishHalves(state, halves, isSame)) {
+      made.push(bucket, added)
+      await slices.spend(PUBLISH_WORK)
+    }
+  }
+  if (pool === undefined) {
+    for (const bucket of buckets) await publish(await slices.run(here(state, bucket)))
+    return made
+  }
+  const wave = pool.threads * TASKS_PER_WAVE * TASK_BUCKETS
+  for (let first = 0; first < buckets.length; first += wave) {
+    // A pin for each wave, so that chains which it replaces are free for the next one.
+    const { snapshot, release } = state.pin()
+    try {
+      const tasks: HalveTask[] = []
+      const end = Math.min(buckets.length, first + wave)
+      for (let at = first; at < end; at += TASK_BUCKETS) {
+        const some = Uint32Array.from(buckets.slice(at, Math.min(end, at + TASK_BUCKETS)))
+        tasks.push({ kind: 'halve', snapshot, buckets: some, seed: state.shape.seed })
+      }
+      const told = await pool.runAll(tasks, signal)
+      check()
+      for (const halves of told) await publish(halves)
+    } finally {
+      release()
+    }
+  }
+  return made
+}
 
 /** @returns the other bucket, or undefined when all rows of the bucket are the same point. */
 export function splitBucket(state: IndexState, bucket: number): number | undefined {
-  const { store, directory, shape, router } = state
-  const { home, second, pointDim } = store
-  const all = directory.rowsOf(bucket)
-  const index = all.filter(row => home[row] === bucket)
-  const { points, at } = store.points(index)
-  const { centroids, assignment } = kmeans(points, pointDim, {
-    k: 2,
-    seed: (shape.seed ^ Math.imul(bucket, 0x9e3779b1)) >>> 0,
-    iterations: ITERATIONS,
-    index: at,
-  })
-  if (centroids.length < 2 * pointDim) return undefined
-  const leaving = assignment.reduce((sum, half) => sum + half, 0)
-  if (leaving === 0 || leaving === index.length) return undefined
-  const added = state.bucketFor(store.rotatePoints(centroids.slice(pointDim)))
-  router.set(bucket, store.rotatePoints(centroids.slice(0, pointDim)))
-  for (let i = 0; i < index.length; i++) if (assignment[i] === 1) home[index[i]!] = added
-  const guests = all.filter(row => second[row] === bucket)
-  const halves = new Uint32Array(guests.length)
-  const visitors = store.points(guests)
-  const distances = new Float32Array(guests.length)
-  // biome-ignore format: one call
-  kernels.nearest(visitors.points, pointDim, visitors.at, guests.length, centroids, 2, halves, distances)
-  for (let i = 0; i < guests.length; i++) if (halves[i] === 1) second[guests[i]!] = added
-  const isIn = (row: number, half: number): boolean => home[row] === half || second[row] === half
-  directory.rewrite(
-    added,
-    all.filter(row => isIn(row, added)),
-  )
-  directory.rewrite(
-    bucket,
-    all.filter(row => isIn(row, bucket)),
-  )
-  return added
+  const steps = here(state, bucket)
+  for (let step = steps.next(); ; step = steps.next()) {
+    if (!step.done) continue
+    const [split] = publishHalves(state, step.value, () => true)
+    return split?.[1]
+  }
 }
 
-/**
- * What a split costs beside its multiply-adds, which are a few percent of it: seeds, chains, a dozen small calls. Counted so low that a
- * slice takes some 4 ms: in shorter ones, of which each waits for a turn of everything else, a flush falls behind the writers.
- */
-const OVERHEAD = 4
+function here(state: IndexState, bucket: number): Generator<number, Halves> {
+  return halveBuckets(state.slabs, state.store, Uint32Array.of(bucket), state.shape.seed)
+}
 
-/** Of a split of that many rows, as `Slices` counts; one of 50 rows of 384 dimensions takes a third of a millisecond. */
-export function splitWork(rows: number, dim: number): number {
-  return OVERHEAD * rows * dim * 2 * (ITERATIONS + 2)
+/** Each bucket in a step of its own. Yields its number and the other half's; what became too small meanwhile is left as it is. */
+function* publishHalves(
+  state: IndexState,
+  halves: Halves,
+  isSame: (bucket: number) => boolean,
+): Generator<readonly [number, number]> {
+  const { store, directory, router } = state
+  const { home, second } = store
+  const bytes = blockBytes(router.padded)
+  let row = 0
+  let block = 0
+  for (const [i, bucket] of halves.buckets.entries()) {
+    const parts = [0, 1].map(half => {
+      const count = halves.counts[2 * i + half]!
+      const rows = halves.rows.subarray(row, row + count)
+      const blocks = Math.ceil(count / BLOCK_ENTRIES)
+      const entries = halves.blocks.subarray(block * bytes, (block + blocks) * bytes)
+      row += count
+      block += blocks
+      const at = (2 * i + half) * router.padded
+      const centroid = halves.centroids.slice(at, at + router.padded)
+      return { rows, entries, centroid, group: halves.groups[2 * i + half]! }
+    })
+    const [stays, leaves] = [parts[0]!, parts[1]!]
+    if (!isSame(bucket) || !isTooLarge(state, bucket)) continue
+    const added = state.bucketFor(leaves.centroid, leaves.group)
+    router.set(bucket, stays.centroid, stays.group)
+    for (const moved of leaves.rows) {
+      if (home[moved] === bucket) home[moved] = added
+      else if (second[moved] === bucket) second[moved] = added
+    }
+    directory.adopt(added, leaves.rows, leaves.entries)
+    directory.adopt(bucket, stays.rows, stays.entries)
+    yield [bucket, added]
+  }
 }

@@ -2,12 +2,14 @@
  * What a worker can do: pure functions from a message to a result over shared slabs.
  * Rule: a task looks at the cancel flag between units of about a millisecond. What a cancelled task returns is not used.
  */
+import { type Halves, halveBuckets } from '../maintenance/halve.js'
+import { type Asked, compareRows, meet, type Near } from '../recall/asking.js'
 import { assignBuckets, type Homes } from '../router/homes.js'
 import { type FoundSlice, type Part, searchPart, searchSlice, sliceOf, takeSlice } from '../search/batch.js'
 import type { Candidates } from '../search/bounds.js'
 import { candidatesIn } from '../search/elsewhere.js'
 import { Scratch } from '../search/scratch.js'
-import { attach, type Snapshot } from '../search/snapshot.js'
+import { attach, rowBucketsOf, type Snapshot } from '../search/snapshot.js'
 import type { SearchWidth } from '../search/view.js'
 
 /** Search for the queries that nobody else has taken, slice by slice. */
@@ -48,15 +50,50 @@ export interface BoundsTask {
   readonly allow: Uint32Array | undefined
 }
 
-export type Task = SearchTask | PartTask | RouteTask | BoundsTask
+/** Of some rows the nearest to each query, by comparing. */
+export interface CompareTask {
+  readonly kind: 'compare'
+  readonly snapshot: Snapshot
+  readonly queries: Float32Array
+  readonly first: number
+  readonly end: number
+  readonly k: number
+  /** Of each query: rows that are as far are not told. */
+  readonly limits: Float32Array
+}
 
-export type TaskResult<T extends Task> = T extends SearchTask
-  ? undefined
-  : T extends PartTask
-    ? Part
-    : T extends BoundsTask
-      ? Candidates
-      : Homes
+/** At which floors rows that are asked for meet their nearest. */
+export interface MeetTask {
+  readonly kind: 'meet'
+  readonly snapshot: Snapshot
+  readonly asked: Asked
+  /** The nearest rows of each, or how to search for them. */
+  readonly by: readonly Uint32Array[] | SearchWidth
+}
+
+/** The halves of buckets. */
+export interface HalveTask {
+  readonly kind: 'halve'
+  readonly snapshot: Snapshot
+  readonly buckets: Uint32Array
+  readonly seed: number
+}
+
+export type Task = SearchTask | PartTask | RouteTask | BoundsTask | CompareTask | MeetTask | HalveTask
+
+interface Results {
+  readonly search: undefined
+  readonly part: Part
+  readonly route: Homes
+  readonly bounds: Candidates
+  /** By query. */
+  readonly compare: Near[]
+  /** By row. */
+  readonly meet: Float32Array[]
+  readonly halve: Halves
+}
+
+export type TaskResult<T extends Task> = Results[T['kind']]
 
 /** `cancel`: one word of shared memory, not 0 once the result is not wanted any more. */
 export interface TaskMessage {
@@ -64,7 +101,7 @@ export interface TaskMessage {
   readonly cancel: Int32Array
 }
 
-export function runTask({ task, cancel }: TaskMessage): undefined | Part | Candidates | Homes {
+export function runTask({ task, cancel }: TaskMessage): TaskResult<Task> {
   switch (task.kind) {
     case 'search':
       return searchTask(task, cancel)
@@ -81,6 +118,48 @@ export function runTask({ task, cancel }: TaskMessage): undefined | Part | Candi
       return boundsTask(task, cancel)
     case 'route':
       return routeTask(task, cancel)
+    case 'halve':
+      return untilCancelled(halveTask(task), cancel) ?? NO_HALVES
+    case 'compare':
+    case 'meet':
+      return untilCancelled(stepsOf(task, scratchFor(task.snapshot.dim)), cancel) ?? []
+  }
+}
+
+function halveTask({ snapshot, buckets, seed }: HalveTask): Generator<number, Halves> {
+  return halveBuckets(attach(snapshot).slabs, rowBucketsOf(snapshot), buckets, seed)
+}
+
+const NO_HALVES: Halves = {
+  buckets: new Uint32Array(0),
+  centroids: new Float32Array(0),
+  groups: new Uint32Array(0),
+  counts: new Uint32Array(0),
+  rows: new Uint32Array(0),
+  blocks: new Uint8Array(0),
+}
+
+/** What such a task does, piece by piece, in any thread; it yields multiply-adds. */
+export function stepsOf<T extends CompareTask | MeetTask>(
+  task: T,
+  scratch: Scratch,
+): Generator<number, TaskResult<T>>
+export function stepsOf(
+  task: CompareTask | MeetTask,
+  scratch: Scratch,
+): Generator<number, Near[] | Float32Array[]> {
+  const view = attach(task.snapshot)
+  const buckets = rowBucketsOf(task.snapshot)
+  if (task.kind === 'meet') return meet(view, buckets, task.asked, task.by, scratch)
+  const { queries, first, end, k, limits } = task
+  return compareRows(view, buckets, queries, first, end, k, limits)
+}
+
+/** @returns undefined when it was cancelled. */
+function untilCancelled<T>(steps: Generator<number, T>, cancel: Int32Array): T | undefined {
+  for (let step = steps.next(); ; step = steps.next()) {
+    if (step.done) return step.value
+    if (Atomics.load(cancel, 0) !== 0) return undefined
   }
 }
 
@@ -116,10 +195,7 @@ function searchTask(task: SearchTask, cancel: Int32Array): undefined {
 
 function boundsTask({ snapshot, query, k, allow }: BoundsTask, cancel: Int32Array): Candidates {
   const work = candidatesIn(attach(snapshot), query, k, allow)
-  for (let step = work.next(); ; step = work.next()) {
-    if (step.done) return step.value
-    if (Atomics.load(cancel, 0) !== 0) return { rows: new Uint32Array(0), least: new Float32Array(0) }
-  }
+  return untilCancelled(work, cancel) ?? { rows: new Uint32Array(0), least: new Float32Array(0) }
 }
 
 function routeTask({ snapshot, rows, seconds }: RouteTask, cancel: Int32Array): Homes {

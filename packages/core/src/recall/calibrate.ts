@@ -4,133 +4,168 @@
  * Where vectors are not resident, codes stand for them: what is learned is where neighbours lie, not how far.
  * Few rows leave the mean uncertain, and comparing one with a million takes 30 ms: rows beyond what WORK pays for are asked of the index
  * itself, by a floor that misses next to nothing of what those before them tell.
- * Rule: a row is no query: it is left out of its neighbours and of the centroid of its bucket. Not under ip, where queries are unlike rows.
+ * Rule: it only reads, beside whatever changes the index: in the pool if there is one, piece by piece, each on a snapshot of its own
+ * moment, so that a row is where the snapshot has it but for what moves within some ten milliseconds. Not under ip, where queries are unlike rows.
  */
-import { kernels } from '@drift/native'
+import { NONE } from '../bucket/extent.js'
 import type { IndexState } from '../index-state.js'
-import { Slices } from '../maintenance/slices.js'
+import { SLICE_WORK, Slices } from '../maintenance/slices.js'
+import type { IndexPool } from '../pool/pool.js'
+import { type CompareTask, type MeetTask, stepsOf, type TaskResult } from '../pool/tasks.js'
 import { seededRandom } from '../random.js'
-import { liveRowsOf } from '../row-store.js'
-import { type Measure, measureOf } from '../search/measure.js'
 import { Scratch } from '../search/scratch.js'
-import { searchView } from '../search/search.js'
-import { attach } from '../search/snapshot.js'
-import type { SearchView, SearchWidth, Weights } from '../search/view.js'
-import { floorsAt, MEETING_FACTS, meetingsOf } from './meeting.js'
+import type { Snapshot } from '../search/snapshot.js'
+import type { SearchWidth } from '../search/view.js'
+import { type Asked, Best } from './asking.js'
+import { joined, NEIGHBOURS, OwnFloors, samplesOf } from './own-floors.js'
 
-/** Multiply-adds of one calibration: about 0.25 s, two or three per cent of building as many rows. */
-const WORK = 4e9
+/** Multiply-adds of comparing, about 0.2 s: each row that is not compared is found by a search, at a tenth of that and as well. */
+const WORK = 1e9
 /** Rows that are compared with all others, at least. */
 const LEAST_COMPARED = 32
-/** Neighbours that are known of each; a larger k follows them as the prior of all data does. */
-const NEIGHBOURS = 100
 const ASKED = 384
 /** Rows asked for few neighbours besides, which is a tenth of the work: what tells the small k that is mostly asked for. */
 const ASKED_FEW = 768
 const FEW_NEIGHBOURS = 10
 /** Share of the neighbours found by comparing that a deep search may miss, before its floor is halved. */
 const DEEP_MISSES = 1e-3
-/** A smaller k is told by so many too: one neighbour of each row says little. */
-const LEAST_NEIGHBOURS = 4
 /** Below so many rows a search looks at every row's codes. */
 const FEW_ROWS = 2000
-/** Bytes of rows that stay in a core's cache while all queries are compared with them. */
-const TILE_BYTES = 192 * 1024
+/** Multiply-adds of a task: some ten milliseconds of a thread that others wait for, too. */
+const TASK_WORK = 1.2e8
+/** Queries of a task, at most: what is read of the index is read once for all of them. */
+const TASK_QUERIES = 16
 
-export class OwnFloors {
-  readonly meetings: readonly Float32Array[]
+export interface CalibrateJob {
+  readonly pool: IndexPool | undefined
+  readonly signal: AbortSignal | undefined
+  /** Throws when the result is no longer wanted. */
+  readonly check: () => void
+}
 
-  /** @param meetings - of each row asked for: of its neighbours, nearest first. */
-  constructor(meetings: readonly Float32Array[]) {
-    this.meetings = meetings
+/** What is done here, is done in the same slices from beginning to end. */
+interface Sliced extends CalibrateJob {
+  readonly slices: Slices
+}
+
+/** @returns undefined for an index that this says nothing about. Throws what `check` throws. */
+export async function calibrate(
+  state: IndexState,
+  { pool, signal, check }: CalibrateJob,
+): Promise<OwnFloors | undefined> {
+  const job = { pool, signal, check, slices: new Slices(check) }
+  const { store, directory, shape } = state
+  if (shape.metric === 'ip' || directory.rowsAtHome < FEW_ROWS) return undefined
+  const random = seededRandom(shape.seed ^ store.version)
+  const rows = chosen(state, ASKED + ASKED_FEW, random)
+  const affordable = Math.max(LEAST_COMPARED, Math.floor(WORK / (directory.rowsAtHome * shape.dim)))
+  const compared = rows.subarray(0, Math.min(ASKED, affordable))
+  const near = await nearestOf(state, compared, job)
+  const meetings = await meetingsBy(state, compared, near, job)
+  const [deep, shallow] = [NEIGHBOURS, FEW_NEIGHBOURS].map(most => deepWidth(meetings, state, most))
+  meetings.push(...(await meetingsBy(state, rows.subarray(compared.length, ASKED), deep!, job)))
+  meetings.push(...(await meetingsBy(state, rows.subarray(ASKED), shallow!, job)))
+  return new OwnFloors(meetings)
+}
+
+/** The nearest rows of each row, itself included, exactly: every row in a bucket is compared. */
+async function nearestOf(state: IndexState, rows: Uint32Array, job: Sliced): Promise<Uint32Array[]> {
+  const { dim } = state.shape
+  const k = NEIGHBOURS + 1
+  const best = Array.from(rows, () => new Best(k))
+  for (let at = 0; at < rows.length; at += TASK_QUERIES) {
+    const some = best.slice(at, at + TASK_QUERIES)
+    const { queries } = askedOf(state, rows.subarray(at, at + TASK_QUERIES))
+    const step = Math.ceil(TASK_WORK / (some.length * dim))
+    const end = state.store.rows
+    for (let first = 0; first < end; ) {
+      const limits = Float32Array.from(some, one => one.limit)
+      const told = await onSnapshot(state, job, snapshot => {
+        const tasks: CompareTask[] = []
+        while (first < end && tasks.length < (job.pool?.threads ?? 1)) {
+          const to = Math.min(end, first + step)
+          tasks.push({ kind: 'compare', snapshot, queries, first, end: to, k, limits })
+          first = to
+        }
+        return tasks
+      })
+      for (const part of told) {
+        for (const [q, { rows, distances }] of part.entries()) some[q]!.take(rows, distances)
+      }
+    }
   }
+  return best.map(one => one.near().rows)
+}
 
-  /** @param priorOf - of all data, by recall and k: for what the samples cannot tell. */
-  floorOf(
-    recall: number,
-    k: number,
-    weights: Weights,
-    priorOf: (recall: number, k: number) => number,
-  ): number {
-    const prior = priorOf(recall, k)
-    const rows = Math.min(NEIGHBOURS, Math.max(LEAST_NEIGHBOURS, k))
-    const samples = samplesOf(this.meetings, weights, rows)
-    const count = samples.length
-    if (count === 0) return prior
-    const logs = joined(samples).sort()
-    const told = 1 - LEAST_MISSES / logs.length
-    const logAt = (share: number) => logs[Math.floor((1 - Math.min(share, told)) * logs.length)]!
-    const asked = recall / (1 - LOSS)
-    const error = errorAt(samples, logAt(asked))
-    const own = Math.exp(logAt(asked + CAUTION * error))
-    const scaled = (own * prior) / priorOf(Math.min(recall, told), rows)
-    // A higher floor has to be earned, a lower one is taken at its word.
-    const pulled = scaled > prior ? prior * (scaled / prior) ** (count / (count + PULL)) : scaled
-    return Math.min(prior * MOST, Math.max(prior * LEAST, pulled))
+/** @param by - the nearest rows of each, or a search that finds them. */
+async function meetingsBy(
+  state: IndexState,
+  rows: Uint32Array,
+  by: readonly Uint32Array[] | SearchWidth,
+  job: Sliced,
+): Promise<Float32Array[]> {
+  const meetings: Float32Array[] = []
+  for (let first = 0; first < rows.length; ) {
+    const fit = Math.floor((job.pool ? TASK_WORK : SLICE_WORK) / (2 * state.router.count * state.shape.dim))
+    const count = Math.min(TASK_QUERIES, Math.max(1, fit))
+    const parts: { readonly asked: Asked; readonly by: MeetTask['by'] }[] = []
+    while (first < rows.length && parts.length < (job.pool?.threads ?? 1)) {
+      const asked = askedOf(state, rows.subarray(first, first + count))
+      parts.push({ asked, by: 'k' in by ? by : by.slice(first, first + count) })
+      first += count
+    }
+    const told = await onSnapshot(state, job, snapshot =>
+      parts.map((part): MeetTask => ({ kind: 'meet', snapshot, ...part })),
+    )
+    for (const part of told) meetings.push(...part)
+  }
+  return meetings
+}
+
+/** The tasks on the index as it is now: in the pool, or here in slices. */
+async function onSnapshot<T extends CompareTask | MeetTask>(
+  state: IndexState,
+  { pool, signal, check, slices }: Sliced,
+  tasksOf: (snapshot: Snapshot) => T[],
+): Promise<TaskResult<T>[]> {
+  const { snapshot, release } = state.pin()
+  try {
+    // Rows in no bucket are met by every search, at the price of scanning them: they tell nothing of floors.
+    const tasks = tasksOf({ ...snapshot, memtables: [], unassigned: { rows: new Uint32Array(0), count: 0 } })
+    if (pool !== undefined) return await pool.runAll(tasks, signal)
+    const told: TaskResult<T>[] = []
+    for (const task of tasks) told.push(await slices.run(stepsOf(task, new Scratch(state.shape.dim))))
+    return told
+  } finally {
+    release()
+    check()
   }
 }
 
-/** A quantile with fewer misses below it is not told by the samples. */
-const LEAST_MISSES = 4
-/** Added to what is asked for, in standard errors of the mean over samples: samples tell it to that much, and falling short is worse than reading more. */
-const CAUTION = 0.5
-/** Of the rows that scanned buckets hold, the share that the 1-bit scan leaves out. */
-const LOSS = 0.003
-/** The prior of all data counts as so many samples against a floor above it. */
-const PULL = 16
-/** Own floors lie within these times the prior of all data. */
-const MOST = 8
-const LEAST = 1 / 64
-
-/** @returns undefined for an index that this says nothing about. Throws what `check` throws. */
-export async function calibrate(state: IndexState, check: () => void): Promise<OwnFloors | undefined> {
-  if (state.shape.metric === 'ip' || state.directory.rowsAtHome < FEW_ROWS) return undefined
-  const { snapshot, release } = state.pin()
-  try {
-    const view = attach(snapshot)
-    const { dim, live, rowLimit } = view.slabs
-    const vectorOf = (row: number): Float32Array =>
-      state.store.vectors?.slice(row * dim, (row + 1) * dim) ?? state.store.decodedAt(row)
-    const rows = new Uint32Array(view.liveRows)
-    const count = liveRowsOf(live, rowLimit, rows)
-    const work = Math.max(LEAST_COMPARED, Math.floor(WORK / (count * dim)))
-    const asked = chosen(
-      rows.subarray(0, count),
-      ASKED + ASKED_FEW,
-      seededRandom(state.shape.seed ^ state.store.version),
-    )
-    const slices = new Slices(check)
-    const scratch = new Scratch(dim)
-    const meetings: Float32Array[] = []
-    const note = async (row: number, found: Uint32Array, most: number) => {
-      const others = found.filter(other => other !== row).subarray(0, most)
-      meetings.push(meetingsOf(state, view, vectorOf(row), others, scratch, row))
-      await slices.spend(view.slabs.bucketCount * (dim + others.length))
-    }
-    const compared = asked.subarray(0, Math.min(ASKED, work))
-    const found = await nearestOfMany(
-      view,
-      rows.subarray(0, count),
-      compared,
-      vectorOf,
-      NEIGHBOURS + 1,
-      slices,
-    )
-    for (const [i, row] of compared.entries()) await note(row, found[i]!, NEIGHBOURS)
-    const deep = deepWidth(meetings, state, NEIGHBOURS)
-    const shallow = deepWidth(meetings, state, FEW_NEIGHBOURS)
-    for (let i = compared.length; i < asked.length; i++) {
-      const width = i < ASKED ? deep : shallow
-      scratch.query.set(vectorOf(asked[i]!))
-      const { outRows, outDistances } = scratch.reserveResult(width.k)
-      const near = searchView(view, width, scratch, outRows, outDistances)
-      await slices.spend(scratch.scannedRows * dim)
-      await note(asked[i]!, outRows.slice(0, near), width.k - 1)
-    }
-    return new OwnFloors(meetings)
-  } finally {
-    release()
+/** The rows as tasks take them. A row that died since it was chosen is as good a query as it was. */
+function askedOf({ store, directory }: IndexState, rows: Uint32Array): Asked {
+  const { dim, vectors, home } = store
+  const queries = new Float32Array(new SharedArrayBuffer(4 * rows.length * dim))
+  const mates = new Uint32Array(rows.length)
+  for (const [i, row] of rows.entries()) {
+    queries.set(vectors?.subarray(row * dim, (row + 1) * dim) ?? store.decodedAt(row), i * dim)
+    if (home[row] !== NONE) mates[i] = directory.homesIn(home[row]!)
   }
+  return { rows: rows.slice(), queries, mates }
+}
+
+/** Some rows in buckets, each once, in random order. */
+function chosen(
+  { store, directory: { rowsAtHome } }: IndexState,
+  most: number,
+  random: () => number,
+): Uint32Array {
+  const picked = new Set<number>()
+  while (picked.size < Math.min(most, rowsAtHome)) {
+    const row = Math.floor(random() * store.rows)
+    if (store.isAtHome(row)) picked.add(row)
+  }
+  return Uint32Array.from(picked)
 }
 
 /** A search for the neighbours and the row itself that misses next to none of those that were met. */
@@ -148,99 +183,4 @@ function deepWidth(meetings: readonly Float32Array[], state: IndexState, neighbo
     ef: undefined,
     allow: undefined,
   }
-}
-
-/** Of each that knows so many, the logarithms of the floors at which its nearest `rows` neighbours are just met. */
-function samplesOf(meetings: readonly Float32Array[], weights: Weights, rows: number): Float32Array[] {
-  return meetings.filter(of => of.length >= rows * MEETING_FACTS).map(of => floorsAt(of, weights, rows))
-}
-
-/** Of the share of neighbours that is met at a floor, the standard error of its mean over the samples. */
-function errorAt(samples: readonly Float32Array[], log: number): number {
-  const met = samples.map(of => of.reduce((count, floor) => count + (floor >= log ? 1 : 0), 0) / of.length)
-  const mean = met.reduce((sum, share) => sum + share, 0) / met.length
-  return Math.sqrt(met.reduce((sum, share) => sum + (share - mean) ** 2, 0)) / met.length
-}
-
-/** Some of the rows, each once, in random order. */
-function chosen(rows: Uint32Array, most: number, random: () => number): Uint32Array {
-  const picked = new Set<number>()
-  while (picked.size < Math.min(most, rows.length)) picked.add(rows[Math.floor(random() * rows.length)]!)
-  return Uint32Array.from(picked)
-}
-
-/** The k nearest rows of each row asked for, itself included, exactly: a tile of rows is compared with all of them while it is in the cache. */
-async function nearestOfMany(
-  { slabs }: SearchView,
-  rows: Uint32Array,
-  asked: Uint32Array,
-  vectorOf: (row: number) => Float32Array,
-  k: number,
-  slices: Slices,
-): Promise<Uint32Array[]> {
-  const { dim } = slabs
-  const tile = Math.max(16, Math.floor(TILE_BYTES / (4 * dim)))
-  const distances = new Float32Array(tile)
-  const best = Array.from(asked, row => new Best(k, measureOf(slabs, vectorOf(row))))
-  for (let first = 0; first < rows.length; first += tile) {
-    const some = rows.subarray(first, first + tile)
-    for (const one of best) {
-      one.measure(some, some.length, distances)
-      one.take(some, distances)
-      await slices.spend(some.length * dim)
-    }
-  }
-  return best.map(one => one.rows())
-}
-
-/** The nearest rows so far, and some more: thinned when the room is full. */
-class Best {
-  readonly measure: Measure
-  readonly #k: number
-  #rows: Uint32Array
-  #distances: Float32Array
-  #count = 0
-  #limit = Number.POSITIVE_INFINITY
-
-  constructor(k: number, measure: Measure) {
-    this.measure = measure
-    this.#k = k
-    this.#rows = new Uint32Array(4 * k)
-    this.#distances = new Float32Array(4 * k)
-  }
-
-  take(rows: Uint32Array, distances: Float32Array): void {
-    for (let i = 0; i < rows.length; i++) {
-      if (!(distances[i]! < this.#limit)) continue
-      this.#rows[this.#count] = rows[i]!
-      this.#distances[this.#count++] = distances[i]!
-      if (this.#count === this.#rows.length) this.#thin()
-    }
-  }
-
-  rows(): Uint32Array {
-    this.#thin()
-    return this.#rows.slice(0, this.#count)
-  }
-
-  #thin(): void {
-    const positions = new Uint32Array(this.#k)
-    const nearest = new Float32Array(this.#k)
-    const found = kernels.topK(this.#distances, this.#count, this.#k, positions, nearest)
-    const rows = positions.subarray(0, found).map(at => this.#rows[at]!)
-    this.#rows.set(rows)
-    this.#distances.set(nearest.subarray(0, found))
-    this.#count = found
-    if (found === this.#k) this.#limit = nearest[found - 1]!
-  }
-}
-
-function joined(parts: readonly Float32Array[]): Float32Array {
-  const all = new Float32Array(parts.reduce((count, { length }) => count + length, 0))
-  let at = 0
-  for (const part of parts) {
-    all.set(part, at)
-    at += part.length
-  }
-  return all
 }

@@ -4,7 +4,7 @@
  * generated mixtures) that reach the recall, see docs/adr/0011. What shadow queries teach replaces it (learn.ts).
  */
 import type { Weights } from '../search/view.js'
-import type { OwnFloors } from './calibrate.js'
+import type { OwnFloors } from './own-floors.js'
 
 /** Fitted alike on sentence embeddings and on SIFT. */
 export const PRIOR_WEIGHTS: Weights = { byRank: -1.1, byRatio: -3.5, bySize: 0.6 }
@@ -34,13 +34,21 @@ interface Known {
 
 export class RecallMap {
   learned: LearnedFloors | undefined
+  readonly #rows: () => number
   #own: OwnFloors | undefined
+  #ownRows = 0
   /** By k: a query looks up two maps. */
   readonly #known: Map<number, Known> = new Map()
 
-  /** What the index's own rows told; undefined: the prior of all data serves. */
-  set own(floors: OwnFloors | undefined) {
+  /** @param rows - in buckets, now. */
+  constructor(rows: () => number = () => 0) {
+    this.#rows = rows
+  }
+
+  /** What the index's own rows told when so many were in buckets; undefined: the prior of all data serves. */
+  setOwn(floors: OwnFloors | undefined, rows: number): void {
     this.#own = floors
+    this.#ownRows = rows
     this.#known.clear()
   }
 
@@ -60,7 +68,14 @@ export class RecallMap {
       if (floors.size >= MOST_KNOWN) floors.clear()
       floors.set(recall, prior)
     }
+    prior *= this.#grown
     return this.learned?.floorOf(recall, k, prior) ?? prior
+  }
+
+  /** Floors fall about as the cube root of the rows (docs/adr/0011): what own rows told of fewer is brought up to date by that. */
+  get #grown(): number {
+    const rows = this.#own === undefined ? 0 : this.#rows()
+    return rows > this.#ownRows && this.#ownRows > 0 ? Math.cbrt(this.#ownRows / rows) : 1
   }
 
   #of(k: number): Known {

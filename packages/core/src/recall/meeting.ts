@@ -2,10 +2,9 @@
  * At which floor a query just meets a row: what the estimate knows of the row's buckets, for any weights.
  * Rule: as native/src/estimate.h, but by the exact distances of all centroids, so that it does not depend on what was routed.
  */
-import { kernels } from '@drift/native'
+import { type IndexSlabs, kernels } from '@drift/native'
 import { NONE } from '../bucket/extent.js'
-import type { IndexState } from '../index-state.js'
-import type { Scratch } from '../search/scratch.js'
+import type { RowBuckets } from '../search/snapshot.js'
 import type { SearchView, Weights } from '../search/view.js'
 
 /** Of a bucket: the logarithms of 1 + L, of d^2 / d_0^2, of its live entries, and of what scanning it costs. */
@@ -19,25 +18,15 @@ const OPENING = 16
 /**
  * MEETING_FACTS for each of the rows.
  *
- * @param query - prepared.
- * @param self - the query is this row: its own share in the centroid of its home is taken out, as a query has none.
+ * @param distances - of the query to every bucket, as `bucketDistances` tells them.
  */
 export function meetingsOf(
-  state: IndexState,
-  view: SearchView,
-  query: Float32Array,
+  { slabs, meanLives }: SearchView,
+  { home, second }: RowBuckets,
+  distances: Float32Array,
   rows: Uint32Array,
-  scratch: Scratch,
-  self?: number,
 ): Float32Array {
-  const { slabs, meanLives } = view
   const { bucketCount, lives, sizes } = slabs
-  const { home, second } = state.store
-  const distances = distancesOf(view, query, scratch)
-  if (self !== undefined && home[self]! < bucketCount) {
-    const mates = state.directory.homesIn(home[self]!)
-    if (mates > 1) distances[home[self]!]! *= (mates / (mates - 1)) ** 2
-  }
   const nearest = Math.max(
     2 ** -126,
     distances.reduce((least, d) => Math.min(least, d), Number.POSITIVE_INFINITY),
@@ -108,16 +97,42 @@ export function floorsAt(
   return out
 }
 
-/** Squared distances of the query to all centroids; under ip as if these were lifted to one length. */
-function distancesOf({ slabs }: SearchView, query: Float32Array, scratch: Scratch): Float32Array {
-  const { bucketCount, padded, routing, centroidFactors } = slabs
-  const distances = new Float32Array(bucketCount)
-  kernels.rotate(query, slabs.dim, padded, 0, 1, slabs.flips, scratch.rotated)
-  kernels.distances(routing, scratch.rotated, slabs.centroids, padded, 0, bucketCount, distances)
-  if (routing !== 'ip') return distances
+/** Bytes of centroids that stay in a core's cache while all queries are compared with them. */
+const TILE_BYTES = 256 * 1024
+
+/**
+ * Squared distances of prepared queries to all centroids, of query q from q * bucketCount on; under ip as if these were lifted to one
+ * length.
+ */
+export function bucketDistances({ slabs }: SearchView, queries: Float32Array): Float32Array {
+  const { dim, bucketCount, padded, routing, centroids, flips } = slabs
+  const count = queries.length / dim
+  const rotated = new Float32Array(count * padded)
+  kernels.rotate(queries, dim, padded, 0, count, flips, rotated)
+  const distances = new Float32Array(count * bucketCount)
+  const tile = Math.max(1, Math.floor(TILE_BYTES / (4 * padded)))
+  for (let first = 0; first < bucketCount; first += tile) {
+    const some = Math.min(tile, bucketCount - first)
+    for (let q = 0; q < count; q++) {
+      const query = rotated.subarray(q * padded, (q + 1) * padded)
+      const into = distances.subarray(q * bucketCount + first)
+      kernels.distances(routing, query, centroids, padded, first, some, into)
+    }
+  }
+  if (routing === 'ip') lift(slabs, rotated, distances)
+  return distances
+}
+
+function lift(
+  { bucketCount, padded, centroidFactors }: IndexSlabs,
+  queries: Float32Array,
+  distances: Float32Array,
+): void {
   let longest = 0
   for (let b = 0; b < bucketCount; b++) longest = Math.max(longest, centroidFactors[2 * b + 1]!)
-  const squares = scratch.rotated.reduce((sum, x) => sum + x * x, 0)
-  for (let b = 0; b < bucketCount; b++) distances[b] = squares + longest + 2 * distances[b]!
-  return distances
+  for (let q = 0; q < queries.length / padded; q++) {
+    const query = queries.subarray(q * padded, (q + 1) * padded)
+    const add = longest + query.reduce((sum, x) => sum + x * x, 0)
+    for (let b = q * bucketCount; b < (q + 1) * bucketCount; b++) distances[b] = add + 2 * distances[b]!
+  }
 }

@@ -16,7 +16,7 @@ import { searchView } from '../search/search.js'
 import { attach, type Snapshot } from '../search/snapshot.js'
 import type { SearchView, SearchWidth } from '../search/view.js'
 import { FloorLearner } from './learn.js'
-import { floorsAt, meetingsOf } from './meeting.js'
+import { bucketDistances, floorsAt, meetingsOf } from './meeting.js'
 import type { Learned, Tally } from './memory.js'
 import { wilson } from './wilson.js'
 
@@ -139,7 +139,7 @@ export class RecallMonitor {
       const hit = new Set(found.subarray(0, hits))
       const missed = truth.rows.subarray(0, room).filter(row => !hit.has(row))
       const due = Uint32Array.from([...hit, ...missed]).subarray(0, room)
-      const meetings = meetingsOf(state, view, query, due, scratch)
+      const meetings = meetingsOf(view, state.store, bucketDistances(view, query), due)
       this.#learner?.learn(k, floorsAt(meetings, weights), target, floor, hits)
       return true
     } finally {

@@ -128,20 +128,22 @@ export class Groups {
     return this.#placed > GROWTH * this.#madeFor || GROWTH * this.#placed < this.#madeFor || this.#isOvergrown
   }
 
-  /** The bucket is in the group of its centroid, as it is now. */
-  put(bucket: number): void {
-    const group = new Uint32Array(1)
-    const { centroids } = this.#below()
-    kernels.nearest(
-      centroids,
-      this.#padded,
-      Uint32Array.of(bucket),
-      1,
-      this.#centers,
-      this.count,
-      group,
-      new Float32Array(1),
-    )
+  /** The bucket is in the group of its centroid, as it is now. @param known - that group, if it was looked for already. */
+  put(bucket: number, known: number = NONE): void {
+    const group = Uint32Array.of(known)
+    if (known >= this.count) {
+      const { centroids } = this.#below()
+      kernels.nearest(
+        centroids,
+        this.#padded,
+        Uint32Array.of(bucket),
+        1,
+        this.#centers,
+        this.count,
+        group,
+        new Float32Array(1),
+      )
+    }
     this.remove(bucket)
     this.place(Uint32Array.of(bucket), group)
     this.#isOvergrown ||= this.#sizes[group[0]!]! > Math.max(SMALL, OVERGROWN * this.#largest)

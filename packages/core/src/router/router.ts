@@ -76,8 +76,8 @@ export class Router {
     this.center = new Float32Array(this.slabs.center)
   }
 
-  /** Append centroids (a multiple of `padded` values, rotated). */
-  add(centroids: Float32Array): void {
+  /** Append centroids (a multiple of `padded` values, rotated). @param group - of a single one, where it is known. */
+  add(centroids: Float32Array, group?: number): void {
     const more = centroids.length / this.padded
     const first = this.count
     this.#reserve(first + more)
@@ -85,13 +85,13 @@ export class Router {
     this.#encode(first, more, centroids)
     if (this.count >= RECENTER_GROWTH * this.#centered) this.recenter()
     else this.#write(first, more)
-    for (let bucket = first; bucket < this.count; bucket++) this.groups?.put(bucket)
+    for (let bucket = first; bucket < this.count; bucket++) this.groups?.put(bucket, group)
   }
 
-  set(bucket: number, centroid: Float32Array): void {
+  set(bucket: number, centroid: Float32Array, group?: number): void {
     this.#encode(bucket, 1, centroid)
     this.#write(bucket, 1)
-    this.groups?.put(bucket)
+    this.groups?.put(bucket, group)
   }
 
   /** Bucket `last`, the last one, takes the number `bucket`, which is no more. */

@@ -14,7 +14,7 @@ import { NONE } from '../bucket/extent.js'
 import { CoreError } from '../errors.js'
 import type { IndexLife } from '../index-life.js'
 import type { IndexState } from '../index-state.js'
-import { prepare, publicDistance } from '../metric.js'
+import { prepare, prepareInto, publicDistance } from '../metric.js'
 import type { IndexPool } from '../pool/pool.js'
 import type { Shadows } from '../recall/shadows.js'
 import { answerOf, type BatchResult, publicDistances, type SearchResult } from './answer.js'
@@ -173,9 +173,7 @@ export class Queries {
 
   /** The query, checked and prepared, into the scratch. */
   #prepare({ shape }: IndexState, query: Float32Array): void {
-    requireVectors(shape, query, 1)
-    this.#scratch.query.set(query)
-    prepare(shape.metric, this.#scratch.query, shape.dim, 0, 1)
+    prepareInto(shape.metric, query, requireVectors(shape, query, 1), this.#scratch.query)
   }
 
   /** For the prepared query in the scratch. */

@@ -118,6 +118,19 @@ export function attach(snapshot: Snapshot): SearchView {
   return { slabs: slabsOf(snapshot), bucketRows, liveRows, meanLives, memtables, unassigned, home: undefined }
 }
 
+/** The two buckets of every row, as they are while they are read. */
+export interface RowBuckets {
+  readonly home: Uint32Array
+  readonly second: Uint32Array
+}
+
+export function rowBucketsOf({ rowSlabs, capacity }: Snapshot): RowBuckets {
+  return {
+    home: new Uint32Array(rowSlabs.homes, 0, capacity),
+    second: new Uint32Array(rowSlabs.seconds, 0, capacity),
+  }
+}
+
 function slabsOf(snapshot: Snapshot): IndexSlabs {
   const { dim, padded, flips, capacity, rowSlabs, routerSlabs, groupSlabs, buckets } = snapshot
   const routerBlocks = Math.ceil(buckets / BLOCK_ENTRIES)

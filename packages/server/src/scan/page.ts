@@ -28,10 +28,12 @@ export interface Scanned {
 const KEYS = 2 ** 32
 /** A window is somewhat larger than the average would ask for: mostly one is enough. */
 const SPARE_ROWS = 16
+/** Keys compared without a pause; where they are not known yet that takes a millisecond. */
+const STEP_ROWS = 4_096
 
 /**
  * To be taken from while the pin that `live` belongs to is open. Undefined stands for a row that was looked at and does not match,
- * or a window that has ended.
+ * or many rows of which none is in the window.
  *
  * @param wanted - rows that will be taken, about.
  */
@@ -55,7 +57,7 @@ export function* rowsInOrder(
   }
   for (const window of windows(store, bits, after, wanted)) {
     for (const one of window) yield isIn(one.row) ? one : undefined
-    yield undefined
+    if (window.length === 0) yield undefined
   }
 }
 
@@ -71,7 +73,7 @@ function candidates(
   return { bits, isExact: filter === undefined || known?.exact === true }
 }
 
-/** The rows behind a place by ranges of keys, each range in order. */
+/** The rows behind a place by ranges of keys, each range in order; and nothing after every so many rows looked at. */
 function* windows(
   { index, order }: Store,
   bits: Uint32Array,
@@ -85,7 +87,9 @@ function* windows(
   const width = Math.ceil(KEYS * share)
   for (let from = after?.key ?? 0; from < KEYS; from += width) {
     const found: { row: number; place: Place }[] = []
+    let seen = 0
     for (const row of bitsOf(bits)) {
+      if (++seen % STEP_ROWS === 0) yield []
       const key = order.keyOf(row, idAt)
       if (key < from || key >= from + width) continue
       const place = { key, id: encodeId(idAt(row)) }

@@ -42,8 +42,8 @@ export interface ScanWork<Row> {
   readonly check: () => void
 }
 
-/** Rows looked at and passed over between two turns of the event loop. */
-const SLICE_ROWS = 512
+/** Milliseconds between two turns of the event loop, which a consumer that awaits nothing else would not give. */
+const SLICE_MS = 2
 
 export function scanRows<Row>(work: ScanWork<Row>): Scan<Row> {
   const { cursor, limit } = work.options
@@ -74,15 +74,14 @@ async function* walk<Row>(
     const scanned = { live: pin.live, rows: pin.rows, filter: matches }
     const wanted = Math.min(limit, store.index.count + 1)
     let given = 0
-    let passedOver = 0
+    let turn = performance.now()
     for (const one of rowsInOrder(store, scanned, after, wanted, ordered)) {
-      if (!one) {
-        if (++passedOver % SLICE_ROWS === 0) {
-          await nextTurn()
-          goOn()
-        }
-        continue
+      if (performance.now() - turn > SLICE_MS) {
+        await nextTurn()
+        goOn()
+        turn = performance.now()
       }
+      if (!one) continue
       if (given === limit) return
       goOn()
       state.last = one.place

@@ -1,0 +1,78 @@
+/**
+ * Floors from what an index's own rows told when they were asked for as if they were queries (calibrate.ts): quantiles of those at which their
+ * neighbours are just met, pulled to the prior of all data where they are above it, and bounded by it.
+ */
+import type { Weights } from '../search/view.js'
+import { floorsAt, MEETING_FACTS } from './meeting.js'
+
+/** Neighbours that are known of a row, at most; a larger k follows them as the prior of all data does. */
+export const NEIGHBOURS = 100
+/** A smaller k is told by so many too: one neighbour of each row says little. */
+const LEAST_NEIGHBOURS = 4
+
+export class OwnFloors {
+  readonly meetings: readonly Float32Array[]
+
+  /** @param meetings - of each row asked for: of its neighbours, nearest first. */
+  constructor(meetings: readonly Float32Array[]) {
+    this.meetings = meetings
+  }
+
+  /** @param priorOf - of all data, by recall and k: for what the samples cannot tell. */
+  floorOf(
+    recall: number,
+    k: number,
+    weights: Weights,
+    priorOf: (recall: number, k: number) => number,
+  ): number {
+    const prior = priorOf(recall, k)
+    const rows = Math.min(NEIGHBOURS, Math.max(LEAST_NEIGHBOURS, k))
+    const samples = samplesOf(this.meetings, weights, rows)
+    const count = samples.length
+    if (count === 0) return prior
+    const logs = joined(samples).sort()
+    const told = 1 - LEAST_MISSES / logs.length
+    const logAt = (share: number) => logs[Math.floor((1 - Math.min(share, told)) * logs.length)]!
+    const asked = recall / (1 - LOSS)
+    const error = errorAt(samples, logAt(asked))
+    const own = Math.exp(logAt(asked + CAUTION * error))
+    const scaled = (own * prior) / priorOf(Math.min(recall, told), rows)
+    // A higher floor has to be earned, a lower one is taken at its word.
+    const pulled = scaled > prior ? prior * (scaled / prior) ** (count / (count + PULL)) : scaled
+    return Math.min(prior * MOST, Math.max(prior * LEAST, pulled))
+  }
+}
+
+/** A quantile with fewer misses below it is not told by the samples. */
+const LEAST_MISSES = 4
+/** Added to what is asked for, in standard errors of the mean over samples: samples tell it to that much, and falling short is worse than reading more. */
+const CAUTION = 0.5
+/** Of the rows that scanned buckets hold, the share that the 1-bit scan leaves out. */
+const LOSS = 0.003
+/** The prior of all data counts as so many samples against a floor above it. */
+const PULL = 16
+/** Own floors lie within these times the prior of all data. */
+const MOST = 8
+const LEAST = 1 / 64
+
+/** Of each that knows so many, the logarithms of the floors at which its nearest `rows` neighbours are just met. */
+export function samplesOf(meetings: readonly Float32Array[], weights: Weights, rows: number): Float32Array[] {
+  return meetings.filter(of => of.length >= rows * MEETING_FACTS).map(of => floorsAt(of, weights, rows))
+}
+
+/** Of the share of neighbours that is met at a floor, the standard error of its mean over the samples. */
+function errorAt(samples: readonly Float32Array[], log: number): number {
+  const met = samples.map(of => of.reduce((count, floor) => count + (floor >= log ? 1 : 0), 0) / of.length)
+  const mean = met.reduce((sum, share) => sum + share, 0) / met.length
+  return Math.sqrt(met.reduce((sum, share) => sum + (share - mean) ** 2, 0)) / met.length
+}
+
+export function joined(parts: readonly Float32Array[]): Float32Array {
+  const all = new Float32Array(parts.reduce((count, { length }) => count + length, 0))
+  let at = 0
+  for (const part of parts) {
+    all.set(part, at)
+    at += part.length
+  }
+  return all
+}
