@@ -11,6 +11,7 @@ import { filters } from './filters.js'
 import { growth } from './growth.js'
 import { http } from './http/http.js'
 import { insert } from './insert.js'
+import { opening } from './opening.js'
 import { installPeers } from './peers.js'
 import { writeReport } from './report.js'
 import { loadResults } from './results.js'
@@ -32,7 +33,8 @@ kernels  the native kernels alone.
 bloom    what id filters save a compaction over 50 segments; --passes rounds.
 wal      durable upserts beside a bare loop that writes and syncs as many bytes; --passes rounds.
 upkeep   how long searches wait beside a writer and full maintenance, and a close in the middle of it; --rows 100000.
-sustained  --rows durable upserts (2 000 000) while flushes run, replay of a log, opening with the stored index.
+sustained  --rows durable upserts (2 000 000) while flushes run, and one flush.
+opening  an empty database, a log after a kill, a stored index: how long each takes to open.
 smoke    this machine's figures in a few minutes, the durable ones too, on the first data set; kept in tools/bench/out.
 peers    installs the engines of npm, and what draws the plots, in tools/bench/peers.
 
@@ -107,6 +109,7 @@ try {
     bloom: () => bloom(wholeNumber('passes', values.passes), seed),
     wal: () => wal(wholeNumber('passes', values.passes), seed),
     sustained: () => sustained(rows ?? 2_000_000, seed),
+    opening: () => opening(seed),
     smoke: () => smoke(chosen()[0]!, rows ?? 100_000, seed),
     upkeep: () => upkeep(chosen()[0]!, rows ?? 100_000),
     peers: installPeers,

@@ -12,9 +12,12 @@ export class IdTable {
   readonly #ids = new IdColumn()
   #slots = emptySlots(FIRST_SLOTS)
   #size = 0
+  /** Rows below are in `#ids`, and not in `#slots` yet: a search names no id, so that opening need not wait for this. */
+  #unplaced = 0
 
   /** How many ids can be found. */
   get size(): number {
+    this.#place()
     return this.#size
   }
 
@@ -30,6 +33,7 @@ export class IdTable {
 
   /** The row that `id` names, or -1. @throws CoreError DRIFT_ID. */
   find(id: Id): number {
+    this.#place()
     this.#ids.load(id)
     return this.#slots[this.#slot()]!
   }
@@ -53,6 +57,7 @@ export class IdTable {
 
   /** The rows that the ids name, or -1. @throws CoreError DRIFT_ID. */
   findAll(ids: readonly Id[]): Int32Array {
+    this.#place()
     const rows = new Int32Array(ids.length)
     for (let i = 0; i < ids.length; i++) {
       this.#ids.load(ids[i]!)
@@ -63,6 +68,7 @@ export class IdTable {
 
   /** The id of `row`, if it names the row, names none from now on; it stays recorded until released. */
   unname(row: number): void {
+    this.#place()
     const slots = this.#slots
     const mask = slots.length - 1
     // Row numbers are compared, not ids: a row is in the table once.
@@ -75,6 +81,7 @@ export class IdTable {
 
   /** Remember the id of an appended row that is not yet visible: `idAt` tells it, `find` does not. */
   recordId(row: number, id: Id): void {
+    this.#place()
     this.#ids.load(id)
     if (this.#ids.has(row)) {
       if (this.#ids.matches(row)) return
@@ -109,17 +116,27 @@ export class IdTable {
    */
   restore(rows: number, textWords: number, live: Uint32Array, read: ReadIdColumn): void {
     this.#ids.restore(rows, textWords, live, read)
-    let slots = FIRST_SLOTS
-    while (MAX_LOAD * slots < rows) slots *= 2
-    this.#slots = emptySlots(slots)
-    const mask = slots - 1
+    this.#unplaced = rows
+  }
+
+  /** What was restored can be found. */
+  #place(): void {
+    const rows = this.#unplaced
+    if (rows === 0) return
+    this.#unplaced = 0
+    let capacity = FIRST_SLOTS
+    while (MAX_LOAD * capacity < rows) capacity *= 2
+    const slots = emptySlots(capacity)
+    const mask = capacity - 1
+    const ids = this.#ids
     for (let row = 0; row < rows; row++) {
-      if (!this.#ids.has(row)) continue
-      let slot = this.#ids.hashAt(row) & mask
-      while (this.#slots[slot] !== EMPTY) slot = (slot + 1) & mask
-      this.#slots[slot] = row
+      if (!ids.has(row)) continue
+      let slot = ids.hashAt(row) & mask
+      while (slots[slot] !== EMPTY) slot = (slot + 1) & mask
+      slots[slot] = row
       this.#size++
     }
+    this.#slots = slots
   }
 
   /** Where the loaded id is, or the empty slot where it belongs. */

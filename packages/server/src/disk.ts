@@ -65,7 +65,12 @@ export class Disk {
     const { fs, folder, now } = options
     this.#options = options
     const { isThread } = options.executor
-    this.executor = { isThread, run: task => this.#run(task), close: () => options.executor.close() }
+    this.executor = {
+      isThread,
+      start: () => options.executor.start(),
+      run: task => this.#run(task),
+      close: () => options.executor.close(),
+    }
     this.#freeBytes = fs.freeBytes(folder)
     this.#checkedAt = now()
   }

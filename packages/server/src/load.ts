@@ -47,8 +47,7 @@ export async function loadFiles(
     options.signal?.throwIfAborted()
     const reader = readers.get(file.uuid)
     if (reader) {
-      const places = known?.get(file.uuid)
-      loadSegment(store, { entry: file, reader }, places)
+      loadSegment(store, { entry: file, reader }, known?.get(file.uuid), known?.origins.get(file.uuid))
       done += file.rows
       options.onProgress?.({ stage: `open ${entry.name}`, done, total } satisfies Progress)
     } else {
@@ -81,6 +80,7 @@ function loadSegment(
   store: Store,
   { entry, reader }: SegmentFile,
   places: Uint32Array | null | undefined,
+  origins: Origins | undefined,
 ): void {
   let rows = places
   if (!rows) {
@@ -95,7 +95,7 @@ function loadSegment(
       rows.set(store.index.load(ids.slice(first, first + count), vectors), first)
     }
   }
-  const segment = { entry, reader, rows, origins: places ? originsOf(reader) : undefined }
+  const segment = { entry, reader, rows, origins }
   store.moveToSegment(segment)
   store.segments.push(segment)
 }
@@ -133,7 +133,10 @@ async function placeRows(
 }
 
 /** By uuid of a file that has had its effect: a segment's places, or null for tombstones. */
-type Known = ReadonlyMap<string, Uint32Array | null>
+class Known extends Map<string, Uint32Array | null> {
+  /** Of segments that the index file knows by what they were made of. */
+  readonly origins = new Map<string, Origins>()
+}
 
 /** @returns undefined when there is no index file that can be used; the index holds nothing then. */
 function restoreIndex(
@@ -192,11 +195,14 @@ function knownFiles(
   readers: ReadonlyMap<string, SegmentReader>,
 ): Known | undefined {
   const stored = new Map(file.segments.map(({ segment, places }) => [segment, places]))
-  const known = new Map<string, Uint32Array | null>()
+  const known = new Known()
   let newest = 0
   for (const segment of entry.segments) {
-    const places = stored.get(segment.uuid) ?? placesByOrigin(originsOf(readers.get(segment.uuid)!), stored)
+    const direct = stored.get(segment.uuid)
+    const origins = direct ? undefined : originsOf(readers.get(segment.uuid)!)
+    const places = direct ?? placesByOrigin(origins, stored)
     if (places?.length !== segment.rows) continue
+    if (origins) known.origins.set(segment.uuid, origins)
     known.set(segment.uuid, places)
     newest = Math.max(newest, segment.lsnHigh)
   }
@@ -234,16 +240,18 @@ function placesByOrigin(
 /** One bit per row that a segment holds. @throws when two segments claim a row, or one claims a row that is not there. */
 function liveRows(rows: number, known: Known): Uint32Array {
   const live = new Uint32Array((rows + 31) >>> 5)
-  for (const places of known.values()) {
-    for (const row of places ?? []) {
-      if (row === NO_ROW) continue
-      const word = live[row >>> 5] ?? 0
-      if (row >= rows || ((word >>> (row & 31)) & 1) === 1)
-        throw new RangeError(`row ${row} is claimed wrongly`)
-      live[row >>> 5] = word | (1 << (row & 31))
-    }
-  }
+  for (const places of known.values()) if (places) claim(places, rows, live)
   return live
+}
+
+function claim(places: Uint32Array, rows: number, live: Uint32Array): void {
+  for (let i = 0; i < places.length; i++) {
+    const row = places[i]!
+    if (row === NO_ROW) continue
+    const bit = 1 << (row & 31)
+    if (row >= rows || (live[row >>> 5]! & bit) !== 0) throw new RangeError(`row ${row} is claimed wrongly`)
+    live[row >>> 5]! |= bit
+  }
 }
 
 /** One segment after the other, so that other work of the thread comes in between. */

@@ -179,8 +179,7 @@ export function decodeOperation(record: Uint8Array): Operation {
     case UPSERT: {
       const vectorBytes = count * dim * 4
       if (HEADER_BYTES + vectorBytes > record.length) throw malformed('shorter than its vectors')
-      // A copy: the record may start at any byte, a Float32Array may not.
-      const vectors = new Float32Array(record.slice(HEADER_BYTES, HEADER_BYTES + vectorBytes).buffer)
+      const vectors = floatsOf(record.subarray(HEADER_BYTES, HEADER_BYTES + vectorBytes))
       const { ids, at } = takeIds(record, view, HEADER_BYTES + vectorBytes, count)
       const payloads = view.getUint8(1) & HAS_PAYLOADS ? takePayloads(record, view, at, count) : undefined
       const isPrepared = (view.getUint8(1) & IS_PREPARED) !== 0
@@ -199,6 +198,12 @@ export function decodeOperation(record: Uint8Array): Operation {
     default:
       throw malformed(`of kind ${kind}, which this release does not know`)
   }
+}
+
+/** Where they lie, as they do in the log; a copy where they start at a byte that a Float32Array cannot start at. */
+function floatsOf(bytes: Uint8Array): Float32Array {
+  const { buffer, byteOffset, length } = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice()
+  return new Float32Array(buffer, byteOffset, length / 4)
 }
 
 /** Its values are looked at where the collection is made. */

@@ -58,13 +58,18 @@ export class PayloadStore {
     const free = this.#segments.indexOf(undefined)
     const position = free < 0 ? this.#segments.length : free
     this.#segments[position] = reader
+    let last = 0
+    for (let i = 0; i < rows.length; i++) if (rows[i]! > last && rows[i] !== NO_ROW) last = rows[i]!
+    this.#grow(last)
+    const segments = this.#segment
+    const ordinals = this.#ordinal
+    const hasMemory = this.#memory.size > 0
     for (let ordinal = 0; ordinal < rows.length; ordinal++) {
       const row = rows[ordinal]!
       if (row === NO_ROW) continue
-      this.#grow(row)
-      this.#forget(row)
-      this.#segment[row] = position
-      this.#ordinal[row] = ordinal
+      if (hasMemory) this.#forget(row)
+      segments[row] = position
+      ordinals[row] = ordinal
     }
   }
 

@@ -3,13 +3,14 @@
  * to an existing database until everything that will be trusted has been checked.
  */
 import { join } from 'node:path'
-import { type IndexPool, WalWriter } from '@drift/core'
+import { type IndexPool, WalThread, WalWriter } from '@drift/core'
 import { type DriftFs, type FileLock, FsError } from '@drift/fs'
 import { type CollectionEntry, loadManifest, PageCache } from '@drift/storage'
 import { DEFAULT_MIN_FREE_BYTES, Disk } from './disk.js'
 import type { Engine } from './engine.js'
 import { DriftError } from './errors.js'
 import {
+  isLogDraft,
   isTruth,
   makeFolders,
   ownedFiles,
@@ -22,7 +23,7 @@ import { Janitor } from './janitor.js'
 import { Journal } from './journal.js'
 import { loadFiles } from './load.js'
 import { type RecoveryLoss, readLog, removeReplaced, setAside } from './log-recovery.js'
-import { type CollectionConfig, decodeOperation, type Operation } from './operation.js'
+import { type CollectionConfig, decodeOperation } from './operation.js'
 import type { OpenOptions } from './options.js'
 import { indexesOf } from './payload-index/declare.js'
 import type { Executor } from './persistence/executor.js'
@@ -30,13 +31,12 @@ import { type Loaded, PersistenceManager } from './persistence/persistence.js'
 import { openReadOnly, readOnlyEngine } from './read-only/open.js'
 import type { Loss } from './repair/plan.js'
 import { salvageFiles } from './repair/repair.js'
+import { decodeLog, lastFlushed, orphans, replay } from './replay.js'
 import { DEFAULT_SHADOW, ShadowRecall } from './shadow.js'
 import { type Shared, Store } from './store.js'
 
 /** Vector pages in memory: about 4 000. */
 const DEFAULT_PAGE_CACHE_BYTES = 64 * 1024 * 1024
-/** Between two reports of a replay, when other work of the process and a cancellation get their turn. */
-const REPLAY_SLICE_BYTES = 8 * 1024 * 1024
 
 export interface Surroundings {
   readonly fs: DriftFs
@@ -61,9 +61,13 @@ export async function recover(around: Surroundings, options: OpenOptions): Promi
   makeFolders(fs, folder)
   const lock = lockFolder(fs, folder)
   const stores = new Map<number, Store>()
+  // What threads load takes longer than many a database: meanwhile its files are read here.
+  const thread = around.threaded ? new WalThread() : undefined
+  around.executor.start()
   try {
-    return await recoverLocked(around, options, lock, stores)
+    return await recoverLocked(around, options, lock, stores, thread)
   } catch (error) {
+    await thread?.end()
     for (const store of stores.values()) store.close()
     lock.release()
     throw error
@@ -75,6 +79,7 @@ async function recoverLocked(
   options: OpenOptions,
   lock: FileLock,
   stores: Map<number, Store>,
+  thread?: WalThread,
 ): Promise<Engine> {
   const { fs, folder, pool } = around
   const mode = options.recovery ?? 'strict'
@@ -113,59 +118,62 @@ async function recoverLocked(
     stores.get(operation.collection)?.close()
     stores.delete(operation.collection)
   }
-  const replayBytes = wal.records.reduce((sum, { bytes }) => sum + bytes.length, 0)
-  let replayedBytes = 0
-  let reportAt = REPLAY_SLICE_BYTES
-  let nextCollection = manifest.nextCollection
-  // Before the record of its drop a collection may be unknown.
-  const dropped = new Set<number>()
-  for (const { bytes } of mode === 'salvage' ? wal.records : []) {
-    const { kind, collection } = decodeOperation(bytes)
-    if (kind === 'drop') dropped.add(collection)
-  }
+  const log = decodeLog(wal.records)
+  const lastLsn = wal.end.lsn - 1
+  const journal = new Journal()
+  const openWriter = (thread: WalThread | false, until?: Promise<unknown>): Promise<WalWriter> =>
+    WalWriter.open({
+      fs,
+      folder,
+      database,
+      firstFile: wal.end.file,
+      firstLsn: wal.end.lsn,
+      previous: wal.end,
+      ...(wal.clean ? {} : { carry: wal.records }),
+      nonce: around.nonce,
+      sync: options.sync ?? 'always',
+      thread,
+      ...(until && { until }),
+      onDurable: lsn => journal.applyUpTo(lsn),
+      onStall: error => disk.meet(error),
+      ...(options.walFileBytes === undefined ? {} : { fileBytes: options.walFileBytes }),
+    })
+  // What an unclean end left is copied beside the replay, into a draft that nobody knows before all is checked.
+  let publish = (): void => {}
+  const checked = new Promise<void>(resolve => {
+    publish = resolve
+  })
+  const early = thread && !wal.replaced ? openWriter(thread, checked) : undefined
+  early?.catch(() => {}) // met below
+  if (mode === 'salvage') losses.push(...orphans(stores.keys(), log, folder))
   const flushed = new Map(manifest.collections.map(entry => [entry.number, lastFlushed(entry)]))
-  for (const { lsn, bytes } of wal.records) {
-    options.signal?.throwIfAborted()
-    const operation = decodeOperation(bytes)
-    nextCollection = Math.max(nextCollection, operation.collection + 1)
-    if (lsn > (flushed.get(operation.collection) ?? 0)) replay(stores, operation, lsn, shared)
-    const orphan = operation.kind === 'upsert' || operation.kind === 'delete'
-    if (
-      mode === 'salvage' &&
-      orphan &&
-      !stores.has(operation.collection) &&
-      !dropped.has(operation.collection)
-    ) {
-      const reason = `collection ${operation.collection} is unknown: its creation is gone`
-      losses.push({ file: folder, offset: 0, kind: 'collection', reason, firstLsn: lsn, lastLsn: lsn })
-    }
-    replayedBytes += bytes.length
-    if (replayedBytes < reportAt) continue
-    reportAt = replayedBytes + REPLAY_SLICE_BYTES
-    options.onProgress?.({ stage: 'replay', done: replayedBytes, total: replayBytes, unit: 'bytes' })
-    await new Promise(resolve => setImmediate(resolve))
-  }
-  if (replayBytes > 0)
-    options.onProgress?.({ stage: 'replay', done: replayBytes, total: replayBytes, unit: 'bytes' })
+  await replay(stores, log, flushed, shared, options)
+  const nextCollection = log.reduce(
+    (next, { operation }) => Math.max(next, operation.collection + 1),
+    manifest.nextCollection,
+  )
 
   const quarantined = [...files.quarantined, ...(loaded?.damaged ? [loaded.damaged.name] : [])]
   const recovery = {
     mode,
     clean: wal.clean,
     replayedRecords: wal.records.length,
-    replayedBytes,
+    replayedBytes: log.reduce((sum, { bytes }) => sum + bytes, 0),
     torn: wal.torn,
     losses,
     quarantined,
   }
   if (options.readOnly) {
     const found = loaded ?? firstManifest(database)
-    return readOnlyEngine(around, found, stores, wal.end.lsn - 1, nextCollection, recovery, recall, pages)
+    return readOnlyEngine(around, found, stores, lastLsn, nextCollection, recovery, recall, pages)
   }
   // Everything has been read and checked: from here on the folder may be written.
   if (!known) writeFormat(fs, folder, database)
   if (loaded?.damaged) quarantine(fs, folder, loaded.damaged.name)
-  for (const name of unfinishedFiles(fs, folder)) fs.remove(join(folder, name))
+  for (const name of unfinishedFiles(fs, folder)) {
+    // The log's thread may be writing one.
+    if (!isLogDraft(name)) fs.remove(join(folder, name))
+  }
   const { minFreeBytes = DEFAULT_MIN_FREE_BYTES } = options
   const disk = new Disk({ fs, folder, executor: around.executor, minFreeBytes, now: around.now })
   const persistence = new PersistenceManager(
@@ -180,7 +188,7 @@ async function recoverLocked(
   const commitRecovered = (logFile?: number) =>
     persistence.commit(() => ({
       floorLsn: manifest.floorLsn,
-      durableLsn: wal.end.lsn - 1,
+      durableLsn: lastLsn,
       collections: [...stores.values()].map(({ number, config }) => ({ number, config })),
       ...(logFile === undefined ? {} : { logFile }),
     }))
@@ -189,23 +197,8 @@ async function recoverLocked(
     // The state that is gone back to is committed before the log says so, and after: both manifests that are kept then agree with it.
     if (typeof mode === 'object') await commitRecovered()
   }
-  const lastLsn = wal.end.lsn - 1
-  const journal = new Journal()
-  const writer = await WalWriter.open({
-    fs,
-    folder,
-    database,
-    firstFile: wal.end.file,
-    firstLsn: wal.end.lsn,
-    previous: wal.end,
-    ...(wal.clean ? {} : { carry: wal.records }),
-    nonce: around.nonce,
-    sync: options.sync ?? 'always',
-    thread: around.threaded,
-    onDurable: lsn => journal.applyUpTo(lsn),
-    onStall: error => disk.meet(error),
-    ...(options.walFileBytes === undefined ? {} : { fileBytes: options.walFileBytes }),
-  })
+  publish()
+  const writer = await (early ?? openWriter(thread ?? false))
   if ((options.sync ?? 'always') !== 'always') persistence.syncFirst(() => writer.sync())
   // From the first acknowledgement on a log that lacks its new file is damaged, and does not end where the file before ended.
   await commitRecovered(wal.end.file)
@@ -303,39 +296,6 @@ function configOf(entry: CollectionEntry): CollectionConfig {
     ...(typeof memtableRows === 'number' ? { memtableRows } : {}),
     ...(options['cold'] === 'disk' ? { cold: 'disk' } : {}),
     ...indexesOf(options),
-  }
-}
-
-/** The last record that this collection's files hold. */
-function lastFlushed(entry: CollectionEntry): number {
-  return Math.max(
-    0,
-    ...entry.segments.map(file => file.lsnHigh),
-    ...entry.tombstones.map(file => file.lsnHigh),
-  )
-}
-
-function replay(stores: Map<number, Store>, operation: Operation, lsn: number, shared: Shared): void {
-  const store = stores.get(operation.collection)
-  if (operation.kind === 'lost') return
-  if (operation.kind === 'create') {
-    if (!store) {
-      stores.set(operation.collection, new Store(operation.collection, operation.config, shared))
-    }
-    return
-  }
-  // A record of a collection that has been dropped since.
-  if (!store) return
-  if (operation.kind === 'drop') {
-    stores.delete(operation.collection)
-    store.close()
-  } else if (operation.kind === 'upsert') {
-    const { appended, generation } = store.append(operation.batch)
-    store.record(generation, lsn)
-    store.publish(appended, operation.batch.payloads)
-  } else {
-    store.record(store.active, lsn)
-    store.delete(operation.ids, store.active)
   }
 }
 

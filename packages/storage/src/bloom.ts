@@ -2,11 +2,13 @@
  * Whether an id may be in a segment: a classic Bloom filter. No false "no", and a false "yes" about as often as its rate says.
  * `bloom-filters` provides bits and double hashing; its own hash is replaced (it truncates, refuses Uint8Array and is 20 times slower),
  * and its bits are stored raw, since its JSON form forgets the hash and would restore to a filter that misses ids.
+ * It is loaded with the first filter: that takes a quarter of a second, which a thread that makes none need not wait for.
  *
  *  0 algorithm u16   2 hash u16   4 hash count u32   8 bits u64   16 keys u64   24 nominal rate f64   32 ceil(bits / 8) bytes
  */
+import { createRequire } from 'node:module'
 import { kernels } from '@drift/native'
-import bloomFilters from 'bloom-filters'
+import type { BloomFilter } from 'bloom-filters'
 import { requireArgument, StorageError } from './errors.js'
 import { getU64, setU64, viewOf } from './segment/format.js'
 
@@ -25,14 +27,16 @@ const HASH_XXH64_HALVES = 1
 /** 64 hashes serve a rate of 2^-64. */
 const MAX_HASHES = 64
 
-type Filter = InstanceType<typeof bloomFilters.BloomFilter>
 /** The library hands a key to its hash as it came, so the key given to it is the id's hash. */
-type Key = Parameters<Filter['add']>[0]
+type Key = Parameters<BloomFilter['add']>[0]
+
+const require = createRequire(import.meta.url)
+const library = (): typeof import('bloom-filters') => require('bloom-filters')
 
 export class IdFilter {
   /** Keys added, counting repetitions. */
   #keys: number
-  readonly #filter: Filter
+  readonly #filter: BloomFilter
   readonly #rate: number
 
   /** @param keys - how many will be added. @param rate - of false positives then, in (0, 1). */
@@ -40,11 +44,11 @@ export class IdFilter {
     requireArgument(Number.isSafeInteger(keys) && keys >= 0, () => `${keys} is not a number of keys`)
     requireArgument(rate > 0 && rate < 1, () => `false-positive rate ${rate} is not in (0, 1)`)
     // The library sizes a filter for no key to 0 bits and NaN hashes.
-    const { BloomFilter } = bloomFilters
+    const { BloomFilter } = library()
     return new IdFilter(keys === 0 ? new BloomFilter(8, 1) : BloomFilter.create(keys, rate), 0, rate)
   }
 
-  private constructor(filter: Filter, keys: number, rate: number) {
+  private constructor(filter: BloomFilter, keys: number, rate: number) {
     this.#filter = filter
     this.#keys = keys
     this.#rate = rate
@@ -100,7 +104,8 @@ export class IdFilter {
     if (bits < 1 || Math.ceil(bits / 8) !== bytes.length - BLOOM_HEADER_BYTES) {
       throw fault(`has ${bytes.length} bytes for ${bits} bits`, path)
     }
-    const filter = new bloomFilters.BloomFilter(bits, hashes)
+    const { BloomFilter } = library()
+    const filter = new BloomFilter(bits, hashes)
     filter._filter.array = bytes.slice(BLOOM_HEADER_BYTES)
     return new IdFilter(filter, getU64(view, BLOOM_KEYS, path), rate)
   }

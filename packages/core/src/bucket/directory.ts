@@ -313,13 +313,18 @@ export class Directory {
     read('entries', new Uint8Array(this.sizes.buffer, 0, buckets * 4))
     this.extents.restore(blocks, read)
     const { home, second, rows } = this.#rows
+    const { lives } = this
+    const homes = this.#homes
+    let atHome = 0
     for (let row = 0; row < rows; row++) {
-      if (home[row] === NONE) continue
-      this.rowsAtHome++
-      this.#homes[home[row]!]!++
-      this.lives[home[row]!]!++
-      if (second[row] !== NONE) this.lives[second[row]!]!++
+      const bucket = home[row]!
+      if (bucket === NONE) continue
+      atHome++
+      homes[bucket]!++
+      lives[bucket]!++
+      if (second[row] !== NONE) lives[second[row]!]!++
     }
+    this.rowsAtHome = atHome
     const taken = new Uint8Array(blocks)
     for (let bucket = 0; bucket < buckets; bucket++) {
       this.#checkChain(bucket, taken)
@@ -341,10 +346,7 @@ export class Directory {
       if (block >= taken.length || taken[block] === 1) throw bad(`has block ${block} in its chain`)
       taken[block] = 1
       const entries = Math.min(left, BLOCK_ENTRIES)
-      for (let i = 0; i < entries; i++) {
-        const row = extents.rowAt(block, i)
-        if (home[row] === bucket || second[row] === bucket) counting++
-      }
+      counting += extents.counting(block, entries, bucket, home, second)
       last = block
       block = extents.next[block]!
     }

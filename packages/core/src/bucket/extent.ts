@@ -149,6 +149,18 @@ export class Extents {
     clearEntry(this.#wordsOf(block), this.#padded, entry)
   }
 
+  /** How many of the first entries of the block are of rows that call `bucket` their home or second. */
+  counting(block: number, entries: number, bucket: number, home: Uint32Array, second: Uint32Array): number {
+    const words = this.#words
+    const at = block * this.#wordsPerBlock + blockRowsAt(this.#padded)
+    let count = 0
+    for (let i = at; i < at + entries; i++) {
+      const row = words[i]!
+      if (home[row] === bucket || second[row] === bucket) count++
+    }
+    return count
+  }
+
   /** Row of an entry of a block. */
   rowAt(block: number, entry: number): number {
     return this.#words[block * this.#wordsPerBlock + blockRowsAt(this.#padded) + entry]!

@@ -122,19 +122,53 @@ export class WalLog {
   #sealed = false
   /** A frame behind the last one may be there in part. */
   #half = false
+  /** The first file, which nobody looks for under its name yet. */
+  #first: Draft | undefined
   #scratch = new Uint8Array(PAGE_BYTES)
 
   /** Begins a new file, also when `previous` has room. The folder exists. */
   static open(options: WalLogOptions): WalLog {
+    const log = WalLog.draft(options)
+    log.publish()
+    return log
+  }
+
+  /** The same, and nobody knows of the file before `publish`: until then there is a draft, which any opening removes. */
+  static draft(options: WalLogOptions): WalLog {
     checkOptions(options)
     const log = new WalLog(options)
     try {
       log.#begin()
     } catch (cause) {
-      log.abandon()
+      log.withdraw()
       throw cause
     }
     return log
+  }
+
+  /** The draft is the log, durably. Nothing is written to it before. */
+  publish(): void {
+    const draft = this.#first!
+    try {
+      this.#publish(draft)
+    } catch (cause) {
+      this.abandon()
+      throw cause
+    }
+    this.#first = undefined
+  }
+
+  /** The draft is not to be the log: it goes, as far as the disk lets it, and a later opening removes what is left. */
+  withdraw(): void {
+    const { fs } = this.#options
+    const draft = this.#spare ?? this.#first
+    this.abandon()
+    if (draft === undefined) return
+    try {
+      fs.remove(this.#path(draftName(draft.file)))
+    } catch {
+      // Whoever withdraws has a reason to tell of that is worse.
+    }
   }
 
   private constructor(options: WalLogOptions) {
@@ -302,6 +336,9 @@ export class WalLog {
     const groups = inGroups(records.map(record => record.bytes))
     const carried = groups.reduce((sum, group) => sum + frameBytes(group.payload), 0)
     const draft = this.#draft(firstFile)
+    this.#first = draft
+    // Nobody appends to what is carried, so header, frames and mark are written where no zeros were.
+    if (carried > 0) draft.bytes = 2 * PAGE_BYTES + carried
     this.#extend(draft, Math.max(Math.min(this.#fileBytes, FIRST_FILE_BYTES), MIN_FILE_BYTES + carried))
     this.#syncZeros(draft)
     this.#lsn = records[0]?.lsn ?? this.#lsn
@@ -313,7 +350,6 @@ export class WalLog {
       this.mark()
       this.sync()
     }
-    this.#publish(draft)
   }
 
   /** The header says where the file before ends, and the last frame there may be in memory only: its process was killed before the last sync. */
@@ -438,6 +474,7 @@ export class WalLog {
   #discard(draft: Draft): void {
     const { fs } = this.#options
     this.#spare = undefined
+    if (this.#first === draft) this.#first = undefined
     fs.close(draft.fd)
     fs.remove(this.#path(draft.published ? walFileName(draft.file) : draftName(draft.file)))
   }

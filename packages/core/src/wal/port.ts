@@ -27,15 +27,23 @@ export type OnReply = (reply: WalReply) => void
 /** All but records, which have a way of their own. */
 export type PortCommand = Exclude<WalCommand, { readonly kind: 'append' }>
 
-/** What the thread is started with; the records of `carry` are copied. */
+/** What the thread is started with. */
 export interface ThreadData {
-  readonly log: Omit<WalLogOptions, 'fs'>
-  readonly commit: GroupCommitOptions
   readonly ring: SharedArrayBuffer
   readonly queue: SharedArrayBuffer
   /** Commands that are no record of the ring, and replies. */
   readonly port: MessagePort
 }
+
+/** Which log it is the thread of. The records of `carry` are copied, unless they lie in shared memory. */
+export interface ThreadStart {
+  readonly log: Omit<WalLogOptions, 'fs'>
+  readonly commit: GroupCommitOptions
+  /** The log stays a draft until a command. */
+  readonly waits: boolean
+}
+
+export type ThreadCommand = 'publish' | 'withdraw'
 
 /** `acknowledged`: the last LSN that was so when the reply was given, since acknowledgements themselves are no messages. */
 export interface ThreadMessage {
@@ -76,34 +84,29 @@ export function openInline(options: WalLogOptions, commit: GroupCommitOptions, o
   }
 }
 
-export async function openThread(
-  options: Pick<ThreadData, 'log' | 'commit'>,
-  onReply: OnReply,
-): Promise<WalPort> {
-  const port = new ThreadPort(options, onReply)
-  await port.ready
-  return port
-}
-
 /** Acknowledgements are looked for in every turn of the event loop while they mostly come within so many milliseconds; else it sleeps. */
 const WATCH_MS = 0.5
 /** Weight of the newest acknowledgement in the mean of what they take. */
 const NEWEST = 0.2
 
-class ThreadPort implements WalPort {
+/** Started before its log is known: what a thread loads takes some 100 ms, which pass beside other work. */
+export class WalThread implements WalPort {
   files: WalFile[] = []
-  readonly ready: Promise<void>
-  readonly #onReply: OnReply
+  #onReply: OnReply = () => {}
   readonly #ring = new RecordRing()
   readonly #queue = new CommandQueue()
   readonly #port: MessagePort
   readonly #worker: Worker
   /** What found no room in the ring or the queue, in order. */
   readonly #waiting: (Uint8Array | PortCommand)[] = []
-  #fail!: (error: Error) => void
+  #fail: (error: Error) => void = () => {}
+  /** Why it ended before it had a log. */
+  #failed: Error | undefined
   #ending = false
+  /** Its log waits to be published. */
+  #isDraft = false
   /** The last LSN that was told as acknowledged. */
-  #told: number
+  #told = 0
   /** Appended and not acknowledged. */
   #pending = 0
   #isWatching = false
@@ -111,44 +114,62 @@ class ThreadPort implements WalPort {
   #since = 0
   #usualMs = WATCH_MS / 2
 
-  constructor({ log, commit }: Pick<ThreadData, 'log' | 'commit'>, onReply: OnReply) {
-    this.#onReply = onReply
-    this.#told = log.firstLsn - 1
+  constructor() {
     const { port1, port2 } = new MessageChannel()
     this.#port = port1
-    const workerData: ThreadData = {
-      log,
-      commit,
-      ring: this.#ring.memory,
-      queue: this.#queue.memory,
-      port: port2,
-    }
+    const workerData: ThreadData = { ring: this.#ring.memory, queue: this.#queue.memory, port: port2 }
     this.#worker = new Worker(THREAD_ENTRY, {
       workerData,
       transferList: [port2],
       name: 'drift-wal',
       execArgv: [],
     })
-    this.ready = new Promise((resolve, reject) => {
+    this.#worker.once('error', error => this.#end(error as Error))
+    this.#worker.once('exit', () => {
+      // Its last words may still be on their way.
+      this.#receive()
+      if (!this.#ending) this.#end(new Error('the thread of the write-ahead log has ended'))
+    })
+  }
+
+  /**
+   * Once. Resolves when the log can be appended to.
+   *
+   * @param until - with it the log is made at once, and appears when this resolves. Ended before that, the thread leaves no trace of it.
+   * @throws what kept the log from being made.
+   */
+  async open(
+    { log, commit }: Omit<ThreadStart, 'waits'>,
+    onReply: OnReply,
+    until?: Promise<unknown>,
+  ): Promise<void> {
+    this.#onReply = onReply
+    this.#told = log.firstLsn - 1
+    const ready = new Promise<void>((resolve, reject) => {
       this.#fail = reject
-      port1.on('message', (message: ThreadMessage) => {
+      if (this.#failed) reject(this.#failed)
+      this.#port.on('message', (message: ThreadMessage) => {
         if (message.reply.kind !== 'ready') {
           this.#receive(message)
           return
         }
         this.files = message.reply.files
         this.#fail = error => onReply({ kind: 'failed', error })
-        port1.unref()
+        this.#port.unref()
         this.#worker.unref()
         resolve()
       })
     })
-    this.#worker.once('error', error => this.#fail(error as Error))
-    this.#worker.once('exit', () => {
-      // Its last words may still be on their way.
-      this.#receive()
-      if (!this.#ending) this.#fail(new Error('the thread of the write-ahead log has ended'))
-    })
+    ready.catch(() => {}) // told below
+    const start: ThreadStart = { log, commit, waits: until !== undefined }
+    this.#worker.postMessage(start)
+    if (until) {
+      this.#isDraft = true
+      await until
+      this.#isDraft = false
+      this.#worker.postMessage('publish' satisfies ThreadCommand)
+    }
+    await ready
   }
 
   append(bytes: number, write: (into: Uint8Array) => void): void {
@@ -175,11 +196,26 @@ class ThreadPort implements WalPort {
     else this.#port.unref()
   }
 
+  #end(error: Error): void {
+    this.#failed ??= error
+    this.#fail(error)
+  }
+
   async end(): Promise<void> {
+    if (this.#isDraft && !this.#failed) await this.#withdrawn()
     this.#ending = true
     await this.#worker.terminate()
     this.#port.close()
     this.#queue.wake()
+  }
+
+  /** Settles when the draft is gone, or the thread has failed. */
+  #withdrawn(): Promise<void> {
+    return new Promise(resolve => {
+      this.#worker.once('message', resolve)
+      this.#fail = () => resolve()
+      this.#worker.postMessage('withdraw' satisfies ThreadCommand)
+    })
   }
 
   #putWaiting(): void {
@@ -234,7 +270,7 @@ class ThreadPort implements WalPort {
     for (let message = first ?? this.#message(); message; message = this.#message()) {
       this.#tell(message.acknowledged)
       const { reply } = message
-      if (reply.kind === 'failed') this.#fail(unpackError(reply.error))
+      if (reply.kind === 'failed') this.#end(unpackError(reply.error))
       else if (reply.kind !== 'ready')
         this.#onReply('error' in reply ? { ...reply, error: unpackError(reply.error) } : reply)
     }

@@ -40,7 +40,7 @@ export interface ReadWalOptions {
 }
 
 export interface WalScan {
-  /** In LSN order without a gap, from floorLsn on. Views of memory that the scan owns; may be walked more than once. */
+  /** In LSN order without a gap, from floorLsn on. Views of shared memory that the scan owns; may be walked more than once. */
   readonly records: Iterable<WalRecord>
   readonly end: WalEnd
   /** The log ended with a shutdown. When not, the next writer has to carry the records (WalLogOptions.carry). */
@@ -182,7 +182,7 @@ class Walk {
     this.lsn = header.firstLsn
     this.batch = header.firstBatch - 1
     this.chain = lowNonce(header.nonce)
-    this.#frames(path, readFile(fs, path, bytes), header, next?.header?.previousBatch ?? 0)
+    this.#frames(path, readWhole(fs, path, bytes), header, next?.header?.previousBatch ?? 0)
   }
 
   /** The header tells where its writer found the end of the file before: the same place as here, or something is lost. */
@@ -253,10 +253,19 @@ class Walk {
   }
 }
 
-function readFile(fs: DriftFs, path: string, bytes: number): Uint8Array {
+/** Into memory that the log's thread can read where it lies. Not a slab: its large pages are mostly ones never used before, which cost more to touch. */
+function readWhole(fs: DriftFs, path: string, bytes: number): Uint8Array {
+  return readFile(fs, path, bytes, new Uint8Array(new SharedArrayBuffer(bytes)))
+}
+
+function readFile(
+  fs: DriftFs,
+  path: string,
+  bytes: number,
+  into: Uint8Array = new Uint8Array(bytes),
+): Uint8Array {
   const fd = fs.open(path, 'read')
   try {
-    const into = new Uint8Array(bytes)
     return into.subarray(0, fs.read(fd, into, 0))
   } finally {
     fs.close(fd)

@@ -1,14 +1,20 @@
 /**
- * The thread of a write-ahead log: opens the log, then writes all commands that are waiting as one group at a time. After each group it
+ * The thread of a write-ahead log: waits to be told which, opens it, then writes all commands that are waiting as one group at a time. After each group it
  * looks for the next one for a while before it goes back to its event loop: a writer that is woken by an acknowledgement is soon back.
  */
 
-import { receiveMessageOnPort, workerData } from 'node:worker_threads'
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { NodeFs } from '@drift/fs'
 import { CommandQueue, MESSAGE } from './commands.js'
 import { GroupCommit, type WalCommand } from './group-commit.js'
 import { WalLog } from './log.js'
-import { packError, type ThreadData, type ThreadMessage } from './port.js'
+import {
+  packError,
+  type ThreadCommand,
+  type ThreadData,
+  type ThreadMessage,
+  type ThreadStart,
+} from './port.js'
 
 /** Longer than a caller's turn, shorter than what timers of the log may be late. */
 const LINGER_MS = 2
@@ -23,15 +29,41 @@ const NEWEST = 0.2
 /** The longest wait that counts in full: one long pause does not end a habit. */
 const LONG_MS = 0.4
 
-const { log: options, commit, ring, queue: memory, port } = workerData as ThreadData
+const { ring, queue: memory, port } = workerData as ThreadData
 const queue = new CommandQueue(memory)
-let acknowledged = options.firstLsn - 1
+const parent = parentPort!
+let acknowledged = 0
 let usualWaitMs = LONG_MS
 
 const send = (message: ThreadMessage): void => port.postMessage(message)
 
-try {
-  const log = WalLog.open({ ...options, fs: new NodeFs() })
+parent.once('message', (start: ThreadStart) =>
+  told(() => {
+    acknowledged = start.log.firstLsn - 1
+    const log = WalLog.draft({ ...start.log, fs: new NodeFs() })
+    const decide = (command: ThreadCommand): void =>
+      told(() => {
+        if (command === 'publish') open(log, start)
+        else {
+          log.withdraw()
+          parent.postMessage('withdrawn')
+        }
+      })
+    if (start.waits) parent.once('message', decide)
+    else decide('publish')
+  }),
+)
+
+function told(work: () => void): void {
+  try {
+    work()
+  } catch (error) {
+    send({ acknowledged, reply: { kind: 'failed', error: packError(error) } })
+  }
+}
+
+function open(log: WalLog, { commit }: ThreadStart): void {
+  log.publish()
   const loop = new GroupCommit(log, commit, reply => {
     if (reply.kind === 'durable') {
       acknowledged = reply.lsn
@@ -43,8 +75,6 @@ try {
   setInterval(() => {}, 2 ** 30)
   send({ acknowledged, reply: { kind: 'ready', files: log.files() } })
   void serve(loop)
-} catch (error) {
-  send({ acknowledged, reply: { kind: 'failed', error: packError(error) } })
 }
 
 async function serve(loop: GroupCommit): Promise<void> {

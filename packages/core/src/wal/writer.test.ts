@@ -3,14 +3,15 @@
  * one final error. The same cases run inline on a simulated disk and in a thread on a real one.
  */
 
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Worker } from 'node:worker_threads'
 import { type DriftFs, type Fault, FaultFs, NodeFs, SimFs } from '@drift/fs'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { DATABASE, FOLDER, lsns, newDisk, random, recordOf, SMALL_FILE, upTo } from '../../test/wal-sample.js'
 import { MAX_PAYLOAD_BYTES } from './format.js'
+import { WalThread } from './port.js'
 import { readWal, type WalScan } from './reader.js'
 import { HIGH_WATER_BYTES, WalWriter, type WalWriterOptions } from './writer.js'
 
@@ -400,4 +401,33 @@ test('a thread prepares the next file while it commits', async () => {
   await wal.close()
   expect(wal.files().length).toBeGreaterThan(2)
   expectAll(read(place), 40)
+})
+
+test('a log that is made early shows no name before its time, and none at all when its thread is ended first', async () => {
+  const place = real()
+  const left = await open({ ...place, thread: false })
+  for (let lsn = 1; lsn <= 40; lsn++) await left.append(recordOf(lsn)).durable
+  const { end, records } = read(place)
+  const next = { firstFile: end.file, firstLsn: end.lsn, previous: end, carry: records }
+  const names = () => readdirSync(place.folder).filter(name => name.includes(`${end.file}.drw`))
+  const drafted = () => vi.waitFor(() => expect(names()).toEqual([expect.stringMatching(/^tmp-wal-/)]))
+
+  const given = new WalThread()
+  void open({ ...place }, { ...next, thread: given, until: new Promise(() => {}) })
+  await drafted()
+  await given.end()
+  expect(names()).toEqual([])
+
+  let publish = (): void => {}
+  const until = new Promise<void>(resolve => {
+    publish = resolve
+  })
+  const opening = open({ ...place }, { ...next, thread: new WalThread(), until })
+  await drafted()
+  publish()
+  const wal = await opening
+  expect(names()).toEqual([expect.stringMatching(/^wal-/)])
+  await wal.append(recordOf(41)).durable
+  await wal.close()
+  expectAll(read(place), 41)
 })

@@ -8,7 +8,7 @@ import { CoreError } from '../errors.js'
 import { MAX_PAYLOAD_BYTES, MAX_RECORD_BYTES, storedBytes } from './format.js'
 import type { WalReply, WalSync } from './group-commit.js'
 import type { WalEnd, WalFile, WalRecord } from './log.js'
-import { openInline, openThread, type PortCommand, type WalPort } from './port.js'
+import { openInline, type PortCommand, type WalPort, WalThread } from './port.js'
 
 /** Bytes not acknowledged above which `drained` waits. */
 export const HIGH_WATER_BYTES: number = 16 * 1024 * 1024
@@ -32,8 +32,13 @@ export interface WalWriterOptions {
   readonly sync: WalSync
   /** A multiple of 4096. */
   readonly fileBytes?: number
-  /** In a thread of its own, which opens a NodeFs of its own; `fs` then has to be one. */
-  readonly thread?: boolean
+  /** In a thread of its own, which opens a NodeFs of its own; `fs` then has to be one. One that was started before is the writer's from now on. */
+  readonly thread?: boolean | WalThread
+  /**
+   * In a thread: `carry` is copied while this is waited for, and the log is there when it has resolved. Who ends the thread instead leaves
+   * nothing of it.
+   */
+  readonly until?: Promise<unknown>
   /** Called in order, before the promises up to `lsn` resolve. */
   readonly onDurable?: (lsn: number) => void
   /** The disk has no room for what is not acknowledged yet; it waits until `retry` or `giveUp`. May come again. */
@@ -92,13 +97,16 @@ export class WalWriter {
       ...(carry && { carry: [...carry] }),
       ...(fileBytes !== undefined && { fileBytes }),
     }
-    if (thread && !(fs instanceof NodeFs))
+    if (thread !== false && !(fs instanceof NodeFs))
       throw new CoreError('DRIFT_WAL_ARGUMENT', 'thread is true, and then fs has to be a NodeFs')
-    const commit = { sync, markAfterMs, preparesFiles: thread }
+    const commit = { sync, markAfterMs, preparesFiles: thread !== false }
     const onReply = (reply: WalReply): void => writer.#onReply(reply)
-    writer.#port = thread
-      ? await openThread({ log, commit }, onReply)
-      : openInline({ ...log, fs }, commit, onReply)
+    if (thread === false) writer.#port = openInline({ ...log, fs }, commit, onReply)
+    else {
+      const port = thread === true ? new WalThread() : thread
+      await port.open({ log, commit }, onReply, options.until)
+      writer.#port = port
+    }
     writer.#files = writer.#port.files
     return writer
   }

@@ -10,6 +10,8 @@ import { runTask, type Task, type TaskResults } from './tasks.js'
 export interface Executor {
   /** Tasks leave the caller's thread, so one may pause. */
   readonly isThread: boolean
+  /** Tasks will come: what they run in gets ready for them. */
+  start(): void
   run<T extends Task>(task: T): Promise<TaskResults[T['kind']]>
   close(): Promise<void>
 }
@@ -33,6 +35,7 @@ export function inlineExecutor(fs: DriftFs): Executor {
   let last: Promise<unknown> = Promise.resolve()
   return {
     isThread: false,
+    start() {},
     run(task) {
       const result = last.then(() => runTask(fs, task))
       last = result.catch(() => undefined)
@@ -57,6 +60,9 @@ export function threadExecutor(): Executor {
   pool.on('error', () => undefined)
   return {
     isThread: true,
+    start() {
+      pool.run({ kind: 'remove', paths: [] } satisfies Task).catch(() => {}) // A thread that does not start is met by the first task.
+    },
     async run<T extends Task>(task: T) {
       const { result, failure } = (await pool.run(task)) as TaskOutcome<TaskResults[T['kind']]>
       if (failure) throw new DriftError(failure.code, failure.message, failure.details)

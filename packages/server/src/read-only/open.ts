@@ -103,6 +103,7 @@ export async function readOnlyEngine(
 
 const refusing: Executor = {
   isThread: false,
+  start: () => {},
   run: () => Promise.reject(new DriftError('DRIFT_READ_ONLY', 'the database is open read-only')),
   close: () => Promise.resolve(),
 }
