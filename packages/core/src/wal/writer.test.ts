@@ -410,7 +410,8 @@ test('a log that is made early shows no name before its time, and none at all wh
   const { end, records } = read(place)
   const next = { firstFile: end.file, firstLsn: end.lsn, previous: end, carry: records }
   const names = () => readdirSync(place.folder).filter(name => name.includes(`${end.file}.drw`))
-  const drafted = () => vi.waitFor(() => expect(names()).toEqual([expect.stringMatching(/^tmp-wal-/)]))
+  const drafted = () =>
+    vi.waitFor(() => expect(names()).toEqual([expect.stringMatching(/^tmp-wal-/)]), 30_000)
 
   const given = new WalThread()
   void open({ ...place }, { ...next, thread: given, until: new Promise(() => {}) })
