@@ -31,7 +31,9 @@ export const mutants: readonly Mutant[] = [
       'maintenance/heal-split': `
         export const splitAround = async () => ({ ...${NOTHING_MOVED}, children: 1 })
         export const childrenOf = () => undefined`,
-      'maintenance/split': 'export const splitBucket = () => undefined',
+      'maintenance/split': `
+        export const splitBucket = () => undefined
+        export const splitLarge = async () => {}`,
     },
     learns: true,
   },
