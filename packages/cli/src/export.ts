@@ -10,7 +10,7 @@ import { Collection } from '@drift/server'
 import type { RecordBatch } from 'apache-arrow'
 import { CliError } from './errors.js'
 import { writable } from './json.js'
-import { PlaceFile } from './place.js'
+import { PlaceFile, resumable } from './place.js'
 import { SinkFile } from './sink/file.js'
 import { isArrow, type Selection, type Sink, sinkOf } from './sink/sink.js'
 import type { Rows } from './target.js'
@@ -102,7 +102,10 @@ export async function exportFile(rows: Rows, path: string, options: ExportOption
   } catch (error) {
     await Promise.allSettled([file.close(), ids?.close()])
     // A row that the format cannot hold will be there again.
-    if (place && (error as CliError).code !== 'DRIFT_EXPORT_ROW') throw goesOn(error, place.rows)
+    if (place && (error as CliError).code !== 'DRIFT_EXPORT_ROW') {
+      const { rows } = place
+      throw resumable(error, `${rows} rows are written`, { rows })
+    }
     await placeFile.remove()
     await Promise.all([part, idsPart].map(name => rm(name, { force: true })))
     throw error
@@ -113,18 +116,6 @@ async function reaches(path: string, bytes: number): Promise<boolean> {
   return stat(path).then(
     ({ size }) => size >= bytes,
     () => false,
-  )
-}
-
-/** The same error, which also says that what was written stays. */
-function goesOn(error: unknown, rows: number): unknown {
-  const { code, message, details } = error as CliError
-  if (code === undefined) return error
-  return new CliError(
-    code,
-    `${message} (${rows} rows are written; --resume goes on behind them)`,
-    { ...details, rows },
-    { cause: error },
   )
 }
 
@@ -152,14 +143,14 @@ async function exportPages(
     if (cursor === undefined) continue
     const bytes = await file.sync()
     const idsBytes = await ids?.sync()
-    const goesOn = await keep({
+    const isWanted = await keep({
       cursor,
       rows: count,
       bytes,
       ...(idsBytes === undefined ? {} : { idsBytes }),
       ...(sink.columns ? { columns: sink.columns } : {}),
     })
-    if (!goesOn) return { rows: count, stopped: true }
+    if (!isWanted) return { rows: count, stopped: true }
   } while (cursor !== undefined)
   return { rows: count, stopped: false }
 }

@@ -5,9 +5,9 @@
  */
 import { appendFile } from 'node:fs/promises'
 import type { Row } from '@drift/client'
-import { CliError } from './errors.js'
 import { cutRejects, importPlace } from './import-place.js'
 import { writable } from './json.js'
+import { resumable } from './place.js'
 import { openSource, type SourceOptions, type SourceRow, type Unreadable } from './source/source.js'
 import type { Rows } from './target.js'
 
@@ -121,23 +121,11 @@ export async function importFile(path: string, options: ImportOptions): Promise<
     await place.remove()
   } catch (error) {
     await writing.catch(() => undefined)
-    throw done > 0 ? goesOn(error, done) : error
+    throw done > 0 ? resumable(error, `${done} rows of the file are done`, { done }) : error
   } finally {
     await source.close()
   }
   return result(false)
-}
-
-/** The same error, which also says that nothing is lost. */
-function goesOn(error: unknown, done: number): unknown {
-  const { code, message, details } = error as CliError
-  if (code === undefined) return error
-  return new CliError(
-    code,
-    `${message} (${done} rows of the file are done; --resume goes on behind them)`,
-    { ...details, done },
-    { cause: error },
-  )
 }
 
 /** Of the vectors of most rows: one bad row in front must not give the collection its dimension. */

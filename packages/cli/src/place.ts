@@ -3,6 +3,7 @@
  * never says more than is on disk, and is itself old or new, never half.
  */
 import { readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { CliError } from './errors.js'
 
 export class PlaceFile<T extends object> {
   readonly #path: string
@@ -36,4 +37,12 @@ export class PlaceFile<T extends object> {
   async remove(): Promise<void> {
     await rm(this.#path, { force: true })
   }
+}
+
+/** The same error, if it has a code, which also says that what is done stays. @param rows - what stays, in words, and `more` for who reads no words. */
+export function resumable(error: unknown, rows: string, more: Readonly<Record<string, unknown>>): unknown {
+  const { code, message, details } = error as CliError
+  if (code === undefined) return error
+  const hint = `${rows}; --resume goes on behind them`
+  return new CliError(code, `${message} (${hint})`, { ...details, ...more }, { cause: error })
 }

@@ -59,11 +59,6 @@ export function unfinishedFiles(fs: DriftFs, folder: string): string[] {
   return fs.list(folder).filter(name => UNFINISHED.test(name))
 }
 
-/** A log file in the making: whoever opens the log for writing removes what an earlier one left. */
-export function isLogDraft(name: string): boolean {
-  return /^tmp-wal-\d+\.drw$/.test(name)
-}
-
 /** Move a damaged file out of the way, never to be overwritten or deleted. Durable when it returns. */
 export function quarantine(fs: DriftFs, folder: string, name: string): void {
   const aside = join(folder, 'quarantine')

@@ -3,14 +3,13 @@
  * to an existing database until everything that will be trusted has been checked.
  */
 import { join } from 'node:path'
-import { type IndexPool, WalThread, WalWriter } from '@drift/core'
+import { type IndexPool, isWalDraft, WalThread, WalWriter } from '@drift/core'
 import { type DriftFs, type FileLock, FsError } from '@drift/fs'
 import { type CollectionEntry, loadManifest, PageCache } from '@drift/storage'
 import { DEFAULT_MIN_FREE_BYTES, Disk } from './disk.js'
 import type { Engine } from './engine.js'
 import { DriftError } from './errors.js'
 import {
-  isLogDraft,
   isTruth,
   makeFolders,
   ownedFiles,
@@ -147,7 +146,7 @@ async function recoverLocked(
   early?.catch(() => {}) // met below
   if (mode === 'salvage') losses.push(...orphans(stores.keys(), log, folder))
   const flushed = new Map(manifest.collections.map(entry => [entry.number, lastFlushed(entry)]))
-  await replay(stores, log, flushed, shared, options)
+  const replayedBytes = await replay(stores, log, flushed, shared, options)
   const nextCollection = log.reduce(
     (next, { operation }) => Math.max(next, operation.collection + 1),
     manifest.nextCollection,
@@ -158,7 +157,7 @@ async function recoverLocked(
     mode,
     clean: wal.clean,
     replayedRecords: wal.records.length,
-    replayedBytes: log.reduce((sum, { bytes }) => sum + bytes, 0),
+    replayedBytes,
     torn: wal.torn,
     losses,
     quarantined,
@@ -172,7 +171,7 @@ async function recoverLocked(
   if (loaded?.damaged) quarantine(fs, folder, loaded.damaged.name)
   for (const name of unfinishedFiles(fs, folder)) {
     // The log's thread may be writing one.
-    if (!isLogDraft(name)) fs.remove(join(folder, name))
+    if (!isWalDraft(name)) fs.remove(join(folder, name))
   }
   const { minFreeBytes = DEFAULT_MIN_FREE_BYTES } = options
   const disk = new Disk({ fs, folder, executor: around.executor, minFreeBytes, now: around.now })

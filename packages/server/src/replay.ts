@@ -24,14 +24,14 @@ export function decodeLog(records: readonly WalRecord[]): LoggedOperation[] {
   return records.map(({ lsn, bytes }) => ({ lsn, bytes: bytes.length, operation: decodeOperation(bytes) }))
 }
 
-/** @param flushed - by collection, the last record that its files hold. */
+/** @param flushed - by collection, the last record that its files hold. @returns bytes of the log. */
 export async function replay(
   stores: Map<number, Store>,
   log: readonly LoggedOperation[],
   flushed: ReadonlyMap<number, number>,
   shared: Shared,
   { signal, onProgress }: OpenOptions,
-): Promise<void> {
+): Promise<number> {
   const total = log.reduce((sum, { bytes }) => sum + bytes, 0)
   let done = 0
   let reportAt = REPLAY_SLICE_BYTES
@@ -45,6 +45,7 @@ export async function replay(
     await new Promise(resolve => setImmediate(resolve))
   }
   if (total > 0) onProgress?.({ stage: 'replay', done: total, total, unit: 'bytes' })
+  return total
 }
 
 /** The last record that this collection's files hold. */

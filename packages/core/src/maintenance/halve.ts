@@ -4,6 +4,7 @@
  */
 import { BLOCK_ENTRIES, blockBytes, clearBlock, type IndexSlabs, kernels } from '@drift/native'
 import { Extents, NONE } from '../bucket/extent.js'
+import { joined } from '../joined.js'
 import { kmeans } from '../kmeans.js'
 import { decodeRows } from '../row-store.js'
 import type { RowBuckets } from '../search/snapshot.js'
@@ -198,17 +199,4 @@ function besideOf(padded: number) {
     besides.set(padded, beside)
   }
   return beside
-}
-
-function joined<T extends Uint8Array | Uint32Array | Float32Array>(
-  type: new (length: number) => T,
-  parts: readonly T[],
-): T {
-  const all = new type(parts.reduce((count, { length }) => count + length, 0))
-  let at = 0
-  for (const part of parts) {
-    all.set(part, at)
-    at += part.length
-  }
-  return all
 }

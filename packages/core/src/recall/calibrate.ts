@@ -9,6 +9,7 @@
  */
 import { NONE } from '../bucket/extent.js'
 import type { IndexState } from '../index-state.js'
+import { joined } from '../joined.js'
 import { SLICE_WORK, Slices } from '../maintenance/slices.js'
 import type { IndexPool } from '../pool/pool.js'
 import { type CompareTask, type MeetTask, stepsOf, type TaskResult } from '../pool/tasks.js'
@@ -17,7 +18,7 @@ import { Scratch } from '../search/scratch.js'
 import type { Snapshot } from '../search/snapshot.js'
 import type { SearchWidth } from '../search/view.js'
 import { type Asked, Best } from './asking.js'
-import { joined, NEIGHBOURS, OwnFloors, samplesOf } from './own-floors.js'
+import { NEIGHBOURS, OwnFloors, samplesOf } from './own-floors.js'
 
 /** Multiply-adds of comparing, about 0.2 s: each row that is not compared is found by a search, at a tenth of that and as well. */
 const WORK = 1e9
@@ -46,6 +47,7 @@ export interface CalibrateJob {
 /** What is done here, is done in the same slices from beginning to end. */
 interface Sliced extends CalibrateJob {
   readonly slices: Slices
+  readonly scratch: Scratch
 }
 
 /** @returns undefined for an index that this says nothing about. Throws what `check` throws. */
@@ -53,9 +55,9 @@ export async function calibrate(
   state: IndexState,
   { pool, signal, check }: CalibrateJob,
 ): Promise<OwnFloors | undefined> {
-  const job = { pool, signal, check, slices: new Slices(check) }
   const { store, directory, shape } = state
   if (shape.metric === 'ip' || directory.rowsAtHome < FEW_ROWS) return undefined
+  const job = { pool, signal, check, slices: new Slices(check), scratch: new Scratch(shape.dim) }
   const random = seededRandom(shape.seed ^ store.version)
   const rows = chosen(state, ASKED + ASKED_FEW, random)
   const affordable = Math.max(LEAST_COMPARED, Math.floor(WORK / (directory.rowsAtHome * shape.dim)))
@@ -125,7 +127,7 @@ async function meetingsBy(
 /** The tasks on the index as it is now: in the pool, or here in slices. */
 async function onSnapshot<T extends CompareTask | MeetTask>(
   state: IndexState,
-  { pool, signal, check, slices }: Sliced,
+  { pool, signal, check, slices, scratch }: Sliced,
   tasksOf: (snapshot: Snapshot) => T[],
 ): Promise<TaskResult<T>[]> {
   const { snapshot, release } = state.pin()
@@ -134,7 +136,7 @@ async function onSnapshot<T extends CompareTask | MeetTask>(
     const tasks = tasksOf({ ...snapshot, memtables: [], unassigned: { rows: new Uint32Array(0), count: 0 } })
     if (pool !== undefined) return await pool.runAll(tasks, signal)
     const told: TaskResult<T>[] = []
-    for (const task of tasks) told.push(await slices.run(stepsOf(task, new Scratch(state.shape.dim))))
+    for (const task of tasks) told.push(await slices.run(stepsOf(task, scratch)))
     return told
   } finally {
     release()
@@ -171,7 +173,7 @@ function chosen(
 /** A search for the neighbours and the row itself that misses next to none of those that were met. */
 function deepWidth(meetings: readonly Float32Array[], state: IndexState, neighbours: number): SearchWidth {
   const weights = state.recall.weightsOf(neighbours)
-  const logs = joined(samplesOf(meetings, weights, neighbours)).sort()
+  const logs = joined(Float32Array, samplesOf(meetings, weights, neighbours)).sort()
   const floor = Math.exp(logs[Math.floor(DEEP_MISSES * logs.length)]!) / 2
   return {
     k: neighbours + 1,

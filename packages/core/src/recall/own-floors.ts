@@ -2,6 +2,7 @@
  * Floors from what an index's own rows told when they were asked for as if they were queries (calibrate.ts): quantiles of those at which their
  * neighbours are just met, pulled to the prior of all data where they are above it, and bounded by it.
  */
+import { joined } from '../joined.js'
 import type { Weights } from '../search/view.js'
 import { floorsAt, MEETING_FACTS } from './meeting.js'
 
@@ -30,7 +31,7 @@ export class OwnFloors {
     const samples = samplesOf(this.meetings, weights, rows)
     const count = samples.length
     if (count === 0) return prior
-    const logs = joined(samples).sort()
+    const logs = joined(Float32Array, samples).sort()
     const told = 1 - LEAST_MISSES / logs.length
     const logAt = (share: number) => logs[Math.floor((1 - Math.min(share, told)) * logs.length)]!
     const asked = recall / (1 - LOSS)
@@ -65,14 +66,4 @@ function errorAt(samples: readonly Float32Array[], log: number): number {
   const met = samples.map(of => of.reduce((count, floor) => count + (floor >= log ? 1 : 0), 0) / of.length)
   const mean = met.reduce((sum, share) => sum + share, 0) / met.length
   return Math.sqrt(met.reduce((sum, share) => sum + (share - mean) ** 2, 0)) / met.length
-}
-
-export function joined(parts: readonly Float32Array[]): Float32Array {
-  const all = new Float32Array(parts.reduce((count, { length }) => count + length, 0))
-  let at = 0
-  for (const part of parts) {
-    all.set(part, at)
-    at += part.length
-  }
-  return all
 }

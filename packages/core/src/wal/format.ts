@@ -263,6 +263,16 @@ export function walFileName(file: number): string {
   return `wal-${String(file).padStart(16, '0')}.drw`
 }
 
+/** The name of a file that is being made. */
+export function walDraftName(file: number): string {
+  return `tmp-${walFileName(file)}`
+}
+
+/** A file in the making: whoever opens the log for writing removes what an earlier one left. */
+export function isWalDraft(name: string): boolean {
+  return /^tmp-wal-\d+\.drw$/.test(name)
+}
+
 /** The number in the name, or undefined for every other name. */
 export function walFileNumber(name: string): number | undefined {
   const digits = /^wal-(\d{16})\.drw$/.exec(name)?.[1]

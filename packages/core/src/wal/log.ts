@@ -17,10 +17,12 @@ import {
   type FrameType,
   frameBytes,
   frameSeed,
+  isWalDraft,
   lowNonce,
   PAGE_BYTES,
   roundUp,
   storedBytes,
+  walDraftName,
   walFileName,
   walFileNumber,
 } from './format.js'
@@ -42,7 +44,6 @@ const PREPARE_SYNC_BYTES = 16 * 1024 * 1024
 const MIN_FILE_BYTES = 4 * PAGE_BYTES
 /** A failed sync is final. That of a file which holds only zeros is an `fsync`, and the file is made anew. */
 const FINAL: ReadonlySet<string> = new Set(['fdatasync', 'syncFolder'])
-const DRAFT = /^tmp-wal-\d+\.drw$/
 
 export interface WalRecord {
   readonly lsn: number
@@ -165,7 +166,7 @@ export class WalLog {
     this.abandon()
     if (draft === undefined) return
     try {
-      fs.remove(this.#path(draftName(draft.file)))
+      fs.remove(this.#path(walDraftName(draft.file)))
     } catch {
       // Whoever withdraws has a reason to tell of that is worse.
     }
@@ -317,7 +318,7 @@ export class WalLog {
     if (!this.#sealed) this.#write(FRAME_TYPE.shutdown)
     fs.fsync(this.#active.fd)
     this.abandon()
-    if (spare) fs.remove(this.#path(spare.published ? walFileName(spare.file) : draftName(spare.file)))
+    if (spare) fs.remove(this.#path(spare.published ? walFileName(spare.file) : walDraftName(spare.file)))
   }
 
   /** Frees the descriptors and leaves the files as they are. */
@@ -331,7 +332,7 @@ export class WalLog {
 
   #begin(): void {
     const { fs, folder, firstFile, carry = [] } = this.#options
-    for (const name of fs.list(folder)) if (DRAFT.test(name)) fs.remove(this.#path(name))
+    for (const name of fs.list(folder)) if (isWalDraft(name)) fs.remove(this.#path(name))
     const records = [...carry]
     const groups = inGroups(records.map(record => record.bytes))
     const carried = groups.reduce((sum, group) => sum + frameBytes(group.payload), 0)
@@ -437,7 +438,7 @@ export class WalLog {
   /** The spare, begun when there is none. */
   #draft(file: number): Draft {
     if (this.#spare && !this.#spare.isBusy) return this.#spare
-    const path = this.#path(draftName(file))
+    const path = this.#path(walDraftName(file))
     if (this.#options.fs.stat(path)) this.#options.fs.remove(path)
     const fd = this.#options.fs.open(path, 'create')
     this.#spare = { file, fd, bytes: 0, synced: 0, published: false, isBusy: false }
@@ -476,11 +477,11 @@ export class WalLog {
     this.#spare = undefined
     if (this.#first === draft) this.#first = undefined
     fs.close(draft.fd)
-    fs.remove(this.#path(draft.published ? walFileName(draft.file) : draftName(draft.file)))
+    fs.remove(this.#path(draft.published ? walFileName(draft.file) : walDraftName(draft.file)))
   }
 
   #publish(draft: Draft): void {
-    this.#options.fs.rename(this.#path(draftName(draft.file)), this.#path(walFileName(draft.file)))
+    this.#options.fs.rename(this.#path(walDraftName(draft.file)), this.#path(walFileName(draft.file)))
     this.#options.fs.syncFolder(this.#options.folder)
     draft.published = true
   }
@@ -550,10 +551,6 @@ function olderFiles({ fs, folder, firstFile }: WalLogOptions): WalFile[] {
     if (header !== 'version') older.push({ file, firstLsn: header.firstLsn, bytes: header.fileBytes })
   }
   return older
-}
-
-function draftName(file: number): string {
-  return `tmp-${walFileName(file)}`
 }
 
 /** The finisher of splitmix64: near seeds give far values. */
