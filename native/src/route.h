@@ -279,7 +279,11 @@ static inline void measure_routed(const drift_index *index, const prepared_query
 
 /* Which of 32 values are above `over` and not above `limit`. */
 static inline uint32_t within(const float *values, float over, float limit) {
-#if defined(__AVX2__)
+#if defined(__AVX512F__)
+  __m512 bottom = _mm512_set1_ps(over), top = _mm512_set1_ps(limit), low = _mm512_loadu_ps(values), high = _mm512_loadu_ps(values + 16);
+  uint32_t mask = _mm512_mask_cmp_ps_mask(_mm512_cmp_ps_mask(low, top, _CMP_LE_OQ), low, bottom, _CMP_GT_OQ);
+  mask |= (uint32_t)_mm512_mask_cmp_ps_mask(_mm512_cmp_ps_mask(high, top, _CMP_LE_OQ), high, bottom, _CMP_GT_OQ) << 16;
+#elif defined(__AVX2__)
   __m256 bottom = _mm256_set1_ps(over), top = _mm256_set1_ps(limit);
   uint32_t mask = 0;
   for (int j = 0; j < 4; j++) {

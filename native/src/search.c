@@ -111,7 +111,11 @@ static void score_extra(scan *s) {
 }
 
 static inline uint32_t below(const float *bounds, float limit) {
-#if defined(__AVX2__)
+#if defined(__AVX512F__)
+  __m512 top = _mm512_set1_ps(limit);
+  uint32_t mask = _mm512_cmp_ps_mask(_mm512_loadu_ps(bounds), top, _CMP_LT_OQ);
+  mask |= (uint32_t)_mm512_cmp_ps_mask(_mm512_loadu_ps(bounds + 16), top, _CMP_LT_OQ) << 16;
+#elif defined(__AVX2__)
   __m256 top = _mm256_set1_ps(limit);
   uint32_t mask = 0;
   for (int j = 0; j < 4; j++) {

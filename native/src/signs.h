@@ -98,6 +98,46 @@ enum { SUM_GROUPS = 512 };
 /* sum[j] = table entries of entry j, over `groups` groups (a multiple of 16, at most SUM_GROUPS). */
 #if defined(__AVX2__)
 
+/* The sums of entries 0 .. 15 from those of even and odd ones, in the order of the entries. */
+static inline void store_sums(__m128i even, __m128i odd, uint16_t *sum) {
+  _mm_storeu_si128((__m128i *)sum, _mm_unpacklo_epi16(even, odd));
+  _mm_storeu_si128((__m128i *)(sum + 8), _mm_unpackhi_epi16(even, odd));
+}
+
+static inline __m128i add_halves(__m256i v) { return _mm_add_epi16(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1)); }
+
+#endif
+
+#if defined(__AVX512BW__)
+
+static inline __m128i add_quarters(__m512i v) {
+  return add_halves(_mm256_add_epi16(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1)));
+}
+
+static inline void sum_groups(const uint8_t *signs, const uint8_t *lut, size_t groups, uint16_t *sum) {
+  const __m512i low = _mm512_set1_epi8(15);
+  __m512i a0 = _mm512_setzero_si512(), a1 = a0, b0 = a0, b1 = a0;
+#pragma GCC unroll 2
+  for (size_t g = 0; g < groups; g += 8) {
+    __m512i c0 = _mm512_loadu_si512(signs + 16 * g), c1 = _mm512_loadu_si512(signs + 16 * g + 64);
+    __m512i t0 = _mm512_loadu_si512(lut + 16 * g), t1 = _mm512_loadu_si512(lut + 16 * g + 64);
+    __m512i lo = _mm512_add_epi8(_mm512_shuffle_epi8(t0, _mm512_and_si512(c0, low)), _mm512_shuffle_epi8(t1, _mm512_and_si512(c1, low)));
+    __m512i hi = _mm512_add_epi8(_mm512_shuffle_epi8(t0, _mm512_and_si512(_mm512_srli_epi16(c0, 4), low)),
+                                 _mm512_shuffle_epi8(t1, _mm512_and_si512(_mm512_srli_epi16(c1, 4), low)));
+    a0 = _mm512_add_epi16(a0, lo);
+    a1 = _mm512_add_epi16(a1, _mm512_srli_epi16(lo, 8));
+    b0 = _mm512_add_epi16(b0, hi);
+    b1 = _mm512_add_epi16(b1, _mm512_srli_epi16(hi, 8));
+  }
+  /* a0 holds the even entries plus 256 times the odd ones. */
+  a0 = _mm512_sub_epi16(a0, _mm512_slli_epi16(a1, 8));
+  b0 = _mm512_sub_epi16(b0, _mm512_slli_epi16(b1, 8));
+  store_sums(add_quarters(a0), add_quarters(a1), sum);
+  store_sums(add_quarters(b0), add_quarters(b1), sum + 16);
+}
+
+#elif defined(__AVX2__)
+
 static inline void sum_groups(const uint8_t *signs, const uint8_t *lut, size_t groups, uint16_t *sum) {
   const __m256i low = _mm256_set1_epi8(15);
   __m256i a0 = _mm256_setzero_si256(), a1 = a0, b0 = a0, b1 = a0;
@@ -119,25 +159,8 @@ static inline void sum_groups(const uint8_t *signs, const uint8_t *lut, size_t g
   /* a0 holds the even entries plus 256 times the odd ones. */
   a0 = _mm256_sub_epi16(a0, _mm256_slli_epi16(a1, 8));
   b0 = _mm256_sub_epi16(b0, _mm256_slli_epi16(b1, 8));
-  __m128i even = _mm_add_epi16(_mm256_castsi256_si128(a0), _mm256_extracti128_si256(a0, 1));
-  __m128i odd = _mm_add_epi16(_mm256_castsi256_si128(a1), _mm256_extracti128_si256(a1, 1));
-  _mm_storeu_si128((__m128i *)sum, _mm_unpacklo_epi16(even, odd));
-  _mm_storeu_si128((__m128i *)(sum + 8), _mm_unpackhi_epi16(even, odd));
-  even = _mm_add_epi16(_mm256_castsi256_si128(b0), _mm256_extracti128_si256(b0, 1));
-  odd = _mm_add_epi16(_mm256_castsi256_si128(b1), _mm256_extracti128_si256(b1, 1));
-  _mm_storeu_si128((__m128i *)(sum + 16), _mm_unpacklo_epi16(even, odd));
-  _mm_storeu_si128((__m128i *)(sum + 24), _mm_unpackhi_epi16(even, odd));
-}
-
-/* gcc's own vectors of this loop take three times as long. */
-static inline void finish(const uint16_t *sum, const float *add, const float *scale, float base, float step, float shift,
-                          float *restrict out) {
-  for (size_t j = 0; j < BLOCK_ENTRIES; j += 8) {
-    __m256 sums = _mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(sum + j))));
-    __m256 inner = _mm256_fmadd_ps(sums, _mm256_set1_ps(step), _mm256_set1_ps(shift));
-    __m256 from = _mm256_add_ps(_mm256_set1_ps(base), _mm256_loadu_ps(add + j));
-    _mm256_storeu_ps(out + j, _mm256_fnmadd_ps(_mm256_loadu_ps(scale + j), inner, from));
-  }
+  store_sums(add_halves(a0), add_halves(a1), sum);
+  store_sums(add_halves(b0), add_halves(b1), sum + 16);
 }
 
 #elif defined(__SSSE3__)
@@ -189,7 +212,19 @@ static inline void sum_groups(const uint8_t *signs, const uint8_t *lut, size_t g
 
 #endif
 
-#if !defined(__AVX2__)
+#if defined(__AVX2__)
+/* gcc's own vectors of this loop take three times as long. */
+static inline void finish(const uint16_t *sum, const float *add, const float *scale, float base, float step, float shift,
+                          float *restrict out) {
+  for (size_t j = 0; j < BLOCK_ENTRIES; j += 8) {
+    __m256 sums = _mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(sum + j))));
+    __m256 inner = _mm256_fmadd_ps(sums, _mm256_set1_ps(step), _mm256_set1_ps(shift));
+    __m256 from = _mm256_add_ps(_mm256_set1_ps(base), _mm256_loadu_ps(add + j));
+    _mm256_storeu_ps(out + j, _mm256_fnmadd_ps(_mm256_loadu_ps(scale + j), inner, from));
+  }
+}
+
+#else
 static inline void finish(const uint16_t *sum, const float *add, const float *scale, float base, float step, float shift,
                           float *restrict out) {
   for (size_t j = 0; j < BLOCK_ENTRIES; j++) out[j] = (base + add[j]) - scale[j] * (step * (float)sum[j] + shift);
