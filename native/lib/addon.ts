@@ -13,6 +13,7 @@ export interface Addon {
   flock(fd: number, exclusive: boolean, wait: boolean): number
   /** A hint that cannot fail. */
   adviseHugePages(bytes: Uint8Array): void
+  giveWay(): void
   /** Has a thread touch shared memory. @returns false when it has something else to do. */
   touchAhead(bytes: Uint8Array): boolean
   /** Size of the C struct that `describeIndex` fills with pointers. */

@@ -10,6 +10,7 @@ export { MAX_DIMENSION } from './checked.js'
 export { NativeError, type NativeErrorCode } from './error.js'
 export { type FlockResult, flock } from './file-lock.js'
 export { floatPageRoom, PageFault, packedBytes } from './float-page.js'
+export { giveWay } from './give-way.js'
 export { allocateHnsw, type HnswOptions, hnswCapacity, hnswLinked, hnswRows } from './hnsw.js'
 export {
   BLOCK_ENTRIES,

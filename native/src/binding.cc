@@ -308,6 +308,8 @@ NAN_METHOD(lockFile) {
 
 NAN_METHOD(adviseHugePages) { drift_advise_huge_pages(view<char>(info, 0), length(info, 0)); }
 
+NAN_METHOD(giveWay) { drift_give_way(); }
+
 /* Memory that a thread of its own touches, which keeps it until then. One such thread at a time in the process. */
 struct Touching {
   std::shared_ptr<v8::BackingStore> memory;
@@ -365,10 +367,11 @@ void add(v8::Local<v8::Object> to, const char *name, Nan::FunctionCallback funct
   Nan::Set(to, Nan::New(name).ToLocalChecked(), Nan::GetFunction(made).ToLocalChecked());
 }
 
-/* exports = { flock, adviseHugePages, touchAhead, collectGarbage, variants: { name: { kernels } } }, slowest first. */
+/* exports = { flock, adviseHugePages, giveWay, touchAhead, collectGarbage, variants: { name: { kernels } } }, slowest first. */
 NAN_MODULE_INIT(init) {
   add(target, "flock", lockFile);
   add(target, "adviseHugePages", adviseHugePages);
+  add(target, "giveWay", giveWay);
   add(target, "touchAhead", touchAhead);
   node::AddEnvironmentCleanupHook(v8::Isolate::GetCurrent(), end_touching, nullptr);
   add(target, "collectGarbage", collectGarbage);

@@ -2,6 +2,7 @@
 #include "system.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdint.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -35,3 +36,5 @@ void drift_touch(void *start, size_t bytes) {
   char *at = start;
   for (size_t i = 0; i < bytes; i += SMALL_PAGE_BYTES) __atomic_fetch_or(at + i, 0, __ATOMIC_RELAXED);
 }
+
+void drift_give_way(void) { sched_yield(); }

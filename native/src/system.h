@@ -18,6 +18,9 @@ void drift_advise_huge_pages(void *start, size_t bytes);
 /* Have the system put memory behind every page of the range now. What others write there meanwhile stays. */
 void drift_touch(void *start, size_t bytes);
 
+/* Let another thread that waits for this processor run first. */
+void drift_give_way(void);
+
 #ifdef __cplusplus
 }
 #endif

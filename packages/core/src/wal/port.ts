@@ -5,6 +5,7 @@
 
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads'
 import { FsError, type FsErrorCode, type FsOperation } from '@drift/fs'
+import { giveWay } from '@drift/native'
 import { CoreError, type CoreErrorCode } from '../errors.js'
 import { CommandQueue, MESSAGE } from './commands.js'
 import { GroupCommit, type GroupCommitOptions, type WalCommand, type WalReply } from './group-commit.js'
@@ -258,9 +259,10 @@ export class WalThread implements WalPort {
       this.#receive()
     }
     if (this.#pending === 0 || this.#ending) this.#isWatching = false
-    else if (this.#usualMs < WATCH_MS && performance.now() - this.#since < 2 * WATCH_MS)
+    else if (this.#usualMs < WATCH_MS && performance.now() - this.#since < 2 * WATCH_MS) {
+      giveWay()
       setImmediate(this.#look)
-    else void this.#queue.moreAcknowledged(this.#told).then(this.#look)
+    } else void this.#queue.moreAcknowledged(this.#told).then(this.#look)
   }
 
   /** Replies in their order. @param first - has been taken from the port already. */
