@@ -1,6 +1,14 @@
 // Compares what a reopened collection holds with what it may hold after a crash.
+import { isDeepStrictEqual } from 'node:util'
 import type { Id, StoredRow } from '@drift/server'
-import { applyOperation, type LaneState, laneOf, operation, type Workload } from './workload.js'
+import {
+  applyOperation,
+  type LaneState,
+  laneOf,
+  operation,
+  type Workload,
+  type WrittenPayload,
+} from './workload.js'
 
 /** What a collection and a made-up one have alike. */
 export interface Rows {
@@ -55,40 +63,55 @@ export async function checkCrash(
   return { lanes, rows, lost, strange: found.strange + miscounted }
 }
 
-/** Every row, sorted into lanes by id; rows whose vector or payload is not the one that their operation wrote are strange. */
+/** Every row, sorted into lanes by id; rows whose vector or payload is not what their operations wrote are strange. */
 async function readLanes(
   collection: Rows,
   workload: Workload,
-): Promise<{ lanes: Map<Id, number>[]; scanned: number; strange: number }> {
-  const lanes = Array.from({ length: workload.lanes }, () => new Map<Id, number>())
-  const written = new Map<number, Map<Id, Float32Array>>()
+): Promise<{ lanes: Map<Id, WrittenPayload>[]; scanned: number; strange: number }> {
+  const lanes = Array.from({ length: workload.lanes }, () => new Map<Id, WrittenPayload>())
+  const written = new Map<number, Map<Id, WrittenRow>>()
   let [scanned, strange] = [0, 0]
   for await (const { id, vector, payload } of collection.scan()) {
     scanned++
-    const n = (payload as { n?: unknown } | undefined)?.n
     const owner = laneOf(workload, id)
+    const { n, patched } = (payload ?? {}) as Partial<WrittenPayload>
     if (owner === undefined || typeof n !== 'number') {
       strange++
       continue
     }
-    if (!written.has(n)) written.set(n, vectorsOf(workload, n))
+    if (!written.has(n)) written.set(n, rowsOf(workload, n))
     const expected = written.get(n)!.get(id)
     const lane = lanes[owner]!
-    if (!expected || !sameBits(expected, vector) || lane.has(id)) strange++
-    else lane.set(id, n)
+    const right = expected && { ...expected.payload, ...(patched === undefined ? {} : { patched }) }
+    if (!right || !sameBits(expected.vector, vector) || !isDeepStrictEqual(payload, right) || lane.has(id))
+      strange++
+    else lane.set(id, right)
   }
   return { lanes, scanned, strange }
 }
 
-function vectorsOf(workload: Workload, n: number): Map<Id, Float32Array> {
-  const { ids, vectors } = operation(workload, n)
-  return new Map(ids.map((id, i) => [id, vectors.subarray(i * workload.dim, (i + 1) * workload.dim)]))
+interface WrittenRow {
+  readonly vector: Float32Array
+  readonly payload: WrittenPayload
+}
+
+function rowsOf(workload: Workload, n: number): Map<Id, WrittenRow> {
+  const { dim } = workload
+  const done = operation(workload, n)
+  if (done.kind !== 'upsert') return new Map()
+  const { ids, vectors, payloads } = done
+  return new Map(
+    ids.map((id, i) => [id, { vector: vectors.subarray(i * dim, (i + 1) * dim), payload: payloads[i]! }]),
+  )
 }
 
 /** Ids that only one of the two holds, or that they hold from different operations. */
 function differences(expected: LaneState, actual: LaneState): number {
   let count = 0
-  for (const [id, n] of expected) if (actual.get(id) !== n) count++
+  for (const [id, { n, patched }] of expected) {
+    const found = actual.get(id)
+    if (found?.n !== n || found.patched !== patched) count++
+  }
   for (const id of actual.keys()) if (!expected.has(id)) count++
   return count
 }

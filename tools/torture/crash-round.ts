@@ -20,6 +20,10 @@ export interface CrashOptions {
   readonly walFileBytes: number
   /** How many search beside the writers. Default 0. */
   readonly searchers?: number
+  /** Where the collection's exact vectors are. Default: the engine's. */
+  readonly cold?: 'resident' | 'disk'
+  /** Outside of `folder`; without it no backups are made beside the writers. */
+  readonly backupFolder?: string
 }
 
 /** What the child is told. */
@@ -28,10 +32,12 @@ export interface CrashOrder extends CrashOptions {
   readonly next: readonly number[]
 }
 
-/** When to kill: after so many acknowledgements (0: from the start) and then so many milliseconds more. */
+/** When to end it: after so many acknowledgements (0: from the start) and then so many milliseconds more. */
 export interface Moment {
   readonly acknowledgements: number
   readonly delayMs: number
+  /** By SIGTERM, at which it closes the database under its writers, instead of SIGKILL. */
+  readonly isGentle?: boolean
 }
 
 export interface CrashRound extends CrashVerdict {
@@ -65,8 +71,8 @@ export async function crashRound(
   const expected = afterAcknowledged(workload, lanes, acknowledged)
   let acknowledgedRows = 0
   for (const n of acknowledged) {
-    const { kind, ids } = operation(workload, n)
-    if (kind === 'upsert') acknowledgedRows += ids.length
+    const done = operation(workload, n)
+    if (done.kind === 'upsert') acknowledgedRows += done.ids.length
   }
 
   const start = performance.now()
@@ -138,23 +144,49 @@ export async function writeUntilKilled(
   // Both pipes are read to their end, so no acknowledgement that was printed is missed.
   const closed = once(child, 'close')
   try {
-    const timer = new AbortController()
-    const hang = setTimeout(HANG_MS, 'hangs', { signal: timer.signal }).catch(() => 'in time')
-    const outcome = await Promise.race([enough.then(() => 'enough'), closed.then(() => 'ended'), hang])
-    timer.abort()
-    if (outcome === 'hangs') throw new ToolError('CRASH_HANG', `no progress in ${HANG_MS} ms\n${complaint}`)
-    if (outcome === 'enough') await Promise.race([setTimeout(moment.delayMs), closed])
+    await inTime(Promise.race([enough, closed]), () => complaint)
+    await Promise.race([setTimeout(moment.delayMs), closed])
     if (child.exitCode !== null) {
       throw new ToolError(
         'CRASH_CHILD',
         `the writing process ended by itself (${child.exitCode})\n${complaint}`,
       )
     }
+    if (moment.isGentle) await endGently(child, closed, () => complaint)
   } finally {
     kill(child, traced !== undefined)
     await closed
   }
   return acknowledged
+}
+
+async function endGently(
+  child: ChildProcess,
+  closed: Promise<unknown>,
+  complaint: () => string,
+): Promise<void> {
+  child.kill('SIGTERM')
+  await inTime(closed, complaint)
+  // A signal that comes before anybody listens to it ends the process.
+  if (child.exitCode !== 0 && child.signalCode !== 'SIGTERM')
+    throw new ToolError(
+      'CRASH_CHILD',
+      `the writing process did not close (${child.exitCode})\n${complaint()}`,
+    )
+}
+
+/** @throws ToolError CRASH_HANG. */
+async function inTime<T>(awaited: Promise<T>, complaint: () => string): Promise<T> {
+  const timer = new AbortController()
+  const hang = setTimeout(HANG_MS, undefined, { signal: timer.signal }).then(() => {
+    throw new ToolError('CRASH_HANG', `no progress in ${HANG_MS} ms\n${complaint()}`)
+  })
+  try {
+    return await Promise.race([awaited, hang])
+  } finally {
+    hang.catch(() => undefined)
+    timer.abort()
+  }
 }
 
 function kill(child: ChildProcess, isTraced: boolean): void {

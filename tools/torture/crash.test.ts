@@ -3,14 +3,17 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Id } from '@drift/server'
+import { seededRandom } from '@drift/core'
+import { Drift, type Id, type StoredRow } from '@drift/server'
 import { afterAll, describe, expect, test } from 'vitest'
 import { checkCrash, emptyLanes, type LaneProgress, type Rows } from './crash-check.js'
 import { crashRound } from './crash-round.js'
+import { LaneModel } from './lane-model.js'
 import { applyOperation, operation, type Workload } from './workload.js'
+import { writeOperation } from './write.js'
 
 const workload: Workload = { seed: 5, dim: 4, lanes: 2, batchRows: 6, laneIds: 20 }
-type Row = { id: Id; vector: Float32Array; payload: { n: number } }
+type Row = { id: Id; vector: Float32Array; payload: Record<string, unknown> }
 
 /** The lanes after `counts` operations each. */
 function after(counts: readonly number[]): LaneProgress[] {
@@ -26,10 +29,11 @@ function after(counts: readonly number[]): LaneProgress[] {
 /** The rows that such lanes hold. */
 function rowsOf(lanes: readonly LaneProgress[]): Row[] {
   return lanes.flatMap(({ state }) =>
-    [...state].map(([id, n]) => {
-      const { ids, vectors } = operation(workload, n)
-      const at = ids.indexOf(id) * workload.dim
-      return { id, vector: vectors.slice(at, at + workload.dim), payload: { n } }
+    [...state].map(([id, payload]) => {
+      const written = operation(workload, payload.n)
+      if (written.kind !== 'upsert') throw new Error(`operation ${payload.n} writes no rows`)
+      const at = written.ids.indexOf(id) * workload.dim
+      return { id, vector: written.vectors.slice(at, at + workload.dim), payload: { ...payload } }
     }),
   )
 }
@@ -89,6 +93,42 @@ describe('the check after a crash', () => {
   })
 })
 
+describe('a lane', () => {
+  test('tells an answer that its own rows do not give', async () => {
+    await using db = await Drift.open(':memory:')
+    const rows = await db.collection('rows', { dim: workload.dim, metric: 'l2' })
+    const lane = await LaneModel.read(workload, 0, rows)
+    const random = seededRandom(3)
+    for (let n = 0; n < 40; n += workload.lanes) {
+      await writeOperation(rows, workload, n)
+      lane.apply(n)
+      await lane.ask(rows, random)
+    }
+    await lane.compare(rows)
+
+    const own: StoredRow[] = []
+    for await (const row of rows.scan({ filter: { lane: 0 } })) own.push(row)
+    const row = own[0]!
+    const askOften = async () => {
+      for (let i = 0; i < 100; i++) await lane.ask(rows, random)
+    }
+    const restore = () => rows.upsert([row])
+    for (const tamper of [
+      () => rows.delete([row.id]),
+      () => rows.updatePayload([row.id], { patched: 99 }),
+      () => rows.upsert([{ ...row, vector: row.vector.map(x => x + 1) }]),
+      () => rows.upsert([{ ...row, id: 1_000_000 }]),
+    ]) {
+      await askOften()
+      await tamper()
+      await expect(askOften()).rejects.toMatchObject({ code: 'LANE' })
+      await expect(lane.compare(rows)).rejects.toMatchObject({ code: 'LANE' })
+      await rows.delete([1_000_000])
+      await restore()
+    }
+  })
+})
+
 describe('a killed process', () => {
   const folder = mkdtempSync(join(tmpdir(), 'drift-crash-'))
   afterAll(() => rmSync(folder, { recursive: true }))
@@ -100,10 +140,17 @@ describe('a killed process', () => {
       workload: { seed: 11, dim: 16, lanes: 3, batchRows: 40, laneIds: 1_500 },
       memtableRows: 1_024,
       walFileBytes: 1 << 20,
+      searchers: 1,
+      backupFolder: join(folder, 'backup'),
     }
     let lanes: readonly LaneProgress[] = emptyLanes(options.workload)
-    for (const acknowledgements of [30, 60, 1, 40]) {
-      const round = await crashRound(options, lanes, { acknowledgements, delayMs: acknowledgements % 7 })
+    for (const acknowledgements of [30, 90, 1, 40]) {
+      const isGentle = acknowledgements === 40
+      const round = await crashRound(options, lanes, {
+        acknowledgements,
+        delayMs: acknowledgements % 7,
+        isGentle,
+      })
       expect(round).toMatchObject({ lost: 0, strange: 0, unfound: 0, findings: [] })
       expect(round.acknowledged).toBeGreaterThanOrEqual(acknowledgements)
       lanes = round.lanes

@@ -1,7 +1,8 @@
-// SIGKILL, again and again: a child writes, flushes and rotates over a small memtable and dies at a random moment; after
-// each crash every acknowledged row has to be there, bit for bit, nothing that nobody wrote, and `db.check()` finds no
-// fault. One database through all rounds, so that recoveries pile up.
-//   node tools/dist/torture/kill.js [--rounds 50] [--seed 1] [--folder FOLDER] [--keep]
+// SIGKILL, again and again: a child writes, deletes and patches by id and by filter, flushes, compacts, heals, makes backups and indexes
+// over a small memtable, asks about its rows in between, and dies at a random moment; after each crash every acknowledged row has to be
+// there, bit for bit, nothing that nobody wrote, and `db.check()` finds no fault. Now and then it is told to close instead. One
+// database through all rounds, so that recoveries pile up.
+//   node tools/dist/torture/kill.js [--rounds 50] [--seed 1] [--cold resident|disk] [--folder FOLDER] [--keep]
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -15,12 +16,17 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '50' },
     seed: { type: 'string', default: '1' },
     folder: { type: 'string' },
+    cold: { type: 'string', default: 'resident' },
     keep: { type: 'boolean', default: false },
   },
 })
 const [rounds, seed] = [values.rounds, values.seed].map(Number) as [number, number]
 if (!Number.isSafeInteger(rounds) || rounds < 1 || !Number.isSafeInteger(seed)) {
   console.error(`--rounds ${values.rounds} --seed ${values.seed}: expected whole numbers, at least one round`)
+  process.exit(2)
+}
+if (values.cold !== 'resident' && values.cold !== 'disk') {
+  console.error(`--cold ${values.cold}: expected resident or disk`)
   process.exit(2)
 }
 const folder = values.folder ?? mkdtempSync(join(tmpdir(), 'drift-kill-'))
@@ -31,15 +37,20 @@ const options: CrashOptions = {
   // The smallest memtable there is: a flush about every 30 upserts.
   memtableRows: 1_024,
   walFileBytes: 1 << 20,
+  searchers: 1,
+  cold: values.cold,
+  backupFolder: join(folder, 'backup'),
 }
 const random = seededRandom(seed)
 let lanes: readonly LaneProgress[] = emptyLanes(options.workload)
-let [done, acknowledged, rows, bad] = [0, 0, 0, 0]
+let [done, killed, acknowledged, rows, bad] = [0, 0, 0, 0, 0]
 
 for (let round = 1; round <= rounds; round++) {
-  const result = await crashRound(options, lanes, drawMoment(random))
+  const moment = drawMoment(random)
+  const result = await crashRound(options, lanes, moment)
   lanes = result.lanes
   done = round
+  if (!moment.isGentle) killed++
   acknowledged += result.acknowledged
   rows += result.acknowledgedRows
   const wrong = result.lost + result.strange + result.unfound + result.findings.length
@@ -54,14 +65,15 @@ for (let round = 1; round <= rounds; round++) {
 }
 
 console.log(
-  `${done} SIGKILLs, seed ${seed}: ${acknowledged} operations and ${rows} rows acknowledged, ` +
+  `${done} rounds, ${killed} SIGKILLs, seed ${seed}, cold: '${values.cold}': ${acknowledged} operations and ${rows} rows acknowledged, ` +
     (bad === 0 ? '0 lost' : `FAILED; the folder is ${folder}`),
 )
 if (bad === 0 && !values.keep && !values.folder) rmSync(folder, { recursive: true })
 process.exitCode = bad === 0 ? 0 : 1
 
-/** One in six falls into start-up and recovery; the others into writing, with a delay that is not tied to an acknowledgement. */
+/** One in six falls into start-up and recovery; the others into writing, with a delay that is not tied to an acknowledgement. One in ten closes. */
 function drawMoment(random: () => number): Moment {
-  if (random() < 1 / 6) return { acknowledgements: 0, delayMs: random() * 1_000 }
-  return { acknowledgements: 1 + Math.floor(random() * 150), delayMs: random() * 8 }
+  const isGentle = random() < 0.1
+  if (random() < 1 / 6) return { acknowledgements: 0, delayMs: random() * 1_000, isGentle }
+  return { acknowledgements: 1 + Math.floor(random() * 150), delayMs: random() * 8, isGentle }
 }

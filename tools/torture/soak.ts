@@ -46,6 +46,7 @@ const options: CrashOptions = {
   memtableRows: 4_096,
   walFileBytes: 4 << 20,
   searchers: 2,
+  backupFolder: join(folder, 'backup'),
 }
 let lanes: readonly LaneProgress[] = emptyLanes(options.workload)
 let [acknowledged, acknowledgedRows, bad] = [0, 0, 0]

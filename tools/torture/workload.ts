@@ -6,6 +6,7 @@
 // another, and lanes run side by side, so that group commits carry several writers. What a crash may leave is then exact:
 // of each lane every acknowledged operation and, whole or not at all, the one that was under way.
 import { type Id, seededRandom } from '@drift/core'
+import type { Filter } from '@drift/server'
 
 export interface Workload {
   readonly seed: number
@@ -22,30 +23,60 @@ export interface Workload {
   readonly topics?: number
 }
 
-export interface Operation {
-  readonly kind: 'upsert' | 'delete'
-  /** Distinct. */
-  readonly ids: readonly Id[]
-  /** ids.length * dim for an upsert, empty for a delete. */
-  readonly vectors: Float32Array
+/** The rows of a lane that bear a tag. */
+export interface Tagged {
+  readonly lane: number
+  readonly tag: number
 }
 
-/** One operation in this many is a delete. */
-const DELETE_EVERY = 4
+export interface WrittenPayload extends Tagged {
+  /** The operation that wrote the row. */
+  readonly n: number
+  /** The operation that patched it last, since it was written. */
+  readonly patched?: number
+}
+
+/** `vectors`: ids.length * dim. Ids are distinct. Of a delete and a patch they need not be there. */
+export type Operation =
+  | {
+      readonly kind: 'upsert'
+      readonly ids: readonly Id[]
+      readonly vectors: Float32Array
+      readonly payloads: readonly WrittenPayload[]
+    }
+  | { readonly kind: 'delete' | 'patch'; readonly ids: readonly Id[] }
+  | { readonly kind: 'delete' | 'patch'; readonly where: Tagged }
+
+/** Tags of a lane: a delete or a patch by filter takes one in so many of its rows. */
+export const TAGS = 40
 
 export function operation(workload: Workload, n: number): Operation {
   const { seed, dim, lanes, batchRows, laneIds } = workload
+  const lane = n % lanes
   // Neighbouring seeds give unlike sequences, and n stays apart from the workload's own seed.
   const random = seededRandom(seed * 1_000_003 + n)
-  const kind = random() < 1 / DELETE_EVERY ? 'delete' : 'upsert'
-  const wanted = kind === 'delete' ? Math.ceil(batchRows / 2) : batchRows
-  const ids = new Set<Id>()
-  while (ids.size < Math.min(wanted, laneIds))
-    ids.add(idOf(Math.floor(random() * laneIds) * lanes + (n % lanes)))
-  const rows = kind === 'delete' ? 0 : ids.size
-  const vectors = new Float32Array(rows * dim)
-  for (let i = 0; i < rows; i++) fillVector(workload, n, vectors.subarray(i * dim, (i + 1) * dim), random)
-  return { kind, ids: [...ids], vectors }
+  const below = (bound: number) => Math.floor(random() * bound)
+  const drawIds = (wanted: number) => {
+    const ids = new Set<Id>()
+    while (ids.size < Math.min(wanted, laneIds)) ids.add(idOf(below(laneIds) * lanes + lane))
+    return [...ids]
+  }
+
+  const drawn = random()
+  if (drawn >= 0.4) {
+    const ids = drawIds(batchRows)
+    const vectors = new Float32Array(ids.length * dim)
+    for (let i = 0; i < ids.length; i++)
+      fillVector(workload, n, vectors.subarray(i * dim, (i + 1) * dim), random)
+    return { kind: 'upsert', ids, vectors, payloads: ids.map(() => ({ n, lane, tag: below(TAGS) })) }
+  }
+  const kind = drawn < 0.25 ? 'delete' : 'patch'
+  if (random() < 0.5) return { kind, where: { lane, tag: below(TAGS) } }
+  return { kind, ids: drawIds(Math.ceil(batchRows / 2)) }
+}
+
+export function filterOf({ lane, tag }: Tagged): Filter {
+  return { lane, tag }
 }
 
 /** A vector as operation `n` would write it, which it does not. */
@@ -82,15 +113,25 @@ export function laneOf({ lanes }: Workload, id: Id): number | undefined {
   return Number.isSafeInteger(key) && key >= 0 ? key % lanes : undefined
 }
 
-/** What a lane holds: id to the number of the operation that wrote its vector. */
-export type LaneState = ReadonlyMap<Id, number>
+/** What a lane holds: the payload tells which operation wrote the vector. */
+export type LaneState = ReadonlyMap<Id, WrittenPayload>
 
 export function applyOperation(workload: Workload, state: LaneState, n: number): LaneState {
-  const { kind, ids } = operation(workload, n)
+  const done = operation(workload, n)
   const next = new Map(state)
+  if (done.kind === 'upsert') {
+    for (const [i, id] of done.ids.entries()) next.set(id, done.payloads[i]!)
+    return next
+  }
+  const ids = 'ids' in done ? done.ids : taggedIds(state, done.where.tag)
   for (const id of ids) {
-    if (kind === 'upsert') next.set(id, n)
-    else next.delete(id)
+    const payload = next.get(id)
+    if (done.kind === 'delete') next.delete(id)
+    else if (payload) next.set(id, { ...payload, patched: n })
   }
   return next
+}
+
+function taggedIds(state: LaneState, wanted: number): Id[] {
+  return [...state].filter(([, { tag }]) => tag === wanted).map(([id]) => id)
 }
