@@ -5,6 +5,7 @@
 import { type Appended, type Id, type IndexPool, type Memtable, type Staging, VectorIndex } from '@drift/core'
 import type { DriftFs } from '@drift/fs'
 import { type Origins, type PageCache, type SegmentEntry, SegmentReader } from '@drift/storage'
+import { RecentMatches } from './filter/recent.js'
 import { InFlight } from './in-flight.js'
 import { patched } from './merge-patch.js'
 import type { CollectionConfig } from './operation.js'
@@ -56,6 +57,7 @@ export class Store {
   /** Derived from the payloads of live rows. */
   readonly indexes: PayloadIndexes
   readonly order: ScanOrder = new ScanOrder()
+  readonly recentMatches: RecentMatches = new RecentMatches()
   readonly inFlight: InFlight = new InFlight()
   readonly writers: WriteQueue = new WriteQueue()
   readonly segments: LiveSegment[] = []

@@ -10,12 +10,13 @@ import type { Store } from '../store.js'
 import type { FilterNode } from './filter.js'
 import { candidatesOf } from './plan.js'
 import { type Predicate, predicateOf } from './predicate.js'
+import { textOf } from './recent.js'
 
 /** Rows judged between two looks at the clock, and milliseconds between two turns of the event loop. */
 const LOOK_ROWS = 64
 const SLICE_MS = 4
 
-/** One bit a row, as the index takes it; in shared memory, so that threads need no copy. */
+/** One bit a row, as the index takes it; in shared memory, so that threads need no copy. Not to be changed: others may be given the same. */
 export interface Matching {
   readonly rows: Uint32Array
   readonly count: number
@@ -33,8 +34,12 @@ export async function withMatching<T>(
   signal: AbortSignal | undefined,
   use: (matching: Matching) => T | Promise<T>,
 ): Promise<T> {
-  const pin = store.index.pin()
+  const { index, recentMatches } = store
+  const pin = index.pin()
   try {
+    const text = filter && textOf(filter)
+    const known = text === undefined ? undefined : recentMatches.find(text, index.updates)
+    if (known) return await use(known)
     const judge = new Judge(store, filter)
     let matching = judge.run(signal)
     while (matching === undefined) {
@@ -42,6 +47,7 @@ export async function withMatching<T>(
       signal?.throwIfAborted()
       matching = judge.run(signal)
     }
+    if (text !== undefined) recentMatches.keep(text, index.updates, matching)
     return await use(matching)
   } finally {
     pin.release()
