@@ -15,6 +15,7 @@ export {
   BLOCK_ENTRIES,
   blockBytes,
   blockRowsAt,
+  blocksOfHalves,
   clearBlock,
   clearEntry,
   type IndexQuery,
