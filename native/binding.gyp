@@ -3,7 +3,7 @@
     # Nobody reads the floating-point status flags: without that promise gcc leaves compares in loops scalar.
     # Compiled once per instruction set, with DRIFT_ISA naming the build.
     "kernel_sources": ["src/distance.c", "src/nearest.c", "src/nearest-filter.c", "src/project.c", "src/sums.c", "src/sq8.c", "src/topk.c", "src/hnsw.c",
-                       "src/rotate.c", "src/rows.c", "src/search.c", "src/assign.c", "src/pq.c", "src/affine.c", "src/float_page.c", "src/table.c"],
+                       "src/rotate.c", "src/rows.c", "src/search.c", "src/assign.c", "src/halve.c", "src/pq.c", "src/affine.c", "src/float_page.c", "src/table.c"],
     "c_flags": ["-std=gnu11", "-O3", "-fno-trapping-math", "-fno-math-errno", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra"],
     "node_major": "<!(node -p \"process.versions.node.split('.')[0]\")"
   },

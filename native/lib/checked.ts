@@ -5,7 +5,7 @@
 import { NativeError } from './error.js'
 import { floatPageRoom, packedBytes } from './float-page.js'
 import { HNSW_CAPACITY, HNSW_LINKED, HNSW_ROWS, requireHnsw } from './hnsw.js'
-import { type IndexSlabs, requireSlabs } from './index-slabs.js'
+import { blockBytes, blocksOfHalves, type IndexSlabs, requireSlabs } from './index-slabs.js'
 import type { KernelMetric, Kernels } from './kernels.js'
 
 /** Longest vector: keeps 255 * 127 * dim, the largest integer sum of SQ8, inside 31 bits. */
@@ -246,6 +246,22 @@ export function checked(kernels: Kernels): Kernels {
       if (width === 0) throw wrong('width', '0', 'at least 1')
       if (neighbours !== undefined) requireWords('neighbours', neighbours, 0)
       kernels.indexAssign(index, rows, first, count, home, second, neighbours, width)
+    },
+
+    indexHalve(index, rows, own, count, first, second, side, centroids, blocks) {
+      requireSlabs(index)
+      requireCount('count', count)
+      requireCount('own', own)
+      if (own > count) throw wrong('own', String(own), `at most the ${count} rows`)
+      requireWords('rows', rows, count)
+      requireRows('rows', rows, 0, count, codedRows(index))
+      for (const [name, value] of Object.entries({ first, second })) {
+        if (!(value >= 0 && value < 1)) throw wrong(name, String(value), 'a number of [0, 1)')
+      }
+      requireWords('side', side, count)
+      requireFloats('centroids', centroids, 2 * index.padded)
+      requireBytes('blocks', blocks, blocksOfHalves(count) * blockBytes(index.padded))
+      return kernels.indexHalve(index, rows, own, count, first, second, side, centroids, blocks)
     },
 
     indexNeighbours(index, first, count, width, out) {

@@ -104,6 +104,11 @@ export function blockBytes(padded: number): number {
   return 4 * padded + BLOCK_ENTRIES * 12
 }
 
+/** Blocks that two parts of so many entries fill at most. */
+export function blocksOfHalves(entries: number): number {
+  return Math.floor(entries / BLOCK_ENTRIES) + 2
+}
+
 /** Where in a block of u32 words its row numbers start. */
 export function blockRowsAt(padded: number): number {
   return padded + 2 * BLOCK_ENTRIES

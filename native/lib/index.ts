@@ -16,6 +16,7 @@ export {
   BLOCK_ENTRIES,
   blockBytes,
   blockRowsAt,
+  blocksOfHalves,
   clearBlock,
   clearEntry,
   type IndexQuery,

@@ -337,6 +337,27 @@ export interface Kernels {
     width?: number,
   ): void
 
+  /**
+   * The two halves of a bucket's rows, the first `own` of which call it home: 2-means of these, by what their codes say; the others go to
+   * the nearer half.
+   *
+   * @param first - and `second`: in [0, 1), by which two rows are drawn to start from.
+   * @param side - of each row: 0 or 1. @param centroids - 2 D values.
+   * @param blocks - room for `blocksOfHalves` of them: the entries of half 0 in order, and from a new block on those of half 1.
+   * @returns blocks of half 0; 0: there are no two halves, and outputs mean nothing.
+   */
+  indexHalve(
+    index: IndexSlabs,
+    rows: Uint32Array,
+    own: number,
+    count: number,
+    first: number,
+    second: number,
+    side: Uint32Array,
+    centroids: Float32Array,
+    blocks: Uint8Array,
+  ): number
+
   /** out[j * width ...] = the `width` buckets nearest to bucket first + j, itself among them; 0xffffffff behind the last. j < count. */
   indexNeighbours(index: IndexSlabs, first: number, count: number, width: number, out: Uint32Array): void
 

@@ -33,6 +33,7 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
   const indexCopy = raw.indexCopy as (...args: unknown[]) => void
   const indexRouteEntries = raw.indexRouteEntries as (...args: unknown[]) => void
   const indexAssign = raw.indexAssign as (...args: unknown[]) => number
+  const indexHalve = raw.indexHalve as (...args: unknown[]) => number
   const indexNeighbours = raw.indexNeighbours as (...args: unknown[]) => number
   const encodeRows = raw.encodeRows as (...args: Parameters<Kernels['encodeRows']>) => number
   const project = raw.project as (...args: Parameters<Kernels['project']>) => number
@@ -117,6 +118,11 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
       const { bucketCount } = index
       countOf(
         indexAssign(descriptorOf(index), bucketCount, rows, first, count, home, second, neighbours, width),
+      )
+    },
+    indexHalve(index, rows, own, count, first, second, side, centroids, blocks) {
+      return countOf(
+        indexHalve(descriptorOf(index), rows, own, count, first, second, side, centroids, blocks),
       )
     },
     indexNeighbours(index, first, count, width, out) {

@@ -19,6 +19,7 @@ import {
   indexNeighbours,
   indexRouteEntries,
 } from './reference/index-assign.js'
+import { indexHalve } from './reference/index-halve.js'
 import { indexSearch } from './reference/index-search.js'
 import { nearest, nearestByHeads } from './reference/nearest.js'
 import { fastScan, lutDistances } from './reference/pq.js'
@@ -54,6 +55,7 @@ export const reference: Kernels = {
   indexCopy,
   indexRouteEntries,
   indexAssign,
+  indexHalve,
   indexNeighbours,
   crc32c,
   hash64,

@@ -5,7 +5,7 @@
  * A row is what its codes say: the rotated row itself is not kept, and SQ8 leaves out far less than the signs do. */
 #include "route.h"
 
-/* Buckets among which the two are chosen, by exact distance of what the codes say. */
+/* Buckets among which the two are chosen. */
 enum { CANDIDATES = 16 };
 
 /* SQ8 is off by about 0.5 %: the nearest centroid is practically always among its best four. */
@@ -20,44 +20,52 @@ static void decode(const drift_index *index, size_t row, float *restrict out) {
   for (size_t i = 0; i < index->padded; i++) out[i] = scale * (float)((int32_t)codes[i] - 128);
 }
 
-static void choose_two(const drift_index *index, const float *x, const routed *near, size_t count, uint32_t *home,
-                       uint32_t *second) {
-  size_t padded = index->padded;
-  const float *centroids = index->centroids;
-  float distance[CANDIDATES];
-  size_t best = 0;
-  for (size_t j = 0; j < count; j++) prefetch(centroids + near[j].bucket * padded, padded * sizeof(float));
-  for (size_t j = 0; j < count; j++) {
-    distance[j] = pair_l2(x, centroids + near[j].bucket * padded, padded);
-    if (distance[j] < distance[best]) best = j;
+/* As signed values; returns their sum. */
+static int32_t code_values(const uint8_t *restrict codes, size_t padded, int8_t *restrict out) {
+  int32_t total = 0;
+  for (size_t i = 0; i < padded; i++) {
+    out[i] = (int8_t)(codes[i] ^ 0x80);
+    total += out[i];
   }
+  return total;
+}
+
+/* Which of the few that are nearest by their codes is so by exact distance. */
+static size_t nearest_exactly(const drift_index *index, const float *x, const routed *near, size_t count) {
+  size_t padded = index->padded, best = 0, finalists = count < FINALISTS ? count : FINALISTS;
+  float least = INFINITY;
+  for (size_t j = 0; j < finalists; j++) prefetch(index->centroids + near[j].bucket * padded, padded * sizeof(float));
+  for (size_t j = 0; j < finalists; j++) {
+    float distance = pair_l2(x, index->centroids + near[j].bucket * padded, padded);
+    if (!(distance < least)) continue;
+    least = distance;
+    best = j;
+  }
+  return best;
+}
+
+/* The home by exact distance among the FINALISTS. The second by the codes, which are in the cache already: what SQ8 is off is little beside
+ * what the candidates' losses differ by. `codes` is room for one row of them. */
+static void choose_two(const drift_index *index, const float *x, const routed *near, size_t count, int8_t *codes, uint32_t *home,
+                       uint32_t *second) {
+  size_t padded = index->padded, best = nearest_exactly(index, x, near, count);
   *home = near[best].bucket;
   *second = NO_ROW;
-  float least = INFINITY, to_home = distance[best];
+  float factors[3] = {index->centroid_factors[2 * *home], index->centroid_factors[2 * *home + 1]};
+  factors[2] = (float)code_values(index->centroid_codes + *home * padded, padded, codes);
+  float least = INFINITY, to_home = near[best].distance;
   for (size_t j = 0; j < count; j++) {
     if (j == best) continue;
+    size_t bucket = near[j].bucket;
     /* By the law of cosines: the length of r2 along r1, times ||r1||. */
-    float between = pair_l2(centroids + *home * padded, centroids + near[j].bucket * padded, padded);
-    float along = (to_home + distance[j] - between) / 2;
-    float loss = to_home > 0 ? distance[j] + LAMBDA * along * along / to_home : distance[j];
+    float between = sq8_distance(DRIFT_L2, codes, factors, index->centroid_codes + bucket * padded,
+                                 index->centroid_factors + 2 * bucket, padded);
+    float along = (to_home + near[j].distance - between) / 2;
+    float loss = to_home > 0 ? near[j].distance + LAMBDA * along * along / to_home : near[j].distance;
     if (loss >= least) continue;
     least = loss;
     *second = near[j].bucket;
   }
-}
-
-/* The bucket of least exact distance among the few that are nearest by their codes. */
-static uint32_t choose_one(const drift_index *index, const float *x, const routed *near, size_t count) {
-  size_t padded = index->padded;
-  uint32_t home = near[0].bucket;
-  float least = INFINITY;
-  for (size_t j = 0; j < count && j < FINALISTS; j++) {
-    float distance = pair_l2(x, index->centroids + near[j].bucket * padded, padded);
-    if (!(distance < least)) continue;
-    least = distance;
-    home = near[j].bucket;
-  }
-  return home;
 }
 
 /* The buckets of the list, nearest first by their codes. */
@@ -77,21 +85,35 @@ static size_t rank_listed(const drift_index *index, const prepared_query *query,
   return count;
 }
 
+/* Its codes are those of the row. */
+static prepared_query prepare_coded(const drift_index *index, size_t row, const float *x, arena *memory) {
+  size_t padded = index->padded;
+  prepared_query q;
+  int8_t *codes = arena_take(memory, padded);
+  q.rotated = x;
+  q.factors[0] = index->factors[2 * row];
+  q.factors[1] = pair_dot(x, x, padded);
+  q.factors[2] = (float)code_values(index->codes + row * padded, padded, codes);
+  q.codes = codes;
+  q.signs = sign_table(x, padded, arena_take(memory, 4 * padded));
+  return q;
+}
+
 int64_t KERNEL(index_assign)(const drift_index *index, const uint32_t *rows, size_t count, const drift_neighbours *of,
                              uint32_t *home, uint32_t *second, drift_scratch *scratch) {
   size_t padded = index->padded;
   size_t listed = 2 * arena_size(of->width * sizeof(routed)) + arena_size(SORT_BINS * sizeof(uint32_t));
   arena memory;
-  if (!arena_open(scratch, arena_size(4 * padded) + prepared_bytes(padded) + route_bytes(index) + listed, &memory)) {
-    return DRIFT_NO_MEMORY;
-  }
+  size_t fixed = arena_size(4 * padded) + arena_size(padded) + prepared_bytes(padded);
+  if (!arena_open(scratch, fixed + route_bytes(index) + listed, &memory)) return DRIFT_NO_MEMORY;
   float *x = arena_take(&memory, 4 * padded);
+  int8_t *other = arena_take(&memory, padded);
   for (size_t j = 0; j < count; j++) {
     arena again = memory;
     routed *list = NULL;
     size_t near = 0;
     decode(index, rows[j], x);
-    prepared_query query = prepare_rotated(x, padded, &again);
+    prepared_query query = prepare_coded(index, rows[j], x, &again);
     if (home[j] < of->count) near = rank_listed(index, &query, of, home[j], &again, &list);
     if (near == 0) {
       router routes = route_open(index, DRIFT_L2, &query, &again);
@@ -100,9 +122,9 @@ int64_t KERNEL(index_assign)(const drift_index *index, const uint32_t *rows, siz
       near = routes.count;
     }
     if (second) {
-      choose_two(index, x, list, near < CANDIDATES ? near : CANDIDATES, home + j, second + j);
+      choose_two(index, x, list, near < CANDIDATES ? near : CANDIDATES, other, home + j, second + j);
     } else {
-      home[j] = choose_one(index, x, list, near);
+      home[j] = list[nearest_exactly(index, x, list, near)].bucket;
     }
   }
   return 0;
@@ -123,13 +145,24 @@ int64_t KERNEL(index_neighbours)(const drift_index *index, size_t first, size_t 
   return 0;
 }
 
+/* Entries asked for ahead: each lies in some thirty cache lines of a block that nothing else has touched lately. */
+enum { AHEAD_ENTRIES = 4 };
+
+static inline void ask_for_entry(const drift_index *index, uint32_t slot, uint32_t bucket) {
+  size_t padded = index->padded, bytes = block_bytes(padded);
+  prefetch(index->blocks + slot / BLOCK_ENTRIES * bytes, bytes);
+  prefetch(index->centroids + bucket * padded, padded * sizeof(float));
+}
+
 int64_t KERNEL(index_append)(const drift_index *index, const uint32_t *rows, const uint32_t *buckets,
                              const uint32_t *slots, size_t count, drift_scratch *scratch) {
   size_t padded = index->padded;
   arena memory;
   if (!arena_open(scratch, arena_size(4 * padded), &memory)) return DRIFT_NO_MEMORY;
   float *x = arena_take(&memory, 4 * padded);
+  for (size_t j = 0; j < count && j < AHEAD_ENTRIES; j++) ask_for_entry(index, slots[j], buckets[j]);
   for (size_t j = 0; j < count; j++) {
+    if (j + AHEAD_ENTRIES < count) ask_for_entry(index, slots[j + AHEAD_ENTRIES], buckets[j + AHEAD_ENTRIES]);
     if (j == 0 || rows[j - 1] != rows[j]) decode(index, rows[j], x);
     sign_write(index->metric, x, index->centroids + buckets[j] * padded, padded,
                index->blocks + slots[j] / BLOCK_ENTRIES * block_bytes(padded), slots[j] % BLOCK_ENTRIES, rows[j]);

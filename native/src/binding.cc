@@ -245,6 +245,13 @@ NAN_METHOD(indexAssign) {
                                                                &scratch)));
 }
 
+NAN_METHOD(indexHalve) {
+  drift_index index = indexOf(info);
+  number(info, static_cast<double>(kernels(info)->index_halve(&index, view<uint32_t>(info, 1), size(info, 2), size(info, 3),
+                                                              real(info, 4), real(info, 5), view<uint32_t>(info, 6),
+                                                              view<float>(info, 7), view<uint8_t>(info, 8), &scratch)));
+}
+
 NAN_METHOD(indexNeighbours) {
   drift_index index = indexOf(info);
   index.bucket_count = size(info, 1);
@@ -404,6 +411,7 @@ NAN_MODULE_INIT(init) {
     add(set, "indexCopy", indexCopy, i);
     add(set, "indexRouteEntries", indexRouteEntries, i);
     add(set, "indexAssign", indexAssign, i);
+    add(set, "indexHalve", indexHalve, i);
     add(set, "indexNeighbours", indexNeighbours, i);
     add(set, "crc32c", crc32c);
     add(set, "hash64", hash64);

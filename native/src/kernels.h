@@ -214,6 +214,13 @@ typedef struct {
   int64_t (*index_assign)(const drift_index *index, const uint32_t *rows, size_t count, const drift_neighbours *of,
                           uint32_t *home, uint32_t *second, drift_scratch *scratch);
 
+  /* The two halves of a bucket's rows, the first `own` of which call it home: 2-means of these, by what the codes say; the others go to the
+   * nearer half. first, second: in [0, 1), by which two rows are drawn to start from. side[j], j < count: 0 or 1. centroids:
+   * 2 * D values. blocks: room for count / 32 + 2, of which the entries of half 0 fill the first, in order of j, those of half 1 those
+   * behind. Returns how many are those of half 0; 0: there are no two halves, and outputs mean nothing. Or DRIFT_NO_MEMORY. */
+  int64_t (*index_halve)(const drift_index *index, const uint32_t *rows, size_t own, size_t count, float first, float second,
+                         uint32_t *side, float *centroids, uint8_t *blocks, drift_scratch *scratch);
+
   /* out[j * width ..] = the `width` buckets nearest to bucket first + j, itself among them; UINT32_MAX behind the last. */
   int64_t (*index_neighbours)(const drift_index *index, size_t first, size_t count, size_t width, uint32_t *out,
                               drift_scratch *scratch);

@@ -96,22 +96,12 @@ static inline sign_query sign_table(const float *query, size_t padded, uint8_t *
 enum { SUM_GROUPS = 512 };
 
 /* sum[j] = table entries of entry j, over `groups` groups (a multiple of 16, at most SUM_GROUPS). */
-#if defined(__AVX2__)
-
-/* The sums of entries 0 .. 15 from those of even and odd ones, in the order of the entries. */
-static inline void store_sums(__m128i even, __m128i odd, uint16_t *sum) {
-  _mm_storeu_si128((__m128i *)sum, _mm_unpacklo_epi16(even, odd));
-  _mm_storeu_si128((__m128i *)(sum + 8), _mm_unpackhi_epi16(even, odd));
-}
-
-static inline __m128i add_halves(__m256i v) { return _mm_add_epi16(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1)); }
-
-#endif
-
 #if defined(__AVX512BW__)
 
-static inline __m128i add_quarters(__m512i v) {
-  return add_halves(_mm256_add_epi16(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1)));
+/* The four parts of 16 bytes as one. */
+static inline __m128i fold(__m512i parts) {
+  __m256i halves = _mm256_add_epi16(_mm512_castsi512_si256(parts), _mm512_extracti64x4_epi64(parts, 1));
+  return _mm_add_epi16(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
 }
 
 static inline void sum_groups(const uint8_t *signs, const uint8_t *lut, size_t groups, uint16_t *sum) {
@@ -121,7 +111,8 @@ static inline void sum_groups(const uint8_t *signs, const uint8_t *lut, size_t g
   for (size_t g = 0; g < groups; g += 8) {
     __m512i c0 = _mm512_loadu_si512(signs + 16 * g), c1 = _mm512_loadu_si512(signs + 16 * g + 64);
     __m512i t0 = _mm512_loadu_si512(lut + 16 * g), t1 = _mm512_loadu_si512(lut + 16 * g + 64);
-    __m512i lo = _mm512_add_epi8(_mm512_shuffle_epi8(t0, _mm512_and_si512(c0, low)), _mm512_shuffle_epi8(t1, _mm512_and_si512(c1, low)));
+    __m512i lo = _mm512_add_epi8(_mm512_shuffle_epi8(t0, _mm512_and_si512(c0, low)),
+                                 _mm512_shuffle_epi8(t1, _mm512_and_si512(c1, low)));
     __m512i hi = _mm512_add_epi8(_mm512_shuffle_epi8(t0, _mm512_and_si512(_mm512_srli_epi16(c0, 4), low)),
                                  _mm512_shuffle_epi8(t1, _mm512_and_si512(_mm512_srli_epi16(c1, 4), low)));
     a0 = _mm512_add_epi16(a0, lo);
@@ -130,10 +121,12 @@ static inline void sum_groups(const uint8_t *signs, const uint8_t *lut, size_t g
     b1 = _mm512_add_epi16(b1, _mm512_srli_epi16(hi, 8));
   }
   /* a0 holds the even entries plus 256 times the odd ones. */
-  a0 = _mm512_sub_epi16(a0, _mm512_slli_epi16(a1, 8));
-  b0 = _mm512_sub_epi16(b0, _mm512_slli_epi16(b1, 8));
-  store_sums(add_quarters(a0), add_quarters(a1), sum);
-  store_sums(add_quarters(b0), add_quarters(b1), sum + 16);
+  __m128i odd = fold(a1), even = _mm_sub_epi16(fold(a0), _mm_slli_epi16(odd, 8));
+  _mm_storeu_si128((__m128i *)sum, _mm_unpacklo_epi16(even, odd));
+  _mm_storeu_si128((__m128i *)(sum + 8), _mm_unpackhi_epi16(even, odd));
+  odd = fold(b1), even = _mm_sub_epi16(fold(b0), _mm_slli_epi16(odd, 8));
+  _mm_storeu_si128((__m128i *)(sum + 16), _mm_unpacklo_epi16(even, odd));
+  _mm_storeu_si128((__m128i *)(sum + 24), _mm_unpackhi_epi16(even, odd));
 }
 
 #elif defined(__AVX2__)
@@ -159,8 +152,14 @@ static inline void sum_groups(const uint8_t *signs, const uint8_t *lut, size_t g
   /* a0 holds the even entries plus 256 times the odd ones. */
   a0 = _mm256_sub_epi16(a0, _mm256_slli_epi16(a1, 8));
   b0 = _mm256_sub_epi16(b0, _mm256_slli_epi16(b1, 8));
-  store_sums(add_halves(a0), add_halves(a1), sum);
-  store_sums(add_halves(b0), add_halves(b1), sum + 16);
+  __m128i even = _mm_add_epi16(_mm256_castsi256_si128(a0), _mm256_extracti128_si256(a0, 1));
+  __m128i odd = _mm_add_epi16(_mm256_castsi256_si128(a1), _mm256_extracti128_si256(a1, 1));
+  _mm_storeu_si128((__m128i *)sum, _mm_unpacklo_epi16(even, odd));
+  _mm_storeu_si128((__m128i *)(sum + 8), _mm_unpackhi_epi16(even, odd));
+  even = _mm_add_epi16(_mm256_castsi256_si128(b0), _mm256_extracti128_si256(b0, 1));
+  odd = _mm_add_epi16(_mm256_castsi256_si128(b1), _mm256_extracti128_si256(b1, 1));
+  _mm_storeu_si128((__m128i *)(sum + 16), _mm_unpacklo_epi16(even, odd));
+  _mm_storeu_si128((__m128i *)(sum + 24), _mm_unpackhi_epi16(even, odd));
 }
 
 #elif defined(__SSSE3__)
@@ -213,6 +212,7 @@ static inline void sum_groups(const uint8_t *signs, const uint8_t *lut, size_t g
 #endif
 
 #if defined(__AVX2__)
+
 /* gcc's own vectors of this loop take three times as long. */
 static inline void finish(const uint16_t *sum, const float *add, const float *scale, float base, float step, float shift,
                           float *restrict out) {
@@ -225,10 +225,12 @@ static inline void finish(const uint16_t *sum, const float *add, const float *sc
 }
 
 #else
+
 static inline void finish(const uint16_t *sum, const float *add, const float *scale, float base, float step, float shift,
                           float *restrict out) {
   for (size_t j = 0; j < BLOCK_ENTRIES; j++) out[j] = (base + add[j]) - scale[j] * (step * (float)sum[j] + shift);
 }
+
 #endif
 
 /* out[j] = base + add[j] - scale[j] * (<s_j, q> + slack), j < 32: with slack = 0 the estimate, with eps ||q - c|| its
@@ -256,11 +258,28 @@ static inline void sign_scan(const sign_query *query, const uint8_t *block, size
 typedef uint32_t vbits __attribute__((vector_size(VECTOR_BYTES)));
 #define SIGN 0x80000000u
 
+/* Bit i: values[i] >= 0. */
+static inline uint32_t not_negative(vfloat values) {
+#if defined(__AVX512F__)
+  return _mm512_cmp_ps_mask((__m512)values, _mm512_setzero_ps(), _CMP_GE_OQ);
+#elif defined(__AVX2__)
+  return (uint32_t)_mm256_movemask_ps(_mm256_cmp_ps((__m256)values, _mm256_setzero_ps(), _CMP_GE_OQ));
+#elif defined(__x86_64__)
+  return (uint32_t)_mm_movemask_ps(_mm_cmpge_ps((__m128)values, _mm_setzero_ps()));
+#else
+  static const uint32_t bits[4] = {1, 2, 4, 8};
+  return vaddvq_u32(vandq_u32(vcgezq_f32((float32x4_t)values), vld1q_u32(bits)));
+#endif
+}
+
 /* Entry `slot` of the block becomes x, in a bucket with centroid c. The add comes last: before it, the entry is not there. */
 static inline void sign_write(drift_metric metric, const float *x, const float *centroid, size_t padded, uint8_t *block,
                               size_t slot, uint32_t row) {
   vfloat vsquares = {0}, vl1 = {0}, vsc = {0}, vrc = {0};
   const vfloat zero = {0};
+  size_t shift = slot >= 16 ? 4 : 0;
+  uint8_t keep = (uint8_t)(slot >= 16 ? 0x0f : 0xf0);
+  uint8_t *at = block + (slot & 15);
   for (size_t i = 0; i < padded; i += LANES) {
     vfloat c = load(centroid + i), r = load(x + i) - c;
     vbits negative = (vbits)(r < zero) & SIGN;
@@ -268,16 +287,13 @@ static inline void sign_write(drift_metric metric, const float *x, const float *
     vl1 += (vfloat)((vbits)r & ~SIGN);
     vsc += (vfloat)((vbits)c ^ negative);
     vrc += r * c;
+    uint32_t signs = not_negative(r);
+    for (size_t b = 0; b < LANES; b += 4) {
+      uint8_t *byte = at + 4 * (i + b);
+      *byte = (uint8_t)((*byte & keep) | (signs >> b & 15) << shift);
+    }
   }
   float squares = sum(vsquares), l1 = sum(vl1), sc = sum(vsc), rc = sum(vrc);
-  size_t shift = slot >= 16 ? 4 : 0;
-  uint8_t keep = (uint8_t)(slot >= 16 ? 0x0f : 0xf0);
-  uint8_t *at = block + (slot & 15);
-  for (size_t i = 0; i < padded; i += 4) {
-    unsigned nibble = 0;
-    for (size_t b = 0; b < 4; b++) nibble |= (unsigned)(x[i + b] - centroid[i + b] >= 0) << b;
-    at[4 * i] = (uint8_t)((at[4 * i] & keep) | nibble << shift);
-  }
   float h = l1 > 0 ? squares / l1 : 0;
   block_rows(block, padded)[slot] = row;
   block_scale(block, padded)[slot] = metric == DRIFT_L2 ? 2 * h : h;

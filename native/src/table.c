@@ -33,6 +33,8 @@ void KERNEL(index_copy)(const drift_index *, const uint32_t *, const uint32_t *,
 void KERNEL(index_route_entries)(const drift_index *, size_t, size_t);
 int64_t KERNEL(index_assign)(const drift_index *, const uint32_t *, size_t, const drift_neighbours *, uint32_t *,
                              uint32_t *, drift_scratch *);
+int64_t KERNEL(index_halve)(const drift_index *, const uint32_t *, size_t, size_t, float, float, uint32_t *, float *,
+                            uint8_t *, drift_scratch *);
 int64_t KERNEL(index_neighbours)(const drift_index *, size_t, size_t, size_t, uint32_t *, drift_scratch *);
 size_t KERNEL(float_page_encode)(size_t, const void *, size_t, uint8_t *);
 int KERNEL(float_page_decode)(size_t, const uint8_t *, size_t, size_t, size_t, size_t, void *);
@@ -63,6 +65,7 @@ const drift_kernels KERNEL(kernels) = {
     .index_copy = KERNEL(index_copy),
     .index_route_entries = KERNEL(index_route_entries),
     .index_assign = KERNEL(index_assign),
+    .index_halve = KERNEL(index_halve),
     .index_neighbours = KERNEL(index_neighbours),
     .float_page_encode = KERNEL(float_page_encode),
     .float_page_decode = KERNEL(float_page_decode),

@@ -5,6 +5,7 @@ import {
   BLOCK_ENTRIES,
   blockBytes,
   blockRowsAt,
+  blocksOfHalves,
   clearBlock,
   type IndexQuery,
   type IndexSlabs,
@@ -286,6 +287,48 @@ describe.each(supportedVariants())('%s', variant => {
     kernels.indexAssign({ ...index, bucketCount: 1 }, rows, 0, 1, only, new Uint32Array(1))
     expect(only[0]).toBe(0)
   })
+
+  it.each(['l2', 'ip'] as const)(
+    'two clusters are the halves of their rows, with their entries, under %s',
+    metric => {
+      const r = random(11)
+      const index = filled(metric, 96, r)
+      const { padded, codes, factors } = index
+      const [own, count] = [70, 110]
+      const rows = Uint32Array.from({ length: count }, (_, i) => i)
+      const points = Float32Array.from(
+        { length: count * padded },
+        (_, i) => r.normal() + ((i / padded) & 1 ? 4 : -4),
+      )
+      kernels.sq8Encode(points, padded, 0, count, codes, factors)
+      const halve = (k: typeof kernels, first = 0.3, second = 0.7) => {
+        const side = new Uint32Array(count)
+        const centroids = new Float32Array(2 * padded)
+        const blocks = new Uint8Array(blocksOfHalves(count) * blockBytes(padded))
+        const stays = k.indexHalve(index, rows, own, count, first, second, side, centroids, blocks)
+        return { stays, side, centroids, blocks }
+      }
+      const [mine, theirs] = [halve(kernels), halve(reference)]
+      expect(mine.side).toEqual(theirs.side)
+      for (let i = 0; i < count; i++) expect(mine.side[i] === mine.side[0]).toBe((i & 1) === 0)
+      expect(mine.stays).toBe(2)
+      expect(theirs.stays).toBe(2)
+      for (let i = 0; i < 2 * padded; i++) expect(mine.centroids[i]).toBeCloseTo(theirs.centroids[i]!, 3)
+      const rowsOf = (blocks: Uint8Array) =>
+        [0, 1, 2, 3].flatMap(block => {
+          const at = (block * blockBytes(padded)) / 4 + blockRowsAt(padded)
+          return [...new Uint32Array(blocks.buffer).subarray(at, at + BLOCK_ENTRIES)].filter(
+            row => row !== NONE,
+          )
+        })
+      const halves = [0, 1].flatMap(half => [...rows].filter(row => mine.side[row] === half))
+      expect(rowsOf(mine.blocks)).toEqual(halves)
+      expect(rowsOf(theirs.blocks)).toEqual(halves)
+      codes.fill(130, 0, own * padded)
+      factors.fill(1, 0, 2 * own)
+      for (const draw of [0, 0.5, 0.999]) expect(halve(kernels, draw, draw).stays).toBe(0)
+    },
+  )
 
   it('of many buckets in groups, more of the nearest are found, by signs around the centers of near groups', () => {
     const index = grouped(3000, 24, random(8))

@@ -3,6 +3,7 @@ import { BLOCK_ENTRIES, blockBytes, type IndexSlabs } from '../index-slabs.js'
 import { distancesGather } from './distance.js'
 import { prepareRotated, type Routed, rank, route } from './route.js'
 import { copySigns, writeSigns } from './signs.js'
+import { sq8DistancesGather } from './sq8.js'
 
 const CANDIDATES = 16
 const FINALISTS = 4
@@ -25,7 +26,7 @@ export function indexAssign(
     const at = home[j]! * width
     const list = neighbours.subarray(at, at + width).filter(bucket => bucket < index.bucketCount)
     const near = list.length > 0 ? rank(index, 'l2', query, list) : route(index, 'l2', query, 2 * CANDIDATES)
-    const chosen = chooseTwo(index, x, near.slice(0, second === undefined ? FINALISTS : CANDIDATES))
+    const chosen = chooseTwo(index, x, near.slice(0, CANDIDATES))
     home[j] = chosen.home
     if (second !== undefined) second[j] = chosen.second
   }
@@ -46,30 +47,37 @@ export function indexNeighbours(
   }
 }
 
+/** The home by exact distance among the FINALISTS; the second by the distances of the codes. */
 function chooseTwo(
-  { centroids, padded }: IndexSlabs,
+  { centroids, centroidCodes, centroidFactors, padded }: IndexSlabs,
   x: Float32Array,
   near: readonly Routed[],
 ): { home: number; second: number } {
-  const buckets = Uint32Array.from(near, ({ bucket }) => bucket)
-  const distances = new Float32Array(buckets.length)
-  distancesGather('l2', x, centroids, padded, buckets, buckets.length, distances)
+  const finalists = Uint32Array.from(near.slice(0, FINALISTS), ({ bucket }) => bucket)
+  const distances = new Float32Array(finalists.length)
+  distancesGather('l2', x, centroids, padded, finalists, finalists.length, distances)
   let best = 0
   for (let i = 1; i < distances.length; i++) if (distances[i]! < distances[best]!) best = i
-  const home = buckets[best]!
-  const toHome = distances[best]!
+  const { bucket: home, distance: toHome } = near[best]!
+  const codes = Int8Array.from(centroidCodes.subarray(home * padded, (home + 1) * padded), code => code - 128)
+  const factors = Float32Array.of(
+    centroidFactors[2 * home]!,
+    centroidFactors[2 * home + 1]!,
+    codes.reduce((sum, code) => sum + code, 0),
+  )
+  const buckets = Uint32Array.from(near, ({ bucket }) => bucket)
   const between = new Float32Array(buckets.length)
-  const center = centroids.subarray(home * padded, (home + 1) * padded)
-  distancesGather('l2', center, centroids, padded, buckets, buckets.length, between)
+  // biome-ignore format: one call
+  sq8DistancesGather('l2', codes, factors, centroidCodes, centroidFactors, padded, buckets, buckets.length, between)
   let second = NO_ROW
   let least = Number.POSITIVE_INFINITY
-  for (let i = 0; i < buckets.length; i++) {
+  for (const [i, { bucket, distance }] of near.entries()) {
     if (i === best) continue
-    const along = (toHome + distances[i]! - between[i]!) / 2
-    const loss = toHome > 0 ? distances[i]! + (LAMBDA * along * along) / toHome : distances[i]!
+    const along = (toHome + distance - between[i]!) / 2
+    const loss = toHome > 0 ? distance + (LAMBDA * along * along) / toHome : distance
     if (loss >= least) continue
     least = loss
-    second = buckets[i]!
+    second = bucket
   }
   return { home, second }
 }

@@ -1,5 +1,5 @@
-/* index_assign, index_neighbours, index_route_entries, index_append, index_copy and index_search over one small index: each row's
- * buckets and entries against their formulas; each result live, allowed, met once, in order and at its distance; and all rows
+/* index_assign, index_neighbours, index_route_entries, index_append, index_copy, index_halve and index_search over one small index: each
+ * row's buckets, entries and half against their formulas; each result live, allowed, met once, in order and at its distance; and all rows
  * found when all may be. With values whose squares overflow nothing is said of the results but that the calls end within their
  * arguments. */
 #include "index.h"
@@ -240,6 +240,41 @@ static void check_neighbours(const world *w, const drift_kernels *k, size_t widt
   }
 }
 
+/* Each row in the half whose centroid is nearer, in order, with an entry around it; nothing else in the blocks. */
+static void check_halves(const world *w, const drift_kernels *k, const uint32_t *rows, size_t own, float first, float second,
+                         uint32_t *side, float *centroids, uint8_t *blocks, drift_scratch *scratch) {
+  const drift_index *index = &w->index;
+  size_t padded = index->padded, bytes = block_bytes(padded), count = w->row_count, filled[2] = {0};
+  int64_t stays = k->index_halve(index, rows, own, count, first, second, side, centroids, blocks, scratch);
+  if (stays < 0 || stays > (int64_t)count) fail("half 0 has %lld blocks", (long long)stays);
+  if (stays == 0) return;
+  static float x[2112];
+  for (size_t j = 0; j < count; j++) {
+    size_t half = side[j];
+    if (half > 1) fail("row %zu is in half %zu", j, half);
+    size_t at = filled[half]++;
+    if (!w->finite) continue;
+    decoded(index, rows[j], x);
+    double magnitude, scale = plain_distance(DRIFT_L2, x, centroids, padded, &magnitude);
+    double other = plain_distance(DRIFT_L2, x, centroids + padded, padded, &magnitude), nearer = half ? other : scale;
+    scale = half ? scale : other;
+    for (size_t i = 0; i < 2 * padded; i++) magnitude += (double)centroids[i] * centroids[i];
+    if (nearer > scale + 1e-5 * magnitude) fail("row %zu is %g away, the other half %g", j, nearer, scale);
+    check_entry(index->metric, x, centroids + half * padded, padded, blocks + (half * (size_t)stays + at / BLOCK_ENTRIES) * bytes,
+                at % BLOCK_ENTRIES, rows[j]);
+  }
+  for (size_t half = 0; half < 2; half++) {
+    if (filled[half] == 0) fail("half %zu is empty", half);
+    size_t in = (filled[half] + BLOCK_ENTRIES - 1) / BLOCK_ENTRIES;
+    if (half == 0) check_equal("blocks of half 0", 0, (uint64_t)stays, in);
+    for (size_t at = filled[half]; at < in * BLOCK_ENTRIES; at++) {
+      uint8_t *block = blocks + (half * (size_t)stays + at / BLOCK_ENTRIES) * bytes;
+      check_equal("no row", at, block_rows(block, padded)[at % BLOCK_ENTRIES], NO_ROW);
+      check_bits("no entry", at, block_add(block, padded)[at % BLOCK_ENTRIES], INFINITY);
+    }
+  }
+}
+
 /* An entry moved to a free place of the last block reads as it did. */
 static void check_copy(const world *w, const drift_kernels *k) {
   const drift_index *index = &w->index;
@@ -276,8 +311,14 @@ void run_index(void) {
   int is_traced = below(2) == 0;
   ask.trace_room = is_traced ? below(index->bucket_count + 2) : 0;
   uint32_t damaged = below(4) ? 0 : draw();
+  size_t own = below(w.row_count + 1);
+  float drawn[2] = {unit() * unit(), unit() * unit()};
+  for (size_t i = 0; i < 2; i++) drawn[i] = fabsf(drawn[i]) < 1 ? fabsf(drawn[i]) : 0;
   inputs_end();
   make_outputs(&w);
+  uint32_t *side = memory(w.row_count * 4);
+  float *halves = outputs(2 * index->padded);
+  uint8_t *half_blocks = memory((w.row_count / BLOCK_ENTRIES + 2) * block_bytes(index->padded));
   if (is_traced) ask.trace = memory(ask.trace_room * sizeof *ask.trace);
   uint32_t *row = memory(ask.k * 4);
   float *distance = outputs(ask.k);
@@ -300,6 +341,7 @@ void run_index(void) {
     for (size_t r = 0; r < w.row_count; r++) check_assignment(&w, r);
     fill(&w, k, &scratch);
     check_copy(&w, k);
+    check_halves(&w, k, every_row, own, drawn[0], drawn[1], side, halves, half_blocks, &scratch);
     if (damaged) damage(&w, damaged);
     drift_effort effort;
     int64_t found = k->index_search(index, &ask, query, &scratch, row, distance, &effort);

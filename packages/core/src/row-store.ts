@@ -376,7 +376,7 @@ export class RowStore {
 }
 
 /** What the codes tell of the rows, padded values each, into `out`. */
-export function decodeRows(
+function decodeRows(
   codes: Uint8Array,
   factors: Float32Array,
   padded: number,

@@ -43,6 +43,7 @@ async function compactRun(
   const entry = entryOf(engine, store)
   if (!entry) return false
   const { dim, metric } = store.config
+  const lives = inputs.map(segment => liveRows(store, segment))
   const stop = new Int32Array(new SharedArrayBuffer(4))
   const abort = (): void => {
     Atomics.store(stop, 0, 1)
@@ -56,14 +57,15 @@ async function compactRun(
       dim,
       metric,
       quantizer: quantizerOf(dim),
-      inputs: inputs.map(segment => ({
+      inputs: inputs.map((segment, i) => ({
         entry: segment.entry,
-        live: liveRows(store, segment),
+        live: lives[i]!,
         origins: knownOrigins(store, segment),
       })),
       others: others.map(({ entry }) => entry),
       tombstones: entry.tombstones,
-      pending: pack(pendingIds(store)),
+      // A row that counts stays whatever was written since.
+      pending: pack(lives.some(live => live.includes(0)) ? pendingIds(store) : []),
       stop,
       rests,
     })

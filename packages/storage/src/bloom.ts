@@ -64,7 +64,20 @@ export class IdFilter {
   }
 
   add(id: Uint8Array): void {
-    this.#filter.add(kernels.hash64(id) as unknown as Key)
+    this.addHash(kernels.hash64(id))
+  }
+
+  /** The id of this XXH64. The bits are those of the library, without the arrays that it makes for each: a tenth of its time. */
+  addHash(hash: bigint): void {
+    const { _size: size, _nbHashes: hashes } = this.#filter
+    const bits = this.#filter._filter.array
+    let at = Number(hash & 0xffff_ffffn) % size
+    let step = Number(hash >> 32n) % size
+    for (let i = 1; i <= hashes; i++) {
+      bits[Math.floor(at / 8)]! |= 1 << (at & 7)
+      at = (at + step) % size
+      step = (step + i) % size
+    }
     this.#keys++
   }
 

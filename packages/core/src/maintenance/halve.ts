@@ -2,15 +2,14 @@
  * The two halves of buckets that grew too large, found in any thread: centroids, rows, and the blocks of the new chains, ready to be taken over.
  * Rule: only reads the index, all of it shared; what changes meanwhile is that rows die, and who publishes the halves (split.ts) leaves them out.
  */
-import { BLOCK_ENTRIES, blockBytes, clearBlock, type IndexSlabs, kernels } from '@drift/native'
+import { BLOCK_ENTRIES, blockBytes, blocksOfHalves, type IndexSlabs, kernels } from '@drift/native'
 import { Extents, NONE } from '../bucket/extent.js'
 import { joined } from '../joined.js'
-import { kmeans } from '../kmeans.js'
-import { decodeRows } from '../row-store.js'
+import { seededRandom } from '../random.js'
 import type { RowBuckets } from '../search/snapshot.js'
 
-/** 2-means of about fifty rows has settled by then. */
-const ITERATIONS = 8
+/** Passes over the rows that a split is worth, the kernel's and coding their entries; one of 50 rows of 384 dimensions takes 50 us. */
+const PASSES = 40
 
 /** Of each bucket that has two halves, one after the other: buckets whose rows are all the same point are left out. */
 export interface Halves {
@@ -66,9 +65,9 @@ export function* halveBuckets(
   }
 }
 
-/** Multiply-adds that a split is worth; one of 50 rows of 384 dimensions takes a fifth of a millisecond. */
+/** Multiply-adds that a split is worth. */
 function splitWork(rows: number, dim: number): number {
-  return 2 * rows * dim * 2 * (ITERATIONS + 2)
+  return rows * dim * PASSES
 }
 
 interface Half {
@@ -85,58 +84,37 @@ function halvesOf(
   bucket: number,
   seed: number,
 ): Half[] | undefined {
-  const { padded, dim } = slabs
-  const rows: number[] = []
+  const { padded } = slabs
+  const members: number[] = []
   const guests: number[] = []
   for (const row of new Set(Extents.rowsIn(slabs, bucket))) {
-    if (home[row] === bucket) rows.push(row)
+    if (home[row] === bucket) members.push(row)
     else if (second[row] === bucket) guests.push(row)
   }
-  const own = Uint32Array.from(rows).sort()
-  const visitors = Uint32Array.from(guests).sort()
-  const points = pointsOf(slabs, own)
-  const pointDim = slabs.vectors === undefined ? padded : dim
-  const { centroids, assignment } = kmeans(points.points, pointDim, {
-    k: 2,
-    seed: (seed ^ Math.imul(bucket, 0x9e3779b1)) >>> 0,
-    iterations: ITERATIONS,
-    index: points.at,
-  })
-  if (centroids.length < 2 * pointDim) return undefined
-  const leaving = assignment.reduce((sum, half) => sum + half, 0)
-  if (leaving === 0 || leaving === own.length) return undefined
-  const sides = new Uint32Array(visitors.length)
-  const coming = pointsOf(slabs, visitors)
-  const distances = new Float32Array(visitors.length)
+  const own = members.length
+  const rows = Uint32Array.from([...members, ...guests])
+  rows.subarray(0, own).sort()
+  rows.subarray(own).sort()
+  const random = seededRandom((seed ^ Math.imul(bucket, 0x9e3779b1)) >>> 0)
+  const sides = new Uint32Array(rows.length)
+  const centroids = new Float32Array(2 * padded)
+  const bytes = blockBytes(padded)
+  const blocks = new Uint8Array(blocksOfHalves(rows.length) * bytes)
+  const [from, to] = [random(), random()]
   // biome-ignore format: one call
-  kernels.nearest(coming.points, pointDim, coming.at, visitors.length, centroids, 2, sides, distances)
-  const rotated = new Float32Array(new SharedArrayBuffer(4 * 2 * padded))
-  if (slabs.vectors === undefined) rotated.set(centroids)
-  else kernels.rotate(centroids, dim, padded, 0, 2, slabs.flips, rotated)
-  const groups = groupsOf(slabs, rotated)
+  const stays = kernels.indexHalve(slabs, rows, own, rows.length, from, to, sides, centroids, blocks)
+  if (stays === 0) return undefined
+  const groups = groupsOf(slabs, centroids)
   return [0, 1].map(half => {
-    const members = Uint32Array.from([
-      ...own.filter((_, i) => assignment[i] === half),
-      ...visitors.filter((_, i) => sides[i] === half),
-    ])
+    const inHalf = rows.filter((_, i) => sides[i] === half)
+    const first = half * stays
     return {
-      centroid: rotated.subarray(half * padded, (half + 1) * padded),
+      centroid: centroids.subarray(half * padded, (half + 1) * padded),
       group: groups[half]!,
-      rows: members,
-      blocks: entriesOf(slabs, rotated, half, members),
+      rows: inHalf,
+      blocks: blocks.subarray(first * bytes, (first + Math.ceil(inHalf.length / BLOCK_ENTRIES)) * bytes),
     }
   })
-}
-
-/** Exact vectors where they lie, or else what codes tell: row rows[i] is point at[i]. */
-function pointsOf(
-  { vectors, codes, factors, padded }: IndexSlabs,
-  rows: Uint32Array,
-): { points: Float32Array; at: Uint32Array } {
-  if (vectors !== undefined) return { points: vectors, at: rows }
-  const points = new Float32Array(rows.length * padded)
-  decodeRows(codes, factors, padded, rows, points)
-  return { points, at: Uint32Array.from(rows.keys()) }
 }
 
 function groupsOf({ groups, padded }: IndexSlabs, centroids: Float32Array): Uint32Array {
@@ -146,57 +124,4 @@ function groupsOf({ groups, padded }: IndexSlabs, centroids: Float32Array): Uint
   // biome-ignore format: one call
   kernels.nearest(centroids, padded, Uint32Array.of(0, 1), 2, groups.centroids, groups.bucketCount, found, distances)
   return found
-}
-
-/** The entries of the rows around one of the centroids, in blocks of their own. */
-function entriesOf(slabs: IndexSlabs, centroids: Float32Array, half: number, rows: Uint32Array): Uint8Array {
-  const { padded } = slabs
-  const count = Math.ceil(rows.length / BLOCK_ENTRIES)
-  const bytes = blockBytes(padded)
-  const blocks = new Uint8Array(new SharedArrayBuffer(count * bytes))
-  const words = new Uint32Array(blocks.buffer)
-  for (let block = 0; block < count; block++) {
-    clearBlock(words.subarray((block * bytes) / 4, ((block + 1) * bytes) / 4), padded)
-  }
-  // Nothing of the buckets is read but the centroids.
-  const beside: IndexSlabs = {
-    ...slabs,
-    ...besideOf(padded),
-    centroids,
-    next: new Uint32Array(new SharedArrayBuffer(4 * count)),
-    blocks,
-    groups: undefined,
-    bucketCount: 2,
-  }
-  kernels.indexAppend(
-    beside,
-    rows,
-    new Uint32Array(rows.length).fill(half),
-    Uint32Array.from(rows.keys()),
-    rows.length,
-  )
-  return blocks
-}
-
-/** What two buckets have besides centroids: never read. By padded dimension. */
-const besides = new Map<
-  number,
-  Pick<IndexSlabs, 'centroidCodes' | 'centroidFactors' | 'router' | 'heads' | 'sizes' | 'lives'>
->()
-
-function besideOf(padded: number) {
-  let beside = besides.get(padded)
-  if (beside === undefined) {
-    const words = () => new Uint32Array(new SharedArrayBuffer(8))
-    beside = {
-      centroidCodes: new Uint8Array(new SharedArrayBuffer(2 * padded)),
-      centroidFactors: new Float32Array(new SharedArrayBuffer(16)),
-      router: new Uint8Array(new SharedArrayBuffer(blockBytes(padded))),
-      heads: words(),
-      sizes: words(),
-      lives: words(),
-    }
-    besides.set(padded, beside)
-  }
-  return beside
 }

@@ -33,7 +33,10 @@ export interface CompactTask {
   readonly tombstones: readonly TombstoneEntry[]
   /** Name and uuid for a tombstone file that is written anew, one for each. */
   readonly newTombstones: readonly { readonly name: string; readonly uuid: string }[]
-  /** Ids that writes since have replaced or deleted which are only in the log: such a deletion must not be in the files yet. */
+  /**
+   * Ids that writes since have replaced or deleted which are only in the log: such a deletion must not be in the files yet. None where every
+   * row of the inputs counts.
+   */
   readonly pending: Packed
   /** Shared: set to 1, the compaction ends with DRIFT_ABORTED. */
   readonly stop: Int32Array
@@ -86,7 +89,7 @@ export function compact(fs: DriftFs, task: CompactTask): CompactResult {
     const deleted = task.tombstones.map(entry => readTombstones(fs, task.folder, entry))
     const kept = rowsToKeep(task, inputs, files, deleted)
     const segment = writeKept(fs, task, inputs, kept)
-    const range = segment && { entry: segment, ids: keysOf(kept, inputs) }
+    const range = segment && deleted.length > 0 ? { entry: segment, ids: keysOf(kept, inputs) } : undefined
     const tombstones = task.tombstones.map((entry, i) =>
       shrink(fs, task, entry, deleted[i]!, task.newTombstones[i]!, id => files.hasBefore(id, entry, range)),
     )

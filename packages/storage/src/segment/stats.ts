@@ -58,7 +58,10 @@ export function readStats(reader: SectionReader): Stats {
 }
 
 export function digestIds(ids: readonly Uint8Array[]): bigint {
-  let digest = 0n
-  for (const id of ids) digest ^= kernels.hash64(id)
-  return digest
+  return digestOf(ids.map(id => kernels.hash64(id)))
+}
+
+/** @param hashes - XXH64 of each id. */
+export function digestOf(hashes: readonly bigint[]): bigint {
+  return hashes.reduce((digest, hash) => digest ^ hash, 0n)
 }

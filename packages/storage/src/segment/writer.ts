@@ -11,7 +11,7 @@ import { FileKind, type Metric, SectionKind } from './format.js'
 import { encodeOrigins, type Origins } from './origins.js'
 import { encodePages, rowsPerPage } from './page.js'
 import { type FileEntry, writeContainer } from './section-writer.js'
-import { digestIds, encodeStats } from './stats.js'
+import { digestOf, encodeStats } from './stats.js'
 
 export interface SegmentInput {
   readonly uuid: string
@@ -65,7 +65,8 @@ export function writeSegment(fs: DriftFs, folder: string, name: string, input: S
     }
     writer.addPaged({ kind: SectionKind.ids, items: rows }, CHUNK_BYTES, encodeChunks(ids))
     writer.add({ kind: quantizer, items: 1 }, encodeQuantizer(input.quantizer))
-    const filter = encodeFilter(ids, input.idFilterRate ?? ID_FILTER_RATE)
+    const hashes = ids.map(id => kernels.hash64(id))
+    const filter = encodeFilter(hashes, input.idFilterRate ?? ID_FILTER_RATE)
     writer.add({ kind: bloom, critical: false, items: rows }, filter)
     if (input.origins) {
       writer.add(
@@ -78,7 +79,7 @@ export function writeSegment(fs: DriftFs, folder: string, name: string, input: S
       rows,
       lsnLow,
       lsnHigh,
-      idDigest: digestIds(ids),
+      idDigest: digestOf(hashes),
       payloadRows: present.length,
       payloadBytes,
     }
@@ -123,8 +124,8 @@ function encodeQuantizer(quantizer: Uint8Array): Uint8Array {
   return bytes
 }
 
-function encodeFilter(ids: readonly Uint8Array[], rate: number): Uint8Array {
-  const filter = IdFilter.create(ids.length, rate)
-  for (const id of ids) filter.add(id)
+function encodeFilter(hashes: readonly bigint[], rate: number): Uint8Array {
+  const filter = IdFilter.create(hashes.length, rate)
+  for (const hash of hashes) filter.addHash(hash)
   return filter.toBytes()
 }
