@@ -2,12 +2,13 @@
  * The two halves of buckets that grew too large, found in any thread: centroids, rows, and the blocks of the new chains, ready to be taken over.
  * Rule: only reads the index, all of it shared; what changes meanwhile is that rows die, and who publishes the halves (split.ts) leaves them out.
  */
-import { BLOCK_ENTRIES, blockBytes, clearBlock, type IndexSlabs, kernels } from '@drift/native'
-import { Extents, NONE } from '../bucket/extent.js'
+import { BLOCK_ENTRIES, blockBytes, type IndexSlabs, kernels } from '@drift/native'
+import { Extents } from '../bucket/extent.js'
 import { joined } from '../joined.js'
 import { kmeans } from '../kmeans.js'
 import { decodeRows } from '../row-store.js'
 import type { RowBuckets } from '../search/snapshot.js'
+import { codeEntries, groupsOf } from './coded.js'
 
 /** 2-means of about fifty rows has settled by then. */
 const ITERATIONS = 8
@@ -114,18 +115,21 @@ function halvesOf(
   if (slabs.vectors === undefined) rotated.set(centroids)
   else kernels.rotate(centroids, dim, padded, 0, 2, slabs.flips, rotated)
   const groups = groupsOf(slabs, rotated)
-  return [0, 1].map(half => {
-    const members = Uint32Array.from([
+  const members = [0, 1].map(half =>
+    Uint32Array.from([
       ...own.filter((_, i) => assignment[i] === half),
       ...visitors.filter((_, i) => sides[i] === half),
-    ])
-    return {
-      centroid: rotated.subarray(half * padded, (half + 1) * padded),
-      group: groups[half]!,
-      rows: members,
-      blocks: entriesOf(slabs, rotated, half, members),
-    }
-  })
+    ]),
+  )
+  const counts = Uint32Array.from(members, rows => rows.length)
+  const blocks = codeEntries(slabs, rotated, counts, joined(Uint32Array, members))
+  const first = Math.ceil(counts[0]! / BLOCK_ENTRIES) * blockBytes(padded)
+  return members.map((rows, half) => ({
+    centroid: rotated.subarray(half * padded, (half + 1) * padded),
+    group: groups[half]!,
+    rows,
+    blocks: half === 0 ? blocks.subarray(0, first) : blocks.subarray(first),
+  }))
 }
 
 /** Exact vectors where they lie, or else what codes tell: row rows[i] is point at[i]. */
@@ -137,66 +141,4 @@ function pointsOf(
   const points = new Float32Array(rows.length * padded)
   decodeRows(codes, factors, padded, rows, points)
   return { points, at: Uint32Array.from(rows.keys()) }
-}
-
-function groupsOf({ groups, padded }: IndexSlabs, centroids: Float32Array): Uint32Array {
-  const found = new Uint32Array(2).fill(NONE)
-  if (groups === undefined) return found
-  const distances = new Float32Array(2)
-  // biome-ignore format: one call
-  kernels.nearest(centroids, padded, Uint32Array.of(0, 1), 2, groups.centroids, groups.bucketCount, found, distances)
-  return found
-}
-
-/** The entries of the rows around one of the centroids, in blocks of their own. */
-function entriesOf(slabs: IndexSlabs, centroids: Float32Array, half: number, rows: Uint32Array): Uint8Array {
-  const { padded } = slabs
-  const count = Math.ceil(rows.length / BLOCK_ENTRIES)
-  const bytes = blockBytes(padded)
-  const blocks = new Uint8Array(new SharedArrayBuffer(count * bytes))
-  const words = new Uint32Array(blocks.buffer)
-  for (let block = 0; block < count; block++) {
-    clearBlock(words.subarray((block * bytes) / 4, ((block + 1) * bytes) / 4), padded)
-  }
-  // Nothing of the buckets is read but the centroids.
-  const beside: IndexSlabs = {
-    ...slabs,
-    ...besideOf(padded),
-    centroids,
-    next: new Uint32Array(new SharedArrayBuffer(4 * count)),
-    blocks,
-    groups: undefined,
-    bucketCount: 2,
-  }
-  kernels.indexAppend(
-    beside,
-    rows,
-    new Uint32Array(rows.length).fill(half),
-    Uint32Array.from(rows.keys()),
-    rows.length,
-  )
-  return blocks
-}
-
-/** What two buckets have besides centroids: never read. By padded dimension. */
-const besides = new Map<
-  number,
-  Pick<IndexSlabs, 'centroidCodes' | 'centroidFactors' | 'router' | 'heads' | 'sizes' | 'lives'>
->()
-
-function besideOf(padded: number) {
-  let beside = besides.get(padded)
-  if (beside === undefined) {
-    const words = () => new Uint32Array(new SharedArrayBuffer(8))
-    beside = {
-      centroidCodes: new Uint8Array(new SharedArrayBuffer(2 * padded)),
-      centroidFactors: new Float32Array(new SharedArrayBuffer(16)),
-      router: new Uint8Array(new SharedArrayBuffer(blockBytes(padded))),
-      heads: words(),
-      sizes: words(),
-      lives: words(),
-    }
-    besides.set(padded, beside)
-  }
-  return beside
 }
