@@ -29,8 +29,8 @@ export const mutants: readonly Mutant[] = [
     name: 'no split',
     modules: {
       'maintenance/heal-split': `
-        export const splitAround = async () => ({ ...${NOTHING_MOVED}, children: 1 })
-        export const childrenOf = () => undefined`,
+        export const splitAround = async () => ({ ...${NOTHING_MOVED}, children: 1 })`,
+      'maintenance/children': 'export const childrenOf = () => undefined',
       'maintenance/split': `
         export const splitBucket = () => undefined
         export const splitLarge = async () => {}`,
@@ -41,13 +41,7 @@ export const mutants: readonly Mutant[] = [
     name: 'no recentre',
     modules: {
       'maintenance/recentre': 'export const recentreBucket = () => false',
-      'maintenance/region': 'export const publishCentroids = async () => {}',
-      'index-state': `
-        import { IndexState } from '#true'
-        const { setCentroid } = IndexState.prototype
-        IndexState.prototype.setCentroid = function (bucket, centroid) {
-          if (this.directory.homesIn(bucket) === 0) setCentroid.call(this, bucket, centroid)
-        }`,
+      'maintenance/publish': 'export const publishCentroids = async () => {}',
     },
     learns: true,
   },

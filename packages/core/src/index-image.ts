@@ -11,6 +11,7 @@
 import { NONE } from './bucket/extent.js'
 import { CoreError } from './errors.js'
 import { IndexState } from './index-state.js'
+import type { Slices } from './maintenance/slices.js'
 
 export const IMAGE_COLUMNS = [
   'codes',
@@ -47,23 +48,33 @@ export interface IndexImage {
   readonly columns: Readonly<Record<ImageColumn, Uint8Array>>
 }
 
-/** What the index is now: what changes in place is copied, once, into shared memory, so that posting it to a thread copies nothing. */
-export function takeImage({ store, directory, router }: IndexState): IndexImage {
+/** Bytes copied at once, in some 0.1 ms, most of which the system takes to find new memory; and what one is worth in multiply-adds. */
+const PIECE_BYTES = 2 ** 18
+const COPY_WORK = 8
+
+/**
+ * What the index is now: what changes in place is copied, once, into shared memory, so that posting it to a thread copies nothing. Chains
+ * are copied at once, the rest in slices: nothing may move rows or centroids meanwhile. A row that dies may have no buckets in it.
+ */
+export async function takeImage(
+  { store, directory, router }: IndexState,
+  slices: Slices,
+): Promise<IndexImage> {
   const rows = store.rows
   const { padded } = store.rotation
   const { kinds, words, text } = store.ids.columns(rows)
   const { heads, entries, next, blocks, count } = directory.columns()
-  return {
+  const image: IndexImage = {
     sizes: { rows, buckets: router.count, blocks: count, idTextWords: text.length },
     columns: {
       codes: store.codes.subarray(0, rows * padded),
       factors: bytesOf(store.factors.subarray(0, rows * 2)),
-      homes: copyOf(store.home.subarray(0, rows)),
-      seconds: copyOf(store.second.subarray(0, rows)),
+      homes: emptyOf(4 * rows),
+      seconds: emptyOf(4 * rows),
       idKinds: kinds,
       idWords: bytesOf(words),
       idText: bytesOf(text),
-      centroids: copyOf(router.centroids.subarray(0, router.count * padded)),
+      centroids: emptyOf(4 * padded * router.count),
       center: copyOf(router.center),
       heads: copyOf(heads),
       entries: copyOf(entries),
@@ -71,6 +82,37 @@ export function takeImage({ store, directory, router }: IndexState): IndexImage 
       blocks,
     },
   }
+  const { homes, seconds, centroids } = image.columns
+  // Both buckets of a row in one step: with one of them it would not fit itself.
+  const pairs = [
+    [homes, bytesOf(store.home)],
+    [seconds, bytesOf(store.second)],
+  ] as const
+  await copyAll(pairs, 4 * rows, slices)
+  await copyAll([[centroids, bytesOf(router.centroids)]], centroids.length, slices)
+  return image
+}
+
+/** The first `bytes` of each source into its copy. */
+async function copyAll(
+  pairs: readonly (readonly [Uint8Array, Uint8Array])[],
+  bytes: number,
+  slices: Slices,
+): Promise<void> {
+  for (let at = 0; at < bytes; at += PIECE_BYTES) {
+    const end = Math.min(bytes, at + PIECE_BYTES)
+    for (const [into, from] of pairs) into.set(from.subarray(at, end), at)
+    await slices.spend(pairs.length * (end - at) * COPY_WORK)
+  }
+}
+
+/** An image with the pin that keeps it. */
+export interface TakenImage<T> extends IndexImage {
+  /** One bit a row, of the moment. */
+  readonly live: Uint32Array
+  /** What `moment` told. */
+  readonly moment: T
+  readonly release: () => void
 }
 
 /**
@@ -135,8 +177,12 @@ function misfit(what: string): CoreError {
   return new CoreError('DRIFT_IMAGE', `the stored index does not fit: ${what}`)
 }
 
+function emptyOf(bytes: number): Uint8Array {
+  return new Uint8Array(new SharedArrayBuffer(bytes))
+}
+
 function copyOf(values: Float32Array | Uint32Array): Uint8Array {
-  const copy = new Uint8Array(new SharedArrayBuffer(values.byteLength))
+  const copy = emptyOf(values.byteLength)
   copy.set(bytesOf(values))
   return copy
 }

@@ -296,6 +296,18 @@ export class IndexState {
     this.directory.rewrite(bucket, this.directory.rowsOf(bucket))
   }
 
+  /** The same, with the entries of its rows coded around the centroid already: see `Directory.adopt`. @param group - of the centroid, or NONE. */
+  adoptCentroid(
+    bucket: number,
+    centroid: Float32Array,
+    group: number,
+    rows: Uint32Array,
+    blocks: Uint8Array,
+  ): void {
+    this.router.set(bucket, centroid, group)
+    this.directory.adopt(bucket, rows, blocks)
+  }
+
   /** The row loses its second bucket, if it has one. */
   leaveSecond(row: number): void {
     const second = this.store.second[row]!

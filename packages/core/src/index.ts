@@ -11,6 +11,7 @@ export {
   type ImageColumn,
   type ImageSizes,
   type IndexImage,
+  type TakenImage,
 } from './index-image.js'
 export type { Appended } from './index-state.js'
 export type { IndexStats } from './index-stats.js'
@@ -34,6 +35,7 @@ export type {
   Tier,
 } from './maintenance/plan.js'
 export { Scheduler, type SchedulerOptions } from './maintenance/scheduler.js'
+export { ownTurn } from './maintenance/slices.js'
 export type { Memtable } from './memtable.js'
 export { type Metric, prepare, publicDistance, score, validateVectors } from './metric.js'
 export { IndexPool, type IndexPoolOptions } from './pool/pool.js'

@@ -269,18 +269,6 @@ export class RowStore {
     return this.rotation.apply(points, 0, count, new Float32Array(count * this.rotation.padded))
   }
 
-  /** The rows rotated, `rotation.padded` values each: exactly, or, where vectors are not kept, as the codes tell them. */
-  rotatedRows(rows: Uint32Array): Float32Array {
-    const { vectors } = this
-    if (vectors === undefined) return this.decoded(rows).slice()
-    const { padded } = this.rotation
-    const out = new Float32Array(rows.length * padded)
-    for (let i = 0; i < rows.length; i++) {
-      this.rotation.apply(vectors, rows[i]!, 1, out.subarray(i * padded, (i + 1) * padded))
-    }
-    return out
-  }
-
   /**
    * The rows rotated, as their codes tell them: each value is off by half a step of its row at most. The memory is the store's, good until
    * the next call: a partition reads every row a few times, and garbage of that size stays with the allocator.
@@ -376,7 +364,7 @@ export class RowStore {
 }
 
 /** What the codes tell of the rows, padded values each, into `out`. */
-function decodeRows(
+export function decodeRows(
   codes: Uint8Array,
   factors: Float32Array,
   padded: number,

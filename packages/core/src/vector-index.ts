@@ -17,7 +17,7 @@ import {
 import type { SharedVectors } from './cold-vectors.js'
 import { CoreError } from './errors.js'
 import type { Id } from './id.js'
-import { type ImageColumn, type ImageSizes, type IndexImage, restoreImage, takeImage } from './index-image.js'
+import { type ImageColumn, type ImageSizes, restoreImage, type TakenImage } from './index-image.js'
 import { IndexLife } from './index-life.js'
 import { type Appended, IndexState } from './index-state.js'
 import { type IndexStats, statsOf } from './index-stats.js'
@@ -322,6 +322,11 @@ export class VectorIndex {
     return this.#jobs.plan(options)
   }
 
+  /** The same in slices between which the event loop turns, in no order: what it says of a bucket was true when it was looked at. */
+  planInSlices(options: PlanOptions & Pick<HealOptions, 'signal'> = {}): Promise<Operation[]> {
+    return this.#jobs.planInSlices(options)
+  }
+
   /**
    * Do one operation of a plan, after the maintenance that is under way. Searches and writes go on; every row stays findable. Aborted, it
    * stops between two steps: what has moved has moved, and the rest is where it was.
@@ -352,9 +357,14 @@ export class VectorIndex {
     return this.#life.state.refinements
   }
 
-  /** Everything but the exact vectors. Take a pin in the same step, and keep it while the columns are read. */
-  takeImage(): IndexImage {
-    return takeImage(this.#life.open())
+  /**
+   * Everything but the exact vectors, when maintenance that is under way has ended, in slices: no bucket changes meanwhile. The columns may be
+   * read until `release`.
+   *
+   * @param moment - called in the step whose state the image is, to tell what else is true then.
+   */
+  takeImage<T = undefined>(moment: () => T = () => undefined as T): Promise<TakenImage<T>> {
+    return this.#jobs.image(moment)
   }
 
   /**

@@ -21,7 +21,7 @@ beforeAll(async () => {
 
 /** What the index is now, in another one. */
 async function putBack(options: { readonly pool?: IndexPool }): Promise<VectorIndex> {
-  const { sizes, columns } = index.takeImage()
+  const { sizes, columns } = await index.takeImage()
   const back = new VectorIndex({ ...SHAPE, ...options })
   const live = new Uint32Array(Math.ceil(COUNT / 32)).fill(0xffff_ffff)
   back.restoreImage(

@@ -2,7 +2,7 @@
  * Proves that healing never loses, doubles or revives a row: seeded writes come between its steps, pins are open, it is aborted and the
  * index closed in the middle; and that it comes to rest on data that cannot be split or merged.
  */
-import { expect, it } from 'vitest'
+import { afterAll, expect, it } from 'vitest'
 import { IndexPool, seededRandom, VectorIndex } from '../src/index.js'
 import { clustered, expectExactly, numbers, rowOf } from './data.js'
 
@@ -29,8 +29,17 @@ function living(index: VectorIndex): number[] {
   return numbers(ROWS).filter(id => index.find(id) >= 0)
 }
 
-it.each([1, 2, 3])('writes between the steps are kept as they were made, seed %i', async seed => {
-  const index = await drifted()
+const pool = new IndexPool({ threads: 2 })
+afterAll(() => pool.close())
+
+it.each([
+  [1, 'here'],
+  [2, 'here'],
+  [3, 'here'],
+  [4, 'in the pool'],
+  [5, 'in the pool'],
+] as const)('writes between the steps are kept as they were made, seed %i, %s', async (seed, where) => {
+  const index = await drifted(where === 'here' ? undefined : pool)
   const random = seededRandom(seed)
   const model = new Map(living(index).map(id => [id, rowOf(vectors, DIM, id)]))
   let running = true
@@ -58,25 +67,49 @@ it.each([1, 2, 3])('writes between the steps are kept as they were made, seed %i
   for (const [id, vector] of model) expect(index.vectorAt(index.find(id))).toEqual(vector)
 })
 
-it('a batch that is under way sees each row of its moment once', async () => {
-  const pool = new IndexPool({ threads: 1 })
-  try {
-    const index = await drifted(pool)
-    const alive = new Set(living(index))
-    const healing = index.maintain()
-    for (let i = 0; i < 10; i++) {
-      const { ids, counts } = await index.searchBatch(vectors.slice(0, 2 * DIM), {
-        k: ROWS,
-        probes: Number.POSITIVE_INFINITY,
-      })
-      expect([...counts]).toEqual([alive.size, alive.size])
-      expect(new Set(ids.slice(0, counts[0]))).toEqual(alive)
-    }
-    expect((await healing).operations).toBeGreaterThan(50)
-    expectExactly(index, alive)
-  } finally {
-    await pool.close()
+it('healing in the pool does what it does here', async () => {
+  const [here, there] = [await drifted(), await drifted(pool)]
+  const [one, other] = [await here.maintain(), await there.maintain()]
+  expect(one.kinds.split).toBeGreaterThan(5)
+  expect(one.kinds.refine).toBeGreaterThan(20)
+  expect(other).toEqual(one)
+  expect(there.centroids()).toEqual(here.centroids())
+  for (const id of living(here)) {
+    expect(there.bucketsOf(there.find(id))).toEqual(here.bucketsOf(here.find(id)))
   }
+  // The signs of the entries too: what is scanned is found.
+  for (const id of numbers(200)) {
+    const query = rowOf(vectors, DIM, id)
+    const asked = { k: 10, recall: 0.9 }
+    expect(there.searchSync(query, asked)).toEqual(here.searchSync(query, asked))
+  }
+})
+
+it('a batch that is under way sees each row of its moment once', async () => {
+  const index = await drifted(pool)
+  const alive = new Set(living(index))
+  const healing = index.maintain()
+  for (let i = 0; i < 10; i++) {
+    const { ids, counts } = await index.searchBatch(vectors.slice(0, 2 * DIM), {
+      k: ROWS,
+      probes: Number.POSITIVE_INFINITY,
+    })
+    expect([...counts]).toEqual([alive.size, alive.size])
+    expect(new Set(ids.slice(0, counts[0]))).toEqual(alive)
+  }
+  expect((await healing).operations).toBeGreaterThan(50)
+  expectExactly(index, alive)
+})
+
+it('a plan made in slices is the plan', async () => {
+  const index = await drifted()
+  // Each measures how far some centroids are off: by then all are known.
+  for (let i = 0; i < 20; i++) index.plan()
+  const inSlices = await index.planInSlices()
+  expect(inSlices.sort((a, b) => a.serial - b.serial)).toEqual(
+    index.plan().sort((a, b) => a.serial - b.serial),
+  )
+  expect(inSlices.length).toBeGreaterThan(100)
 })
 
 it('aborted in the middle of a split, it leaves every row where it can be found, and the next call goes on', async () => {

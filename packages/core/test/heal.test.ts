@@ -239,17 +239,16 @@ it('what was just built, or restored, asks for little healing', async () => {
   const vectors = clustered(rows, DIM, 60, 11)
   const shape = { dim: DIM, metric: 'l2' } as const
   const built = await VectorIndex.build(shape, vectors)
-  const pin = built.pin()
-  const { sizes, columns } = built.takeImage()
+  const { sizes, columns, live, release } = await built.takeImage()
   const restored = new VectorIndex(shape)
   restored.restoreImage(
     sizes,
-    pin.live,
+    live,
     (column, into) => into.set(columns[column]),
     async into => into.set(vectors),
   )
   await restored.vectorsReady()
-  pin.release()
+  release()
   for (const index of [built, restored]) {
     expect(await index.refine()).toBe(false)
     const { moves, kinds } = await index.maintain()

@@ -1,5 +1,6 @@
 // What an index derives can be taken out and put back: the copy answers as the original does and goes on from there, and an
 // image that does not fit itself is refused before anything counts.
+import { setImmediate } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { type ImageColumn, type IndexImage, NONE, seededRandom, VectorIndex } from '../src/index.js'
 import { clustered } from './data.js'
@@ -26,14 +27,13 @@ function idOf(i: number): string | number | bigint {
   return i % 3 === 0 ? `row ${i}` : i % 3 === 1 ? i - 1000 : BigInt(-i)
 }
 
-/** @param meanwhile - happens between taking the image and reading it. */
-function copyOf(
+/** Its vectors come a turn of the event loop later. @param meanwhile - happens between taking the image and reading it. */
+async function copyOf(
   index: VectorIndex,
   change: (image: IndexImage) => void = () => undefined,
   meanwhile: () => void = () => undefined,
-): VectorIndex {
-  const pin = index.pin()
-  const taken = index.takeImage()
+): Promise<VectorIndex> {
+  const taken = await index.takeImage()
   meanwhile()
   const columns = Object.fromEntries(
     Object.entries(taken.columns).map(([name, bytes]) => [name, bytes.slice()]),
@@ -43,21 +43,24 @@ function copyOf(
   const copy = new VectorIndex(OPTIONS)
   copy.restoreImage(
     image.sizes,
-    pin.live.slice(),
+    taken.live.slice(),
     (column, into) => {
       if (into.length !== columns[column].length) throw new RangeError(`${column} has another length`)
       into.set(columns[column])
     },
-    async vectors => vectors.set(index.vectors.subarray(0, pin.rows * DIM)),
+    async vectors => {
+      await setImmediate()
+      vectors.set(index.vectors.subarray(0, taken.sizes.rows * DIM))
+    },
   )
-  pin.release()
+  taken.release()
   return copy
 }
 
 describe('a restored index', () => {
   it('answers as the original does, and waits for the vectors to do so', async () => {
     const index = await grown()
-    const copy = copyOf(index)
+    const copy = await copyOf(index)
     expect(copy.count).toBe(index.count)
     expect(() => copy.searchSync(new Float32Array(DIM), { k: 1 })).toThrow(
       expect.objectContaining({ code: 'DRIFT_LOADING' }),
@@ -78,7 +81,7 @@ describe('a restored index', () => {
   })
 
   it('goes on: rows are replaced, deleted and added, and all of them are found', async () => {
-    const copy = copyOf(await grown())
+    const copy = await copyOf(await grown())
     const more = clustered(1500, DIM, 30, 9)
     copy.upsert(
       Array.from({ length: 1500 }, (_, i) => idOf(i + 2000)),
@@ -94,6 +97,45 @@ describe('a restored index', () => {
     expect(new Set(scanned.ids)).toEqual(new Set(all.ids))
   })
 
+  it('is whole when rows die and buckets change while it is taken', async () => {
+    // Centroids of 8 KiB: copying them takes several slices.
+    const dim = 2048
+    const shape = { dim, metric: 'l2', bucketRows: 4 } as const
+    const vectors = clustered(ROWS, dim, 200, 3)
+    const index = await VectorIndex.build(shape, vectors.slice())
+    let left = ROWS
+    for (let round = 0; round < 3; round++) {
+      const healing = index.maintain()
+      let isTaking = true
+      const taking = index
+        .takeImage(() => index.count)
+        .finally(() => {
+          isTaking = false
+        })
+      let turns = 0
+      for (; isTaking; turns++) {
+        await setImmediate()
+        index.delete([--left])
+      }
+      const { sizes, columns, live, moment, release } = await taking
+      expect(turns).toBeGreaterThan(2)
+      const copy = new VectorIndex(shape)
+      copy.restoreImage(
+        sizes,
+        live,
+        (column, into) => into.set(columns[column]),
+        async into => into.set(index.vectors.subarray(0, into.length)),
+      )
+      await copy.vectorsReady()
+      release()
+      await healing
+      expect(copy.count).toBe(moment)
+      const found = copy.searchSync(vectors.subarray(0, dim), { k: moment, probes: 1e6 })
+      expect(new Set(found.ids).size).toBe(moment)
+      expect(Math.max(...(found.ids as number[]))).toBeGreaterThan(left)
+    }
+  })
+
   it('has every id right, also when rows that were dead before are let go of while the image is read', async () => {
     const name = (i: number): string => `${i} `.repeat(40)
     const index = new VectorIndex(OPTIONS)
@@ -104,7 +146,7 @@ describe('a restored index', () => {
     await index.flush(index.rotate()!)
     const before = index.pin()
     index.delete(Array.from({ length: ROWS - 1000 }, (_, i) => name(i)))
-    const copy = copyOf(index, undefined, () => before.release())
+    const copy = await copyOf(index, undefined, () => before.release())
     const left = Array.from({ length: 1000 }, (_, i) => name(ROWS - 1000 + i))
     expect(left.filter(id => copy.find(id) < 0 || copy.find(id) !== index.find(id))).toEqual([])
     expect(left.filter(id => index.idAt(index.find(id)) !== id)).toEqual([])
@@ -112,12 +154,11 @@ describe('a restored index', () => {
 
   it('fails its reads with the reason when the vectors cannot be had', async () => {
     const index = await grown()
-    const pin = index.pin()
-    const { sizes, columns } = index.takeImage()
+    const { sizes, columns, live, release } = await index.takeImage()
     const copy = new VectorIndex(OPTIONS)
     copy.restoreImage(
       sizes,
-      pin.live.slice(),
+      live.slice(),
       (column, into) => into.set(columns[column]),
       async () => {
         throw new RangeError('the page is damaged')
@@ -126,7 +167,7 @@ describe('a restored index', () => {
     await expect(copy.search(new Float32Array(DIM), { k: 1 })).rejects.toThrow('the page is damaged')
     await expect(copy.searchBatch(new Float32Array(DIM), { k: 1 })).rejects.toThrow('the page is damaged')
     await expect(copy.refine()).rejects.toThrow('the page is damaged')
-    pin.release()
+    release()
   })
 })
 
@@ -144,7 +185,7 @@ describe('an image that does not fit itself', () => {
     ['a text beyond the end', ({ columns }) => words(columns.idWords).fill(0x7fff_ffff)],
   ])('is refused for %s', async (_, change) => {
     const index = await small
-    expect(() => copyOf(index, change)).toThrow(expect.objectContaining({ code: 'DRIFT_IMAGE' }))
+    await expect(copyOf(index, change)).rejects.toThrow(expect.objectContaining({ code: 'DRIFT_IMAGE' }))
   })
 })
 

@@ -26,18 +26,17 @@ async function taught(): Promise<VectorIndex> {
 }
 
 /** The same partition, and nothing known about it. */
-function copyOf(index: VectorIndex): VectorIndex {
+async function copyOf(index: VectorIndex): Promise<VectorIndex> {
   const shadow = { share: 0, random: () => 1 }
   const copy = new VectorIndex({ dim: DIM, metric: 'l2', shadow })
-  const pin = index.pin()
-  const { sizes, columns } = index.takeImage()
+  const { sizes, columns, live, release } = await index.takeImage()
   copy.restoreImage(
     sizes,
-    pin.live.slice(),
+    live.slice(),
     (column, into) => into.set(columns[column]),
-    async into => into.set(index.vectors.subarray(0, pin.rows * DIM)),
+    async into => into.set(index.vectors.subarray(0, sizes.rows * DIM)),
   )
-  pin.release()
+  release()
   return copy
 }
 
@@ -55,7 +54,7 @@ function efforts(index: VectorIndex): number[] {
 describe('what was learned', () => {
   it('comes back: searches cost what they did, and the recall that was measured is told', async () => {
     const index = await original
-    const copy = copyOf(index)
+    const copy = await copyOf(index)
     await copy.vectorsReady()
     // Without it the copy would pay by the prior of all data.
     expect(efforts(copy)).not.toEqual(efforts(index))

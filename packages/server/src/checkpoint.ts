@@ -3,7 +3,7 @@
  * faster: a missing, damaged or outdated one costs time, never an answer. Rows deleted or replaced since are known from the log and
  * from newer files; rows that newer segments hold are indexed when the database is opened.
  */
-import { setImmediate } from 'node:timers/promises'
+import { ownTurn } from '@drift/core'
 import { isShortage } from '@drift/fs'
 import { NO_ROW, type SegmentPlaces } from '@drift/storage'
 import { catalog, type Engine, floorLsn } from './engine.js'
@@ -43,21 +43,20 @@ export function writePartition(engine: Engine, store: Store): Promise<boolean> {
 
 async function writeAlone(engine: Engine, store: Store): Promise<boolean> {
   if (store.dropped || store.index.stats().buckets === 0) return false
-  // One step: what the image holds, the live rows, the files and the LSN are of the same moment. Where live rows are in those files
-  // changes with nothing that may run meanwhile.
-  const pin = store.index.pin()
+  // What the image holds, the live rows, the files and the LSN are of the same moment. Where live rows are in those files changes with
+  // nothing that may run meanwhile.
+  const { sizes, columns, live, moment, release } = await store.index.takeImage(() => ({
+    rows: store.index.count,
+    segments: [...store.segments],
+    lsn: engine.journal.durableLsn,
+    learned: store.index.takeLearned(),
+  }))
   try {
-    const rows = store.index.count
-    const segments = [...store.segments]
-    const image = {
-      dim: store.config.dim,
-      lsn: engine.journal.durableLsn,
-      quantizerId: quantizerId(store.config.dim),
-      ...store.index.takeImage(),
-      learned: store.index.takeLearned(),
-    }
+    const { rows, segments, lsn, learned } = moment
     const places: SegmentPlaces[] = []
-    for (const segment of segments) places.push(await placesOf(store, segment, pin.live))
+    for (const segment of segments) places.push(await placesOf(store, segment, live))
+    const { dim } = store.config
+    const image = { dim, lsn, quantizerId: quantizerId(dim), sizes, columns, learned }
     const checkpoint = await engine.persistence.writeCheckpoint({ ...image, segments: places })
     if (store.dropped) return false
     await engine.persistence.commit(() => ({
@@ -72,7 +71,7 @@ async function writeAlone(engine: Engine, store: Store): Promise<boolean> {
     for (const segment of segments) segment.origins = undefined
     return true
   } finally {
-    pin.release()
+    release()
   }
 }
 
@@ -88,7 +87,7 @@ async function placesOf(
   const places = new Uint32Array(new SharedArrayBuffer(rows.byteLength))
   places.set(rows)
   for (let i = 0; i < rows.length; i++) {
-    if (i % PIECE_ROWS === PIECE_ROWS - 1) await setImmediate()
+    if (i % PIECE_ROWS === PIECE_ROWS - 1) await ownTurn()
     const row = rows[i]!
     const isLive = row !== NO_ROW && ((live[row >>> 5]! >>> (row & 31)) & 1) === 1
     // A row number that was given to another row since is not this one's.

@@ -68,9 +68,9 @@ export class Healing {
         await this.#keep(engine, store, MOVED_AT_REST)
         return 'rest'
       }
-      scheduler.offer(index.plan())
-      scheduler.tidy(nowMs)
       course.planned = index.updates
+      scheduler.offer(await index.planInSlices({ signal }))
+      scheduler.tidy(nowMs)
       course.applied = false
     }
     const operation = scheduler.next(nowMs)

@@ -16,8 +16,8 @@ import type { Generation, Store } from './store.js'
 const MAX_FROZEN = 2
 /** Log size that makes the janitor flush the generation that holds it back. */
 const WAL_BUDGET_BYTES = 256 * 1024 * 1024
-/** A graph-linking slice: short enough that a search behind it does not notice. */
-const LINK_SLICE_MS = 1
+/** A graph-linking slice: short enough that a search behind it does not notice, with what else has a slice of the same turn. */
+const LINK_SLICE_MS = 0.3
 /** After so long of saving up, healing that was too dear is looked at again: rest pays for it, and nobody need write. */
 const SAVING_MS = 100
 /** After somebody had to wait for room, idle work waits so long: rows come faster than they go. */

@@ -1,4 +1,5 @@
 /** Long work beside a live event loop: a generator is run in slices, with turns of the loop between them, progress and abort. */
+import { ownTurn } from '@drift/core'
 import type { Progress } from './options.js'
 
 export interface SliceOptions {
@@ -7,7 +8,7 @@ export interface SliceOptions {
 }
 
 /** Short enough that a search behind it does not notice. */
-const SLICE_MS = 4
+const SLICE_MS = 1
 const REPORT_MS = 50
 
 /**
@@ -38,7 +39,7 @@ export async function runSliced<T>(
         onProgress?.({ stage, done, total: Math.max(total, done) })
         reported = now
       }
-      await new Promise(resolve => setImmediate(resolve))
+      await ownTurn()
       signal?.throwIfAborted()
       alive()
       end = performance.now() + SLICE_MS

@@ -42,7 +42,7 @@ export async function applyOperation(
     return { operation, applied: false, ...NO_MOVES, before, after: before }
   }
   // What a reader in another thread reaches stays as it is until it is done.
-  const { release } = state.pin()
+  const release = state.pins.open()
   try {
     const done = await run(state, operation, limit, new Slices(job.check), job)
     return { operation, ...done, before, after: stateOf(state, bucket, serial) }

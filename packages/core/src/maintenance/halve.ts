@@ -3,10 +3,11 @@
  * Rule: only reads the index, all of it shared; what changes meanwhile is that rows die, and who publishes the halves (split.ts) leaves them out.
  */
 import { BLOCK_ENTRIES, blockBytes, blocksOfHalves, type IndexSlabs, kernels } from '@drift/native'
-import { Extents, NONE } from '../bucket/extent.js'
+import { Extents } from '../bucket/extent.js'
 import { joined } from '../joined.js'
 import { seededRandom } from '../random.js'
 import type { RowBuckets } from '../search/snapshot.js'
+import { groupsOf } from './coded.js'
 
 /** Passes over the rows that a split is worth, the kernel's and coding their entries; one of 50 rows of 384 dimensions takes 50 us. */
 const PASSES = 40
@@ -115,13 +116,4 @@ function halvesOf(
       blocks: blocks.subarray(first * bytes, (first + Math.ceil(inHalf.length / BLOCK_ENTRIES)) * bytes),
     }
   })
-}
-
-function groupsOf({ groups, padded }: IndexSlabs, centroids: Float32Array): Uint32Array {
-  const found = new Uint32Array(2).fill(NONE)
-  if (groups === undefined) return found
-  const distances = new Float32Array(2)
-  // biome-ignore format: one call
-  kernels.nearest(centroids, padded, Uint32Array.of(0, 1), 2, groups.centroids, groups.bucketCount, found, distances)
-  return found
 }

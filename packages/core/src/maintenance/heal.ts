@@ -1,10 +1,11 @@
 /** Healing by hand: plan, apply the best for its moves, plan again, until nothing pays or the budget of moves is spent. */
-import { setImmediate } from 'node:timers/promises'
 import { requireInteger } from '../arguments.js'
 import { CoreError } from '../errors.js'
 import type { Healed } from './apply.js'
 import type { MaintenanceOptions } from './assign.js'
+import { BestFirst } from './best-first.js'
 import type { HealPolicy, Operation, OperationKind, PlanOptions } from './plan.js'
+import { ownTurn } from './slices.js'
 
 export interface HealOptions extends Pick<MaintenanceOptions, 'onProgress'>, PlanOptions {
   readonly signal?: AbortSignal | undefined
@@ -26,7 +27,8 @@ export interface HealReport {
 const ROUNDS = 3
 
 export async function heal(on: {
-  readonly plan: () => Operation[]
+  /** In any order. */
+  readonly plan: () => Promise<Operation[]>
   readonly apply: (operation: Operation, budget: number) => Promise<Healed>
   readonly rows: () => number
   readonly budget: number
@@ -38,16 +40,17 @@ export async function heal(on: {
   let moves = 0
   let seconds = 0
   for (let round = 0; round < ROUNDS; round++) {
-    const planned = on.plan()
+    const planned = new BestFirst(await on.plan())
+    const total = planned.size
     let applied = 0
-    for (const [i, operation] of planned.entries()) {
+    for (let operation = planned.take(); operation !== undefined; operation = planned.take()) {
       const left = on.budget - moves
       if (left <= 0) break
       const healed = await on.apply(operation, left)
       on.onOperation(healed)
-      on.onProgress(i + 1, planned.length)
+      on.onProgress(total - planned.size, total)
       // Operations are about a slice long: writes and searches come between any two.
-      await setImmediate()
+      await ownTurn()
       moves += healed.moves
       seconds += healed.seconds
       if (!healed.applied) continue

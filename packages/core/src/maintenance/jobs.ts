@@ -6,6 +6,7 @@
 import { requireInteger } from '../arguments.js'
 import { NONE } from '../bucket/extent.js'
 import { CoreError } from '../errors.js'
+import { type TakenImage, takeImage } from '../index-image.js'
 import type { IndexLife } from '../index-life.js'
 import type { IndexState } from '../index-state.js'
 import type { Memtable } from '../memtable.js'
@@ -17,8 +18,9 @@ import type { Homes } from '../router/homes.js'
 import { applyOperation, type Healed } from './apply.js'
 import { assignRows, type Job, type MaintenanceOptions } from './assign.js'
 import { type HealOptions, type HealReport, heal, requireBudget, requirePolicy } from './heal.js'
-import { type Operation, type PlanOptions, planOperations } from './plan.js'
+import { type Operation, type PlanOptions, planned, planSteps } from './plan.js'
 import { refineChunk } from './refine.js'
+import { Slices } from './slices.js'
 
 /** Buckets with many dead entries that a piece of refining rewrites, in about a millisecond. */
 const TIDIED_AT_REST = 32
@@ -103,7 +105,9 @@ export class Jobs {
       const { refinements } = state
       // The prior of all data serves where there is nothing exact to compare with.
       if (state.shape.vectors !== 'none') {
-        state.recall.setOwn(await calibrate(state, { pool: this.#pool, signal, check }), rowsAtHome)
+        const own = await calibrate(state, { pool: this.#pool, signal, check })
+        if (own !== undefined) await new Slices(check).run(state.recall.prepare(own))
+        state.recall.setOwn(own, rowsAtHome)
       }
       this.#calibratedAt = version
       this.#calibratedRows = rowsAtHome
@@ -147,7 +151,31 @@ export class Jobs {
     const state = this.#life.open()
     // Plans look at exact vectors.
     if (this.#life.vectorsPending !== undefined) return []
-    return planOperations(state, options)
+    return planned(state, options)
+  }
+
+  async planInSlices(options: PlanOptions & Pick<HealOptions, 'signal'>): Promise<Operation[]> {
+    requirePolicy(options.policy)
+    const life = this.#life
+    const state = life.open()
+    if (life.vectorsPending !== undefined) return []
+    return new Slices(life.checkOf(options.signal)).run(planSteps(state, options))
+  }
+
+  /** @param moment - called in the step that decides what the image is of. */
+  async image<T>(moment: () => T): Promise<TakenImage<T>> {
+    let taken: TakenImage<T> | undefined
+    await this.#run({}, async (state, { check }) => {
+      const { snapshot, release } = state.pin()
+      try {
+        const told = moment()
+        const image = await takeImage(state, new Slices(check))
+        taken = { ...image, live: snapshot.live, moment: told, release }
+      } finally {
+        if (taken === undefined) release()
+      }
+    })
+    return taken!
   }
 
   async apply(operation: Operation, options: HealOptions): Promise<Healed> {
@@ -162,7 +190,7 @@ export class Jobs {
   async heal(options: HealOptions): Promise<HealReport> {
     const state = this.#life.open()
     return heal({
-      plan: () => this.plan(options),
+      plan: () => this.planInSlices(options),
       apply: (operation, budget) => this.apply(operation, { signal: options.signal, budget }),
       rows: () => state.directory.rowsAtHome,
       budget: requireBudget(options.budget),

@@ -5,7 +5,7 @@
  * Source: "Drift-Aware Vector Indexing", Scatter Merge; unlike there, to the nearest of 64 buckets instead of 3.
  */
 import type { IndexState } from '../index-state.js'
-import { homeRows } from './region.js'
+import { homeRows, seenIn } from './region.js'
 import type { Slices } from './slices.js'
 import { type Moves, scatter } from './steal.js'
 
@@ -26,7 +26,7 @@ export async function mergeBucket(
 ): Promise<Moves & { readonly dropped: boolean }> {
   const { directory, health, store, router } = state
   if (router.count < 2) return { moves: 0, seconds: 0, dropped: false }
-  const survivors = homeRows(state, bucket).subarray(0, Math.max(0, Math.floor(limit)))
+  const survivors = homeRows(seenIn(state), bucket).subarray(0, Math.max(0, Math.floor(limit)))
   const { moves } = await scatter(state, survivors, bucket, targets, health.draining, slices)
   if (directory.homesIn(bucket) > 0) {
     health.draining.add(bucket)

@@ -10,7 +10,7 @@ import { isStale } from './compact.js'
 import { TOO_LARGE } from './heal-split.js'
 import { TOO_SMALL } from './merge.js'
 import { DRIFTED, driftOf } from './recentre.js'
-import { homeRows } from './region.js'
+import { homeRows, seenIn } from './region.js'
 import { emptinessOf, PAPER_MOVES, URGENT, urgencyOf, zombieRatioOf } from './urgency.js'
 
 export type OperationKind = 'compact' | 'split' | 'merge' | 'recentre' | 'refine' | 'settle'
@@ -75,18 +75,34 @@ const UNSETTLED = 0.05
 /** As of refining: a settled bucket loses its dead entries, and of 25 rows 1.5 get another second bucket and 0.15 another home. */
 const SETTLE_SAVES = 0.05
 const SETTLE_MOVES = 1
-/** Buckets whose drift is measured in one call, about 20 us each. The next call goes on behind them, so that none is left out. */
+/** Buckets whose drift is measured in one call, and what each is worth in multiply-adds. The next call goes on behind them, so that none is left out. */
 const MEASURED = 32
+const MEASURE_WORK = 3e6
+/** Buckets looked at between two looks at the clock of `Slices`. */
+const LOOKED_AT = 128
+const LOOK_WORK = 10_000
 
 /** By gain per move, the best first. */
-export function planOperations(state: IndexState, { policy = 'drift' }: PlanOptions = {}): Operation[] {
+export function planned(state: IndexState, options: PlanOptions): Operation[] {
+  const steps = planSteps(state, options)
+  for (let step = steps.next(); ; step = steps.next()) {
+    if (step.done) return step.value.sort(byGainPerMove)
+  }
+}
+
+/** In no order. Yields multiply-adds: buckets that change or go between two steps are what they were, or planned for the next time. */
+export function* planSteps(
+  state: IndexState,
+  { policy = 'drift' }: PlanOptions,
+): Generator<number, Operation[]> {
   const { directory, health } = state
   const probes = Math.min(PROBES, directory.count)
   const gate = gateOf(state)
   const heatOf = heat(state)
   const found: Operation[] = []
-  if (policy === 'drift') measureSome(state)
+  if (policy === 'drift') yield* measureSome(state)
   for (let bucket = 0; bucket < directory.count; bucket++) {
+    if (bucket % LOOKED_AT === LOOKED_AT - 1) yield LOOKED_AT * LOOK_WORK
     const temperature = heatOf(bucket)
     const due = dueAt(state, bucket, policy, gate, temperature)
     if (due === undefined) continue
@@ -94,11 +110,11 @@ export function planOperations(state: IndexState, { policy = 'drift' }: PlanOpti
     const gain = (saved * temperature * probes) / directory.count
     found.push({ kind, bucket, gain, moves, policy, serial: health.serialOf(bucket) })
   }
-  return found.sort(byGainPerMove)
+  return found
 }
 
 /** The drift of some buckets whose rows changed since it was last known. */
-function measureSome(state: IndexState): void {
+function* measureSome(state: IndexState): Generator<number> {
   const { directory, health } = state
   const { count } = directory
   const start = health.measuredTo
@@ -109,6 +125,7 @@ function measureSome(state: IndexState): void {
     driftOf(state, bucket)
     health.measuredTo = bucket + 1
     left--
+    yield MEASURE_WORK
   }
 }
 
@@ -199,7 +216,7 @@ function tierOf(state: IndexState, bucket: number): Tier {
   const { vectors, cold } = state.store
   if (vectors !== undefined) return 'resident'
   if (cold === undefined) return 'codes'
-  const rows = homeRows(state, bucket)
+  const rows = homeRows(seenIn(state), bucket)
   const here = rows.reduce((count, row) => count + (cold.has(row) ? 1 : 0), 0)
   if (here === 0) return 'cold'
   return here === rows.length ? 'resident' : 'mixed'

@@ -3,7 +3,8 @@
  * Rule: nothing here runs or knows the time; the caller gives both, so a schedule can be repeated. A candidate that comes to nothing
  * waits twice as long each time, and the others go on.
  */
-import { byGainPerMove, type Operation } from './plan.js'
+import { BestFirst } from './best-first.js'
+import type { Operation } from './plan.js'
 
 export interface SchedulerOptions {
   /** Moves that a millisecond of idle time is worth. Default 10: a fifth of a core. */
@@ -21,7 +22,7 @@ export class Scheduler {
   readonly #idleMovesPerMs: number
   readonly #maxP99Ms: number
   #tokens = 0
-  #queue: Operation[] = []
+  #queue: BestFirst = new BestFirst([])
   /** By the serial of the bucket. */
   readonly #delays: Map<number, { readonly until: number; readonly delayMs: number }> = new Map()
 
@@ -37,7 +38,7 @@ export class Scheduler {
 
   /** Operations that wait. */
   get waiting(): number {
-    return this.#queue.length
+    return this.#queue.size
   }
 
   /** So many rows were inserted or deleted: each pays for a move. */
@@ -52,19 +53,17 @@ export class Scheduler {
 
   /** A new plan takes the place of the old one. */
   offer(plan: readonly Operation[]): void {
-    this.#queue = [...plan]
-    for (let at = (this.#queue.length >>> 1) - 1; at >= 0; at--) sink(this.#queue, at)
+    this.#queue = new BestFirst(plan)
   }
 
   /** @param p99Ms - of foreground searches, lately. @returns what to do now, or undefined. */
   next(nowMs: number, p99Ms = 0): Operation | undefined {
     if (p99Ms > this.#maxP99Ms) return undefined
-    while (this.#queue.length > 0) {
-      const best = this.#queue[0]!
+    for (let best = this.#queue.best; best !== undefined; best = this.#queue.best) {
       const waits = (this.#delays.get(best.serial)?.until ?? 0) > nowMs
       // One that is too dear for now waits for its tokens: a cheaper one behind it is worth less for each move.
       if (!waits && Math.min(best.moves, MAX_TOKENS) > this.#tokens) return undefined
-      pop(this.#queue)
+      this.#queue.take()
       if (!waits) return best
     }
     return undefined
@@ -87,31 +86,5 @@ export class Scheduler {
     for (const [serial, { until }] of this.#delays) {
       if (until + MAX_DELAY_MS < nowMs) this.#delays.delete(serial)
     }
-  }
-}
-
-/** The first of a binary heap, which is never empty. */
-function pop(heap: Operation[]): Operation {
-  const first = heap[0]!
-  const last = heap.pop()!
-  if (heap.length > 0) {
-    heap[0] = last
-    sink(heap, 0)
-  }
-  return first
-}
-
-function sink(heap: Operation[], from: number): void {
-  for (let at = from; ; ) {
-    const left = 2 * at + 1
-    let best = at
-    for (const child of [left, left + 1]) {
-      if (child < heap.length && byGainPerMove(heap[child]!, heap[best]!) < 0) best = child
-    }
-    if (best === at) return
-    const moved = heap[at]!
-    heap[at] = heap[best]!
-    heap[best] = moved
-    at = best
   }
 }

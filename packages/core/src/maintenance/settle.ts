@@ -7,8 +7,8 @@
 import type { IndexState } from '../index-state.js'
 import type { Job } from './assign.js'
 import { compactBucket } from './compact.js'
-import { driftOf, recentreBucket } from './recentre.js'
-import { homeRows, STANDS_STILL } from './region.js'
+import { recentreBucket } from './recentre.js'
+import { homeRows, STANDS_STILL, seenIn } from './region.js'
 import type { Slices } from './slices.js'
 import { type Moves, steal } from './steal.js'
 
@@ -18,9 +18,9 @@ export async function settleBucket(
   slices: Slices,
   job: Job,
 ): Promise<Moves> {
-  const done = await steal(state, homeRows(state, bucket), slices, job)
+  const done = await steal(state, homeRows(seenIn(state), bucket), slices, job)
   state.health.settle(bucket, state.store.version)
-  if (driftOf(state, bucket) > STANDS_STILL) recentreBucket(state, bucket)
+  recentreBucket(state, bucket, STANDS_STILL)
   compactBucket(state, bucket)
   return done
 }

@@ -8,6 +8,18 @@ import { kernels } from '@drift/native'
 /** Multiply-adds of about a millisecond: SIMD code from a cache, or plain JavaScript. */
 export const SLICE_WORK: number = kernels.variant === 'reference' ? 1e6 : 20e6
 
+/** The turn that was given out last. */
+let last: Promise<void> = Promise.resolve()
+
+/**
+ * A turn of the event loop that no other piece of long work has: however many go on at once, what waits for the loop waits for one of
+ * their slices and not for one of each.
+ */
+export function ownTurn(): Promise<void> {
+  last = last.then(() => setImmediate())
+  return last
+}
+
 export class Slices {
   readonly #check: () => void
   #left: number = SLICE_WORK
@@ -24,7 +36,7 @@ export class Slices {
 
   /** The event loop turns now. Throws what `check` throws. */
   async turn(): Promise<void> {
-    await setImmediate()
+    await ownTurn()
     this.#left = SLICE_WORK
     this.#check()
   }
@@ -42,7 +54,7 @@ export class Slices {
   async spend(work: number): Promise<void> {
     this.#left -= work
     if (this.#left <= 0) {
-      await setImmediate()
+      await ownTurn()
       this.#left = SLICE_WORK
     }
     this.#check()

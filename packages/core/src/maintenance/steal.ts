@@ -20,7 +20,7 @@ export interface Moves {
 
 export const NO_MOVES: Moves = { moves: 0, seconds: 0 }
 
-/** Multiply-adds that giving a row its buckets is worth, and rows between two looks at what that comes to. */
+/** Multiply-adds that giving a row its buckets is worth, and rows that get their codes in one call. */
 const MOVE_WORK = 200_000
 const STEP_ROWS = 64
 
@@ -32,18 +32,19 @@ export async function steal(state: IndexState, rows: Uint32Array, slices: Slices
   let moves = 0
   let seconds = 0
   await routeRows(state, rows, { seconds: true }, slices, job, async (part, { homes, seconds: others }) => {
-    let moved = 0
-    for (let i = 0; i < part.length; i++) {
-      const row = part[i]!
-      const before = state.store.home[row]
-      if (state.move(row, homes[i]!, others[i]!)) {
-        moved++
-        if (before === homes[i]) seconds++
-        else moves++
-      }
-      if ((i + 1) % STEP_ROWS > 0 && i + 1 < part.length) continue
-      await slices.spend(moved * MOVE_WORK)
-      moved = 0
+    for (let first = 0; first < part.length; first += STEP_ROWS) {
+      const end = Math.min(part.length, first + STEP_ROWS)
+      const before = moves + seconds
+      state.directory.together(() => {
+        for (let i = first; i < end; i++) {
+          const row = part[i]!
+          const home = state.store.home[row]
+          if (!state.move(row, homes[i]!, others[i]!)) continue
+          if (home === homes[i]) seconds++
+          else moves++
+        }
+      })
+      await slices.spend((moves + seconds - before) * MOVE_WORK)
     }
   })
   return { moves, seconds }
@@ -67,7 +68,7 @@ export async function scatter(
     const from = state.store.home[row]!
     let list = lists.get(from)
     if (list === undefined) {
-      const near = nearestBuckets(state, from, width + 1).filter(bucket => bucket !== leaving)
+      const near = nearestBuckets(state.slabs, from, width + 1).filter(bucket => bucket !== leaving)
       const open = near.filter(bucket => !avoid.has(bucket))
       list = Uint32Array.from(open.length > 0 ? open : near)
       lists.set(from, list)

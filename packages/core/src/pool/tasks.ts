@@ -3,6 +3,7 @@
  * Rule: a task looks at the cancel flag between units of about a millisecond. What a cancelled task returns is not used.
  */
 import { type Halves, halveBuckets } from '../maintenance/halve.js'
+import { NOT_DRAWN, type RedrawAsk, type Redrawn, redraw } from '../maintenance/redraw.js'
 import { type Asked, compareRows, meet, type Near } from '../recall/asking.js'
 import { assignBuckets, type Homes } from '../router/homes.js'
 import { type FoundSlice, type Part, searchPart, searchSlice, sliceOf, takeSlice } from '../search/batch.js'
@@ -79,7 +80,22 @@ export interface HalveTask {
   readonly seed: number
 }
 
-export type Task = SearchTask | PartTask | RouteTask | BoundsTask | CompareTask | MeetTask | HalveTask
+/** What should become of a neighbourhood. */
+export interface RedrawTask {
+  readonly kind: 'redraw'
+  readonly snapshot: Snapshot
+  readonly ask: RedrawAsk
+}
+
+export type Task =
+  | SearchTask
+  | PartTask
+  | RouteTask
+  | BoundsTask
+  | CompareTask
+  | MeetTask
+  | HalveTask
+  | RedrawTask
 
 interface Results {
   readonly search: undefined
@@ -91,6 +107,7 @@ interface Results {
   /** By row. */
   readonly meet: Float32Array[]
   readonly halve: Halves
+  readonly redraw: Redrawn
 }
 
 export type TaskResult<T extends Task> = Results[T['kind']]
@@ -120,6 +137,8 @@ export function runTask({ task, cancel }: TaskMessage): TaskResult<Task> {
       return routeTask(task, cancel)
     case 'halve':
       return untilCancelled(halveTask(task), cancel) ?? NO_HALVES
+    case 'redraw':
+      return untilCancelled(redrawTask(task), cancel) ?? NOT_DRAWN
     case 'compare':
     case 'meet':
       return untilCancelled(stepsOf(task, scratchFor(task.snapshot.dim)), cancel) ?? []
@@ -128,6 +147,10 @@ export function runTask({ task, cancel }: TaskMessage): TaskResult<Task> {
 
 function halveTask({ snapshot, buckets, seed }: HalveTask): Generator<number, Halves> {
   return halveBuckets(attach(snapshot).slabs, rowBucketsOf(snapshot), buckets, seed)
+}
+
+function redrawTask({ snapshot, ask }: RedrawTask): Generator<number, Redrawn> {
+  return redraw({ slabs: attach(snapshot).slabs, rowBuckets: rowBucketsOf(snapshot) }, ask)
 }
 
 const NO_HALVES: Halves = {

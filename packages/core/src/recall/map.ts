@@ -45,6 +45,11 @@ export class RecallMap {
     this.#rows = rows
   }
 
+  /** Makes ready for the k that were asked for lately what `own` tells, so that no search waits for it. Yields multiply-adds. */
+  *prepare(own: OwnFloors): Generator<number, void> {
+    for (const [k, { weights }] of [...this.#known]) yield* own.prepare(k, weights)
+  }
+
   /** What the index's own rows told when so many were in buckets; undefined: the prior of all data serves. */
   setOwn(floors: OwnFloors | undefined, rows: number): void {
     this.#own = floors

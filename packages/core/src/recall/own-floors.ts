@@ -11,12 +11,29 @@ export const NEIGHBOURS = 100
 /** A smaller k is told by so many too: one neighbour of each row says little. */
 const LEAST_NEIGHBOURS = 4
 
+/** The logarithms of the floors at which neighbours are just met: of each row asked for, and all of them ascending. */
+interface Told {
+  readonly samples: readonly Float32Array[]
+  readonly logs: Float32Array
+}
+
+/** Rows asked for whose floors are worked out in one step, and what a neighbour of one is worth in multiply-adds. */
+const STEP_SAMPLES = 128
+const FLOOR_WORK = 2_000
+
 export class OwnFloors {
   readonly meetings: readonly Float32Array[]
+  /** By neighbours and weights. */
+  readonly #told: Map<string, Told> = new Map()
 
   /** @param meetings - of each row asked for: of its neighbours, nearest first. */
   constructor(meetings: readonly Float32Array[]) {
     this.meetings = meetings
+  }
+
+  /** What `floorOf` needs first for this k, so that the search which asks for it does not wait. Yields multiply-adds. */
+  *prepare(k: number, weights: Weights): Generator<number, void> {
+    yield* this.#tell(neighboursFor(k), weights)
   }
 
   /** @param priorOf - of all data, by recall and k: for what the samples cannot tell. */
@@ -27,11 +44,10 @@ export class OwnFloors {
     priorOf: (recall: number, k: number) => number,
   ): number {
     const prior = priorOf(recall, k)
-    const rows = Math.min(NEIGHBOURS, Math.max(LEAST_NEIGHBOURS, k))
-    const samples = samplesOf(this.meetings, weights, rows)
+    const rows = neighboursFor(k)
+    const { samples, logs } = ended(this.#tell(rows, weights))
     const count = samples.length
     if (count === 0) return prior
-    const logs = joined(Float32Array, samples).sort()
     const told = 1 - LEAST_MISSES / logs.length
     const logAt = (share: number) => logs[Math.floor((1 - Math.min(share, told)) * logs.length)]!
     const asked = recall / (1 - LOSS)
@@ -41,6 +57,37 @@ export class OwnFloors {
     // A higher floor has to be earned, a lower one is taken at its word.
     const pulled = scaled > prior ? prior * (scaled / prior) ** (count / (count + PULL)) : scaled
     return Math.min(prior * MOST, Math.max(prior * LEAST, pulled))
+  }
+
+  *#tell(rows: number, weights: Weights): Generator<number, Told> {
+    const key = `${rows} ${weights.byRank} ${weights.byRatio} ${weights.bySize}`
+    const known = this.#told.get(key)
+    if (known !== undefined) return known
+    const samples: Float32Array[] = []
+    for (let first = 0; first < this.meetings.length; first += STEP_SAMPLES) {
+      const some = samplesOf(this.meetings.slice(first, first + STEP_SAMPLES), weights, rows)
+      samples.push(...some)
+      yield some.length * rows * FLOOR_WORK
+    }
+    const told = { samples, logs: joined(Float32Array, samples).sort() }
+    if (this.#told.size >= MOST_TOLD) this.#told.clear()
+    this.#told.set(key, told)
+    yield told.logs.length * FLOOR_WORK
+    return told
+  }
+}
+
+/** Sorted logarithms that are kept: 4 bytes for each neighbour of each row asked for. */
+const MOST_TOLD = 8
+
+function neighboursFor(k: number): number {
+  return Math.min(NEIGHBOURS, Math.max(LEAST_NEIGHBOURS, k))
+}
+
+function ended<T>(steps: Generator<number, T>): T {
+  for (;;) {
+    const step = steps.next()
+    if (step.done) return step.value
   }
 }
 
