@@ -58,7 +58,10 @@ async function writeAlone(engine: Engine, store: Store): Promise<boolean> {
     const { dim } = store.config
     const image = { dim, lsn, quantizerId: quantizerId(dim), sizes, columns, learned }
     const checkpoint = await engine.persistence.writeCheckpoint({ ...image, segments: places })
-    if (store.dropped) return false
+    if (store.dropped) {
+      await engine.persistence.discard([checkpoint.name])
+      return false
+    }
     await engine.persistence.commit(() => ({
       floorLsn: floorLsn(engine),
       durableLsn: engine.journal.durableLsn,
