@@ -36,6 +36,9 @@ it.each(['resident', 'none'] as const)(
     })
     let turns = 0
     for (; isFlushing; turns++) {
+      await setImmediate()
+      // However many turns it takes, most rows are left for the buckets.
+      if (turns >= 600) continue
       const id = Math.floor(random() * 3000)
       if (random() < 0.5) {
         index.delete([id])
@@ -44,7 +47,6 @@ it.each(['resident', 'none'] as const)(
         index.upsert([id], rows.slice(id * DIM, (id + 1) * DIM))
         alive.add(id)
       }
-      await setImmediate()
     }
     await flushing
     expect(turns).toBeGreaterThan(20)
