@@ -10,6 +10,7 @@ import { enginesOf } from './engines/catalogue.js'
 import { filters } from './filters.js'
 import { growth } from './growth.js'
 import { http } from './http/http.js'
+import { soak } from './http/soak.js'
 import { insert } from './insert.js'
 import { opening } from './opening.js'
 import { installPeers } from './peers.js'
@@ -28,6 +29,7 @@ report   writes the report again from docs/bench/results.json.
 growth   the same from 100 000 to 1 000 000 rows of one generator (--dim), Drift alone when no engine is named.
 filters  recall and cost of filtered searches by selectivity, and of filters that go with the query.
 http     a server over loopback beside the embedded call: searches, upserts, the event loop's delay, overload.
+soak     a mixed load over HTTP at 0.8 of the capacity, --rows 40000 for --minutes 30: what the server's memory does.
 insert   rows per second into and out of a filled index.
 kernels  the native kernels alone.
 bloom    what id filters save a compaction over 50 segments; --passes rounds.
@@ -45,6 +47,7 @@ peers    installs the engines of npm, and what draws the plots, in tools/bench/p
 --rows N           the first rows of each data set; smoke: 100000
 --dim N            of growth: 128
 --passes N         5
+--minutes N        30
 --build-threads N  1
 --seed N           1
 --quick            20 000 rows, fewer engines, short passes, one data set: under five minutes, in tools/bench/out/quick
@@ -67,6 +70,7 @@ try {
       rows: { type: 'string' },
       dim: { type: 'string', default: '128' },
       passes: { type: 'string', default: '5' },
+      minutes: { type: 'string', default: '30' },
       'build-threads': { type: 'string', default: '1' },
       seed: { type: 'string', default: '1' },
       quick: { type: 'boolean', default: false },
@@ -104,6 +108,7 @@ try {
       for (const source of chosen()) await filters(source, rows ?? Number.POSITIVE_INFINITY, seed)
     },
     http: () => http(chosen()[0]!, rows ?? 100_000),
+    soak: () => soak(chosen()[0]!, rows ?? 40_000, wholeNumber('minutes', values.minutes)),
     insert: () => insert(chosen(), options(undefined)),
     kernels,
     bloom: () => bloom(wholeNumber('passes', values.passes), seed),

@@ -1,28 +1,27 @@
 /**
  * A JSON body from bytes: UTF-8 and depth are checked before anything is built, so that a body of brackets costs a
- * pass over its bytes and no stack; keys that reach a prototype are refused.
+ * pass over its bytes and no stack; keys that reach a prototype are refused. What can be found out by native search is:
+ * a query of some hundred numbers has to cost little more than its numbers do.
  */
+import { isAscii, isUtf8 } from 'node:buffer'
 import { HttpError } from './errors.js'
 
-const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 const [QUOTE, BACKSLASH, OPEN_ARRAY, CLOSE_ARRAY, OPEN_OBJECT, CLOSE_OBJECT] = [
   0x22, 0x5c, 0x5b, 0x5d, 0x7b, 0x7d,
 ]
-/** Also where the name is written with \u escapes. */
-const SUSPICIOUS = /__proto__|constructor|prototype|\\u/
+/** Also where the name is written with escapes. */
+const SUSPICIOUS = ['__proto__', 'constructor', 'prototype', '\\u']
 
 /** @throws HttpError DRIFT_JSON */
-export function parseJson(bytes: Uint8Array, maxDepth: number): unknown {
+export function parseJson(bytes: Buffer, maxDepth: number): unknown {
   if (bytes.length === 0) throw new HttpError('DRIFT_JSON', 'the body is empty, expected JSON')
   assertDepth(bytes, maxDepth)
-  let json: string
+  const ascii = isAscii(bytes)
+  if (!ascii && !isUtf8(bytes)) throw new HttpError('DRIFT_JSON', 'the body is not UTF-8')
+  const json = bytes.toString(ascii ? 'latin1' : 'utf8')
+  const suspicious = SUSPICIOUS.some(part => bytes.includes(part))
   try {
-    json = text.decode(bytes)
-  } catch {
-    throw new HttpError('DRIFT_JSON', 'the body is not UTF-8')
-  }
-  try {
-    return SUSPICIOUS.test(json) ? JSON.parse(json, refusePrototypes) : JSON.parse(json)
+    return suspicious ? JSON.parse(json, refusePrototypes) : JSON.parse(json)
   } catch (error) {
     if (error instanceof HttpError) throw error
     throw new HttpError('DRIFT_JSON', 'the body is not JSON')
@@ -36,7 +35,8 @@ function refusePrototypes(key: string, value: unknown): unknown {
   return value
 }
 
-function assertDepth(bytes: Uint8Array, maxDepth: number): void {
+function assertDepth(bytes: Buffer, maxDepth: number): void {
+  if (opensAtMost(bytes, maxDepth)) return
   let depth = 0
   for (let i = 0; i < bytes.length; i++) {
     const byte = bytes[i]!
@@ -47,4 +47,15 @@ function assertDepth(bytes: Uint8Array, maxDepth: number): void {
         throw new HttpError('DRIFT_JSON', `the body is nested deeper than ${maxDepth} levels`)
     } else if (byte === CLOSE_ARRAY || byte === CLOSE_OBJECT) depth--
   }
+}
+
+/** Who opens so few brackets is nested no deeper. */
+function opensAtMost(bytes: Buffer, most: number): boolean {
+  let opened = 0
+  for (const bracket of [OPEN_ARRAY, OPEN_OBJECT]) {
+    for (let at = bytes.indexOf(bracket); at >= 0; at = bytes.indexOf(bracket, at + 1)) {
+      if (++opened > most) return false
+    }
+  }
+  return true
 }

@@ -1,7 +1,6 @@
 // `npm run bench -- http`: Drift over loopback beside the embedded call. The server has a process of its own, in which its
 // event loop is watched and the same searches are run without the network; this process is the load. Both share the machine.
 import { type ChildProcess, fork } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -10,16 +9,22 @@ import { type DataSet, prepare } from '../data-set.js'
 import { machine } from '../machine.js'
 import { quantile } from '../measure.js'
 import { type Source, vectorsOf } from '../vectors.js'
-import { closedLoop, type Loaded, openLoop, type Requests } from './load.js'
-import type { Answers, Ask, Watched } from './protocol.js'
+import { ask } from './ask.js'
+import { Load, type Loaded, type Requests } from './load.js'
+import type { Watched } from './protocol.js'
 
 const K = 10
 const BATCH_ROWS = 1_000
 const UPSERTS_IN_FLIGHT = 4
 const CONNECTIONS = [1, 8, 64]
 const MS = 2_500
+/** Searches of about a millisecond: the load costs a hundredth of one, so that many times the capacity can be sent. */
+const SLOW = { k: 100, probes: 3_500 }
 /** Times the capacity. */
-const OVERLOAD = 3
+const LOADS = [0.8, 1, 2, 3]
+/** Written meanwhile, so many rows a request: what was acknowledged has to be there. */
+const OVERLOAD_UPSERTS = 50
+const OVERLOAD_ROWS = 10
 /** Tried in turns until the peer finds as much as Drift does. */
 const PEER_EFS = [16, 24, 32, 48, 64, 96, 128, 192, 256]
 
@@ -32,6 +37,7 @@ export async function http(source: Source, maxRows: number): Promise<void> {
   console.log(`${facts.cpu}, ${facts.cores} cores, Node ${facts.node}, kernels ${facts.kernels}`)
   console.log(`${source.name}: ${rows} rows of ${dim}, k ${K}; server and load on the same cores\n`)
   const folder = mkdtempSync(join(tmpdir(), 'drift-bench-'))
+  const load = new Load(folder)
   const child = fork(new URL('server.js', import.meta.url), { serialization: 'advanced' })
   try {
     const { url, bare } = await ask(child, {
@@ -41,12 +47,13 @@ export async function http(source: Source, maxRows: number): Promise<void> {
       metric: metric === 'l2' ? 'l2' : 'cosine',
     })
     const bodies = searchBodies(url, query, dim)
-    await importing(child, url, base, dim, bodies.binary)
+    await importing(child, load, url, base, dim, bodies.binary)
     await ask(child, { do: 'settle' })
-    await searching(child, query, { bare: { ...bodies.binary, origin: bare }, ...bodies })
+    await searching(child, load, query, { bare: { ...bodies.binary, origin: bare }, ...bodies })
+    await overload(child, load, url, query, base, dim)
     const found = set.recall(await answersOf(bodies.json, ({ hits }) => hits!.map(hit => hit.id)), K)
     console.log(`recall@${K} of these searches: ${found.toFixed(4)}\n`)
-    await peer(child, set, found, base, query, dim)
+    await peer(child, load, set, found, base, query, dim)
   } finally {
     await ask(child, { do: 'stop' }).catch(() => child.kill())
     rmSync(folder, { recursive: true, force: true })
@@ -56,24 +63,19 @@ export async function http(source: Source, maxRows: number): Promise<void> {
 /** All rows, while another connection searches. */
 async function importing(
   child: ChildProcess,
+  load: Load,
   origin: string,
   base: Float32Array,
   dim: number,
   search: Requests,
 ): Promise<void> {
-  const frames = upsertFrames(base, dim)
-  const upserts: Requests = {
-    origin,
-    method: 'PUT',
-    path: '/v1/collections/rows/points',
-    type: FRAME_TYPE,
-    bodies: frames,
-  }
+  const frames = upsertFrames(base, dim, BATCH_ROWS, 0)
+  const upserts = upsertsOf(origin, frames)
   await ask(child, { do: 'watch' })
-  let writing = true
-  const searched = closedLoop(search, 1, () => writing)
-  const written = await closedLoop(upserts, UPSERTS_IN_FLIGHT, sent => sent < frames.length)
-  writing = false
+  const writing = new AbortController()
+  const searched = load.closedLoop(search, 1, { signal: writing.signal })
+  const written = await load.closedLoop(upserts, UPSERTS_IN_FLIGHT, { requests: frames.length })
+  writing.abort()
   const watched = await ask(child, { do: 'watch' })
   const searches = await searched
   const rate = base.length / dim / written.seconds
@@ -85,50 +87,102 @@ async function importing(
 
 async function searching(
   child: ChildProcess,
+  load: Load,
   queries: Float32Array,
   bodies: { readonly bare: Requests; readonly json: Requests; readonly binary: Requests },
 ): Promise<void> {
   const embedded = await ask(child, { do: 'embedded', queries, k: K, ms: MS })
-  console.log('| search | connections | queries/s | p50 us | p99 us | server, CPU us each | delay p99, ms |')
+  console.log(
+    '| search | connections | queries/s | p50 us | p99 us | server, CPU us each | load, CPU us each |',
+  )
   console.log('|---|---:|---:|---:|---:|---:|---:|')
   const line = (...cells: (string | number)[]) => console.log(`| ${cells.join(' | ')} |`)
   const { queriesPerSecond, p50Us, p99Us, batchQueriesPerSecond } = embedded
   line('embedded', '', queriesPerSecond.toFixed(0), p50Us.toFixed(0), p99Us.toFixed(0), '', '')
   line('embedded, batches, all threads', '', batchQueriesPerSecond.toFixed(0), '', '', '', '')
-  let capacity = 0
-  let atCapacity = 0
   for (const [name, requests] of Object.entries(bodies)) {
     for (const connections of CONNECTIONS) {
-      await run(requests, connections, 500)
+      await load.closedLoop(requests, connections, { ms: 500 })
       await ask(child, { do: 'watch' })
-      const loaded = await run(requests, connections, MS)
+      const loaded = await load.closedLoop(requests, connections, { ms: MS })
       const watched = await ask(child, { do: 'watch' })
-      const rate = loaded.latencies.length / loaded.seconds
-      const p99 = quantile(loaded.latencies, 0.99)
+      const { rate, p50, p99 } = figures(loaded)
       line(
         name,
         connections,
         rate.toFixed(0),
-        quantile(loaded.latencies, 0.5).toFixed(0),
+        p50.toFixed(0),
         p99.toFixed(0),
         ((1e6 * watched.cpuShare) / rate).toFixed(0),
-        watched.delayP99.toFixed(1),
+        ((1e6 * loaded.cpuSeconds) / loaded.latencies.length).toFixed(0),
       )
-      if (name === 'binary') [capacity, atCapacity] = [rate, p99]
     }
   }
-  const over = await openLoop(bodies.binary, OVERLOAD * capacity, MS)
-  const watched = await ask(child, { do: 'watch' })
-  const accepted = quantile(over.latencies, 0.99)
-  console.log(
-    `\n${OVERLOAD} times that rate: ${(over.latencies.length / over.seconds).toFixed(0)} answered/s; ${latencies(over)}, ` +
-      `${(accepted / atCapacity).toFixed(2)} of the p99 before; statuses ${statuses(over)}; server: ${seen(watched)}\n`,
+  console.log()
+}
+
+/** More than the server can do, beside a writer: how long what is answered takes, and whether what was acknowledged is there. */
+async function overload(
+  child: ChildProcess,
+  load: Load,
+  origin: string,
+  queries: Float32Array,
+  base: Float32Array,
+  dim: number,
+): Promise<void> {
+  const searches = searchesOf(
+    origin,
+    FRAME_TYPE,
+    eachQuery(queries, dim).map(query => encodeFrame(1, dim, SLOW, query)),
   )
+  const capacity = figures(await load.closedLoop(searches, 64, { ms: MS }))
+  const { k, probes } = SLOW
+  console.log(
+    `overload: k ${k}, ${probes} buckets; 64 connections make ${capacity.rate.toFixed(0)}/s, p99 ${ms(capacity.p99)} ms`,
+  )
+  console.log(
+    '| times that | answered/s | refused/s | lost | p50 ms | p99 ms | delay p50 / p99 ms | load, CPU |',
+  )
+  console.log('|---:|---:|---:|---:|---:|---:|---:|---:|')
+  let next = base.length / dim
+  for (const times of LOADS) {
+    const rows = base.subarray(0, OVERLOAD_UPSERTS * OVERLOAD_ROWS * dim)
+    const upserts = upsertsOf(origin, upsertFrames(rows, dim, OVERLOAD_ROWS, next))
+    next += OVERLOAD_UPSERTS * OVERLOAD_ROWS
+    const before = await ask(child, { do: 'count' })
+    await ask(child, { do: 'watch' })
+    const writing = load.closedLoop(upserts, 1, { requests: OVERLOAD_UPSERTS })
+    const loaded = await load.openLoop(searches, times * capacity.rate, MS)
+    const watched = await ask(child, { do: 'watch' })
+    const written = await writing
+    const after = await ask(child, { do: 'count' })
+    const missing = OVERLOAD_ROWS * written.latencies.length - (after.rows - before.rows)
+    const { rate, p50, p99 } = figures(loaded)
+    const lost = loaded.statuses.get(0) ?? 0
+    const sent = [...loaded.statuses.values()].reduce((sum, count) => sum + count, 0)
+    const refused = (sent - loaded.latencies.length - lost) / loaded.seconds
+    const cells = [
+      times,
+      rate.toFixed(0),
+      refused.toFixed(0),
+      lost,
+      ms(p50),
+      ms(p99),
+      `${watched.delayP50.toFixed(1)} / ${watched.delayP99.toFixed(1)}`,
+      (loaded.cpuSeconds / loaded.seconds).toFixed(2),
+    ]
+    console.log(`| ${cells.join(' | ')} |`)
+    console.log(
+      `upserts meanwhile: ${latencies(written)}; statuses ${statuses(written)}; acknowledged rows missing: ${missing}`,
+    )
+  }
+  console.log()
 }
 
 /** hnswlib-node behind Fastify, with the least ef of the list at which it finds as much as Drift. */
 async function peer(
   child: ChildProcess,
+  load: Load,
   set: DataSet,
   wanted: number,
   rows: Float32Array,
@@ -137,12 +191,13 @@ async function peer(
 ): Promise<void> {
   const { url } = await ask(child, { do: 'peer', rows, dim })
   if (url === undefined) return console.log('hnswlib-node is not installed (npm run bench -- peers)')
+  const to = { method: 'POST', path: '/search', type: 'application/json' } as const
   const asking = (ef: number): Requests => ({
     origin: url,
-    method: 'POST',
-    path: '/search',
-    type: 'application/json',
-    bodies: eachQuery(query, dim).map(vector => JSON.stringify({ query: Array.from(vector), k: K, ef })),
+    each: eachQuery(query, dim).map(vector => ({
+      ...to,
+      body: JSON.stringify({ query: Array.from(vector), k: K, ef }),
+    })),
   })
   let requests = asking(PEER_EFS[0]!)
   for (const ef of PEER_EFS) {
@@ -152,9 +207,9 @@ async function peer(
     if (found >= wanted) break
   }
   for (const connections of CONNECTIONS) {
-    await run(requests, connections, 500)
+    await load.closedLoop(requests, connections, { ms: 500 })
     await ask(child, { do: 'watch' })
-    const loaded = await run(requests, connections, MS)
+    const loaded = await load.closedLoop(requests, connections, { ms: MS })
     const { cpuShare } = await ask(child, { do: 'watch' })
     const rate = loaded.latencies.length / loaded.seconds
     console.log(
@@ -171,11 +226,11 @@ interface Answer {
 
 /** Of each query once. */
 async function answersOf(
-  { origin, method, path, type, bodies }: Requests,
+  { origin, each }: Requests,
   idsIn: (answer: Answer) => readonly number[],
 ): Promise<(readonly number[])[]> {
   const answers: (readonly number[])[] = []
-  for (const body of bodies) {
+  for (const { method, path, type, body } of each) {
     const answer = await fetch(origin + path, {
       method,
       headers: { 'content-type': type },
@@ -186,32 +241,37 @@ async function answersOf(
   return answers
 }
 
-function run(requests: Requests, connections: number, ms: number): Promise<Loaded> {
-  const end = performance.now() + ms
-  return closedLoop(requests, connections, () => performance.now() < end)
-}
-
 function searchBodies(
   origin: string,
   queries: Float32Array,
   dim: number,
 ): { readonly json: Requests; readonly binary: Requests } {
   const each = eachQuery(queries, dim)
-  const to = { origin, method: 'POST', path: '/v1/collections/rows/search' } as const
   const json = each.map(query => JSON.stringify({ query: Array.from(query), k: K }))
   const binary = each.map(query => encodeFrame(1, dim, { k: K }, query))
   return {
-    json: { ...to, type: 'application/json', bodies: json },
-    binary: { ...to, type: FRAME_TYPE, bodies: binary },
+    json: searchesOf(origin, 'application/json', json),
+    binary: searchesOf(origin, FRAME_TYPE, binary),
   }
 }
 
-function upsertFrames(base: Float32Array, dim: number): Uint8Array[] {
+function searchesOf(origin: string, type: string, bodies: readonly (string | Uint8Array)[]): Requests {
+  const to = { method: 'POST', path: '/v1/collections/rows/search', type } as const
+  return { origin, each: bodies.map(body => ({ ...to, body })) }
+}
+
+function upsertsOf(origin: string, frames: readonly Uint8Array[]): Requests {
+  const to = { method: 'PUT', path: '/v1/collections/rows/points', type: FRAME_TYPE } as const
+  return { origin, each: frames.map(body => ({ ...to, body })) }
+}
+
+/** @param firstId - the others follow. */
+function upsertFrames(base: Float32Array, dim: number, rows: number, firstId: number): Uint8Array[] {
   const frames: Uint8Array[] = []
-  for (let first = 0; first * dim < base.length; first += BATCH_ROWS) {
-    const values = base.subarray(first * dim, (first + BATCH_ROWS) * dim)
+  for (let first = 0; first * dim < base.length; first += rows) {
+    const values = base.subarray(first * dim, (first + rows) * dim)
     const count = values.length / dim
-    const ids = Array.from({ length: count }, (_, i) => first + i)
+    const ids = Array.from({ length: count }, (_, i) => firstId + first + i)
     frames.push(encodeFrame(count, dim, { ids }, values))
   }
   return frames
@@ -221,9 +281,17 @@ function eachQuery(queries: Float32Array, dim: number): Float32Array[] {
   return Array.from({ length: queries.length / dim }, (_, q) => queries.subarray(q * dim, (q + 1) * dim))
 }
 
+function figures({ latencies: all, seconds }: Loaded): { rate: number; p50: number; p99: number } {
+  return { rate: all.length / seconds, p50: quantile(all, 0.5), p99: quantile(all, 0.99) }
+}
+
 function latencies({ latencies: all }: Loaded): string {
-  const ms = (q: number) => (quantile(all, q) / 1000).toFixed(2)
-  return `p50 ${ms(0.5)} ms, p99 ${ms(0.99)} ms, longest ${(Math.max(0, ...all) / 1000).toFixed(1)} ms`
+  const [p50, p99, longest] = [0.5, 0.99, 1].map(q => ms(quantile(all, q)))
+  return `p50 ${p50} ms, p99 ${p99} ms, longest ${longest} ms`
+}
+
+function ms(us: number): string {
+  return (us / 1000).toFixed(2)
 }
 
 function statuses({ statuses: counts }: Loaded): string {
@@ -233,14 +301,4 @@ function statuses({ statuses: counts }: Loaded): string {
 function seen({ delayP50, delayP99, delayMax, cpuShare, rssMiB }: Watched): string {
   const delays = [delayP50, delayP99, delayMax].map(ms => ms.toFixed(1)).join(' / ')
   return `event-loop delay p50 / p99 / longest ${delays} ms, ${cpuShare.toFixed(2)} cores, ${rssMiB.toFixed(0)} MiB`
-}
-
-async function ask<D extends Ask['do']>(
-  child: ChildProcess,
-  request: Extract<Ask, { do: D }>,
-): Promise<Answers[D]> {
-  child.send(request)
-  const [reply] = (await once(child, 'message')) as [Answers[D] | { error: string }]
-  if (typeof reply === 'object' && 'error' in reply) throw new Error(reply.error)
-  return reply
 }

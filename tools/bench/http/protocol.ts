@@ -3,6 +3,8 @@
 export type Ask =
   | { readonly do: 'start'; readonly folder: string; readonly dim: number; readonly metric: 'l2' | 'cosine' }
   | { readonly do: 'settle' }
+  | { readonly do: 'count' }
+  | { readonly do: 'held' }
   | { readonly do: 'embedded'; readonly queries: Float32Array; readonly k: number; readonly ms: number }
   | { readonly do: 'watch' }
   | { readonly do: 'peer'; readonly rows: Float32Array; readonly dim: number }
@@ -12,6 +14,8 @@ export interface Answers {
   /** `bare`: a node:http server that reads a body and answers, and does nothing else. */
   readonly start: { readonly url: string; readonly bare: string }
   readonly settle: { readonly rows: number }
+  readonly count: { readonly rows: number }
+  readonly held: Held
   readonly embedded: Embedded
   readonly watch: Watched
   /** `url` is missing when the peer is not installed. */
@@ -37,4 +41,17 @@ export interface Watched {
   /** Of one core, all threads together. */
   readonly cpuShare: number
   readonly rssMiB: number
+}
+
+/** Now, after nothing in particular. */
+export interface Held {
+  readonly rssMiB: number
+  readonly heapMiB: number
+  readonly externalMiB: number
+  /** What the collection says that it holds. */
+  readonly slabsMiB: number
+  readonly rows: number
+  readonly segments: number
+  readonly segmentsMiB: number
+  readonly openFiles: number
 }

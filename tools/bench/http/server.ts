@@ -1,4 +1,5 @@
 // The process of the server: serves, watches its own event loop, and answers the same searches without the network.
+import { existsSync, readdirSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks'
@@ -8,8 +9,9 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import { buildHnswlib } from '../hnswlib-engine.js'
 import { quantile } from '../measure.js'
 import { loadHnswlib } from '../peers.js'
-import type { Answers, Ask, Embedded, Watched } from './protocol.js'
+import type { Answers, Ask, Embedded, Held, Watched } from './protocol.js'
 
+const MIB = 2 ** 20
 /** What prom-client takes. */
 const RESOLUTION_MS = 10
 /** Nothing is refused but by the queue of searches: the bench is one caller. */
@@ -41,6 +43,10 @@ async function answer(ask: Ask): Promise<Answers[Ask['do']]> {
       await docs.flush()
       await docs.maintain()
       return { rows: await docs.count() }
+    case 'count':
+      return { rows: await docs.count() }
+    case 'held':
+      return held()
     case 'embedded':
       return embedded(ask.queries, ask.k, ask.ms)
     case 'watch':
@@ -88,12 +94,29 @@ function watched(): Watched {
     delayP99: ms(delay.percentile(99)),
     delayMax: ms(delay.max),
     cpuShare: (user + system) / 1000 / (now - since),
-    rssMiB: process.memoryUsage.rss() / 2 ** 20,
+    rssMiB: process.memoryUsage.rss() / MIB,
   }
   delay.reset()
   since = now
   cpu = process.cpuUsage()
   return seen
+}
+
+async function held(): Promise<Held> {
+  const { rss, heapUsed, external } = process.memoryUsage()
+  const { memory, rows, segments, diskBytes } = await docs.stats()
+  const slabs = Object.values(memory).reduce((sum, bytes) => sum + bytes, 0)
+  return {
+    rssMiB: rss / MIB,
+    heapMiB: heapUsed / MIB,
+    externalMiB: external / MIB,
+    slabsMiB: slabs / MIB,
+    rows,
+    segments,
+    segmentsMiB: diskBytes / MIB,
+    // Only Linux lists them here.
+    openFiles: existsSync('/proc/self/fd') ? readdirSync('/proc/self/fd').length : 0,
+  }
 }
 
 async function embedded(queries: Float32Array, k: number, ms: number): Promise<Embedded> {

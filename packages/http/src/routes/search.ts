@@ -95,7 +95,7 @@ type Options = Readonly<Record<string, unknown>>
 function oneQuery({ body, limits }: Call, docs: CollectionDoor): { query: Float32Array; options: Options } {
   if (!isFrame(body)) {
     const { query, ...options } = body as { query: number[] }
-    return { query: Float32Array.from(query), options: checked(options, limits, docs) }
+    return { query: new Float32Array(query), options: checked(options, limits, docs) }
   }
   if (body.rows !== 1)
     throw new HttpError('DRIFT_FRAME', `the frame has ${body.rows} rows, expected one query`)
@@ -136,8 +136,8 @@ function wrongLength(length: number, dim: number): HttpError {
   return new HttpError('DRIFT_DIMENSION', `a query has ${length} values, expected ${dim}`, { length, dim })
 }
 
-function jsonHit({ id, ...rest }: Hit): object {
-  return { id: idToJson(id), ...rest }
+function jsonHit(found: Hit): object {
+  return typeof found.id === 'bigint' ? { ...found, id: idToJson(found.id) } : found
 }
 
 /** Typed arrays as arrays and bigints as ids: what the engine explains is not ours to know. */
