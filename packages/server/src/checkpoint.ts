@@ -59,7 +59,10 @@ async function writeAlone(engine: Engine, store: Store): Promise<boolean> {
     const places: SegmentPlaces[] = []
     for (const segment of segments) places.push(await placesOf(store, segment, pin.live))
     const checkpoint = await engine.persistence.writeCheckpoint({ ...image, segments: places })
-    if (store.dropped) return false
+    if (store.dropped) {
+      await engine.persistence.discard([checkpoint.name])
+      return false
+    }
     await engine.persistence.commit(() => ({
       floorLsn: floorLsn(engine),
       durableLsn: engine.journal.durableLsn,

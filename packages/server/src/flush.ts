@@ -1,35 +1,53 @@
 /**
  * The flush path: a frozen generation becomes a segment and a tombstone file, a manifest names them, the rows move to
  * their buckets, the log is cut. Nothing is visible half: rows stay searchable where they are until they are in their buckets.
+ * Files may be written long before they are named: what is deleted or replaced meanwhile is in records of later generations.
  */
 import { encodeId } from '@drift/core'
 import type { TombstoneEntry } from '@drift/storage'
-import { writeCheckpointIfDue } from './checkpoint.js'
 import { catalog, type Engine, floorLsn } from './engine.js'
 import { pack, packRows } from './persistence/packed.js'
 import { quantizerOf } from './quantizer.js'
 import type { Generation, LiveSegment, Store } from './store.js'
 
-export async function flushGeneration(engine: Engine, store: Store, generation: Generation): Promise<void> {
-  if (!generation.committed) await commitGeneration(engine, store, generation)
-  if (generation.memtable) await store.index.flush(generation.memtable)
-  store.frozen.splice(store.frozen.indexOf(generation), 1)
-  await writeCheckpointIfDue(engine, store)
-  // A log file that cannot be removed now is removed after the next flush.
-  await engine.journal.writer.removeBelow(engine.persistence.logFloor).catch(() => undefined)
+/** Files of a generation that no manifest names yet. */
+export interface FlushedFiles {
+  readonly segment: LiveSegment | undefined
+  readonly tombstones: TombstoneEntry | undefined
+  /** Until then its rows keep their memory, also those that die. */
+  readonly release: () => void
 }
 
-async function commitGeneration(engine: Engine, store: Store, generation: Generation): Promise<void> {
-  const { persistence, journal } = engine
+/** Those of generations before it are named already: whether anything on disk can hold a deleted id is asked of them. */
+export async function writeFiles(
+  engine: Engine,
+  store: Store,
+  generation: Generation,
+): Promise<FlushedFiles> {
+  const { journal } = engine
   if (!journal.settled(generation.lsnHigh)) await journal.idle()
   const ended = journal.failed ?? journal.dropped
   if (ended) throw ended
-
-  // Rows that die while their segment is written must keep their memory until it is.
-  const pin = store.index.pin()
+  const { release } = store.index.pin()
   try {
     const segment = await writeRows(engine, store, generation)
     const tombstones = await writeDeleted(engine, store, generation)
+    return { segment, tombstones, release }
+  } catch (error) {
+    release()
+    throw error
+  }
+}
+
+/** The point of no return. */
+export async function commitFiles(
+  engine: Engine,
+  store: Store,
+  generation: Generation,
+  { segment, tombstones, release }: FlushedFiles,
+): Promise<void> {
+  const { persistence, journal } = engine
+  try {
     await persistence.commit(() => ({
       floorLsn: floorLsn(engine, generation),
       durableLsn: journal.durableLsn,
@@ -48,8 +66,32 @@ async function commitGeneration(engine: Engine, store: Store, generation: Genera
       store.index.handOver(segment.rows)
     }
   } finally {
-    pin.release()
+    release()
   }
+}
+
+/** The rows of a generation that is committed go to their buckets, and its memtable goes. */
+export async function moveToBuckets(engine: Engine, store: Store, generation: Generation): Promise<void> {
+  if (generation.memtable) await store.index.flush(generation.memtable)
+  store.frozen.splice(store.frozen.indexOf(generation), 1)
+  await cutLog(engine)
+}
+
+/** A log file that cannot be removed now is removed after the next flush. */
+export async function cutLog({ journal, persistence }: Engine): Promise<void> {
+  await journal.writer.removeBelow(persistence.logFloor).catch(() => undefined)
+}
+
+/** No manifest will name them. */
+export async function discardFiles(
+  engine: Engine,
+  { segment, tombstones, release }: FlushedFiles,
+): Promise<void> {
+  release()
+  segment?.reader.close()
+  const names = [segment?.entry, tombstones].flatMap(file => (file ? [file.name] : []))
+  // What cannot be removed now is removed when the database is opened next.
+  await engine.persistence.discard(names).catch(() => undefined)
 }
 
 async function writeRows(
@@ -79,7 +121,7 @@ async function writeDeleted(
   store: Store,
   generation: Generation,
 ): Promise<TombstoneEntry | undefined> {
-  // Older generations were flushed before this one, so without a segment nothing on disk can hold a deleted id.
+  // Older generations are named before this one is written, so without a segment nothing on disk can hold a deleted id.
   if (generation.deleted.size === 0 || store.segments.length === 0) return undefined
   return engine.persistence.writeTombstones({
     ids: pack(Array.from(generation.deleted, encodeId)),

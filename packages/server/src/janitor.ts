@@ -1,14 +1,15 @@
 /**
  * Background work: frozen generations become segments and the log is cut; when nothing of that is to do, buckets are refined and
- * waiting rows linked into their graphs. One thing at a time, in slices that yield to the caller's event loop.
+ * waiting rows linked into their graphs. One thing at a time, in slices that yield to the caller's event loop; but while the rows of one
+ * generation go to their buckets, the files of the next are written, and index files and compactions are beside both.
  */
 import { HIGH_WATER_BYTES } from '@drift/core'
 import { orAborted } from './abort.js'
-import { writePartition } from './checkpoint.js'
+import { writeCheckpointIfDue, writePartition } from './checkpoint.js'
 import { compactOnce } from './compaction.js'
 import type { Engine } from './engine.js'
 import { DriftError } from './errors.js'
-import { flushGeneration } from './flush.js'
+import { commitFiles, cutLog, discardFiles, type FlushedFiles, moveToBuckets, writeFiles } from './flush.js'
 import { Healing } from './healing.js'
 import type { Generation, Store } from './store.js'
 
@@ -40,8 +41,11 @@ export class Janitor {
   #idleTimer: NodeJS.Timeout | undefined
   /** When somebody last waited for a flush to end. */
   #floodedMs = Number.NEGATIVE_INFINITY
-  #compactionError: Error | undefined
-  #compacting: Promise<void> = Promise.resolve()
+  #tendingError: Error | undefined
+  #tending: Promise<void> = Promise.resolve()
+  /** The rows of a committed generation are on their way. */
+  #isMoving = false
+  #ahead: Ahead | undefined
   readonly #ending = new AbortController()
   readonly #waiters: (() => void)[] = []
 
@@ -64,13 +68,14 @@ export class Janitor {
     return this.#failed > begun ? this.#error : undefined
   }
 
-  /** The last compaction failed with this; it is tried again after the next flush. */
+  /** The last index file or compaction failed with this; it is tried again after the next flush. */
   get compactionError(): Error | undefined {
-    return this.#compactionError
+    return this.#tendingError
   }
 
   /** There may be something to do. */
   wake(): void {
+    if (this.#isMoving) this.#writeAhead()
     if (this.#stopped || this.#running || this.#retryTimer || !this.#engine) return
     this.#start(this.#flushAll())
   }
@@ -100,7 +105,7 @@ export class Janitor {
     clearTimeout(this.#retryTimer)
     this.#ending.abort()
     await this.#running
-    await this.#compacting
+    await this.#tending
     this.#forgetIdle()
     this.#changed()
   }
@@ -110,31 +115,70 @@ export class Janitor {
     try {
       for (let next = oldest(engine); next && !this.#stopped; next = oldest(engine)) {
         this.#begun++
-        await flushGeneration(engine, next.store, next.generation)
+        await this.#flush(engine, next)
         this.#error = undefined
         this.#retryMs = FIRST_RETRY_MS
         this.#changed()
-        this.#compactSoon(next.store)
+        this.#tendSoon(next.store)
       }
     } catch (error) {
       this.#error = error as Error
       this.#failed = this.#begun
       this.#retryLater()
+    } finally {
+      await this.#giveUpAhead()
     }
     return true
   }
 
-  /** Beside flushes, which do not wait for it; one store after the other. */
-  #compactSoon(store: Store): void {
-    if (this.healing.mode !== 'background') return
-    this.#compacting = this.#compacting.then(async () => {
+  async #flush(engine: Engine, { store, generation }: Due): Promise<void> {
+    if (!generation.committed) {
+      if (this.#ahead?.generation !== generation) await this.#giveUpAhead()
+      const files = this.#ahead?.files ?? writeFiles(engine, store, generation)
+      this.#ahead = undefined
+      await commitFiles(engine, store, generation, await files)
+    }
+    this.#isMoving = true
+    try {
+      this.#writeAhead()
+      await moveToBuckets(engine, store, generation)
+    } finally {
+      this.#isMoving = false
+    }
+  }
+
+  /** The files of the generation that is flushed next, if there is one. */
+  #writeAhead(): void {
+    if (this.#ahead || this.#stopped) return
+    const engine = this.#engine!
+    const next = frozenFirst(engine, ({ committed }) => !committed)
+    if (!next) return
+    const files = writeFiles(engine, next.store, next.generation)
+    files.catch(() => undefined) // met when its turn comes, or written anew
+    this.#ahead = { generation: next.generation, files }
+  }
+
+  async #giveUpAhead(): Promise<void> {
+    const ahead = this.#ahead
+    this.#ahead = undefined
+    const files = await ahead?.files.catch(() => undefined)
+    if (files) await discardFiles(this.#engine!, files)
+  }
+
+  /** What makes opening fast and space small, beside flushes, which do not wait for it; one store after the other. */
+  #tendSoon(store: Store): void {
+    this.#tending = this.#tending.then(async () => {
+      const engine = this.#engine!
       const { signal } = this.#ending
       try {
-        while (!signal.aborted && (await compactOnce(this.#engine!, store, { rests: true, signal })));
-        this.#compactionError = undefined
+        if (!signal.aborted && !store.dropped) await writeCheckpointIfDue(engine, store)
+        await cutLog(engine)
+        if (this.healing.mode !== 'background') return
+        while (!signal.aborted && (await compactOnce(engine, store, { rests: true, signal })));
+        this.#tendingError = undefined
       } catch (error) {
-        // Only space is lost, and the next flush tries again; a dropped collection or an ending database has nothing to compact.
-        if (!store.dropped && !signal.aborted) this.#compactionError = error as Error
+        // Only time or space is lost, and the next flush tries again; a dropped collection or an ending database has nothing to tend.
+        if (!store.dropped && !signal.aborted) this.#tendingError = error as Error
       }
     })
   }
@@ -242,6 +286,12 @@ interface Due {
   readonly generation: Generation
 }
 
+/** Files that are being written before their turn. */
+interface Ahead {
+  readonly generation: Generation
+  readonly files: Promise<FlushedFiles>
+}
+
 /** The generation to flush next; freezes an active one when it alone holds back a log over its budget. */
 function oldest(engine: Engine): Due | undefined {
   const first = frozenFirst(engine)
@@ -255,10 +305,13 @@ function oldest(engine: Engine): Due | undefined {
   return { store, generation: store.frozen[0]! }
 }
 
-function frozenFirst(engine: Engine): Due | undefined {
+function frozenFirst(
+  engine: Engine,
+  counts: (generation: Generation) => boolean = () => true,
+): Due | undefined {
   let best: Due | undefined
   for (const store of engine.stores.values()) {
-    const generation = store.frozen[0]
+    const generation = store.frozen.find(counts)
     if (generation && (!best || generation.lsnLow < best.generation.lsnLow)) best = { store, generation }
   }
   return best
