@@ -27,7 +27,10 @@ export interface Limits {
   readonly failedLoginsPerMinute: number
   /** Searches that run at once; further ones wait. */
   readonly searches: number
-  /** Longest wait for that, and before that to be looked at when many come at once; then 503. */
+  /**
+   * Longest wait for that, and before that to be looked at when many come at once; then 503. Two fifths of it while more come than there is
+   * time for.
+   */
   readonly queueMs: number
   /** Searches that wait; one more is refused with 429. */
   readonly waitingSearches: number

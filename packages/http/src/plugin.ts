@@ -6,7 +6,6 @@ import type { Readable } from 'node:stream'
 import { ARROW_TYPE, decodeFrame, FRAME_TYPE } from '@drift/client/wire'
 import type { Drift } from '@drift/server'
 import swagger from '@fastify/swagger'
-import underPressure from '@fastify/under-pressure'
 import type {
   FastifyInstance,
   FastifyPluginAsync,
@@ -31,7 +30,7 @@ import { routes } from './routes/routes.js'
 import { fingerprint, Runner } from './run.js'
 import { validator } from './schema.js'
 import { tracing } from './tracing.js'
-import { Turn } from './turn.js'
+import { LoopDelay, Turn } from './turn.js'
 
 export interface HandlerOptions {
   /** Who may do what. One of `keys`, `authenticate` and `open` has to be given. */
@@ -78,7 +77,8 @@ export const driftPlugin: FastifyPluginAsync<PluginOptions> = async (app, option
   const authenticate = whoMay(options)
   const draining = options.draining ?? (() => false)
   const db = doorOf(options.db)
-  const runner = new Runner(db, limits, options.backupFolder)
+  const turn = new Turn(limits.queueMs)
+  const runner = new Runner(db, limits, options.backupFolder, turn)
   const metrics = new Metrics(db, runner)
   app.addHook('onClose', async () => metrics.close())
 
@@ -98,9 +98,8 @@ export const driftPlugin: FastifyPluginAsync<PluginOptions> = async (app, option
   app.decorateRequest(ASKED as unknown as string, null)
   begin(app, await tracing())
   if (options.origins?.length) await nameOrigins(app, options.origins)
-  letIn(app, new Guard({ authenticate, limits, hosts: options.hosts, draining }), limits.queueMs)
+  letIn(app, new Guard({ authenticate, limits, hosts: options.hosts, draining }), limits, turn, runner)
   logAnswers(app, metrics, options.onAnswer)
-  if (limits.eventLoopDelayMs > 0) await shedSearches(app, limits.eventLoopDelayMs)
   await app.register(swagger, openApi(authenticate !== undefined))
 
   const open: RouteConfig = { open: true, operation: 'health' }
@@ -222,26 +221,34 @@ function begin(
 }
 
 /** All that a request passes before its body, in one hook and without promises unless there have to be. */
-function letIn(app: FastifyInstance, guard: Guard, queueMs: number): void {
-  const turn = new Turn()
+function letIn(
+  app: FastifyInstance,
+  guard: Guard,
+  { eventLoopDelayMs }: Limits,
+  turn: Turn,
+  { gates }: Runner,
+): void {
+  const delay = eventLoopDelayMs > 0 ? new LoopDelay() : undefined
+  app.addHook('onClose', async () => delay?.close())
+  /** To refuse a search before its body is read costs a fraction of it, so the server catches up. */
+  const refusal = (lastsMs: number): HttpError | undefined => {
+    const waitMs = lastsMs + gates.search.expectedMs
+    if (turn.isTooLong(waitMs)) return overloaded(`a search would wait ${waitMs.toFixed(0)} ms for its turn`)
+    if (delay && delay.ms > eventLoopDelayMs) return overloaded('the server is too busy for searches')
+    return undefined
+  }
   app.addHook('onRequest', (request, _, done) => {
     const asked = askedOf(request)!
     const passed = guard.pass(request, asked)
-    // Before its body is read: to refuse costs a fraction of a search, so the server catches up.
-    const isLate = turn.waited() > queueMs && asked.config.route?.cost === 'search'
-    const refused = isLate ? tooLate(queueMs) : undefined
+    const lastsMs = turn.lasts()
+    const refused = asked.config.route?.cost === 'search' ? refusal(lastsMs) : undefined
     if (passed) passed.then(() => done(refused), done)
     else done(refused)
   })
 }
 
-function tooLate(queueMs: number): HttpError {
-  return new HttpError(
-    'DRIFT_OVERLOADED',
-    `a search waited more than ${queueMs} ms to be looked at`,
-    {},
-    { retryAfter: 1 },
-  )
+function overloaded(message: string): HttpError {
+  return new HttpError('DRIFT_OVERLOADED', message, {}, { retryAfter: 1 })
 }
 
 function logAnswers(app: FastifyInstance, metrics: Metrics, onAnswer: HandlerOptions['onAnswer']): void {
@@ -268,15 +275,5 @@ function logAnswers(app: FastifyInstance, metrics: Metrics, onAnswer: HandlerOpt
     request.log.info(entry, 'answered')
     onAnswer?.(entry)
     done()
-  })
-}
-
-async function shedSearches(app: FastifyInstance, maxEventLoopDelay: number): Promise<void> {
-  await app.register(underPressure, {
-    maxEventLoopDelay,
-    pressureHandler(request) {
-      if (askedOf(request)?.config.route?.cost !== 'search') return
-      throw new HttpError('DRIFT_OVERLOADED', 'the server is too busy for searches', {}, { retryAfter: 1 })
-    },
   })
 }

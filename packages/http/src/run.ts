@@ -12,6 +12,7 @@ import { principalOf } from './guard.js'
 import { IdempotencyTable } from './idempotency.js'
 import type { Limits } from './limits.js'
 import { type Call, type Cost, isFrame, type Route } from './routes/route.js'
+import type { Turn } from './turn.js'
 
 /** Between a tenant and a collection's name; a tenant has no `-` in it, so the first one ends it. */
 const TENANT_MARK = '--'
@@ -40,7 +41,7 @@ export class Runner {
   readonly backupFolder: string | undefined
   readonly #recent: IdempotencyTable
 
-  constructor(db: DriftDoor, limits: Limits, backupFolder: string | undefined) {
+  constructor(db: DriftDoor, limits: Limits, backupFolder: string | undefined, turn: Turn) {
     this.db = db
     this.limits = limits
     this.backupFolder = backupFolder
@@ -50,6 +51,7 @@ export class Runner {
         running: limits.searches,
         waiting: limits.waitingSearches,
         waitMs: limits.queueMs,
+        turn,
       }),
       write: new Gate('write', { running: limits.writes, waiting: 0, waitMs: Number.POSITIVE_INFINITY }),
       long: new Gate('long call', {

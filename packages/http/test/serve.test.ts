@@ -13,6 +13,7 @@ import Fastify from 'fastify'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { Gate } from '../src/gate.js'
 import { type AnswerEntry, createKey, driftPlugin, principalOf, serve } from '../src/index.js'
+import { Turn } from '../src/turn.js'
 import { randomVectors, started, temporaryFolder } from './fixture.js'
 import { exchange, request as rawRequest } from './hostile/socket.js'
 
@@ -342,6 +343,38 @@ describe('operations', () => {
     await first
     expect([gate.running, gate.waiting]).toEqual([0, 0])
     expect(await gate.run(async () => 7)).toBe(7)
+  })
+
+  it('searches that come at once let the event loop turn between them', async () => {
+    const turn = new Turn(60_000)
+    const gate = new Gate('search', { running: 16, waiting: 16, waitMs: 60_000, turn })
+    let turns = 0
+    let isOver = false
+    setImmediate(function count() {
+      turns++
+      if (!isOver) setImmediate(count)
+    })
+    const held: number[] = []
+    const hold = (i: number) => async (): Promise<void> => {
+      const end = performance.now() + 6
+      while (performance.now() < end);
+      held.push(i)
+    }
+    await Promise.all(Array.from({ length: 8 }, (_, i) => gate.run(hold(i))))
+    isOver = true
+    expect(turns).toBeGreaterThanOrEqual(3)
+    expect(held).toEqual([0, 1, 2, 3, 4, 5, 6, 7])
+    expect([gate.running, gate.waiting, gate.expectedMs]).toEqual([0, 0, 0])
+  })
+
+  it('a search may wait for a while, and much less of it after one that would have waited too long', () => {
+    const turn = new Turn(250)
+    expect([turn.isTooLong(101), turn.isTooLong(251), turn.isTooLong(101), turn.isTooLong(99)]).toEqual([
+      false,
+      true,
+      true,
+      false,
+    ])
   })
 
   it('searches that come together with more work than can be done in time are refused, and served again after it', async () => {
