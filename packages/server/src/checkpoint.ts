@@ -48,7 +48,7 @@ async function writeAlone(engine: Engine, store: Store): Promise<boolean> {
   const pin = store.index.pin()
   try {
     const rows = store.index.count
-    const segments = [...store.segments]
+    const segments = settledSegments(store)
     const image = {
       dim: store.config.dim,
       lsn: engine.journal.durableLsn,
@@ -77,6 +77,16 @@ async function writeAlone(engine: Engine, store: Store): Promise<boolean> {
   } finally {
     pin.release()
   }
+}
+
+/**
+ * Those whose rows are in buckets. Of a generation that is on its way there some are not, and opening looks for buckets only for rows of
+ * segments that the index file does not know; it is the newest, so what the file knows still ends somewhere in the log.
+ */
+function settledSegments({ segments, frozen }: Store): LiveSegment[] {
+  const moving = frozen.filter(({ committed }) => committed).map(({ lsnLow }) => lsnLow)
+  const end = Math.min(...moving, Number.POSITIVE_INFINITY)
+  return segments.filter(({ entry }) => entry.lsnHigh < end)
 }
 
 /** Rows between two turns of the event loop: half a millisecond. */
