@@ -47,7 +47,7 @@ async function writeAlone(engine: Engine, store: Store): Promise<boolean> {
   // nothing that may run meanwhile.
   const { sizes, columns, live, moment, release } = await store.index.takeImage(() => ({
     rows: store.index.count,
-    segments: [...store.segments],
+    segments: settledSegments(store),
     lsn: engine.journal.durableLsn,
     learned: store.index.takeLearned(),
   }))
@@ -76,6 +76,16 @@ async function writeAlone(engine: Engine, store: Store): Promise<boolean> {
   } finally {
     release()
   }
+}
+
+/**
+ * Those whose rows are in buckets. Of a generation that is on its way there some are not, and opening looks for buckets only for rows of
+ * segments that the index file does not know; it is the newest, so what the file knows still ends somewhere in the log.
+ */
+function settledSegments({ segments, frozen }: Store): LiveSegment[] {
+  const moving = frozen.filter(({ committed }) => committed).map(({ lsnLow }) => lsnLow)
+  const end = Math.min(...moving, Number.POSITIVE_INFINITY)
+  return segments.filter(({ entry }) => entry.lsnHigh < end)
 }
 
 /** Rows between two turns of the event loop: half a millisecond. */

@@ -57,6 +57,35 @@ describe('flushes that overlap', () => {
     expect(await idsIn(fs)).toEqual([...left, ...more])
   })
 
+  it('leave an index file that says of no row that it is in no bucket, whenever the process ends', async () => {
+    const fs = new SimFs()
+    const db = await open(fs)
+    const docs = await db.collection('docs', { dim: DIM, memtableRows: ROWS })
+    let isWriting = true
+    const writing = Promise.all(Array.from({ length: 3 * GENERATIONS }, (_, i) => upsert(docs, i)))
+      .then(() => docs.flush())
+      .then(() => {
+        isWriting = false
+      })
+    const ends: SimFs[] = []
+    for (let turn = 0; isWriting; turn++) {
+      await new Promise(resolve => setImmediate(resolve))
+      if (turn % 3 === 0) ends.push(fs.processKill())
+    }
+    await writing
+    await db.close()
+    for (const end of ends) {
+      if (!end.list('/db').some(name => name.startsWith('idx-'))) continue
+      // Nothing is flushed by who only reads.
+      await using again = await Drift.open('/db', { threads: 0, fs: end, readOnly: true })
+      const { bucketStats, unflushedRows, rows } = await (await again.collection('docs')).stats({
+        buckets: true,
+      })
+      const inBuckets = bucketStats!.reduce((sum, bucket) => sum + bucket.rows, 0)
+      expect(inBuckets + unflushedRows).toBe(rows)
+    }
+  })
+
   it('leave no file of a collection that is dropped meanwhile', async () => {
     const fs = new SimFs()
     const db = await open(fs)
