@@ -52,7 +52,7 @@ export interface Redrawn {
 }
 
 /** Other centroids for buckets, and their entries coded around them. */
-export interface Recoded {
+interface Recoded {
   readonly buckets: Uint32Array
   readonly centroids: Float32Array
   /** Of each centroid, or NONE. */
@@ -76,7 +76,7 @@ const SLACK = 3
 const WEIGHT_WORK = 10_000
 const PART_WORK = 40_000
 
-export const NOTHING_MOVED: Recoded = {
+const NOTHING_MOVED: Recoded = {
   buckets: new Uint32Array(0),
   centroids: new Float32Array(0),
   groups: new Uint32Array(0),
