@@ -50,9 +50,10 @@ export async function http(source: Source, maxRows: number): Promise<void> {
     await importing(child, load, url, base, dim, bodies.binary)
     await ask(child, { do: 'settle' })
     await searching(child, load, query, { bare: { ...bodies.binary, origin: bare }, ...bodies })
-    await overload(child, load, url, query, base, dim)
     const found = set.recall(await answersOf(bodies.json, ({ hits }) => hits!.map(hit => hit.id)), K)
     console.log(`recall@${K} of these searches: ${found.toFixed(4)}\n`)
+    // Last: its writer leaves copies of rows.
+    await overload(child, load, url, query, base, dim)
     await peer(child, load, set, found, base, query, dim)
   } finally {
     await ask(child, { do: 'stop' }).catch(() => child.kill())
