@@ -3,10 +3,10 @@
  * faster: a missing, damaged or outdated one costs time, never an answer. Rows deleted or replaced since are known from the log and
  * from newer files; rows that newer segments hold are indexed when the database is opened.
  */
-import { ownTurn } from '@drift/core'
 import { isShortage } from '@drift/fs'
-import { NO_ROW, type SegmentPlaces } from '@drift/storage'
+import type { SegmentPlaces } from '@drift/storage'
 import { catalog, type Engine, floorLsn } from './engine.js'
+import { livePlaces } from './live-rows.js'
 import { quantizerId } from './quantizer.js'
 import type { LiveSegment, Store } from './store.js'
 
@@ -54,7 +54,9 @@ async function writeAlone(engine: Engine, store: Store): Promise<boolean> {
   try {
     const { rows, segments, lsn, learned } = moment
     const places: SegmentPlaces[] = []
-    for (const segment of segments) places.push(await placesOf(store, segment, live))
+    for (const segment of segments) {
+      places.push({ segment: segment.entry.uuid, places: await livePlaces(store, segment, live) })
+    }
     const { dim } = store.config
     const image = { dim, lsn, quantizerId: quantizerId(dim), sizes, columns, learned }
     const checkpoint = await engine.persistence.writeCheckpoint({ ...image, segments: places })
@@ -86,25 +88,4 @@ function settledSegments({ segments, frozen }: Store): LiveSegment[] {
   const moving = frozen.filter(({ committed }) => committed).map(({ lsnLow }) => lsnLow)
   const end = Math.min(...moving, Number.POSITIVE_INFINITY)
   return segments.filter(({ entry }) => entry.lsnHigh < end)
-}
-
-/** Rows between two turns of the event loop: half a millisecond. */
-const PIECE_ROWS = 8_192
-
-async function placesOf(
-  store: Store,
-  { entry, reader, rows }: LiveSegment,
-  live: Uint32Array,
-): Promise<SegmentPlaces> {
-  // Shared: a thread gets it without a copy.
-  const places = new Uint32Array(new SharedArrayBuffer(rows.byteLength))
-  places.set(rows)
-  for (let i = 0; i < rows.length; i++) {
-    if (i % PIECE_ROWS === PIECE_ROWS - 1) await ownTurn()
-    const row = rows[i]!
-    const isLive = row !== NO_ROW && ((live[row >>> 5]! >>> (row & 31)) & 1) === 1
-    // A row number that was given to another row since is not this one's.
-    if (!isLive || !store.payloads.rowIsAt(row, reader, i)) places[i] = NO_ROW
-  }
-  return { segment: entry.uuid, places }
 }

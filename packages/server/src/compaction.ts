@@ -4,9 +4,10 @@
  * later. Cut short by a crash, nothing has changed, and the same run is chosen again.
  */
 import { encodeId, type Id, ownTurn } from '@drift/core'
-import { type CollectionEntry, NO_ROW, type TombstoneEntry } from '@drift/storage'
+import type { CollectionEntry, TombstoneEntry } from '@drift/storage'
 import { anyRun, type Candidate, dueRun, type Run } from './compaction-policy.js'
 import { catalog, type Engine, floorLsn } from './engine.js'
+import { type LiveBits, livePlaces, liveRows, PIECE_ROWS } from './live-rows.js'
 import { type CompactResult, directOrigins, placesOf } from './persistence/compact.js'
 import { pack } from './persistence/packed.js'
 import { quantizerOf } from './quantizer.js'
@@ -154,25 +155,6 @@ function candidate(store: Store, segment: LiveSegment, lives: Uint8Array): Candi
   return { bytes, rows, live, isKnown: isKnown(store, segment) }
 }
 
-/** Rows between two turns of the event loop: some 0.2 ms. */
-const PIECE_ROWS = 8_192
-
-/** 1 for each row of the segment that counts. @param live - one bit a row of the index, while its pin is open; undefined: all of them. */
-async function liveRows(
-  store: Store,
-  { reader, rows }: LiveSegment,
-  live: Uint32Array | undefined,
-): Promise<Uint8Array> {
-  const counts = new Uint8Array(rows.length)
-  for (let i = 0; i < rows.length; i++) {
-    if (i % PIECE_ROWS === PIECE_ROWS - 1) await ownTurn()
-    const row = rows[i]!
-    const isLive = row !== NO_ROW && (live === undefined || ((live[row >>> 5]! >>> (row & 31)) & 1) === 1)
-    if (isLive && store.payloads.rowIsAt(row, reader, i)) counts[i] = 1
-  }
-  return counts
-}
-
 function isKnown(store: Store, { entry, origins }: LiveSegment): boolean {
   return origins !== undefined || store.covered.has(entry.uuid)
 }
@@ -221,13 +203,10 @@ async function rowsNow(
   store: Store,
   inputs: readonly LiveSegment[],
   sources: Uint32Array,
-  live: Uint32Array | undefined,
+  live: LiveBits,
 ): Promise<Uint32Array> {
   const current: Uint32Array[] = []
-  for (const input of inputs) {
-    const counts = await liveRows(store, input, live)
-    current.push(input.rows.map((row, i) => (counts[i] === 1 ? row : NO_ROW)))
-  }
+  for (const input of inputs) current.push(await livePlaces(store, input, live))
   const rows = new Uint32Array(sources.length / 2)
   for (let first = 0; first < rows.length; first += PIECE_ROWS) {
     await ownTurn()

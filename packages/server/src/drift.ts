@@ -218,7 +218,7 @@ export class Drift {
       state: failed ? 'failed' : this.#engine.readOnly ? 'read-only' : disk.state,
       recovery: this.#engine.recovery,
       disk: failed ? { ...disk, state: 'failed' } : disk,
-      lastError: (failed ?? janitor.error ?? janitor.compactionError)?.message,
+      lastError: (failed ?? janitor.error ?? janitor.tendingError)?.message,
       collections,
       wal: {
         files: files.length,

@@ -69,7 +69,7 @@ export class Janitor {
   }
 
   /** The last index file or compaction failed with this; it is tried again after the next flush. */
-  get compactionError(): Error | undefined {
+  get tendingError(): Error | undefined {
     return this.#tendingError
   }
 

@@ -11,6 +11,7 @@ import { TOO_LARGE } from './heal-split.js'
 import { TOO_SMALL } from './merge.js'
 import { DRIFTED, driftOf } from './recentre.js'
 import { homeRows, seenIn } from './region.js'
+import { atOnce } from './slices.js'
 import { emptinessOf, PAPER_MOVES, URGENT, urgencyOf, zombieRatioOf } from './urgency.js'
 
 export type OperationKind = 'compact' | 'split' | 'merge' | 'recentre' | 'refine' | 'settle'
@@ -84,10 +85,7 @@ const LOOK_WORK = 10_000
 
 /** By gain per move, the best first. */
 export function planned(state: IndexState, options: PlanOptions): Operation[] {
-  const steps = planSteps(state, options)
-  for (let step = steps.next(); ; step = steps.next()) {
-    if (step.done) return step.value.sort(byGainPerMove)
-  }
+  return atOnce(planSteps(state, options)).sort(byGainPerMove)
 }
 
 /** In no order. Yields multiply-adds: buckets that change or go between two steps are what they were, or planned for the next time. */

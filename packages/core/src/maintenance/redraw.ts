@@ -174,7 +174,7 @@ function* recoded(
     own.set(centroid)
     const rows = entryRows(seen, bucket)
     members.push(rows)
-    blocks.push(codeEntries(seen.slabs, own, Uint32Array.of(rows.length), rows))
+    blocks.push(codeEntries(seen.slabs, own, rows))
     yield rows.length * ENTRY_WORK
   }
   return {

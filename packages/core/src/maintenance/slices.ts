@@ -60,3 +60,11 @@ export class Slices {
     this.#check()
   }
 }
+
+/** To its end, here and now, work that yields what it has done. */
+export function atOnce<T>(work: Generator<number, T>): T {
+  for (;;) {
+    const step = work.next()
+    if (step.done) return step.value
+  }
+}

@@ -10,7 +10,7 @@ import type { IndexState } from '../index-state.js'
 import type { HalveTask } from '../pool/tasks.js'
 import type { Job } from './assign.js'
 import { type Halves, halveBuckets } from './halve.js'
-import type { Slices } from './slices.js'
+import { atOnce, type Slices } from './slices.js'
 
 /** Buckets of a pool task: some milliseconds. */
 const TASK_BUCKETS = 16
@@ -81,12 +81,8 @@ async function splitAll(
 
 /** @returns the other bucket, or undefined when all rows of the bucket are the same point. */
 export function splitBucket(state: IndexState, bucket: number): number | undefined {
-  const steps = here(state, bucket)
-  for (let step = steps.next(); ; step = steps.next()) {
-    if (!step.done) continue
-    const [split] = publishHalves(state, step.value, () => true)
-    return split?.[1]
-  }
+  const [split] = publishHalves(state, atOnce(here(state, bucket)), () => true)
+  return split?.[1]
 }
 
 function here(state: IndexState, bucket: number): Generator<number, Halves> {

@@ -3,6 +3,7 @@
  * neighbours are just met, pulled to the prior of all data where they are above it, and bounded by it.
  */
 import { joined } from '../joined.js'
+import { atOnce } from '../maintenance/slices.js'
 import type { Weights } from '../search/view.js'
 import { floorsAt, MEETING_FACTS } from './meeting.js'
 
@@ -45,7 +46,7 @@ export class OwnFloors {
   ): number {
     const prior = priorOf(recall, k)
     const rows = neighboursFor(k)
-    const { samples, logs } = ended(this.#tell(rows, weights))
+    const { samples, logs } = atOnce(this.#tell(rows, weights))
     const count = samples.length
     if (count === 0) return prior
     const told = 1 - LEAST_MISSES / logs.length
@@ -82,13 +83,6 @@ const MOST_TOLD = 8
 
 function neighboursFor(k: number): number {
   return Math.min(NEIGHBOURS, Math.max(LEAST_NEIGHBOURS, k))
-}
-
-function ended<T>(steps: Generator<number, T>): T {
-  for (;;) {
-    const step = steps.next()
-    if (step.done) return step.value
-  }
 }
 
 /** A quantile with fewer misses below it is not told by the samples. */
