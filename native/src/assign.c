@@ -3,6 +3,7 @@
  * is near in another direction, so that a query which the home's boundary cuts off still meets the row: SOAR (Sun et al.,
  * NeurIPS 2023) minimises ||r2||^2 + lambda (r2 . r1 / ||r1||)^2, r1 and r2 the residuals.
  * A row is what its codes say: the rotated row itself is not kept, and SQ8 leaves out far less than the signs do. */
+#include "coded.h"
 #include "route.h"
 
 /* Buckets among which the two are chosen. */
@@ -13,12 +14,6 @@ enum { FINALISTS = 4 };
 
 /* Price of a second residual that points where the first does. 1 to 2 serve alike on sentence embeddings and on SIFT. */
 static const float LAMBDA = 1.5f;
-
-static void decode(const drift_index *index, size_t row, float *restrict out) {
-  const uint8_t *restrict codes = index->codes + row * index->padded;
-  float scale = index->factors[2 * row];
-  for (size_t i = 0; i < index->padded; i++) out[i] = scale * (float)((int32_t)codes[i] - 128);
-}
 
 /* As signed values; returns their sum. */
 static int32_t code_values(const uint8_t *restrict codes, size_t padded, int8_t *restrict out) {
@@ -112,7 +107,7 @@ int64_t KERNEL(index_assign)(const drift_index *index, const uint32_t *rows, siz
     arena again = memory;
     routed *list = NULL;
     size_t near = 0;
-    decode(index, rows[j], x);
+    decode_row(index, rows[j], x);
     prepared_query query = prepare_coded(index, rows[j], x, &again);
     if (home[j] < of->count) near = rank_listed(index, &query, of, home[j], &again, &list);
     if (near == 0) {
@@ -163,7 +158,7 @@ int64_t KERNEL(index_append)(const drift_index *index, const uint32_t *rows, con
   for (size_t j = 0; j < count && j < AHEAD_ENTRIES; j++) ask_for_entry(index, slots[j], buckets[j]);
   for (size_t j = 0; j < count; j++) {
     if (j + AHEAD_ENTRIES < count) ask_for_entry(index, slots[j + AHEAD_ENTRIES], buckets[j + AHEAD_ENTRIES]);
-    if (j == 0 || rows[j - 1] != rows[j]) decode(index, rows[j], x);
+    if (j == 0 || rows[j - 1] != rows[j]) decode_row(index, rows[j], x);
     sign_write(index->metric, x, index->centroids + buckets[j] * padded, padded,
                index->blocks + slots[j] / BLOCK_ENTRIES * block_bytes(padded), slots[j] % BLOCK_ENTRIES, rows[j]);
   }

@@ -4,40 +4,20 @@
 #include <math.h>
 
 #include "arena.h"
-#include "index.h"
+#include "coded.h"
 #include "pair.h"
 #include "signs.h"
 
 /* Times that the centroids move, at most: 2-means of about fifty rows has settled by then. */
 enum { MOVES = 8 };
 
-/* LANES values of a row, in steps of its scale. By hand: gcc 12 converts vectors of bytes one by one. */
-static inline vfloat code_values(const uint8_t *codes) {
-#if defined(__AVX512F__)
-  __m512i values = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)codes));
-  return (vfloat)_mm512_cvtepi32_ps(_mm512_sub_epi32(values, _mm512_set1_epi32(128)));
-#elif defined(__AVX2__)
-  __m256i values = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)codes));
-  return (vfloat)_mm256_cvtepi32_ps(_mm256_sub_epi32(values, _mm256_set1_epi32(128)));
-#elif defined(__x86_64__)
-  int32_t four;
-  memcpy(&four, codes, sizeof four);
-  return (vfloat)_mm_cvtepi32_ps(_mm_sub_epi32(_mm_cvtepu8_epi32(_mm_cvtsi32_si128(four)), _mm_set1_epi32(128)));
-#else
-  uint32_t four;
-  memcpy(&four, codes, sizeof four);
-  uint16x4_t halves = vget_low_u16(vmovl_u8(vreinterpret_u8_u32(vdup_n_u32(four))));
-  return (vfloat)vcvtq_f32_s32(vsubq_s32(vreinterpretq_s32_u32(vmovl_u16(halves)), vdupq_n_s32(128)));
-#endif
-}
-
 static float dot_coded(const uint8_t *codes, float scale, const float *with, size_t padded) {
   vfloat s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
   for (size_t i = 0; i < padded; i += 4 * LANES) {
-    s0 += code_values(codes + i) * load(with + i);
-    s1 += code_values(codes + i + LANES) * load(with + i + LANES);
-    s2 += code_values(codes + i + 2 * LANES) * load(with + i + 2 * LANES);
-    s3 += code_values(codes + i + 3 * LANES) * load(with + i + 3 * LANES);
+    s0 += coded_values(codes + i) * load(with + i);
+    s1 += coded_values(codes + i + LANES) * load(with + i + LANES);
+    s2 += coded_values(codes + i + 2 * LANES) * load(with + i + 2 * LANES);
+    s3 += coded_values(codes + i + 3 * LANES) * load(with + i + 3 * LANES);
   }
   return scale * sum((s0 + s1) + (s2 + s3));
 }
@@ -45,21 +25,16 @@ static float dot_coded(const uint8_t *codes, float scale, const float *with, siz
 /* out += the row. */
 static void add_coded(const uint8_t *codes, float scale, size_t padded, float *out) {
   for (size_t i = 0; i < padded; i += LANES) {
-    vfloat to = load(out + i) + scale * code_values(codes + i);
+    vfloat to = load(out + i) + scale * coded_values(codes + i);
     memcpy(out + i, &to, sizeof to);
   }
-}
-
-static void decode_row(const drift_index *index, size_t row, float *out) {
-  memset(out, 0, index->padded * sizeof *out);
-  add_coded(index->codes + row * index->padded, index->factors[2 * row], index->padded, out);
 }
 
 static float squared_distance(const uint8_t *codes, float scale, const float *from, size_t padded) {
   vfloat s0 = {0}, s1 = {0};
   for (size_t i = 0; i < padded; i += 2 * LANES) {
-    vfloat d0 = scale * code_values(codes + i) - load(from + i);
-    vfloat d1 = scale * code_values(codes + i + LANES) - load(from + i + LANES);
+    vfloat d0 = scale * coded_values(codes + i) - load(from + i);
+    vfloat d1 = scale * coded_values(codes + i + LANES) - load(from + i + LANES);
     s0 += d0 * d0;
     s1 += d1 * d1;
   }

@@ -95,6 +95,14 @@ static inline sign_query sign_table(const float *query, size_t padded, uint8_t *
 /* Groups summed in 16 bits: 512 * 127 < 65 536. */
 enum { SUM_GROUPS = 512 };
 
+#if defined(__x86_64__)
+/* Sixteen sums in the order of their entries, from those of even and of odd ones. */
+static inline void store_sums(__m128i even, __m128i odd, uint16_t *sum) {
+  _mm_storeu_si128((__m128i *)sum, _mm_unpacklo_epi16(even, odd));
+  _mm_storeu_si128((__m128i *)(sum + 8), _mm_unpackhi_epi16(even, odd));
+}
+#endif
+
 /* sum[j] = table entries of entry j, over `groups` groups (a multiple of 16, at most SUM_GROUPS). */
 #if defined(__AVX512BW__)
 
@@ -122,11 +130,9 @@ static inline void sum_groups(const uint8_t *signs, const uint8_t *lut, size_t g
   }
   /* a0 holds the even entries plus 256 times the odd ones. */
   __m128i odd = fold(a1), even = _mm_sub_epi16(fold(a0), _mm_slli_epi16(odd, 8));
-  _mm_storeu_si128((__m128i *)sum, _mm_unpacklo_epi16(even, odd));
-  _mm_storeu_si128((__m128i *)(sum + 8), _mm_unpackhi_epi16(even, odd));
+  store_sums(even, odd, sum);
   odd = fold(b1), even = _mm_sub_epi16(fold(b0), _mm_slli_epi16(odd, 8));
-  _mm_storeu_si128((__m128i *)(sum + 16), _mm_unpacklo_epi16(even, odd));
-  _mm_storeu_si128((__m128i *)(sum + 24), _mm_unpackhi_epi16(even, odd));
+  store_sums(even, odd, sum + 16);
 }
 
 #elif defined(__AVX2__)
@@ -154,12 +160,10 @@ static inline void sum_groups(const uint8_t *signs, const uint8_t *lut, size_t g
   b0 = _mm256_sub_epi16(b0, _mm256_slli_epi16(b1, 8));
   __m128i even = _mm_add_epi16(_mm256_castsi256_si128(a0), _mm256_extracti128_si256(a0, 1));
   __m128i odd = _mm_add_epi16(_mm256_castsi256_si128(a1), _mm256_extracti128_si256(a1, 1));
-  _mm_storeu_si128((__m128i *)sum, _mm_unpacklo_epi16(even, odd));
-  _mm_storeu_si128((__m128i *)(sum + 8), _mm_unpackhi_epi16(even, odd));
+  store_sums(even, odd, sum);
   even = _mm_add_epi16(_mm256_castsi256_si128(b0), _mm256_extracti128_si256(b0, 1));
   odd = _mm_add_epi16(_mm256_castsi256_si128(b1), _mm256_extracti128_si256(b1, 1));
-  _mm_storeu_si128((__m128i *)(sum + 16), _mm_unpacklo_epi16(even, odd));
-  _mm_storeu_si128((__m128i *)(sum + 24), _mm_unpackhi_epi16(even, odd));
+  store_sums(even, odd, sum + 16);
 }
 
 #elif defined(__SSSE3__)
@@ -182,10 +186,8 @@ static inline void sum_groups(const uint8_t *signs, const uint8_t *lut, size_t g
   }
   a0 = _mm_sub_epi16(a0, _mm_slli_epi16(a1, 8));
   b0 = _mm_sub_epi16(b0, _mm_slli_epi16(b1, 8));
-  _mm_storeu_si128((__m128i *)sum, _mm_unpacklo_epi16(a0, a1));
-  _mm_storeu_si128((__m128i *)(sum + 8), _mm_unpackhi_epi16(a0, a1));
-  _mm_storeu_si128((__m128i *)(sum + 16), _mm_unpacklo_epi16(b0, b1));
-  _mm_storeu_si128((__m128i *)(sum + 24), _mm_unpackhi_epi16(b0, b1));
+  store_sums(a0, a1, sum);
+  store_sums(b0, b1, sum + 16);
 }
 
 #elif defined(__aarch64__)
