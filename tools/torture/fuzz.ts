@@ -1,11 +1,11 @@
 // Decoders under bytes that nobody wrote: fields of every file changed with their checksums made to agree, and bytes from outside. What
 // comes of it is a coded error or some content, in bounded time and memory. A case is its target, its seed and its number.
 //   node tools/dist/torture/fuzz.js [--seconds 10 | --cases N] [--seed 1] [--target NAME] [--case N]
-import { parseArgs } from 'node:util'
 import * as core from '@drift/core'
 import * as fs from '@drift/fs'
 import * as server from '@drift/server'
 import { tableToIPC } from 'apache-arrow'
+import { commandLine } from './command-line.js'
 import { largestAllocation, watchAllocations } from './fuzz/allocation.js'
 import { type Case, type Draw, targetsOf } from './fuzz/targets.js'
 import { codesOf, makeSamples } from './mutants/damage.js'
@@ -13,15 +13,16 @@ import { mixed } from './power/cut.js'
 import { DIM, readState } from './power/model.js'
 import { FOLDER } from './power/world.js'
 
-const { values } = parseArgs({
-  options: {
+const values = commandLine(
+  'usage: node tools/dist/torture/fuzz.js [--seconds 10 | --cases N] [--seed 1] [--target NAME] [--case N]',
+  {
     seconds: { type: 'string', default: '10' },
     seed: { type: 'string', default: '1' },
     target: { type: 'string' },
     cases: { type: 'string' },
     case: { type: 'string' },
   },
-})
+)
 const [seconds, seed] = [Number(values.seconds), Number(values.seed)]
 /** Beyond this a case hangs, for what it reads. */
 const SLOW_MS = 2_000

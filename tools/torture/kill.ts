@@ -6,20 +6,21 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
 import { seededRandom } from '@drift/core'
+import { commandLine } from './command-line.js'
 import { emptyLanes, type LaneProgress } from './crash-check.js'
 import { type CrashOptions, crashRound, type Moment } from './crash-round.js'
 
-const { values } = parseArgs({
-  options: {
+const values = commandLine(
+  'usage: node tools/dist/torture/kill.js [--rounds 50] [--seed 1] [--cold resident|disk] [--folder FOLDER] [--keep]',
+  {
     rounds: { type: 'string', default: '50' },
     seed: { type: 'string', default: '1' },
     folder: { type: 'string' },
     cold: { type: 'string', default: 'resident' },
     keep: { type: 'boolean', default: false },
   },
-})
+)
 const [rounds, seed] = [values.rounds, values.seed].map(Number) as [number, number]
 if (!Number.isSafeInteger(rounds) || rounds < 1 || !Number.isSafeInteger(seed)) {
   console.error(`--rounds ${values.rounds} --seed ${values.seed}: expected whole numbers, at least one round`)

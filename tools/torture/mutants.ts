@@ -4,16 +4,17 @@
 // Without --all only as many damages are opened as it takes.
 //   node tools/dist/torture/mutants.js [--all] [--mutant NAME]
 import { register } from 'node:module'
-import { parseArgs } from 'node:util'
 import * as core from '@drift/core'
 import * as fs from '@drift/fs'
 import * as server from '@drift/server'
+import { commandLine } from './command-line.js'
 import { isSafe, KINDS, makeSamples, outcomeOf, type Trial, trials } from './mutants/damage.js'
 import { CANARY, MUTANTS, type Mutant } from './mutants/list.js'
 import type { Modules } from './power/world.js'
 
-const { values } = parseArgs({
-  options: { mutant: { type: 'string' }, all: { type: 'boolean', default: false } },
+const values = commandLine('usage: node tools/dist/torture/mutants.js [--all] [--mutant NAME]', {
+  mutant: { type: 'string' },
+  all: { type: 'boolean', default: false },
 })
 register('./mutants/hooks.js', import.meta.url)
 

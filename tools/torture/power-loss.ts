@@ -5,17 +5,18 @@
 import { mkdtempSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
+import { commandLine } from './command-line.js'
 import { powerLosses } from './power-trace/losses.js'
 import { buildShim, obstacle } from './power-trace/round.js'
 
-const { values } = parseArgs({
-  options: {
+const values = commandLine(
+  'usage: node tools/dist/torture/power-loss.js [--rounds 20] [--cuts 10] [--seed 1]',
+  {
     rounds: { type: 'string', default: '20' },
     cuts: { type: 'string', default: '10' },
     seed: { type: 'string', default: '1' },
   },
-})
+)
 const [rounds, cuts, seed] = [values.rounds, values.cuts, values.seed].map(Number) as [number, number, number]
 if (![rounds, cuts, seed].every(Number.isSafeInteger) || rounds < 1 || cuts < 1) {
   console.error('--rounds, --cuts and --seed are whole numbers, at least one round and one cut')

@@ -5,22 +5,23 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
 import { seededRandom } from '@drift/core'
 import type { Collection } from '@drift/server'
+import { commandLine } from './command-line.js'
 import { emptyLanes, type LaneProgress } from './crash-check.js'
 import { type CrashOptions, crashRound } from './crash-round.js'
 import { queryOf } from './workload.js'
 
-const { values } = parseArgs({
-  options: {
+const values = commandLine(
+  'usage: node tools/dist/torture/soak.js [--minutes 60] [--seed 1] [--rows 40000] [--dim 64] [--folder FOLDER]',
+  {
     minutes: { type: 'string', default: '60' },
     seed: { type: 'string', default: '1' },
     rows: { type: 'string', default: '40000' },
     dim: { type: 'string', default: '64' },
     folder: { type: 'string' },
   },
-})
+)
 const [minutes, seed, rows, dim] = [values.minutes, values.seed, values.rows, values.dim].map(Number) as [
   number,
   number,

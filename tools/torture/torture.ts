@@ -1,24 +1,24 @@
 // The proof that nothing is lost, for as long as wanted: workloads over a simulated disk whose power is cut before each operation, seed
 // after seed. Every failure is told with the command that finds it again; the exit code is 1 then.
-//   npm run torture -- [--minutes 1] [--seed 1] [--workload NAME]
-//   npm run torture -- --workload NAME --seed 1 --cut 100 --variant 0
-import { parseArgs } from 'node:util'
 import * as core from '@drift/core'
 import * as fs from '@drift/fs'
 import * as server from '@drift/server'
+import { commandLine } from './command-line.js'
 import { VARIANTS } from './power/cut.js'
 import { explore, type Failure } from './power/explore.js'
 import { WORKLOADS, type WorkloadName } from './power/workloads.js'
 
-const { values } = parseArgs({
-  options: {
+const values = commandLine(
+  `usage: npm run torture -- [--minutes 1] [--seed 1] [--workload NAME]
+       npm run torture -- --workload NAME --seed 1 --cut 100 --variant 0`,
+  {
     minutes: { type: 'string', default: '1' },
     seed: { type: 'string', default: '1' },
     workload: { type: 'string' },
     cut: { type: 'string' },
     variant: { type: 'string' },
   },
-})
+)
 const modules = { core, fs, server }
 const minutes = numberOf('minutes', 0)
 const firstSeed = numberOf('seed', 0)
