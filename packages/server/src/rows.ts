@@ -84,7 +84,7 @@ export function encodePayload(payload: unknown, position: number): Uint8Array | 
       position,
     })
   }
-  let json: string
+  let json: string | undefined
   try {
     json = JSON.stringify(payload)
   } catch (cause) {
@@ -94,6 +94,12 @@ export function encodePayload(payload: unknown, position: number): Uint8Array | 
       { position },
       { cause },
     )
+  }
+  // With a toJSON of its own it may be anything.
+  if (json?.[0] !== '{') {
+    throw new DriftError('DRIFT_PAYLOAD', `${where} is ${show(json)} as JSON, expected an object`, {
+      position,
+    })
   }
   const bytes = utf8.encode(json)
   if (bytes.length > MAX_PAYLOAD_BYTES) {

@@ -73,6 +73,8 @@ describe('a collection that is given nonsense', () => {
     ['a payload that is a string', row([1, 2, 3], 'x', 'text'), 'DRIFT_PAYLOAD'],
     ['a payload with a cycle', row([1, 2, 3], 'x', circular), 'DRIFT_PAYLOAD'],
     ['a payload with a bigint', row([1, 2, 3], 'x', { n: 1n }), 'DRIFT_PAYLOAD'],
+    ['a payload that says it is a number', row([1, 2, 3], 'x', { toJSON: () => 5 }), 'DRIFT_PAYLOAD'],
+    ['a payload that says it is nothing', row([1, 2, 3], 'x', { toJSON: () => undefined }), 'DRIFT_PAYLOAD'],
     ['a payload over 64 KiB', row([1, 2, 3], 'x', { text: 'x'.repeat(65_536) }), 'DRIFT_PAYLOAD_TOO_LARGE'],
     [
       'one bad row after a good one',
