@@ -27,6 +27,10 @@ const VectorSchema = Type.Array(Type.Number({ 'x-code': 'DRIFT_VECTOR_VALUE' }),
   'x-code': 'DRIFT_VECTOR_TYPE',
   description: 'as many numbers as the collection has dimensions, each finite in float32',
 })
+const PatchSchema = Type.Record(Type.String(), Type.Unknown(), {
+  'x-code': 'DRIFT_PATCH',
+  description: 'an object such as { "seen": true }',
+})
 const PayloadSchema = Type.Record(Type.String(), Type.Unknown(), { 'x-code': 'DRIFT_PAYLOAD' })
 const FilterSchema = Type.Record(Type.String(), Type.Unknown(), {
   'x-code': 'DRIFT_FILTER',
@@ -34,25 +38,41 @@ const FilterSchema = Type.Record(Type.String(), Type.Unknown(), {
 })
 const Ids = Type.Array(JsonIdSchema, { 'x-code': 'DRIFT_BATCH' })
 const Option = { 'x-code': 'DRIFT_OPTION' } as const
-const Finite = Type.Number(Option)
-const Recall = Type.Number({ minimum: 0, maximum: 1, 'x-code': 'DRIFT_RECALL' })
-const Flag = Type.Boolean(Option)
+const Finite = Type.Number({ ...Option, description: 'a number' })
+const Count1 = { minimum: 1, ...Option, description: 'an integer of at least 1' } as const
+const Recall = Type.Number({
+  minimum: 0,
+  maximum: 1,
+  'x-code': 'DRIFT_RECALL',
+  description: 'a number above 0 and at most 1',
+})
+const Flag = Type.Boolean({ ...Option, description: 'true or false' })
+const IndexKind = Type.Union([Type.Literal('keyword'), Type.Literal('number')], {
+  'x-code': 'DRIFT_INDEX',
+  description: "'keyword' or 'number'",
+})
+const IndexPath = Type.String({
+  minLength: 1,
+  maxLength: MAX_TEXT,
+  'x-code': 'DRIFT_FILTER',
+  description: "a dotted path such as 'author.name'",
+})
 const Text = Type.String({ minLength: 1, maxLength: MAX_TEXT, ...Option })
 
 const searchOptions = {
-  k: Type.Optional(Type.Integer({ minimum: 1, 'x-code': 'DRIFT_K' })),
-  probes: Type.Optional(Type.Integer({ minimum: 1, ...Option })),
-  ef: Type.Optional(Type.Integer({ minimum: 1, ...Option })),
+  k: Type.Optional(Type.Integer({ ...Count1, 'x-code': 'DRIFT_K' })),
+  probes: Type.Optional(Type.Integer(Count1)),
+  ef: Type.Optional(Type.Integer(Count1)),
   payload: Type.Optional(Flag),
   recall: Type.Optional(Recall),
   filter: Type.Optional(FilterSchema),
-  radius: Type.Optional(Finite),
-  mode: Type.Optional(Type.Literal('paper', Option)),
+  radius: Type.Optional(Type.Number({ 'x-code': 'DRIFT_RADIUS', description: 'a number' })),
+  mode: Type.Optional(Type.Literal('paper', { ...Option, description: "'paper'" })),
   lambda: Type.Optional(Finite),
   tau: Type.Optional(Finite),
   confidence: Type.Optional(Finite),
   normalised: Type.Optional(Flag),
-  efSearch: Type.Optional(Type.Integer({ minimum: 1, ...Option })),
+  efSearch: Type.Optional(Type.Integer(Count1)),
 }
 export const SearchOptionsSchema = Type.Object(searchOptions, CLOSED)
 export const SearchBody = Type.Object({ query: VectorSchema, ...searchOptions }, CLOSED)
@@ -63,17 +83,21 @@ export const BatchSearchBody = Type.Object(
 
 export const CollectionBody = Type.Object(
   {
-    dim: Type.Optional(Type.Integer({ minimum: 1, 'x-code': 'DRIFT_DIMENSION' })),
+    dim: Type.Optional(Type.Integer({ ...Count1, 'x-code': 'DRIFT_DIMENSION' })),
     metric: Type.Optional(
       Type.Union([Type.Literal('l2'), Type.Literal('cosine'), Type.Literal('ip')], {
         'x-code': 'DRIFT_METRIC',
+        description: 'l2, cosine or ip',
       }),
     ),
-    memtableRows: Type.Optional(Type.Integer({ minimum: 1, ...Option })),
-    cold: Type.Optional(Type.Union([Type.Literal('resident'), Type.Literal('disk')], Option)),
-    indexes: Type.Optional(
-      Type.Record(Type.String(), Type.Union([Type.Literal('keyword'), Type.Literal('number')], Option)),
+    memtableRows: Type.Optional(Type.Integer(Count1)),
+    cold: Type.Optional(
+      Type.Union([Type.Literal('resident'), Type.Literal('disk')], {
+        ...Option,
+        description: "'resident' or 'disk'",
+      }),
     ),
+    indexes: Type.Optional(Type.Record(Type.String(), IndexKind)),
   },
   CLOSED,
 )
@@ -106,26 +130,34 @@ export const SelectBody = Type.Object(
   CLOSED,
 )
 export const PatchBody = Type.Object(
-  { ids: Type.Optional(Ids), filter: Type.Optional(FilterSchema), patch: PayloadSchema },
+  { ids: Type.Optional(Ids), filter: Type.Optional(FilterSchema), patch: PatchSchema },
   CLOSED,
 )
 export const ScanBody = Type.Object(
   {
     filter: Type.Optional(FilterSchema),
     cursor: Type.Optional(Text),
-    limit: Type.Optional(Type.Integer({ minimum: 1, ...Option })),
+    limit: Type.Optional(Type.Integer(Count1)),
     vectors: Type.Optional(Flag),
     payload: Type.Optional(Flag),
   },
   CLOSED,
 )
 export const CountBody = Type.Object({ filter: Type.Optional(FilterSchema) }, CLOSED)
-export const MaintainBody = Type.Object({ budget: Type.Optional(Type.Unknown()) }, CLOSED)
-export const IndexBody = Type.Object(
-  { path: Text, type: Type.Union([Type.Literal('keyword'), Type.Literal('number')], Option) },
+export const MaintainBody = Type.Object(
+  {
+    budget: Type.Optional(Type.Integer({ minimum: 0, ...Option, description: 'a number of rows' })),
+    policy: Type.Optional(
+      Type.Union([Type.Literal('drift'), Type.Literal('paper')], {
+        ...Option,
+        description: "'drift' or 'paper'",
+      }),
+    ),
+  },
   CLOSED,
 )
-export const IndexDropBody = Type.Object({ path: Text }, CLOSED)
+export const IndexBody = Type.Object({ path: IndexPath, type: IndexKind }, CLOSED)
+export const IndexDropBody = Type.Object({ path: IndexPath }, CLOSED)
 export const BackupBody = Type.Object(
   { name: Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$', 'x-code': 'DRIFT_NAME' }) },
   CLOSED,

@@ -13,6 +13,7 @@ const STATUS: Readonly<Record<string, number>> = {
   DRIFT_COLLECTION_MISMATCH: 409,
   DRIFT_BACKUP_EXISTS: 409,
   DRIFT_INDEX_EXISTS: 409,
+  DRIFT_MAINTENANCE_OFF: 409,
   DRIFT_BODY_TOO_LARGE: 413,
   DRIFT_BATCH_TOO_LARGE: 413,
   DRIFT_MEDIA_TYPE: 415,
@@ -21,6 +22,8 @@ const STATUS: Readonly<Record<string, number>> = {
   DRIFT_QUEUE_FULL: 429,
   DRIFT_HEADERS_TOO_LARGE: 431,
   DRIFT_CANCELLED: 499,
+  // Of the family of what a caller gets wrong, which this is not.
+  DRIFT_PAYLOAD_BYTES: 500,
   DRIFT_NOT_IMPLEMENTED: 501,
   DRIFT_OVERLOADED: 503,
   DRIFT_BUSY: 503,

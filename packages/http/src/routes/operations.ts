@@ -118,11 +118,10 @@ export const operationRoutes: readonly Route[] = [
     body: MaintainBody,
     bodyOptional: true,
     answer: Report,
-    example: { body: {}, answer: {} },
+    example: { body: {}, answer: { operations: 0, moves: 0, seconds: 0, kinds: {} } },
     async run(call) {
-      const { body } = call
-      const { budget } = (body ?? {}) as { budget?: unknown }
-      return jsonSafe(await (await call.collection()).maintain(budget === undefined ? {} : { budget }))
+      const asked = (call.body ?? {}) as { budget?: number; policy?: string }
+      return jsonSafe(await (await call.collection()).maintain(asked))
     },
   },
 ]
