@@ -3,6 +3,7 @@
  */
 import { type CollectionInfo, RemoteCollection } from './collection.js'
 import { ClientError } from './errors.js'
+import { optionsOf } from './given.js'
 import type { CallOptions, CollectionOptions, DriftStats, Payload } from './rows.js'
 import { type ConnectOptions, Transport } from './transport.js'
 
@@ -33,12 +34,13 @@ export class RemoteDrift {
   /** The collection of this name; options that are given create it (which takes the scope `admin`), or have to agree. */
   async collection<P extends object = Payload>(
     name: string,
-    options: CollectionOptions = {},
+    options?: CollectionOptions,
   ): Promise<RemoteCollection<P>> {
     const path = collectionPath(name)
-    const creates = Object.keys(options).length > 0
+    const body = optionsOf(options, 'collection')
+    const creates = Object.values(body).some(value => value !== undefined)
     const info = await this.#transport.json<CollectionInfo>(
-      creates ? { method: 'PUT', path, body: options, writes: true } : { method: 'GET', path },
+      creates ? { method: 'PUT', path, body, writes: true } : { method: 'GET', path },
     )
     return new RemoteCollection<P>(this.#transport, info)
   }
@@ -68,13 +70,14 @@ export class RemoteDrift {
 
   /** @param name - of the backup below the server's backup folder; the embedded `backup` takes a folder here. */
   async backup(name: string, options?: CallOptions): Promise<unknown> {
-    const signal = options?.signal
+    const { signal } = optionsOf(options, 'backup', ['signal'])
     return this.#transport.json({ method: 'POST', path: '/backups', body: { name }, writes: true, signal })
   }
 
   /** Verify the files of the server's database. */
   async check(options?: CallOptions): Promise<unknown> {
-    return this.#transport.json({ method: 'POST', path: '/check', signal: options?.signal })
+    const { signal } = optionsOf(options, 'check', ['signal'])
+    return this.#transport.json({ method: 'POST', path: '/check', signal })
   }
 
   /** Nothing to give back; calls through this handle are refused from then on. */

@@ -29,6 +29,12 @@ export interface StoredRow<P extends object = Payload> {
   readonly payload?: P
 }
 
+export interface ScannedRow<P extends object = Payload> {
+  readonly id: Id
+  readonly vector?: Float32Array
+  readonly payload?: P
+}
+
 /** Rows as they come, and where a later scan can go on. */
 export interface Scan<Row> extends AsyncGenerator<Row, void, undefined> {
   /** Of a scan that its `limit` ended, once it has: what to give the next one. Undefined when there are no more rows. */
@@ -79,6 +85,14 @@ export interface CallOptions {
   readonly signal?: AbortSignal
 }
 
+export interface ScanOptions extends CallOptions {
+  readonly filter?: Filter
+  readonly limit?: number
+  readonly cursor?: string
+  readonly vectors?: boolean
+  readonly payload?: boolean
+}
+
 /** What the server's engine does not have yet is refused with DRIFT_NOT_IMPLEMENTED. */
 export interface SearchOptions extends CallOptions {
   readonly k?: number
@@ -96,20 +110,45 @@ export interface SearchOptions extends CallOptions {
   readonly efSearch?: number
 }
 
+/** What `maintain` did. */
+export interface HealReport {
+  readonly operations: number
+  /** Rows that got another bucket. */
+  readonly moves: number
+  readonly seconds: number
+  /** Operations by kind. */
+  readonly kinds: Readonly<Record<string, number>>
+}
+
+/** Of one k and one target; see `stats().recall` of the embedded collection. */
+export interface MeasuredRecall {
+  readonly k: number
+  readonly target: number
+  readonly measured: number
+  readonly low95: number
+  readonly high95: number
+  readonly samples: number
+}
+
 export interface CollectionStats {
   readonly name: string
   readonly dim: number
   readonly metric: Metric
+  readonly cold: 'resident' | 'disk'
   readonly rows: number
   readonly buckets: number
   readonly segments: number
   readonly unflushedRows: number
   readonly diskBytes: number
+  readonly diskRows: number
   readonly memory: Readonly<Record<string, number>>
+  readonly recall: readonly MeasuredRecall[]
+  readonly indexes: Readonly<Record<string, 'keyword' | 'number'>>
 }
 
 export interface DriftStats {
-  readonly state: 'open' | 'failed'
+  /** `full`: writes are refused until the disk has room. `failed`: writing needs a restart of the server. */
+  readonly state: 'open' | 'full' | 'read-only' | 'failed'
   readonly collections: readonly CollectionStats[]
   readonly wal: {
     readonly files: number

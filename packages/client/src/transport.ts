@@ -3,6 +3,7 @@
  * Rule: a write is repeated under one idempotency key, so it is applied once however often it is sent.
  */
 import { ClientError } from './errors.js'
+import { optionsOf, show } from './given.js'
 import { FRAME_TYPE, IDEMPOTENCY_HEADER } from './wire.js'
 
 export interface ConnectOptions {
@@ -35,10 +36,13 @@ export interface Call {
   readonly signal?: AbortSignal | undefined
 }
 
+const CONNECT_KEYS: readonly string[] = ['key', 'timeoutMs', 'retries', 'backoffMs', 'headers', 'fetch']
 const TIMEOUT_MS = 30_000
 const RETRIES = 4
 const BACKOFF_MS = 100
 const MAX_BACKOFF_MS = 10_000
+/** Who is told to come back later than this is told so, and nobody waits. */
+const MAX_PAUSE_MS = 60_000
 const AGAIN: readonly number[] = [429, 502, 503, 504]
 /** The server is up and will say the same again. */
 const FINAL_CODES: readonly string[] = ['DRIFT_WAL_FAILED', 'DRIFT_COMMIT_FAILED']
@@ -49,8 +53,16 @@ export class Transport {
   readonly #fetch: typeof fetch
   #closed = false
 
-  /** @throws ClientError DRIFT_URL */
-  constructor(url: string, options: ConnectOptions = {}) {
+  /** @throws ClientError DRIFT_URL, DRIFT_OPTION, DRIFT_UNKNOWN_OPTION */
+  constructor(url: string, options?: ConnectOptions) {
+    const given = optionsOf(options, 'connect', CONNECT_KEYS)
+    for (const name of ['timeoutMs', 'retries', 'backoffMs'] as const) {
+      const value: unknown = given[name]
+      if (value === undefined || (typeof value === 'number' && value >= 0)) continue
+      throw new ClientError('DRIFT_OPTION', `${name} is ${show(value)}, expected a number of at least 0`, {
+        option: name,
+      })
+    }
     let parsed: URL
     try {
       parsed = new URL(url)
@@ -61,8 +73,8 @@ export class Transport {
       throw new ClientError('DRIFT_URL', `'${url}' begins with ${parsed.protocol}, expected http: or https:`)
     }
     this.url = parsed.href.replace(/\/+$/, '')
-    this.#options = options
-    this.#fetch = options.fetch ?? globalThis.fetch
+    this.#options = given
+    this.#fetch = given.fetch ?? globalThis.fetch
   }
 
   close(): void {
@@ -109,6 +121,7 @@ export class Transport {
       if (!(failure instanceof ClientError) || tries >= retries || !mayHelp(failure)) throw failure
       const afterSeconds = failure.details['retryAfter']
       if (typeof afterSeconds === 'number') pauseMs = Math.max(pauseMs, afterSeconds * 1000)
+      if (pauseMs > MAX_PAUSE_MS) throw failure
       await pause(pauseMs, call.signal)
     }
   }

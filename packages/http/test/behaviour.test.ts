@@ -149,6 +149,8 @@ describe.each(openers)('%s', (_, open) => {
     let some = 0
     for await (const _row of rows.scan()) if (++some === 10) break
     expect(some).toBe(10)
+    for await (const row of rows.scan({ vectors: false, limit: 2 }))
+      expect(Object.keys(row)).toEqual(['id', 'payload'])
     const empty = await fresh('empty')
     for await (const row of empty.scan()) expect.fail(`there is ${row.id}`)
   })
@@ -179,7 +181,13 @@ describe.each(openers)('%s', (_, open) => {
     await rows.upsert([{ id: 1, vector: [1, 2, 3] }])
     await db.sync()
     await rows.flush()
-    await rows.maintain()
+    expect(await rows.maintain({ policy: 'drift' })).toEqual({
+      operations: 0,
+      moves: 0,
+      seconds: expect.any(Number),
+      kinds: {},
+    })
+    expect(await rows.compact()).toBeUndefined()
     expect(await rows.stats()).toMatchObject({ name: 'kept', rows: 1, unflushedRows: 0, segments: 1 })
   })
 
@@ -248,6 +256,86 @@ describe.each(openers)('%s', (_, open) => {
     ['an infinite query', rows => rows.search([1, 2, Number.POSITIVE_INFINITY]), 'DRIFT_VECTOR_VALUE'],
     ['an unknown option', rows => rows.search([1, 2, 3], { kk: 3 } as never), 'DRIFT_UNKNOWN_OPTION'],
     ['a batch that is no multiple', rows => rows.searchBatch(new Float32Array(4)), 'DRIFT_DIMENSION'],
+    ['a batch of lists', rows => rows.searchBatch([[1, 2, 3]] as never), 'DRIFT_VECTOR_TYPE'],
+    ['a query of doubles', rows => rows.search(new Float64Array(3) as never), 'DRIFT_VECTOR_TYPE'],
+    [
+      'a vector of doubles',
+      rows => rows.upsert([{ id: 1, vector: new Float64Array(3) as never }]),
+      'DRIFT_VECTOR_TYPE',
+    ],
+    [
+      'columns with a list of numbers',
+      rows => rows.upsert({ ids: [1], vectors: [1, 2, 3] as never }),
+      'DRIFT_VECTOR_TYPE',
+    ],
+    [
+      'columns with ids in a typed array',
+      rows => rows.upsert({ ids: new BigInt64Array(1) as never, vectors: new Float32Array(3) }),
+      'DRIFT_BATCH',
+    ],
+    ['one row in place of rows', rows => rows.upsert({ id: 1, vector: [1, 2, 3] } as never), 'DRIFT_BATCH'],
+    ['nothing in place of rows', rows => rows.upsert(undefined as never), 'DRIFT_BATCH'],
+    [
+      'a payload of a class',
+      rows => rows.upsert([{ id: 1, vector: [1, 2, 3], payload: new Date() as never }]),
+      'DRIFT_PAYLOAD',
+    ],
+    [
+      'a payload that says it is a number',
+      rows => rows.upsert([{ id: 1, vector: [1, 2, 3], payload: { toJSON: () => 5 } }]),
+      'DRIFT_PAYLOAD',
+    ],
+    [
+      'a payload that says it is nothing',
+      rows => rows.upsert([{ id: 1, vector: [1, 2, 3], payload: { toJSON: () => undefined } }]),
+      'DRIFT_PAYLOAD',
+    ],
+    ['undefined in a filter', rows => rows.delete({ filter: { tenant: undefined } }), 'DRIFT_FILTER'],
+    ['NaN in a filter', rows => rows.delete({ filter: { n: Number.NaN } }), 'DRIFT_FILTER'],
+    ['undefined in a list', rows => rows.delete({ filter: { n: { $in: [undefined] } } }), 'DRIFT_FILTER'],
+    ['a function in a filter', rows => rows.delete({ filter: { n: () => 1 } }), 'DRIFT_FILTER'],
+    ['a date in a filter', rows => rows.delete({ filter: { n: { $lt: new Date() } } }), 'DRIFT_FILTER'],
+    ['a bigint in a filter', rows => rows.delete({ filter: { n: 1n } }), 'DRIFT_FILTER'],
+    ['a map as filter', rows => rows.delete({ filter: new Map() as never }), 'DRIFT_FILTER'],
+    ['a filter of undefined', rows => rows.delete({ filter: undefined as never }), 'DRIFT_FILTER'],
+    ['more than a filter', rows => rows.delete({ filter: {}, limit: 1 } as never), 'DRIFT_BATCH'],
+    ['neither ids nor a filter', rows => rows.delete('kept' as never), 'DRIFT_BATCH'],
+    [
+      'undefined in the filter of a patch',
+      rows => rows.updatePayload({ filter: { tenant: undefined } }, { n: 1 }),
+      'DRIFT_FILTER',
+    ],
+    ['undefined in what is counted', rows => rows.count({ filter: { n: undefined } }), 'DRIFT_FILTER'],
+    [
+      'undefined in what is searched',
+      rows => rows.search([1, 2, 3], { filter: { n: undefined } }),
+      'DRIFT_FILTER',
+    ],
+    [
+      'undefined in what is explained',
+      rows => rows.explain([1, 2, 3], { filter: { n: undefined } }),
+      'DRIFT_FILTER',
+    ],
+    [
+      'undefined in what is scanned',
+      async rows => rows.scan({ filter: { n: undefined } }).next(),
+      'DRIFT_FILTER',
+    ],
+    ['a patch that is a list', rows => rows.updatePayload(['kept'], [] as never), 'DRIFT_PATCH'],
+    ['no patch', rows => rows.updatePayload(['kept'], undefined as never), 'DRIFT_PATCH'],
+    ['a radius that is no number', rows => rows.search([1, 2, 3], { radius: Number.NaN }), 'DRIFT_RADIUS'],
+    ['an index of no kind', rows => rows.createIndex('n', 'text' as never), 'DRIFT_INDEX'],
+    ['an index on no path', rows => rows.createIndex('', 'keyword'), 'DRIFT_FILTER'],
+    ['a budget of text', rows => rows.maintain({ budget: 'all' as never }), 'DRIFT_OPTION'],
+    ['no options', rows => rows.search([1, 2, 3], null as never), 'DRIFT_OPTION'],
+    ['options of delete', rows => rows.delete(['kept'], { x: 1 } as never), 'DRIFT_UNKNOWN_OPTION'],
+    [
+      'options of upsert',
+      rows => rows.upsert([{ id: 1, vector: [1, 2, 3] }], { x: 1 } as never),
+      'DRIFT_UNKNOWN_OPTION',
+    ],
+    ['options of flush', rows => rows.flush({ x: 1 } as never), 'DRIFT_UNKNOWN_OPTION'],
+    ['options of count', rows => rows.count({ lang: 'en' } as never), 'DRIFT_UNKNOWN_OPTION'],
   ]
   it.each(bad)('refuses %s, by its code, and changes nothing', async (_, work, code) => {
     await docs.upsert([{ id: 'kept', vector: [1, 0, 0] }])
@@ -266,6 +354,11 @@ describe.each(openers)('%s', (_, open) => {
     expect(await codeOf(() => db.collection('docs', { dim: 4 }))).toBe('DRIFT_COLLECTION_MISMATCH')
     expect(await codeOf(() => db.collection('new', { dim: 0 }))).toBe('DRIFT_DIMENSION')
     expect(await codeOf(() => db.collection('new', { dim: 3, metric: 'l1' as never }))).toBe('DRIFT_METRIC')
+    expect(await codeOf(() => db.collection('new', null as never))).toBe('DRIFT_OPTION')
+    expect(await codeOf(() => db.collection('new', { dims: 3 } as never))).toBe('DRIFT_UNKNOWN_OPTION')
+    expect(await codeOf(() => db.collection('new', { dim: 3, indexes: { a: 'text' as never } }))).toBe(
+      'DRIFT_INDEX',
+    )
     expect(await codeOf(() => db.collection('../x', { dim: 3 }))).toBe('DRIFT_NAME')
     expect(await codeOf(() => db.collection('', { dim: 3 }))).toBe('DRIFT_NAME')
     expect(await db.drop('nobody')).toBe(false)
@@ -279,6 +372,13 @@ describe.each(openers)('%s', (_, open) => {
 
   it('stops at a signal', async () => {
     const reason = new Error('enough')
+    const rows = await fresh('stopped')
+    await rows.upsert({ ids: [1, 2, 3], vectors: new Float32Array(9) })
+    const stop = new AbortController()
+    const begun = rows.scan({ signal: stop.signal })
+    await begun.next()
+    stop.abort(reason)
+    await expect(begun.next()).rejects.toBe(reason)
     const signal = AbortSignal.abort(reason)
     await expect(docs.search([1, 2, 3], { signal })).rejects.toBe(reason)
     await expect(docs.upsert([{ id: 9, vector: [1, 2, 3] }], { signal })).rejects.toBe(reason)

@@ -1,0 +1,91 @@
+/**
+ * What a caller gave, before it becomes a request. Rule: the server judges, and here is refused only what JSON would change or leave out
+ * on the way, since the server would never see it: without its `undefined`, `{ tenant: undefined }` is a filter that every row matches.
+ */
+import { ClientError } from './errors.js'
+import type { Filter, Id } from './rows.js'
+import { idToJson, type JsonId } from './wire.js'
+
+/** Beyond what the server takes; ends also what holds itself. */
+const MAX_FILTER_DEPTH = 64
+const MAX_SHOWN_CHARS = 40
+
+/** The options of a call, `filter` among them. @throws ClientError DRIFT_OPTION, DRIFT_UNKNOWN_OPTION, DRIFT_FILTER */
+export function optionsOf<T extends object>(
+  options: T | undefined,
+  where: string,
+  known?: readonly string[],
+): T {
+  if (options === undefined) return {} as T
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw new ClientError('DRIFT_OPTION', `the options of ${where} are ${show(options)}, expected an object`)
+  }
+  for (const key of Object.keys(options)) {
+    if (!known || known.includes(key)) continue
+    throw new ClientError(
+      'DRIFT_UNKNOWN_OPTION',
+      `${where} has no option '${key}', only ${known.join(', ')}`,
+      {
+        option: key,
+        known,
+      },
+    )
+  }
+  const { filter } = options as { filter?: unknown }
+  if (filter !== undefined) assertFilter(filter, 'filter', 0)
+  return options
+}
+
+/** Ids or a filter, as a body. @throws ClientError DRIFT_BATCH, DRIFT_FILTER */
+export function targetOf(
+  target: readonly Id[] | { readonly filter: Filter },
+  where: string,
+): { readonly ids: readonly JsonId[] } | { readonly filter: Filter } {
+  if (Array.isArray(target)) return { ids: target.map(idToJson) }
+  const keys = typeof target === 'object' && target !== null ? Object.keys(target) : []
+  if (keys.length !== 1 || keys[0] !== 'filter') {
+    throw new ClientError(
+      'DRIFT_BATCH',
+      `${where} got ${show(target)}, expected an array of ids or { filter }`,
+    )
+  }
+  const { filter } = target as { readonly filter: Filter }
+  assertFilter(filter, 'filter', 0)
+  return { filter }
+}
+
+/** Whether it is a plain object, or one without a prototype. */
+export function isPlain(value: unknown): value is object {
+  if (typeof value !== 'object' || value === null) return false
+  const prototype = Object.getPrototypeOf(value)
+  return prototype === null || Object.getPrototypeOf(prototype) === null
+}
+
+/** A value as a person would write it, short. */
+export function show(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value.slice(0, MAX_SHOWN_CHARS))
+  if (typeof value === 'bigint') return `${value}n`
+  if (typeof value === 'function') return 'a function'
+  if (typeof value === 'object' && value !== null) return value.constructor?.name ?? 'an object'
+  return String(value)
+}
+
+/** Only what JSON has a word for. */
+function assertFilter(value: unknown, where: string, depth: number): void {
+  if (value === null || typeof value === 'string' || typeof value === 'boolean') return
+  if (typeof value === 'number' && Number.isFinite(value)) return
+  if (depth > MAX_FILTER_DEPTH) {
+    throw new ClientError('DRIFT_FILTER_LIMIT', `the filter is deeper than ${MAX_FILTER_DEPTH} levels`)
+  }
+  if (Array.isArray(value)) {
+    for (let i = 0; i < value.length; i++) assertFilter(value[i], `${where}[${i}]`, depth + 1)
+  } else if (isPlain(value)) {
+    for (const [key, part] of Object.entries(value)) assertFilter(part, `${where}.${key}`, depth + 1)
+  } else {
+    const path = where.slice(0, 200)
+    const hint = value instanceof Date ? '; write a date as toISOString() or getTime()' : ''
+    throw new ClientError('DRIFT_FILTER', `${path} is ${show(value)}, which no filter can hold${hint}`, {
+      path,
+    })
+  }
+}
