@@ -81,12 +81,7 @@ export class Drift {
    */
   static async open(path: string, options?: OpenOptions): Promise<Drift> {
     const parsed = parseOpenOptions(options)
-    if (typeof path !== 'string' || path.length === 0) {
-      throw new DriftError(
-        'DRIFT_PATH',
-        `path is ${show(path)}, expected the name of a folder or '${IN_MEMORY}'`,
-      )
-    }
+    assertPath('path', path, true)
     parsed.signal?.throwIfAborted()
     const inMemory = path === IN_MEMORY
     if (inMemory && parsed.readOnly)
@@ -145,8 +140,10 @@ export class Drift {
     const parsed = parseCollectionOptions(options)
     parseName(name)
     assertOpen(this.#engine)
-    const creating = this.#creating.get(name)
-    if (creating) await creating
+    // What becomes of another's call is not this one's concern, only what is there afterwards.
+    for (let other = this.#creating.get(name); other; other = this.#creating.get(name)) {
+      await other.catch(() => undefined)
+    }
     const store = this.#find(name)
     if (store) {
       if (options !== undefined) assertSame(store.config, parsed)
@@ -235,7 +232,7 @@ export class Drift {
    * Look at every byte of every file and at the agreement of memory with the files, beside searches and writes. Changes nothing.
    * Damage is reported, not thrown.
    */
-  check(options?: CheckOptions): Promise<CheckReport> {
+  async check(options?: CheckOptions): Promise<CheckReport> {
     const parsed = parseWriteOptions(options, 'check')
     assertOpen(this.#engine)
     return checkEngine(this.#engine, parsed)
@@ -249,12 +246,7 @@ export class Drift {
   async backup(folder: string, options?: BackupOptions): Promise<BackupReport> {
     const { copy = false, ...parsed } = parseFolderOptions(options, 'backup', 'copy')
     assertOpen(this.#engine)
-    if (typeof folder !== 'string' || folder.length === 0 || folder === IN_MEMORY) {
-      throw new DriftError(
-        'DRIFT_PATH',
-        `the folder of the backup is ${show(folder)}, expected the name of one`,
-      )
-    }
+    assertPath('the folder of the backup', folder)
     const { fs } = this.#engine
     const target = this.#path === IN_MEMORY ? new NodeFs() : fs
     return backupEngine(
@@ -272,6 +264,7 @@ export class Drift {
   /** As `db.check()`, for a database that is not open or does not open. Takes no lock and writes nothing. */
   static async check(path: string, options?: CheckOptions & Pick<OpenOptions, 'fs'>): Promise<CheckReport> {
     const { fs, ...rest } = parseFolderOptions(options, 'Drift.check')
+    assertPath('path', path)
     return checkFolder(fs ?? new NodeFs(), fs ? path : resolve(path), rest)
   }
 
@@ -286,6 +279,7 @@ export class Drift {
     options?: RepairOptions & Pick<OpenOptions, 'fs'>,
   ): Promise<RepairReport> {
     const { fs, ...rest } = parseFolderOptions(options, 'Drift.repair', 'acceptLoss')
+    assertPath('path', path)
     return repairFolder(fs ?? new NodeFs(realLocks()), fs ? path : resolve(path), rest)
   }
 
@@ -392,6 +386,12 @@ export class Drift {
     }
     return undefined
   }
+}
+
+function assertPath(what: string, path: unknown, mayBeInMemory = false): void {
+  if (typeof path === 'string' && path.length > 0 && (mayBeInMemory || path !== IN_MEMORY)) return
+  const expected = `expected the name of a folder${mayBeInMemory ? ` or '${IN_MEMORY}'` : ''}`
+  throw new DriftError('DRIFT_PATH', `${what} is ${show(path)}, ${expected}`)
 }
 
 /** Locks by flock(2) where the addon has it. */

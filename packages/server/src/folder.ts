@@ -70,12 +70,27 @@ export function quarantine(fs: DriftFs, folder: string, name: string): void {
   fs.syncFolder(folder)
 }
 
+/** For who looks after a folder that is not open. @throws DriftError DRIFT_NOT_A_FOLDER, or DRIFT_NO_DATABASE when nothing in it is ours. */
+export function assertDatabase(fs: DriftFs, folder: string): void {
+  const kind = fs.stat(folder)?.kind
+  if (kind === 'file') throw notAFolder(folder)
+  if (kind && fs.list(folder).some(name => name === 'FORMAT' || isTruth(name))) return
+  throw noDatabase(folder)
+}
+
+export function noDatabase(folder: string): DriftError {
+  return new DriftError('DRIFT_NO_DATABASE', `${folder} holds no database`, { path: folder })
+}
+
+function notAFolder(path: string): DriftError {
+  return new DriftError('DRIFT_NOT_A_FOLDER', `${path} is a file, expected a folder`, { path })
+}
+
 /** Make the folder and the missing ones above it. @throws DriftError when the path is a file. */
 export function makeFolders(fs: DriftFs, folder: string): void {
   const stat = fs.stat(folder)
   if (stat?.kind === 'folder') return
-  if (stat)
-    throw new DriftError('DRIFT_NOT_A_FOLDER', `${folder} is a file, expected a folder`, { path: folder })
+  if (stat) throw notAFolder(folder)
   const parent = join(folder, '..')
   if (parent !== folder) makeFolders(fs, parent)
   fs.makeFolder(folder)

@@ -261,6 +261,20 @@ describe('a database that is opened badly', () => {
 
   it.each(['', 7, null, undefined])('refuses the path %j', async path => {
     await expect(Drift.open(path as string)).rejects.toMatchObject({ code: 'DRIFT_PATH' })
+    await expect(Drift.check(path as string)).rejects.toMatchObject({ code: 'DRIFT_PATH' })
+    await expect(Drift.repair(path as string)).rejects.toMatchObject({ code: 'DRIFT_PATH' })
+  })
+
+  it('neither checks nor repairs what is no database, and leaves nothing there', async () => {
+    const folder = temporaryFolder()
+    const [file, none] = [join(folder, 'file'), join(folder, 'none')]
+    writeFileSync(file, 'somebody else wrote this')
+    for (const look of [Drift.check, Drift.repair]) {
+      await expect(look(folder)).rejects.toMatchObject({ code: 'DRIFT_NO_DATABASE' })
+      await expect(look(none)).rejects.toMatchObject({ code: 'DRIFT_NO_DATABASE' })
+      await expect(look(file)).rejects.toMatchObject({ code: 'DRIFT_NOT_A_FOLDER' })
+    }
+    expect(readdirSync(folder)).toEqual(['file'])
   })
 
   it.each(['sometimes', { intervalMs: 0 }, { intervalMs: 'x' }, null])('refuses sync: %j', async sync => {

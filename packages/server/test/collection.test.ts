@@ -218,6 +218,14 @@ describe.each(['memory', 'folder', 'folder, vectors in segments only'])('a colle
     expect(db.collections()).toEqual(['docs'])
   })
 
+  it('makes it for the calls that can, whatever other calls for the name lack', async () => {
+    await using db = await open()
+    const calls = [undefined, { dim: 1 }, undefined, { dim: 1 }]
+    const outcomes = await Promise.allSettled(calls.map(options => db.collection('docs', options)))
+    expect(outcomes.map(({ status }) => status)).toEqual(['rejected', 'fulfilled', 'fulfilled', 'fulfilled'])
+    expect(db.collections()).toEqual(['docs'])
+  })
+
   it('copies what it is given: changing the vectors afterwards changes nothing', async () => {
     await using db = await open()
     const docs = await db.collection('docs', { dim: 2, metric: 'l2' })

@@ -6,6 +6,7 @@ import { encodeId } from '@drift/core'
 import type { DriftFs } from '@drift/fs'
 import { kernels } from '@drift/native'
 import { assertOpen, type Engine } from '../engine.js'
+import { assertDatabase } from '../folder.js'
 import { heldDatabase } from '../read-only/open.js'
 import { runSliced, type SliceOptions } from '../slices.js'
 import type { Store } from '../store.js'
@@ -81,8 +82,9 @@ function newestManifest(fs: DriftFs, folder: string): string | undefined {
   return fs.list(folder).findLast(name => name.startsWith('manifest-'))
 }
 
-/** A database that is not open here. @throws DRIFT_FORMAT_VERSION and what the disk itself refuses. */
+/** A database that is not open here. @throws DRIFT_NO_DATABASE, DRIFT_NOT_A_FOLDER, DRIFT_FORMAT_VERSION and what the disk itself refuses. */
 export async function checkFolder(fs: DriftFs, folder: string, options: CheckOptions): Promise<CheckReport> {
+  assertDatabase(fs, folder)
   const { findings, files, bytes } = await runSliced(
     checkDisk(fs, folder, { beside: false }),
     'check files',

@@ -108,7 +108,7 @@ async function allWithin(
     found.push(await nearest(store, queries.subarray(at, at + dim), asked, allow))
   }
   const counts = Uint32Array.from(found, ({ ids }) => ids.length)
-  const k = Math.max(0, ...counts)
+  const k = counts.reduce((most, count) => Math.max(most, count), 0)
   const distances = new Float32Array(found.length * k).fill(Number.POSITIVE_INFINITY)
   for (const [q, one] of found.entries()) distances.set(one.distances, q * k)
   return { k, ids: found.map(({ ids }) => ids), distances, counts }

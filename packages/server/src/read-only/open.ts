@@ -10,7 +10,7 @@ import { isLogDamage, isMissing } from '../check/survey.js'
 import { Disk } from '../disk.js'
 import type { Engine } from '../engine.js'
 import { DriftError } from '../errors.js'
-import { readFormat } from '../folder.js'
+import { noDatabase, readFormat } from '../folder.js'
 import { Janitor } from '../janitor.js'
 import { Journal } from '../journal.js'
 import type { RecoveryReport } from '../log-recovery.js'
@@ -106,10 +106,6 @@ const refusing: Executor = {
   start: () => {},
   run: () => Promise.reject(new DriftError('DRIFT_READ_ONLY', 'the database is open read-only')),
   close: () => Promise.resolve(),
-}
-
-function noDatabase(folder: string): DriftError {
-  return new DriftError('DRIFT_NO_DATABASE', `${folder} holds no database`, { path: folder })
 }
 
 /** @param fs - given to whoever reads a folder that others may write. */

@@ -23,7 +23,15 @@ import { checkDisk } from '../check/disk.js'
 import { type CheckReport, isOk } from '../check/report.js'
 import type { FileSurvey } from '../check/survey.js'
 import { DriftError } from '../errors.js'
-import { fileNumber, ownedFiles, readFormat, segmentName, tombstoneName, writeFormat } from '../folder.js'
+import {
+  assertDatabase,
+  fileNumber,
+  ownedFiles,
+  readFormat,
+  segmentName,
+  tombstoneName,
+  writeFormat,
+} from '../folder.js'
 import { decodeOperation } from '../operation.js'
 import { runSliced, type SliceOptions } from '../slices.js'
 import { type Loss, type Plan, planRepair } from './plan.js'
@@ -49,14 +57,13 @@ export interface RepairReport {
 const FORMAT = 'FORMAT'
 const LOG = /^wal-(\d{16})\.drw$/
 
-/** @throws DRIFT_REPAIR_LOSS with `details.losses`, DRIFT_REPAIR_IMPOSSIBLE, DRIFT_NO_DATABASE, DRIFT_LOCKED. */
+/** @throws DRIFT_REPAIR_LOSS with `details.losses`, DRIFT_REPAIR_IMPOSSIBLE, DRIFT_NO_DATABASE, DRIFT_NOT_A_FOLDER, DRIFT_LOCKED. */
 export async function repairFolder(
   fs: DriftFs,
   folder: string,
   { acceptLoss = false, ...options }: RepairOptions,
 ): Promise<RepairReport> {
-  if (fs.stat(folder)?.kind !== 'folder')
-    throw new DriftError('DRIFT_NO_DATABASE', `${folder} holds no database`, { path: folder })
+  assertDatabase(fs, folder)
   const lock = lockFolder(fs, folder)
   try {
     const plan = await runSliced(planRepair(fs, folder), 'repair survey', 1, options)
