@@ -57,6 +57,8 @@ function everything(n: number): Payload | undefined {
     mixed: n % 2 === 0 ? n : { deep: [n, null] },
     id: n,
     vector: 'no vector',
+    'payload.id': -n,
+    half: n % 2 === 0 ? 'x' : `half of a pair: \ud83d ${n}`,
     ['__proto__']: n,
     ...(n % 7 === 0 ? { rare: true } : {}),
   }
@@ -110,6 +112,8 @@ describe('toArrow and fromArrow', () => {
         'mixed: Utf8',
         'payload.id: Int64',
         'payload.vector: Utf8',
+        'payload.payload.id: Int64',
+        'half: Utf8',
         '__proto__: Int64',
         'rare: Bool',
       ])

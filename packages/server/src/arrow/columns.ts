@@ -14,7 +14,10 @@ export type Kind = Scalar | `list:${Scalar | ''}` | 'json'
 export const KEY = 'drift.key'
 /** `json`: the text is JSON. Of the id column `mixed`: "text", 12 or 12n. */
 export const FORM = 'drift.form'
-const RESERVED: ReadonlySet<string> = new Set(['id', 'vector'])
+/** Names of other columns, and what keys of those names are called: no two keys become one column. */
+const RESERVED = /^(payload\.)*(id|vector)$/
+
+const HALF_PAIR = /\p{Surrogate}/u
 
 /** Widens `kinds` by the values of one payload, in order of first appearance. */
 export function observe(kinds: Map<string, Kind>, payload: Payload): void {
@@ -35,7 +38,7 @@ export function fieldOf(arrow: typeof Arrow, key: string, kind: Kind): Arrow.Fie
 }
 
 export function columnName(key: string): string {
-  return RESERVED.has(key) ? `payload.${key}` : key
+  return RESERVED.test(key) ? `payload.${key}` : key
 }
 
 /** One value for each payload, null where there is none. */
@@ -57,7 +60,11 @@ export function columnOf(
 function kindOf(value: unknown): Kind {
   if (typeof value === 'boolean') return 'bool'
   if (typeof value === 'number') return Number.isSafeInteger(value) && !Object.is(value, -0) ? 'int' : 'float'
-  if (typeof value === 'string') return isTimestamp(value) ? 'time' : 'text'
+  if (typeof value === 'string') {
+    // Half of a surrogate pair has no UTF-8, and as JSON an escape.
+    if (HALF_PAIR.test(value)) return 'json'
+    return isTimestamp(value) ? 'time' : 'text'
+  }
   if (!Array.isArray(value)) return 'json'
   let item: Kind | '' = ''
   for (const element of value) {
