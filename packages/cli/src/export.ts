@@ -22,7 +22,7 @@ export interface ExportOptions extends Selection {
   readonly target?: string
   /** Rows between two places to go on from. Default 100 000. */
   readonly pageRows?: number
-  /** Stops behind the page that is being written. */
+  /** Stops behind the page that is being written; an Arrow file, which cannot go on, at once. */
   readonly signal?: AbortSignal
   readonly onProgress: (rows: number) => void
 }
@@ -32,7 +32,7 @@ export interface ExportResult {
   readonly rows: number
   /** Of them, those that an export before had written. */
   readonly skipped: number
-  /** By the signal, before the end: there is only FILE.part. */
+  /** By the signal, before the end: there is only FILE.part, and of Arrow nothing. */
   readonly stopped: boolean
   /** Where the ids are, when the format has vectors only. */
   readonly idsFile?: string
@@ -108,6 +108,7 @@ export async function exportFile(rows: Rows, path: string, options: ExportOption
     }
     await placeFile.remove()
     await Promise.all([part, idsPart].map(name => rm(name, { force: true })))
+    if (!sink && options.signal?.aborted) return { rows: 0, skipped, stopped: true }
     throw error
   }
 }
@@ -160,13 +161,13 @@ async function exportArrow(
   rows: Rows,
   path: string,
   out: SinkFile,
-  { filter, onProgress }: ExportOptions,
+  { filter, signal, onProgress }: ExportOptions,
 ): Promise<number> {
   const { RecordBatchFileWriter, RecordBatchReader, RecordBatchStreamWriter } = await import('apache-arrow')
   // The file format ends with an index of its batches, the stream format does not.
   const isStream = extname(path).toLowerCase() === '.arrows'
   const writer = isStream ? new RecordBatchStreamWriter() : new RecordBatchFileWriter()
-  const given = rows.toArrow(filter === undefined ? {} : { filter })
+  const given = rows.toArrow({ ...(filter === undefined ? {} : { filter }), ...(signal ? { signal } : {}) })
   const batches: AsyncIterable<RecordBatch> =
     rows instanceof Collection
       ? (given as AsyncIterable<RecordBatch>)

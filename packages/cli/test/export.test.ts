@@ -90,6 +90,28 @@ describe.each(['embedded', 'from a server'])('an export, %s', kind => {
 })
 
 describe('an export', () => {
+  it.each(['embedded', 'from a server'])(
+    'to .arrow stops when it is told to, and leaves nothing, %s',
+    async kind => {
+      const db = await Drift.open(':memory:')
+      const server = kind === 'embedded' ? undefined : await serve({ db, port: 0, logger: false })
+      const remote = server && (await connect(server.url))
+      onTestFinished(async () => {
+        await remote?.close()
+        await server?.close()
+        await db.close()
+      })
+      // Wide rows: a batch holds 256 of them.
+      const docs = await db.collection('wide', { dim: 4096, metric: 'l2' })
+      const ids = Array.from({ length: 2_000 }, (_, n) => n)
+      await docs.upsert({ ids, vectors: new Float32Array(2_000 * 4_096) })
+      const path = join(folder, `wide-${kind.length}.arrow`)
+      const rows = remote ? await remote.collection('wide') : docs
+      expect(await stoppedAt(rows, path, 256)).toEqual({ rows: 0, skipped: 0, stopped: true })
+      expect([existsSync(path), ...leftOf(path)]).toEqual([false, false, false, false])
+    },
+  )
+
   it('that an error broke off says how far it came, and goes on there', async () => {
     const { docs } = await filled()
     const path = join(folder, 'failed.jsonl')

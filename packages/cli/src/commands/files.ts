@@ -7,6 +7,7 @@ import { CliError, EXIT } from '../errors.js'
 import { exportFile } from '../export.js'
 import { importFile, type Reject } from '../import.js'
 import type { Report } from '../output.js'
+import { isArrow } from '../sink/sink.js'
 import { type Rows, type Target, withTarget } from '../target.js'
 
 interface ImportFlags {
@@ -122,7 +123,8 @@ async function exportFrom(
   ).finally(() => bar.stop())
   const before = result.skipped > 0 ? `, ${result.skipped} of them before` : ''
   const ids = result.idsFile === undefined ? '' : `; ids: ${result.idsFile}`
-  const stopped = result.stopped ? '\nstopped; the same command with --resume goes on' : ''
+  const again = isArrow(file) ? 'an Arrow file begins anew' : 'the same command with --resume goes on'
+  const stopped = result.stopped ? `\nstopped; ${again}` : ''
   report(result, `${result.rows} rows${before}${ids}${stopped}`, result.stopped ? EXIT.stopped : EXIT.done)
 }
 
