@@ -24,6 +24,8 @@ export class IndexPool {
   readonly #piscina: Piscina<TaskMessage> | undefined
   /** The cancel flag and the end of every call of runAll. */
   readonly #running: Map<Int32Array, Promise<unknown>> = new Map()
+  /** The threads that still load what they run, and when each has. */
+  readonly #loading = new Map<Worker, Promise<void>>()
   #closed = false
 
   constructor({ threads }: IndexPoolOptions) {
@@ -53,6 +55,14 @@ export class IndexPool {
       if (piscina.threads.length === 0) void piscina.destroy()
     })
     this.#piscina = piscina
+    for (const worker of piscina.threads) {
+      const loaded = new Promise<void>(resolve => {
+        // piscina's first message says so.
+        for (const event of ['message', 'error', 'exit']) worker.once(event, () => resolve())
+      })
+      this.#loading.set(worker, loaded)
+      void loaded.then(() => this.#loading.delete(worker))
+    }
   }
 
   /** The threads that are alive, to watch them (or, in a test, to end one). */
@@ -98,6 +108,9 @@ export class IndexPool {
     this.#closed = true
     for (const cancel of this.#running.keys()) Atomics.store(cancel, 0, 1)
     await Promise.all(this.#running.values())
+    // A thread that is ended while it loads leaves the files open that it was reading.
+    for (const worker of this.#loading.keys()) worker.ref()
+    await Promise.all(this.#loading.values())
     await this.#piscina?.destroy()
   }
 }
