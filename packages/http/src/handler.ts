@@ -6,7 +6,8 @@ import { Readable } from 'node:stream'
 import type { Drift } from '@drift/server'
 import Fastify, { type FastifyInstance, type FastifyServerOptions, LogController } from 'fastify'
 import { HttpError } from './errors.js'
-import { answerError, driftPlugin, type HandlerOptions } from './plugin.js'
+import { assertKnown } from './known.js'
+import { answerError, driftPlugin, HANDLER_KEYS, type HandlerOptions } from './plugin.js'
 
 export interface Handler {
   /** For node:http, Express, Connect: answers every request that it is given. */
@@ -17,7 +18,9 @@ export interface Handler {
   readonly close: () => Promise<void>
 }
 
+/** @throws HttpError DRIFT_UNKNOWN_OPTION, DRIFT_OPTION */
 export function createHandler(db: Drift, options: HandlerOptions): Handler {
+  assertKnown(options, HANDLER_KEYS, 'createHandler')
   const app = createApp(db, options, { logger: false })
   const ready = app.ready()
   // Who calls learns of a bad option from each call.

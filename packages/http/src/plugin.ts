@@ -54,6 +54,19 @@ export interface HandlerOptions {
   readonly draining?: () => boolean
 }
 
+export const HANDLER_KEYS: readonly (keyof HandlerOptions)[] = [
+  'keys',
+  'authenticate',
+  'open',
+  'limits',
+  'backupFolder',
+  'routes',
+  'onAnswer',
+  'hosts',
+  'origins',
+  'draining',
+]
+
 export interface PluginOptions extends HandlerOptions {
   readonly db: Drift
 }

@@ -9,7 +9,8 @@ import { Drift, type OpenOptions } from '@drift/server'
 import type { FastifyServerOptions } from 'fastify'
 import { HttpError } from './errors.js'
 import { createApp } from './handler.js'
-import type { HandlerOptions } from './plugin.js'
+import { assertKnown } from './known.js'
+import { HANDLER_KEYS, type HandlerOptions } from './plugin.js'
 
 export interface ServeOptions extends Omit<HandlerOptions, 'open' | 'draining'> {
   /** An open database, which stays open; or a path, which is opened and closed again. */
@@ -52,6 +53,7 @@ export interface DriftServer {
 
 const TIMEOUTS: Timeouts = { headersMs: 10_000, requestMs: 60_000, checkMs: 1_000, idleMs: 65_000 }
 const DEFAULT_PORT = 7700
+const MAX_PORT = 65_535
 const GRACE_MS = 20_000
 const KEEP_ALIVE_MS = 5_000
 const MAX_CONNECTIONS = 1_024
@@ -59,8 +61,21 @@ const MAX_HEADER_BYTES = 16 * 1024
 const MAX_REQUESTS_PER_SOCKET = 10_000
 const LOOPBACK_HOSTS = ['localhost', '127.0.0.1', '[::1]']
 
-/** @throws HttpError DRIFT_INSECURE; what `Drift.open` throws; the system's error when the port is taken. */
+const SERVE_KEYS: readonly string[] = [
+  ...HANDLER_KEYS.filter(key => key !== 'draining'),
+  'db',
+  'host',
+  'port',
+  'tls',
+  'insecurePlaintext',
+  'insecureNoKeys',
+  'logger',
+  'timeouts',
+] satisfies (keyof ServeOptions)[]
+
+/** @throws HttpError DRIFT_INSECURE, DRIFT_OPTION, DRIFT_UNKNOWN_OPTION; what `Drift.open` throws; the system's error when the port is taken. */
 export async function serve(options: ServeOptions): Promise<DriftServer> {
+  assertKnown(options, SERVE_KEYS, 'serve')
   const {
     host = '127.0.0.1',
     port = DEFAULT_PORT,
@@ -70,6 +85,17 @@ export async function serve(options: ServeOptions): Promise<DriftServer> {
     db: given,
   } = options
   const { authenticate, keys, limits, backupFolder, routes, onAnswer, hosts, origins } = options
+  if (typeof given !== 'string' && (typeof given !== 'object' || given === null)) {
+    throw new HttpError('DRIFT_OPTION', `db is ${String(given)}, expected a path or an open database`, {
+      option: 'db',
+    })
+  }
+  if (!Number.isInteger(port) || port < 0 || port > MAX_PORT) {
+    throw new HttpError('DRIFT_OPTION', `port is ${port}, expected an integer from 0 to ${MAX_PORT}`, {
+      option: 'port',
+    })
+  }
+  assertKnown(timeouts ?? {}, Object.keys(TIMEOUTS), 'timeouts')
   assertSafe(options, host)
   const locked = keys !== undefined || authenticate !== undefined
   const times = { ...TIMEOUTS, ...timeouts }

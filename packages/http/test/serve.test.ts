@@ -12,7 +12,7 @@ import { Drift } from '@drift/server'
 import Fastify from 'fastify'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { Gate } from '../src/gate.js'
-import { type AnswerEntry, createKey, driftPlugin, principalOf, serve } from '../src/index.js'
+import { type AnswerEntry, createHandler, createKey, driftPlugin, principalOf, serve } from '../src/index.js'
 import { Turn } from '../src/turn.js'
 import { randomVectors, started, temporaryFolder } from './fixture.js'
 import { exchange, request as rawRequest } from './hostile/socket.js'
@@ -84,6 +84,27 @@ describe('safe by default', () => {
       code: 'DRIFT_INSECURE',
     })
     expect(existsSync(path)).toBe(false)
+  })
+
+  it.each([
+    [{ limit: { rows: 10 } }, 'DRIFT_UNKNOWN_OPTION'],
+    [{ timeouts: { requestsMs: 1 } }, 'DRIFT_UNKNOWN_OPTION'],
+    [{ draining: () => true }, 'DRIFT_UNKNOWN_OPTION'],
+    [{ port: '7700' }, 'DRIFT_OPTION'],
+    [{ port: 70_000 }, 'DRIFT_OPTION'],
+    [{ db: undefined }, 'DRIFT_OPTION'],
+  ])('what nobody knows or can use is refused before anything is opened: %o', async (options, code) => {
+    const path = join(temporaryFolder(), 'never-made')
+    const all = { db: path, port: 0, logger: false, ...options }
+    await expect(serve(all as never)).rejects.toMatchObject({ code })
+    expect(existsSync(path)).toBe(false)
+  })
+
+  it('a handler with an option that nobody knows is not made', async () => {
+    const db = await Drift.open(':memory:')
+    onTestFinished(() => db.close())
+    const make = () => createHandler(db, { open: true, limit: { rows: 10 } } as never)
+    expect(make).toThrow(expect.objectContaining({ code: 'DRIFT_UNKNOWN_OPTION' }))
   })
 
   it.each(['*', 'null', 'app.example.com', 'https://app.example.com/', 'https://app.example.com/page'])(
