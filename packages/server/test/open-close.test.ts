@@ -1,6 +1,9 @@
-// Proves: a process that opens and closes databases again and again keeps nothing of them, neither files nor threads. Built code in a process of
-// its own, whose descriptors nobody else has.
+// Proves: a process that opens and closes databases again and again keeps nothing of them, neither files nor threads; and where a thread cannot
+// start, who waits for it is told. Built code in a process of its own, whose descriptors nobody else has.
 import { execFileSync } from 'node:child_process'
+import { cpSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { expect, it } from 'vitest'
 import { temporaryFolder } from './fixture.js'
 
@@ -16,7 +19,7 @@ it.runIf(process.platform === 'linux')(
       threads: readdirSync('/proc/self/task').length,
     })
     const before = held()
-    for (let i = 0; i < 12; i++) await (await Drift.open(${JSON.stringify(temporaryFolder())}, { threads: 4 })).close()
+    for (let i = 0; i < 6; i++) await (await Drift.open(${JSON.stringify(temporaryFolder())}, { threads: 4 })).close()
     const after = held()
     process.stdout.write(JSON.stringify({ before, after }))`
     const out = execFileSync(process.execPath, ['--input-type=module', '-e', program], { timeout: 120_000 })
@@ -24,3 +27,49 @@ it.runIf(process.platform === 'linux')(
     expect(after).toEqual(before)
   },
 )
+
+/** What a bundler makes of the packages: without `missing`, a file that only a thread loads. */
+function installedWithout(missing: string): string {
+  const folder = temporaryFolder()
+  const modules = join(folder, 'node_modules')
+  const root = fileURLToPath(new URL('../../../node_modules', import.meta.url))
+  mkdirSync(join(modules, '@drift'), { recursive: true })
+  for (const name of readdirSync(root)) {
+    if (name !== '@drift' && !name.startsWith('.')) symlinkSync(join(root, name), join(modules, name))
+  }
+  for (const name of readdirSync(join(root, '@drift'))) {
+    const [from, to] = [join(root, '@drift', name), join(modules, '@drift', name)]
+    if (!['core', 'server'].includes(name)) symlinkSync(from, to)
+    else
+      for (const part of ['package.json', 'dist'])
+        cpSync(join(from, part), join(to, part), { recursive: true })
+  }
+  rmSync(join(modules, '@drift', missing))
+  return folder
+}
+
+it.each([
+  ['core/dist/wal/thread.js', 'DRIFT_THREAD'],
+  ['core/dist/pool/worker.js', 'DRIFT_WORKER'],
+  ['server/dist/persistence/thread.js', 'DRIFT_COMMIT_FAILED'],
+])('without %s work that needs it is refused with %s, and nothing waits for ever', (missing, code) => {
+  const folder = installedWithout(missing)
+  const program = join(folder, 'program.mjs')
+  writeFileSync(
+    program,
+    `import { Drift } from '@drift/server'
+    const work = async db => {
+      const docs = await db.collection('docs', { dim: 2 })
+      await docs.upsert([{ id: 1, vector: [1, 2] }])
+      await docs.flush()
+    }
+    try {
+      const db = await Drift.open(${JSON.stringify(join(dirname(program), 'data'))}, { threads: 1 })
+      await work(db).finally(() => db.close())
+    } catch ({ code, message }) {
+      process.stdout.write(code + ' ' + message)
+    }`,
+  )
+  const out = String(execFileSync(process.execPath, [program], { timeout: 60_000 }))
+  expect(out).toMatch(new RegExp(`^${code} [^]*Cannot find module [^]*${missing.split('/').at(-1)}`))
+})

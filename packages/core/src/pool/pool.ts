@@ -26,6 +26,8 @@ export class IndexPool {
   readonly #running: Map<Int32Array, Promise<unknown>> = new Map()
   /** The threads that still load what they run, and when each has. */
   readonly #loading = new Map<Worker, Promise<void>>()
+  /** Why no thread is left. */
+  #failed: unknown
   #closed = false
 
   constructor({ threads }: IndexPoolOptions) {
@@ -51,8 +53,10 @@ export class IndexPool {
     })
     // Errors of a thread without a task. Unhandled, the event would end the process. When no thread can start, waiting tasks
     // would wait for ever: destroy rejects them.
-    piscina.on('error', () => {
-      if (piscina.threads.length === 0) void piscina.destroy()
+    piscina.on('error', error => {
+      if (piscina.threads.length > 0) return
+      this.#failed = error
+      void piscina.destroy()
     })
     this.#piscina = piscina
     for (const worker of piscina.threads) {
@@ -94,7 +98,8 @@ export class IndexPool {
       signal?.throwIfAborted()
       if (this.#closed) throw closed()
       return settled.map(outcome => {
-        if (outcome.status === 'rejected') throw failure(outcome.reason)
+        if (outcome.status === 'rejected') throw failure(this.#failed ?? outcome.reason)
+        this.#failed = undefined
         return outcome.value
       })
     } finally {

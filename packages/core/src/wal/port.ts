@@ -104,6 +104,8 @@ export class WalThread implements WalPort {
   /** Why it ended before it had a log. */
   #failed: Error | undefined
   #ending = false
+  /** It runs, and has its log. */
+  #isReady = false
   /** Its log waits to be published. */
   #isDraft = false
   /** The last LSN that was told as acknowledged. */
@@ -125,7 +127,7 @@ export class WalThread implements WalPort {
       name: 'drift-wal',
       execArgv: [],
     })
-    this.#worker.once('error', error => this.#end(error as Error))
+    this.#worker.once('error', error => this.#end(this.#isReady ? (error as Error) : notStarted(error)))
     this.#worker.once('exit', () => {
       // Its last words may still be on their way.
       this.#receive()
@@ -154,6 +156,7 @@ export class WalThread implements WalPort {
           this.#receive(message)
           return
         }
+        this.#isReady = true
         this.files = message.reply.files
         this.#fail = error => onReply({ kind: 'failed', error })
         this.#port.unref()
@@ -293,6 +296,11 @@ export class WalThread implements WalPort {
     this.#ring.release(count)
     this.#putWaiting()
   }
+}
+
+function notStarted(cause: unknown): CoreError {
+  const message = `the thread of the write-ahead log did not start: ${(cause as Error).message}`
+  return new CoreError('DRIFT_THREAD', message, {}, { cause })
 }
 
 /** Errors lose their class between threads. */

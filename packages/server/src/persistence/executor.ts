@@ -56,15 +56,27 @@ export function threadExecutor(): Executor {
     idleTimeout: IDLE_MS,
     atomics: 'disabled',
   })
-  // A late message of a dead thread is emitted here; unhandled it would end the process. The task itself has been rejected.
-  pool.on('error', () => undefined)
+  /** Why the last thread could not start. */
+  let failed: unknown
+  // A late message of a dead thread is emitted here; unhandled it would end the process. The task itself has been rejected. When no thread can
+  // start, waiting tasks would wait for ever: destroy rejects them, and the next task tries again.
+  pool.on('error', error => {
+    if (pool.threads.length > 0) return
+    failed = error
+    void pool.destroy()
+  })
   return {
     isThread: true,
     start() {
       pool.run({ kind: 'remove', paths: [] } satisfies Task).catch(() => {}) // A thread that does not start is met by the first task.
     },
     async run<T extends Task>(task: T) {
-      const { result, failure } = (await pool.run(task)) as TaskOutcome<TaskResults[T['kind']]>
+      const { result, failure } = (await pool.run(task).catch(error => {
+        const cause = failed ?? error
+        const message = `the thread that writes files failed: ${(cause as Error).message}`
+        throw new DriftError('DRIFT_THREAD', message, {}, { cause })
+      })) as TaskOutcome<TaskResults[T['kind']]>
+      failed = undefined
       if (failure) throw new DriftError(failure.code, failure.message, failure.details)
       return result as TaskResults[T['kind']]
     },
