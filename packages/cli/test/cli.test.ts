@@ -273,3 +273,14 @@ describe('serve', () => {
     expect((await once(child, 'exit'))[0]).toBe(1)
   })
 })
+
+it('ends quietly when nobody reads its output to the end', async () => {
+  const child = start(['completions', 'bash'])
+  child.stdout!.destroy()
+  let err = ''
+  child.stderr!.on('data', text => {
+    err += text
+  })
+  const [code] = await once(child, 'close')
+  expect([code, err]).toEqual([0, ''])
+})

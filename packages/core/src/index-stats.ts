@@ -6,6 +6,7 @@ export interface IndexStats {
   readonly rows: number
   /** Dead and not yet free for reuse. */
   readonly deadRows: number
+  /** Bucket numbers: those, too, that are empty and wait to be used again. */
   readonly buckets: number
   readonly memtables: number
   /** Rows in no memtable and no bucket: every search scans them. */

@@ -117,6 +117,7 @@ export interface CollectionStats {
   /** Where the exact vectors of flushed rows are. */
   readonly cold: 'resident' | 'disk'
   readonly rows: number
+  /** Those, too, that are empty and wait to be used again. */
   readonly buckets: number
   /** How each bucket is doing; with `{ buckets: true }` only. */
   readonly bucketStats?: readonly BucketStats[]
