@@ -47,7 +47,7 @@ export function indexPayloads(store: Store): void {
 /** @throws DriftError DRIFT_COLLECTION_MISMATCH when the collection lacks one of these indexes, or has it of another kind. */
 export function assertDeclared(config: CollectionConfig, wanted: IndexDeclarations | undefined): void {
   for (const [path, kind] of Object.entries(wanted ?? {})) {
-    const stored = config.indexes?.[path]
+    const stored = declaredKind(config, path)
     if (stored === kind) continue
     throw new DriftError(
       'DRIFT_COLLECTION_MISMATCH',
@@ -92,7 +92,7 @@ export async function createIndex(
       assertPresent(engine, store, path)
       end = performance.now() + SLICE_MS
     }
-    await declare(engine, store, { ...indexes.declarations(), [path]: kind })
+    await declare(engine, store, path, kind)
     entry.ready = true
     onProgress?.({ stage, done: total, total })
   } catch (error) {
@@ -105,18 +105,25 @@ export async function createIndex(
 
 /** @throws DriftError DRIFT_NO_INDEX. */
 export async function dropIndex(engine: Engine, store: Store, path: string): Promise<void> {
-  const { [path]: kind, ...others } = store.indexes.declarations()
-  if (kind === undefined) {
+  if (!Object.hasOwn(store.indexes.declarations(), path)) {
     throw new DriftError('DRIFT_NO_INDEX', `there is no index on '${path}'`, { path })
   }
-  await declare(engine, store, others)
+  await declare(engine, store, path, undefined)
   store.indexes.drop(path)
 }
 
-/** The config of the collection holds these from now on, on disk too when this resolves. */
-async function declare(engine: Engine, store: Store, indexes: IndexDeclarations): Promise<void> {
-  const before = store.config
-  store.config = { ...before, indexes }
+/**
+ * The config of the collection holds this from now on, on disk too when this resolves. Others may be on their way there: what is not of
+ * this path is left as it is.
+ */
+async function declare(
+  engine: Engine,
+  store: Store,
+  path: string,
+  kind: IndexKind | undefined,
+): Promise<void> {
+  const before = declaredKind(store.config, path)
+  put(store, path, kind)
   try {
     await engine.persistence.commit(() => ({
       floorLsn: floorLsn(engine),
@@ -124,9 +131,19 @@ async function declare(engine: Engine, store: Store, indexes: IndexDeclarations)
       collections: catalog(engine),
     }))
   } catch (error) {
-    store.config = before
+    put(store, path, before)
     throw error
   }
+}
+
+function put(store: Store, path: string, kind: IndexKind | undefined): void {
+  const { [path]: _, ...others } = store.config.indexes ?? {}
+  store.config = { ...store.config, indexes: kind === undefined ? others : { ...others, [path]: kind } }
+}
+
+/** Paths are data: `constructor` is one like any other. */
+function declaredKind({ indexes = {} }: CollectionConfig, path: string): IndexKind | undefined {
+  return Object.hasOwn(indexes, path) ? indexes[path] : undefined
 }
 
 function assertPresent(engine: Engine, store: Store, path: string): void {
