@@ -119,7 +119,9 @@ export const driftPlugin: FastifyPluginAsync<PluginOptions> = async (app, option
   const hidden = { hide: true } as FastifySchema
   app.get('/livez', { config: open, schema: hidden }, async () => ({ live: true }))
   app.get('/readyz', { config: open, schema: hidden }, async (_, reply) => {
-    const ready = !draining() && (await db.stats().catch(() => undefined))?.state === 'open'
+    const state = (await db.stats().catch(() => undefined))?.state
+    // With a full disk reads and deletes go on, and deletes are what makes room.
+    const ready = !draining() && (state === 'open' || state === 'full')
     reply.code(ready ? 200 : 503)
     return { ready }
   })

@@ -100,6 +100,16 @@ describe('safe by default', () => {
     expect(existsSync(path)).toBe(false)
   })
 
+  it('with a full disk is ready: reads and deletes go on', async () => {
+    const { url, db } = await started({
+      db: temporaryFolder(),
+      open: { minFreeBytes: Number.MAX_SAFE_INTEGER },
+    })
+    await expect(db.collection('docs', { dim: 1 })).rejects.toMatchObject({ code: 'DRIFT_DISK_FULL' })
+    expect((await db.stats()).state).toBe('full')
+    expect((await fetch(`${url}/readyz`)).status).toBe(200)
+  })
+
   it('a handler with an option that nobody knows is not made', async () => {
     const db = await Drift.open(':memory:')
     onTestFinished(() => db.close())
