@@ -558,7 +558,7 @@ export function queryCases(): Case[] {
   }
   for (const value of ['1', '"x"', 'null', 'true', '[]', '[{}]'])
     cases.push(option('filter', value, 'DRIFT_FILTER'))
-  for (const value of ['"x"', 'null', '[]', '1e400']) cases.push(option('radius', value, 'DRIFT_OPTION'))
+  for (const value of ['"x"', 'null', '[]', '1e400']) cases.push(option('radius', value, 'DRIFT_RADIUS'))
   for (const value of ['"fast"', '1', 'null']) cases.push(option('mode', value, 'DRIFT_OPTION'))
   for (const name of [
     'K',
