@@ -38,18 +38,52 @@ static inline void mix_twice(float *restrict a, size_t half, float scale) {
   }
 }
 
-/* Walsh-Hadamard transform of `width` values, a power of two of at least 64, times `scale`. */
-static void hadamard(float *values, size_t width, float scale) {
-  for (size_t i = 0; i < width; i += 8) {
-    float *v = values + i;
-    float a0 = v[0] + v[1], a1 = v[0] - v[1], a2 = v[2] + v[3], a3 = v[2] - v[3];
-    float a4 = v[4] + v[5], a5 = v[4] - v[5], a6 = v[6] + v[7], a7 = v[6] - v[7];
-    float b0 = a0 + a2, b1 = a1 + a3, b2 = a0 - a2, b3 = a1 - a3;
-    float b4 = a4 + a6, b5 = a5 + a7, b6 = a4 - a6, b7 = a5 - a7;
-    v[0] = b0 + b4, v[1] = b1 + b5, v[2] = b2 + b6, v[3] = b3 + b7;
-    v[4] = b0 - b4, v[5] = b1 - b5, v[6] = b2 - b6, v[7] = b3 - b7;
+typedef float eight __attribute__((vector_size(32)));
+typedef uint32_t eight_bits __attribute__((vector_size(32)));
+#define SIGN 0x80000000u
+
+/* The steps of a transform within eight values: each is exchanged with the other of its pair, and a + b and a - b of each pair (a, b) are
+ * sums with the sign of every second one turned. */
+static inline void mix_eight(eight *values) {
+  const eight_bits ones = {0, SIGN, 0, SIGN, 0, SIGN, 0, SIGN}, twos = {0, 0, SIGN, SIGN, 0, 0, SIGN, SIGN};
+  const eight_bits fours = {0, 0, 0, 0, SIGN, SIGN, SIGN, SIGN};
+  eight x = *values;
+  x = __builtin_shufflevector(x, x, 1, 0, 3, 2, 5, 4, 7, 6) + (eight)((eight_bits)x ^ ones);
+  x = __builtin_shufflevector(x, x, 2, 3, 0, 1, 6, 7, 4, 5) + (eight)((eight_bits)x ^ twos);
+  *values = __builtin_shufflevector(x, x, 4, 5, 6, 7, 0, 1, 2, 3) + (eight)((eight_bits)x ^ fours);
+}
+
+enum { CORE = 64 };
+
+/* The steps within CORE values, in registers: loops as short as these are not made vectors of. */
+static inline void mix_core(float *values, float scale) {
+  eight x[8];
+#pragma GCC unroll 8
+  for (size_t i = 0; i < 8; i++) {
+    memcpy(x + i, values + 8 * i, sizeof(eight));
+    mix_eight(x + i);
   }
-  size_t half = 8;
+#pragma GCC unroll 3
+  for (size_t half = 1; half < 8; half *= 2) {
+#pragma GCC unroll 4
+    for (size_t pair = 0; pair < 4; pair++) {
+      size_t i = pair / half * 2 * half + pair % half;
+      eight a = x[i], b = x[i + half];
+      x[i] = a + b;
+      x[i + half] = a - b;
+    }
+  }
+#pragma GCC unroll 8
+  for (size_t i = 0; i < 8; i++) {
+    x[i] *= scale;
+    memcpy(values + 8 * i, x + i, sizeof(eight));
+  }
+}
+
+/* Walsh-Hadamard transform of `width` values, a power of two of at least CORE, times `scale`. */
+static void hadamard(float *values, size_t width, float scale) {
+  for (size_t i = 0; i < width; i += CORE) mix_core(values + i, width == CORE ? scale : 1.0f);
+  size_t half = CORE;
   for (; 4 * half <= width; half *= 4) {
     float by = 4 * half == width ? scale : 1.0f;
     for (size_t i = 0; i < width; i += 4 * half) mix_twice(values + i, half, by);
