@@ -163,6 +163,14 @@ export function checked(kernels: Kernels): Kernels {
       kernels.rotate(rows, dim, padded, first, count, flips, out)
     },
 
+    squaredLengths(rows, dim, count, out) {
+      requireDim(dim)
+      requireCount('count', count)
+      requireFloats('rows', rows, count * dim)
+      requireDoubles('out', out, count)
+      kernels.squaredLengths(rows, dim, count, out)
+    },
+
     encodeRows(from, dim, sources, isUnit, kept, places, padded, flips, rows, codes, factors) {
       requireDim(dim)
       requireRotation(dim, padded, flips)

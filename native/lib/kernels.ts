@@ -269,6 +269,9 @@ export interface Kernels {
     out: Float32Array,
   ): void
 
+  /** out[j] = the sum of the squares of row j < count, in double precision: the same bits in every variant. Finite when all values are. */
+  squaredLengths(rows: Float32Array, dim: number, count: number, out: Float64Array): void
+
   /**
    * New rows in one pass, j < sources.length: row sources[j] of `from` becomes row places[j] of `kept`, scaled to unit length (in double
    * precision) when `isUnit`, and the rotation of that, as `rotate` makes it, becomes row rows[j] of codes and factors, as

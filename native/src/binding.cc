@@ -136,6 +136,10 @@ NAN_METHOD(rotate) {
                         view<uint32_t>(info, 5), length(info, 5) / padded, view<float>(info, 6));
 }
 
+NAN_METHOD(squaredLengths) {
+  kernels(info)->squared_lengths(view<float>(info, 0), size(info, 1), size(info, 2), view<double>(info, 3));
+}
+
 NAN_METHOD(encodeRows) {
   size_t padded = size(info, 6);
   number(info, static_cast<double>(kernels(info)->encode_rows(
@@ -405,6 +409,7 @@ NAN_MODULE_INIT(init) {
     add(set, "fastScan", fastScan, i);
     add(set, "affineDistances", affineDistances, i);
     add(set, "rotate", rotate, i);
+    add(set, "squaredLengths", squaredLengths, i);
     add(set, "encodeRows", encodeRows, i);
     add(set, "indexSearch", indexSearch, i);
     add(set, "indexAppend", indexAppend, i);

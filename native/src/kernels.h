@@ -188,6 +188,9 @@ typedef struct {
   void (*rotate)(const float *rows, size_t dim, size_t padded, size_t first, size_t count, const uint32_t *flips,
                  size_t rounds, float *out);
 
+  /* out[j] = the sum of the squares of row j, in doubles: the same bits in every variant. */
+  void (*squared_lengths)(const float *rows, size_t dim, size_t count, double *out);
+
   /* Row sources[j] of `from` becomes row places[j] of `kept`, scaled to unit length when is_unit (it is not all zeros then), and the
    * rotation of that becomes row rows[j] of codes and factors, as sq8_encode makes them; j < count. `from` overlaps no output.
    * Returns 0 or DRIFT_NO_MEMORY. */

@@ -1,4 +1,4 @@
-/* New rows in one pass each, while they are in the cache: the exact vector to where it is kept, at unit length where the metric wants
+/* What new rows are checked by: their lengths. Then in one pass each, while they are in the cache: the exact vector to where it is kept, at unit length where the metric wants
  * it, and its rotated image as SQ8. */
 #include <math.h>
 
@@ -18,6 +18,10 @@ static double squared_length(const float *row, size_t dim) {
   }
   for (; i < dim; i++) sums[0] += (double)row[i] * row[i];
   return sums[0] + sums[1] + (sums[2] + sums[3]);
+}
+
+void KERNEL(squared_lengths)(const float *rows, size_t dim, size_t count, double *out) {
+  for (size_t j = 0; j < count; j++) out[j] = squared_length(rows + j * dim, dim);
 }
 
 int64_t KERNEL(encode_rows)(const float *from, size_t dim, const uint32_t *sources, size_t count, int is_unit, float *kept,

@@ -2,6 +2,10 @@
 import { rotate } from './rotate.js'
 import { sq8Encode } from './sq8.js'
 
+export function squaredLengths(rows: Float32Array, dim: number, count: number, out: Float64Array): void {
+  for (let j = 0; j < count; j++) out[j] = squaredLength(rows, j * dim, dim)
+}
+
 export function encodeRows(
   from: Float32Array,
   dim: number,

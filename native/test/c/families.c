@@ -7,6 +7,7 @@ void run_sq8_encode(void);
 void run_sq8_distances(void);
 void run_top_k(void);
 void run_rotate(void);
+void run_squared_lengths(void);
 void run_encode_rows(void);
 void run_index(void);
 void run_lut_distances(void);
@@ -28,6 +29,7 @@ const family FAMILIES[] = {
     {"sq8_distances", run_sq8_distances},
     {"top_k", run_top_k},
     {"rotate", run_rotate},
+    {"squared_lengths", run_squared_lengths},
     {"encode_rows", run_encode_rows},
     {"index", run_index},
     {"lut_distances", run_lut_distances},

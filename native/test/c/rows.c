@@ -1,7 +1,28 @@
-/* encode_rows: what its steps give one after the other; the exact vectors are the same bits everywhere. */
+/* squared_lengths: bit for bit. encode_rows: what its steps give one after the other; the exact vectors are the same bits everywhere. */
 #include "harness.h"
 
 uint32_t *sign_flips(size_t padded, size_t rounds);
+
+/* In the order of lib/reference/rows.ts. */
+static double squared_length(const float *row, size_t dim) {
+  double sums[4] = {0};
+  for (size_t i = 0; i < dim; i++) sums[i < dim / 4 * 4 ? i % 4 : 0] += (double)row[i] * row[i];
+  return sums[0] + sums[1] + (sums[2] + sums[3]);
+}
+
+void run_squared_lengths(void) {
+  size_t dim = some_dim(), count = below(6);
+  float *rows = floats(count * dim, some_scale());
+  inputs_end();
+  double *out = memory(count * sizeof *out);
+  for (const drift_kernels *k; (k = next_variant());) {
+    k->squared_lengths(rows, dim, count, out);
+    for (size_t j = 0; j < count; j++) {
+      double wanted = squared_length(rows + j * dim, dim);
+      if (memcmp(out + j, &wanted, sizeof wanted) != 0) fail("length %zu is %g, not %g", j, out[j], wanted);
+    }
+  }
+}
 
 void run_encode_rows(void) {
   size_t dim = some_dim(), padded = (dim + 63) / 64 * 64, rounds = 1 + below(4);
@@ -25,9 +46,7 @@ void run_encode_rows(void) {
     }
     for (size_t j = 0; j < count; j++) {
       const float *row = from + sources[j] * dim;
-      double sums[4] = {0};
-      for (size_t i = 0; i < dim; i++) sums[i < dim / 4 * 4 ? i % 4 : 0] += (double)row[i] * row[i];
-      double inverse = is_unit ? 1 / sqrt(sums[0] + sums[1] + (sums[2] + sums[3])) : 1;
+      double inverse = is_unit ? 1 / sqrt(squared_length(row, dim)) : 1;
       for (size_t i = 0; i < dim; i++) {
         wanted[i] = (float)(row[i] * inverse);
         check_bits("kept value", j * dim + i, kept[places[j] * dim + i], wanted[i]);

@@ -2,6 +2,7 @@
  * The boundary of the index: what callers pass is checked here, once, and trusted inside.
  * Rule: a refusal is a CoreError that names the value and comes before anything changed.
  */
+import { kernels } from '@drift/native'
 import type { VectorSource } from './cold-vectors.js'
 import { CoreError } from './errors.js'
 import type { Id } from './id.js'
@@ -136,6 +137,10 @@ export function requireBatch(
   return distinct(ids)
 }
 
+/** Vectors whose squared lengths are taken in one call. */
+const LENGTHS = 128
+const lengths = new Float64Array(LENGTHS)
+
 /** `count` vectors that the metric can rank. @returns the `squaredLength` of the last. */
 export function requireVectors(shape: IndexShape, vectors: Float32Array, count: number): number {
   const { dim, metric } = shape
@@ -151,12 +156,17 @@ export function requireVectors(shape: IndexShape, vectors: Float32Array, count: 
     })
   }
   let squares = 0
-  for (let row = 0; row < count; row++) {
-    squares = squaredLength(vectors, row * dim, dim)
-    // The sum of squares of float32 values is finite in doubles unless one of them is not, and 0 only when all are.
-    if (!(squares < Number.POSITIVE_INFINITY)) validateVectors(vectors, dim)
-    if (metric !== 'cosine') requireLength(squares, row)
-    else if (squares === 0) throw noDirection(row)
+  for (let first = 0; first < count; first += LENGTHS) {
+    const some = Math.min(LENGTHS, count - first)
+    const part = some === count ? vectors : vectors.subarray(first * dim, (first + some) * dim)
+    kernels.squaredLengths(part, dim, some, lengths)
+    for (let row = first; row < first + some; row++) {
+      squares = lengths[row - first]!
+      // The sum of squares of float32 values is finite in doubles unless one of them is not, and 0 only when all are.
+      if (!(squares < Number.POSITIVE_INFINITY)) validateVectors(vectors, dim)
+      if (metric !== 'cosine') requireLength(squares, row)
+      else if (squares === 0) throw noDirection(row)
+    }
   }
   return squares
 }
