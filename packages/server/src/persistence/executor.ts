@@ -27,7 +27,7 @@ export interface TaskOutcome<R> {
 }
 
 /** Idle for this long, the thread ends; the next flush starts another. */
-const IDLE_MS = 10_000
+const IDLE_MS = 60_000
 /** A compaction takes seconds and pauses; a flush must not wait for it. */
 const MAX_THREADS = 2
 
