@@ -5,7 +5,7 @@
  */
 import { encodeId, type Id, ownTurn } from '@drift/core'
 import type { CollectionEntry, TombstoneEntry } from '@drift/storage'
-import { anyRun, type Candidate, dueRun, type Run } from './compaction-policy.js'
+import { anyRun, type Candidate, dueRun, type Run, streamRun } from './compaction-policy.js'
 import { catalog, type Engine, floorLsn } from './engine.js'
 import { type LiveBits, livePlaces, liveRows, PIECE_ROWS } from './live-rows.js'
 import { type CompactResult, directOrigins, placesOf } from './persistence/compact.js'
@@ -36,7 +36,11 @@ export function compactOnce(engine: Engine, store: Store, options: CompactionOpt
   return store.alone(async () => {
     if (store.dropped || engine.closed) return false
     options.signal?.throwIfAborted()
-    const plan = await planOf(engine, store, options.all ? anyRun : dueRun)
+    const plan = await planOf(
+      engine,
+      store,
+      options.all ? anyRun : store.frozen.length > 0 ? streamRun : dueRun,
+    )
     if (!plan) return false
     options.signal?.throwIfAborted()
     return compactRun(engine, store, plan, options)
@@ -151,7 +155,8 @@ async function compactRun(
 
 function candidate(store: Store, segment: LiveSegment, lives: Uint8Array): Candidate {
   const { bytes, rows } = segment.entry
-  const live = lives.reduce((sum, bit) => sum + bit, 0)
+  let live = 0
+  for (let i = 0; i < lives.length; i++) live += lives[i]!
   return { bytes, rows, live, isKnown: isKnown(store, segment) }
 }
 

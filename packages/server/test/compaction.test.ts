@@ -2,7 +2,7 @@
 // those of a model; files stay few and small; who reads an older moment reads on; and a power cut at any point of it loses nothing.
 import { SimFs } from '@drift/fs'
 import { describe, expect, it } from 'vitest'
-import { anyRun, type Candidate, dueRun } from '../src/compaction-policy.js'
+import { anyRun, type Candidate, dueRun, streamRun } from '../src/compaction-policy.js'
 import { type Collection, Drift } from '../src/index.js'
 import { clusteredVectors, randomNumbers, temporaryFolder } from './fixture.js'
 
@@ -260,6 +260,13 @@ describe('the choice of segments', () => {
   it('takes four of a size, and what is smaller between them', () => {
     const sizes = [64_000, 5_000, 6_000, 100, 7_000, 5_500]
     expect(dueRun(sizes.map(rows => of(rows)))).toEqual({ first: 1, count: 5 })
+  })
+
+  it('waits for sixteen of a size while rows stream in, but not with what is a quarter dead', () => {
+    const alike = (count: number) => Array.from({ length: count }, () => of(5_000))
+    expect(streamRun(alike(15))).toBeUndefined()
+    expect(streamRun(alike(16))).toEqual({ first: 0, count: 16 })
+    expect(streamRun([...alike(3), of(3_700, 5_000)])).toEqual({ first: 3, count: 1 })
   })
 
   it('takes what is a quarter dead, before all else', () => {
