@@ -30,7 +30,7 @@ const RECALIBRATE = 0.5
 const RECALIBRATE_GROWTH = 1.25
 /** The same while rows stream in: floors follow the growth until then as far as a rule does (RecallMap), and what is learned soon is old. */
 const OVERDUE = 2
-const OVERDUE_GROWTH = 3
+const OVERDUE_GROWTH = 16
 
 export interface RefineOptions extends MaintenanceOptions {
   /** False: whoever asks sees to calibrating. */
