@@ -73,6 +73,7 @@ export class IndexState {
   readonly view: SearchView
   #slabs: IndexSlabs | undefined
   readonly #copies = new SnapshotCopies()
+  readonly #freeRows = (rows: ArrayLike<number>): void => this.store.freeAll(rows)
   readonly #pending = new WeakSet<Appended>()
   readonly #staged = new WeakSet<Staging>()
   /** Rows from here on are not linked: readers hold views that end before them. See `#guardLinks`. */
@@ -91,7 +92,7 @@ export class IndexState {
     })
     this.directory = new Directory(
       this.store,
-      free => this.pins.retire(free),
+      (free, chain) => this.pins.retire(free, chain),
       (rows, buckets, slots, count) => kernels.indexAppend(this.slabs, rows, buckets, slots, count),
       (from, to) => kernels.indexCopy(this.slabs, Uint32Array.from(from), Uint32Array.from(to), to.length),
     )
@@ -219,13 +220,12 @@ export class IndexState {
   drop(memtable: Memtable): void {
     memtable.dropped = true
     this.#setFrozen(this.frozen.filter(other => other !== memtable))
-    this.#retire(memtable.rows.subarray(0, memtable.count).filter(row => this.store.letGo(row)))
+    this.#retire(this.store.letGoOf(memtable.rows.subarray(0, memtable.count)))
   }
 
   /** Live rows of the list that have no home yet, in order. */
   homeless(list: Pick<RowList, 'rows' | 'count'>): Uint32Array {
-    const { store } = this
-    return list.rows.subarray(0, list.count).filter(row => store.isLive(row) && store.home[row] === NONE)
+    return this.store.liveOf(list.rows.subarray(0, list.count), true)
   }
 
   /** Give the row its home and its second bucket (or NONE), unless it died or has a home. @returns whether it got them. */
@@ -429,7 +429,7 @@ export class IndexState {
     this.#growths++
     this.pins.retire(() => {
       if (--this.#growths === 0) this.#linkBelow = Number.POSITIVE_INFINITY
-    })
+    }, undefined)
   }
 
   #settle(appended: Appended): void {
@@ -476,9 +476,7 @@ export class IndexState {
 
   #retire(rows: readonly number[] | Uint32Array): void {
     if (rows.length === 0) return
-    this.pins.retire(() => {
-      for (const row of rows) this.store.free(row)
-    })
+    this.pins.retire(this.#freeRows, rows)
   }
 
   #setFrozen(frozen: readonly Memtable[]): void {

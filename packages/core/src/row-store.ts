@@ -166,6 +166,18 @@ export class RowStore {
     return ((this.live[row >>> 5]! >>> (row & 31)) & 1) === 1
   }
 
+  /** Those of the rows that are live, in order; only without a home, if asked for. */
+  liveOf(rows: Uint32Array, isHomeless = false): Uint32Array {
+    const { home } = this
+    const found = new Uint32Array(rows.length)
+    let count = 0
+    for (let i = 0; i < rows.length; i++) {
+      const row = rows[i]!
+      if (this.isLive(row) && !(isHomeless && home[row] !== NONE)) found[count++] = row
+    }
+    return found.subarray(0, count)
+  }
+
   /** Live, and in a bucket. */
   isAtHome(row: number): boolean {
     return this.isLive(row) && this.home[row] !== NONE
@@ -197,6 +209,17 @@ export class RowStore {
   letGo(row: number): boolean {
     this.#state[row]! &= ~HELD
     return this.#state[row] === 0 && !this.isLive(row)
+  }
+
+  /** `letGo` for each of the rows. @returns those that may be freed. */
+  letGoOf(rows: Uint32Array): number[] {
+    const free: number[] = []
+    for (let i = 0; i < rows.length; i++) if (this.letGo(rows[i]!)) free.push(rows[i]!)
+    return free
+  }
+
+  freeAll(rows: ArrayLike<number>): void {
+    for (let i = 0; i < rows.length; i++) this.free(rows[i]!)
   }
 
   /** The dead row may be taken again. Its id is forgotten; stale entries do not count because its home is NONE until assigned. */

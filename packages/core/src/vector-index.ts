@@ -243,8 +243,7 @@ export class VectorIndex {
 
   /** Live rows of the memtable, in order of append. */
   liveRows(memtable: Memtable): Uint32Array {
-    const { store } = this.#life.open()
-    return memtable.rows.subarray(0, memtable.count).filter(row => store.isLive(row))
+    return this.#life.open().store.liveOf(memtable.rows.subarray(0, memtable.count))
   }
 
   /**
@@ -422,7 +421,7 @@ export class VectorIndex {
 
   /** `free` is called when no pin is open that was opened before now: at once when there is none. */
   whenUnpinned(free: () => void): void {
-    this.#life.open().pins.retire(free)
+    this.#life.open().pins.retire(free, undefined)
   }
 
   /** One empty bucket per centroid, for an index that has none. */

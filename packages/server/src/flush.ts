@@ -99,15 +99,15 @@ async function writeRows(
   store: Store,
   generation: Generation,
 ): Promise<LiveSegment | undefined> {
-  const { index, config, payloads } = store
+  const { index, config } = store
   const rows = store.rowsOf(generation)
   if (rows.length === 0) return undefined
   const entry = await engine.persistence.writeSegment({
     createdMs: Date.now(),
     dim: config.dim,
     metric: config.metric,
-    ids: await packRows(rows, row => encodeId(index.idAt(row))),
-    payloads: await packRows(rows, row => payloads.read(row)),
+    ids: await packRows(rows, store.encodedId),
+    payloads: await packRows(rows, store.payloadOf),
     ...index.sharedVectors(rows),
     lsnLow: generation.lsnLow,
     lsnHigh: generation.lsnHigh,

@@ -12,32 +12,48 @@ export type LiveBits = Uint32Array | undefined
 /** 1 for each row of the segment that counts. */
 export async function liveRows(store: Store, segment: LiveSegment, live: LiveBits): Promise<Uint8Array> {
   const counts = new Uint8Array(segment.rows.length)
-  await eachLive(store, segment, live, i => {
-    counts[i] = 1
-  })
+  for (let first = 0; first < counts.length; first += PIECE_ROWS) {
+    if (first > 0) await ownTurn()
+    countPiece(store, segment, live, first, counts)
+  }
   return counts
 }
 
 /** Where each row of the segment is in the index, NO_ROW for one that does not count; in memory that threads share. */
 export async function livePlaces(store: Store, segment: LiveSegment, live: LiveBits): Promise<Uint32Array> {
   const places = new Uint32Array(new SharedArrayBuffer(segment.rows.byteLength)).fill(NO_ROW)
-  await eachLive(store, segment, live, (i, row) => {
-    places[i] = row
-  })
+  for (let first = 0; first < places.length; first += PIECE_ROWS) {
+    if (first > 0) await ownTurn()
+    placePiece(store, segment, live, first, places)
+  }
   return places
 }
 
-async function eachLive(
+function countPiece(
   store: Store,
-  { reader, rows }: LiveSegment,
+  segment: LiveSegment,
   live: LiveBits,
-  visit: (i: number, row: number) => void,
-): Promise<void> {
-  for (let i = 0; i < rows.length; i++) {
-    if (i % PIECE_ROWS === PIECE_ROWS - 1) await ownTurn()
-    const row = rows[i]!
-    const isLive = row !== NO_ROW && (live === undefined || ((live[row >>> 5]! >>> (row & 31)) & 1) === 1)
-    // A row number that was given to another row since is not this one's.
-    if (isLive && store.payloads.rowIsAt(row, reader, i)) visit(i, row)
-  }
+  first: number,
+  counts: Uint8Array,
+): void {
+  const end = Math.min(counts.length, first + PIECE_ROWS)
+  for (let i = first; i < end; i++) if (countsAt(store, segment, live, i)) counts[i] = 1
+}
+
+function placePiece(
+  store: Store,
+  segment: LiveSegment,
+  live: LiveBits,
+  first: number,
+  places: Uint32Array,
+): void {
+  const end = Math.min(places.length, first + PIECE_ROWS)
+  for (let i = first; i < end; i++) if (countsAt(store, segment, live, i)) places[i] = segment.rows[i]!
+}
+
+function countsAt({ payloads }: Store, { reader, rows }: LiveSegment, live: LiveBits, i: number): boolean {
+  const row = rows[i]!
+  const isLive = row !== NO_ROW && (live === undefined || ((live[row >>> 5]! >>> (row & 31)) & 1) === 1)
+  // A row number that was given to another row since is not this one's.
+  return isLive && payloads.rowIsAt(row, reader, i)
 }

@@ -22,7 +22,7 @@ beforeEach(() => {
   limbo = []
   coded = []
   copied = []
-  directory = new Directory(rows, free => limbo.push(free), writeEntries, copyEntries)
+  directory = new Directory(rows, (free, head) => limbo.push(() => free(head)), writeEntries, copyEntries)
 })
 
 /** What the kernel does, but for the signs. */

@@ -18,6 +18,9 @@ const FIRST_BUCKETS = 256
 /** Buckets of 25 rows for 400 million rows. */
 const MAX_BUCKETS = 2 ** 24
 
+/** Calls `free` with the head of a chain when nobody reads it any more. */
+export type RetireChain = (free: (head: number) => void, head: number) => void
+
 /** Codes rows[i] as the entry slots[i] of buckets[i], i < count. */
 export type WriteEntries = (
   rows: Uint32Array,
@@ -55,7 +58,8 @@ export class Directory {
   /** Changes with every entry that comes or goes: equal versions, equal sizes and lives. */
   entryVersion = 0
   readonly #rows: RowStore
-  readonly #retire: (free: () => void) => void
+  readonly #retire: RetireChain
+  readonly #freeChain = (head: number): void => this.extents.free(head)
   /** Buckets that became empty, some of them filled again since. */
   readonly #emptied: number[] = []
   readonly #write: WriteEntries
@@ -70,7 +74,7 @@ export class Directory {
   readonly #stale: number[] = []
   #noted: Uint8Array = new Uint8Array(0)
 
-  constructor(rows: RowStore, retire: (free: () => void) => void, write: WriteEntries, copy: CopyEntries) {
+  constructor(rows: RowStore, retire: RetireChain, write: WriteEntries, copy: CopyEntries) {
     this.#copy = copy
     this.#rows = rows
     this.#retire = retire
@@ -103,15 +107,14 @@ export class Directory {
     return bucket
   }
 
-  /** The entries that `work` makes get their codes in one call, at its end, which belongs to the same step. */
-  together(work: () => void): void {
+  /** The entries that are made until `endTogether`, which belongs to the same step, get their codes in one call. */
+  beginTogether(): void {
     this.#isTogether = true
-    try {
-      work()
-    } finally {
-      this.#isTogether = false
-      this.#settle()
-    }
+  }
+
+  endTogether(): void {
+    this.#isTogether = false
+    this.#settle()
   }
 
   /** The live row gets its home and an entry there, and one in its second bucket (or NONE). */
@@ -201,7 +204,7 @@ export class Directory {
     this.count = last
     this.heads[last] = NONE
     this.version++
-    if (gone !== NONE) this.#retire(() => this.extents.free(gone))
+    if (gone !== NONE) this.#retire(this.#freeChain, gone)
     return last
   }
 
@@ -228,7 +231,7 @@ export class Directory {
     }
     this.#settle()
     this.version++
-    if (old !== NONE) this.#retire(() => this.extents.free(old))
+    if (old !== NONE) this.#retire(this.#freeChain, old)
   }
 
   /**
@@ -254,7 +257,7 @@ export class Directory {
     this.entryVersion++
     this.version++
     this.#noteStale(bucket)
-    if (old !== NONE) this.#retire(() => this.extents.free(old))
+    if (old !== NONE) this.#retire(this.#freeChain, old)
   }
 
   /** Drop the dead entries, in a new chain; the others are copied, as their codes are of the same centroid. */
@@ -278,7 +281,7 @@ export class Directory {
     }
     this.#copy(from, to)
     this.version++
-    if (old !== NONE) this.#retire(() => this.extents.free(old))
+    if (old !== NONE) this.#retire(this.#freeChain, old)
   }
 
   /** Entries that count in a bucket, the mean over all; rows have two each. */
@@ -374,7 +377,7 @@ export class Directory {
   #drain(bucket: number): void {
     const old = this.#clear(bucket)
     this.version++
-    this.#retire(() => this.extents.free(old))
+    this.#retire(this.#freeChain, old)
   }
 
   /** Before a new block is taken, dead entries make room. */

@@ -52,15 +52,8 @@ export class Extents {
 
   /** An empty block, the end of its chain. */
   allocate(): number {
-    let block = this.#free
-    if (block !== NONE) {
-      this.#free = this.next[block]!
-    } else {
-      if (this.#blocks === this.next.length) this.#grow()
-      block = this.#blocks++
-    }
+    const block = this.#take()
     clearBlock(this.#wordsOf(block), this.#padded)
-    this.next[block] = NONE
     return block
   }
 
@@ -70,7 +63,7 @@ export class Extents {
     let head = NONE
     let tail = NONE
     for (let at = 0; at < filled.length; at += bytes) {
-      const block = this.allocate()
+      const block = this.#take()
       this.blocks.set(filled.subarray(at, at + bytes), block * bytes)
       if (head === NONE) head = block
       else this.next[tail] = block
@@ -170,6 +163,19 @@ export class Extents {
   get bytes(): number {
     const { blocks, next } = this.slabs
     return touchedBytes(blocks, this.#blocks * 4 * this.#wordsPerBlock) + touchedBytes(next, 4 * this.#blocks)
+  }
+
+  /** A block that holds whatever it held, the end of its chain. */
+  #take(): number {
+    let block = this.#free
+    if (block !== NONE) {
+      this.#free = this.next[block]!
+    } else {
+      if (this.#blocks === this.next.length) this.#grow()
+      block = this.#blocks++
+    }
+    this.next[block] = NONE
+    return block
   }
 
   #wordsOf(block: number): Uint32Array {

@@ -46,9 +46,7 @@ export async function assignRows(
     if (isNew) await partitionRows(state, rows, job)
     if (homes !== undefined) await placeRows(state, rows, homes, touched, slices, job)
     else {
-      await placeByRouting(state, rows, touched, slices, job, (row, home, second) =>
-        state.place(row, home, second),
-      )
+      await placeByRouting(state, rows, touched, slices, job, placeNew)
     }
   } finally {
     release()
@@ -69,7 +67,9 @@ export function tendAll({ directory, health, store }: IndexState): void {
 }
 
 /** Gives one row its buckets. @returns whether anything changed. */
-export type PlaceRow = (row: number, home: number, second: number) => boolean
+export type PlaceRow = (state: IndexState, row: number, home: number, second: number) => boolean
+
+const placeNew: PlaceRow = (state, row, home, second) => state.place(row, home, second)
 
 /** Find the buckets of the rows and give them by `placeRow`. Buckets that are then too large go to `touched`. */
 export async function placeByRouting(
@@ -100,7 +100,7 @@ async function placeRows(
 ): Promise<void> {
   for (let first = 0; first < rows.length; first += PLACE_ROWS) {
     const end = Math.min(rows.length, first + PLACE_ROWS)
-    place(state, rows, homes, first, end, touched, (row, home, second) => state.place(row, home, second))
+    place(state, rows, homes, first, end, touched, placeNew)
     job.onProgress(end, rows.length)
     await slices.spend((end - first) * PLACE_WORK)
   }
@@ -116,10 +116,13 @@ function place(
   touched: Set<number>,
   placeRow: PlaceRow,
 ): void {
-  state.directory.together(() => {
+  state.directory.beginTogether()
+  try {
     for (let i = first; i < end; i++) {
       const bucket = homes[i]!
-      if (placeRow(rows[i]!, bucket, seconds[i]!) && isTooLarge(state, bucket)) touched.add(bucket)
+      if (placeRow(state, rows[i]!, bucket, seconds[i]!) && isTooLarge(state, bucket)) touched.add(bucket)
     }
-  })
+  } finally {
+    state.directory.endTogether()
+  }
 }

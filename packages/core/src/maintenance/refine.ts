@@ -6,7 +6,7 @@
  */
 import type { IndexState } from '../index-state.js'
 import { meanOf } from '../mean.js'
-import { type Job, placeByRouting, tendAll } from './assign.js'
+import { type Job, type PlaceRow, placeByRouting, tendAll } from './assign.js'
 import { groupBuckets } from './grouping.js'
 import { ENTRY_WORK } from './region.js'
 import { Slices } from './slices.js'
@@ -27,6 +27,8 @@ export interface Refinement {
   nextRow: number
 }
 
+const moveRow: PlaceRow = (state, row, home, second) => state.move(row, home, second)
+
 /** @returns whether more is to be done now. */
 export async function refineChunk(state: IndexState, job: Job): Promise<boolean> {
   const slices = new Slices(job.check)
@@ -39,9 +41,7 @@ export async function refineChunk(state: IndexState, job: Job): Promise<boolean>
   try {
     const rows = rowsInBuckets(state, refinement.nextRow)
     const touched = new Set<number>()
-    await placeByRouting(state, rows, touched, slices, job, (row, home, second) =>
-      state.move(row, home, second),
-    )
+    await placeByRouting(state, rows, touched, slices, job, moveRow)
     await splitLarge(state, touched, slices, job)
     refinement.nextRow += CHUNK_ROWS
     job.onProgress(Math.min(refinement.nextRow, snapshot.rowLimit), snapshot.rowLimit)

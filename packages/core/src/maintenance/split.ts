@@ -13,7 +13,7 @@ import { type Halves, halveBuckets } from './halve.js'
 import { atOnce, type Slices } from './slices.js'
 
 /** Buckets of a pool task: some milliseconds. */
-const TASK_BUCKETS = 16
+const TASK_BUCKETS = 32
 /** Tasks a thread gets at once. */
 const TASKS_PER_WAVE = 2
 /** Multiply-adds that publishing the halves of one bucket is worth: some thirty microseconds. */
@@ -26,11 +26,15 @@ export async function splitLarge(
   slices: Slices,
   job: Job,
 ): Promise<void> {
-  for (let large = Array.from(touched); ; ) {
-    large = large.filter(bucket => isTooLarge(state, bucket))
-    if (large.length === 0) return
-    large = await splitAll(state, large, slices, job)
+  for (let large = tooLarge(state, touched); large.length > 0; ) {
+    large = tooLarge(state, await splitAll(state, large, slices, job))
   }
+}
+
+function tooLarge(state: IndexState, buckets: Iterable<number>): number[] {
+  const large: number[] = []
+  for (const bucket of buckets) if (isTooLarge(state, bucket)) large.push(bucket)
+  return large
 }
 
 export function isTooLarge(state: IndexState, bucket: number): boolean {
@@ -101,18 +105,12 @@ function* publishHalves(
   let row = 0
   let block = 0
   for (const [i, bucket] of halves.buckets.entries()) {
-    const parts = [0, 1].map(half => {
-      const count = halves.counts[2 * i + half]!
-      const rows = halves.rows.subarray(row, row + count)
-      const blocks = Math.ceil(count / BLOCK_ENTRIES)
-      const entries = halves.blocks.subarray(block * bytes, (block + blocks) * bytes)
-      row += count
-      block += blocks
-      const at = (2 * i + half) * router.padded
-      const centroid = halves.centroids.slice(at, at + router.padded)
-      return { rows, entries, centroid, group: halves.groups[2 * i + half]! }
-    })
-    const [stays, leaves] = [parts[0]!, parts[1]!]
+    const stays = halfAt(halves, 2 * i, row, block, router.padded)
+    row += stays.rows.length
+    block += stays.entries.length / bytes
+    const leaves = halfAt(halves, 2 * i + 1, row, block, router.padded)
+    row += leaves.rows.length
+    block += leaves.entries.length / bytes
     if (!isSame(bucket) || !isTooLarge(state, bucket)) continue
     const added = state.bucketFor(leaves.centroid, leaves.group)
     router.set(bucket, stays.centroid, stays.group)
@@ -123,5 +121,23 @@ function* publishHalves(
     directory.adopt(added, leaves.rows, leaves.entries)
     directory.adopt(bucket, stays.rows, stays.entries)
     yield [bucket, added]
+  }
+}
+
+/** @param row - the first of the half, `block` the first of its entries. */
+function halfAt(
+  { counts, rows, blocks, centroids, groups }: Halves,
+  half: number,
+  row: number,
+  block: number,
+  padded: number,
+): { rows: Uint32Array; entries: Uint8Array; centroid: Float32Array; group: number } {
+  const count = counts[half]!
+  const bytes = blockBytes(padded)
+  return {
+    rows: rows.subarray(row, row + count),
+    entries: blocks.subarray(block * bytes, (block + Math.ceil(count / BLOCK_ENTRIES)) * bytes),
+    centroid: centroids.slice(half * padded, (half + 1) * padded),
+    group: groups[half]!,
   }
 }

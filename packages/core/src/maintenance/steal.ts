@@ -35,7 +35,8 @@ export async function steal(state: IndexState, rows: Uint32Array, slices: Slices
     for (let first = 0; first < part.length; first += STEP_ROWS) {
       const end = Math.min(part.length, first + STEP_ROWS)
       const before = moves + seconds
-      state.directory.together(() => {
+      state.directory.beginTogether()
+      try {
         for (let i = first; i < end; i++) {
           const row = part[i]!
           const home = state.store.home[row]
@@ -43,7 +44,9 @@ export async function steal(state: IndexState, rows: Uint32Array, slices: Slices
           if (home === homes[i]) seconds++
           else moves++
         }
-      })
+      } finally {
+        state.directory.endTogether()
+      }
       await slices.spend((moves + seconds - before) * MOVE_WORK)
     }
   })

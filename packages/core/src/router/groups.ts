@@ -151,7 +151,8 @@ export class Groups {
 
   /** Buckets that are in no group, into these. */
   place(buckets: Uint32Array, groups: Uint32Array): void {
-    const slots = buckets.map((bucket, i) => this.#take(bucket, groups[i]!))
+    const slots = new Uint32Array(buckets.length)
+    for (let i = 0; i < slots.length; i++) slots[i] = this.#take(buckets[i]!, groups[i]!)
     kernels.indexAppend(this.view, buckets, groups, slots, buckets.length)
   }
 

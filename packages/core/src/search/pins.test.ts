@@ -6,7 +6,7 @@ import { Pins } from './pins.js'
 it('without a pin, freeing is immediate', () => {
   const pins = new Pins()
   const freed: string[] = []
-  pins.retire(() => freed.push('a'))
+  pins.retire(what => freed.push(what), 'a')
   expect(freed).toEqual(['a'])
 })
 
@@ -14,9 +14,9 @@ it('what was retired after a pin opened waits for it, and a younger pin does not
   const pins = new Pins()
   const freed: string[] = []
   const releaseOld = pins.open()
-  pins.retire(() => freed.push('a'))
+  pins.retire(what => freed.push(what), 'a')
   const releaseYoung = pins.open()
-  pins.retire(() => freed.push('b'))
+  pins.retire(what => freed.push(what), 'b')
   releaseOld()
   expect(freed).toEqual(['a'])
   releaseOld()
@@ -39,10 +39,10 @@ it('over random orders, each item is freed once, exactly when its last older pin
         step,
         open.map(pin => pin.order),
       )
-      pins.retire(() => {
-        expect(freed.has(step)).toBe(false)
-        freed.add(step)
-      })
+      pins.retire(item => {
+        expect(freed.has(item)).toBe(false)
+        freed.add(item)
+      }, step)
     } else if (open.length > 0) {
       open.splice(Math.floor(random() * open.length), 1)[0]!.release()
     }

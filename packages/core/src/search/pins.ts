@@ -5,7 +5,7 @@
 export class Pins {
   #epoch = 0
   readonly #open: Map<number, number> = new Map()
-  #limbo: { readonly epoch: number; readonly free: () => void }[] = []
+  #limbo: Retired[] = []
 
   /** @returns the release, which may be called more than once. */
   open(): () => void {
@@ -24,17 +24,29 @@ export class Pins {
     }
   }
 
-  /** Call `free` as soon as no pin opened before now is open: at once when there is none. */
-  retire(free: () => void): void {
-    if (this.#open.size === 0) free()
-    else this.#limbo.push({ epoch: this.#epoch++, free })
+  /**
+   * Call `free` with `what` as soon as no pin opened before now is open: at once when there is none. Two arguments, so that one function
+   * serves for all of a kind: closures that come and go are compiled again and again.
+   */
+  retire<T>(free: (what: T) => void, what: T): void {
+    if (this.#open.size === 0) free(what)
+    else this.#limbo.push({ epoch: this.#epoch++, free: free as (what: unknown) => void, what })
   }
 
   #collect(): void {
     // A Map keeps insertion order and epochs only grow, so the first key is the oldest pin.
     const oldest = this.#open.keys().next().value ?? Number.POSITIVE_INFINITY
     let freed = 0
-    while (freed < this.#limbo.length && this.#limbo[freed]!.epoch < oldest) this.#limbo[freed++]!.free()
+    for (; freed < this.#limbo.length && this.#limbo[freed]!.epoch < oldest; freed++) {
+      const { free, what } = this.#limbo[freed]!
+      free(what)
+    }
     if (freed > 0) this.#limbo = this.#limbo.slice(freed)
   }
+}
+
+interface Retired {
+  readonly epoch: number
+  readonly free: (what: unknown) => void
+  readonly what: unknown
 }
