@@ -74,8 +74,10 @@ export class ShadowRecall {
         await this.#calibrate(store, janitor.begun)
         await this.measure(store, MAX_PER_PERIOD)
       } catch (error) {
-        // Closed or dropped meanwhile: there is nothing to measure any more.
-        if (!this.#ending.signal.aborted && !store.dropped && !engine.closed) throw error
+        // Closed or dropped meanwhile: there is nothing to measure any more. What the world is to blame for, vectors that are damaged or a
+        // pool that is full, is told to whoever asks for rows; measuring is tried again in the next period.
+        const isGone = this.#ending.signal.aborted || store.dropped || engine.closed
+        if (!isGone && !String((error as { code?: unknown }).code).startsWith('DRIFT_')) throw error
       }
     }
   }
