@@ -198,7 +198,11 @@ export function checked(kernels: Kernels): Kernels {
       if (ask.parts === 0) throw wrong('parts', '0', 'at least 1')
       requireFloats('query', query, index.dim)
       requireWords('extra', ask.extra, ask.extraCount)
-      if (ask.allow !== undefined) requireWords('allow', ask.allow, 0)
+      if (ask.allow !== undefined) {
+        requireWords('allow.bits', ask.allow.bits, 0)
+        requireWords('allow.counts', ask.allow.counts, index.bucketCount)
+        requireWords('allow.masks', ask.allow.masks, index.next.length)
+      }
       if (ask.trace !== undefined) requireWords('trace', ask.trace, 0)
       requireCount('at', at)
       requireWords('outRow', outRow, at)

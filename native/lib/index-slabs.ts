@@ -56,9 +56,21 @@ export interface IndexSlabs {
   bucketCount: number
 }
 
+/** Rows that a search may find, and what searches find out about them, kept by who asks while neither the bits nor any entry changes. */
+export interface AllowedRows {
+  /** One bit a row, of live rows alone. */
+  readonly bits: Uint32Array
+  /** By bucket, its entries of these rows; NOT_COUNTED: nobody looked yet. Searches fill it in. */
+  readonly counts: Uint32Array
+  /** By block of a bucket that is counted, bit i: entry i is of one of these rows. Searches fill it in. */
+  readonly masks: Uint32Array
+}
+
+export const NOT_COUNTED = 0xffff_ffff
+
 export interface IndexQuery {
   readonly k: number
-  /** Buckets to scan, nearest first; 0: by `floor`. */
+  /** Buckets to scan, nearest first, with `allow` of those that have allowed rows; 0: by `floor`. */
   readonly probes: number
   /**
    * Instead of `probes`: every bucket is scanned whose expected hits per row of cost (16, and its entries) reach this; both 0: no
@@ -79,8 +91,8 @@ export interface IndexQuery {
   /** Scan every parts-th bucket of the probe list, from `part` on: several threads share one query so. */
   readonly part: number
   readonly parts: number
-  /** One bit a row, of live rows alone: only these count. */
-  readonly allow: Uint32Array | undefined
+  /** Only these rows count. */
+  readonly allow: AllowedRows | undefined
   /** Rows to look at besides those in buckets: the first `extraCount` of `extra`. */
   readonly extra: Uint32Array
   readonly extraCount: number

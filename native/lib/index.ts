@@ -13,6 +13,7 @@ export { floatPageRoom, PageFault, packedBytes } from './float-page.js'
 export { giveWay } from './give-way.js'
 export { allocateHnsw, type HnswOptions, hnswCapacity, hnswLinked, hnswRows } from './hnsw.js'
 export {
+  type AllowedRows,
   BLOCK_ENTRIES,
   blockBytes,
   blockRowsAt,
@@ -21,6 +22,7 @@ export {
   clearEntry,
   type IndexQuery,
   type IndexSlabs,
+  NOT_COUNTED,
   PROBE_WORDS,
   paddedDim,
 } from './index-slabs.js'

@@ -93,7 +93,7 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
         rerank,
         part,
         parts,
-        allow,
+        allow?.bits,
         extra,
         extraCount,
         trace,
@@ -103,6 +103,8 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
         at,
         effort,
         least,
+        allow?.counts,
+        allow?.masks,
       )
       return countOf(found)
     },

@@ -111,7 +111,7 @@ int64_t KERNEL(index_assign)(const drift_index *index, const uint32_t *rows, siz
     prepared_query query = prepare_coded(index, rows[j], x, &again);
     if (home[j] < of->count) near = rank_listed(index, &query, of, home[j], &again, &list);
     if (near == 0) {
-      router routes = route_open(index, DRIFT_L2, &query, &again);
+      router routes = route_open(index, DRIFT_L2, &query, NULL, &again);
       route_more(&routes, 2 * CANDIDATES);
       list = routes.list;
       near = routes.count;
@@ -133,7 +133,7 @@ int64_t KERNEL(index_neighbours)(const drift_index *index, size_t first, size_t 
   for (size_t j = 0; j < count; j++) {
     arena again = memory;
     prepared_query query = prepare_rotated(index->centroids + (first + j) * padded, padded, &again);
-    router routes = route_open(index, DRIFT_L2, &query, &again);
+    router routes = route_open(index, DRIFT_L2, &query, NULL, &again);
     route_more(&routes, 2 * width);
     for (size_t i = 0; i < width; i++) out[j * width + i] = i < routes.count ? routes.list[i].bucket : NO_ROW;
   }

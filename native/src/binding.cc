@@ -203,6 +203,8 @@ NAN_METHOD(indexSearch) {
   if (!info[13]->IsUndefined()) {
     ask.allow = view<uint32_t>(info, 13);
     ask.allow_words = length(info, 13);
+    ask.counts = view<uint32_t>(info, 23);
+    ask.masks = view<uint32_t>(info, 24);
   }
   ask.extra = view<uint32_t>(info, 14);
   ask.extra_count = size(info, 15);

@@ -5,7 +5,7 @@
  * d_j is the distance of the centroid of the j-th nearest bucket, n_j its entries that count (of live rows, and of allowed ones when
  * only these are asked for), L_j those of all nearer buckets over the mean of a bucket: the rank, counted in mass, so that dead or
  * filtered buckets do not push others back. d_0 is the distance of the nearest bucket that has any, with a
- * filter of the one at which as many as a mean bucket has are reached; a bucket without any is never scanned. The unit is arbitrary; recall is learned from it (packages/core/src/recall/map.ts).
+ * filter of the one at which as many as a mean bucket has are reached; a bucket without any is never scanned, and with a filter not looked at. The unit is arbitrary; recall is learned from it (packages/core/src/recall/map.ts).
  * Rule: buckets are taken by hits per cost against one floor, so no order is needed beyond that of distance. */
 #ifndef DRIFT_ESTIMATE_H
 #define DRIFT_ESTIMATE_H
@@ -118,9 +118,10 @@ static inline size_t next_width(const drift_index *index, const drift_query *ask
 }
 
 /* Keeps of list[0 .. count) what is worth scanning, in order of distance, and its hits and rank; *kept: how many. Returns 0, or, with
- * nothing changed, how many buckets to look at, when buckets beyond may be worth it too: one of the farther third is, or entries are short. */
+ * nothing changed, how many buckets to look at, when buckets beyond may be worth it too: one of the farther third is, or entries are short.
+ * is_all: there are none beyond. */
 static inline size_t keep_worthy(const drift_index *index, const drift_query *ask, routed *list, const uint32_t *lives, float *hits,
-                                 uint32_t *ranks, size_t count, size_t *kept) {
+                                 uint32_t *ranks, size_t count, int is_all, size_t *kept) {
   size_t taken = 0, entries = 0;
   for (size_t j = 0; j < count; j++) {
     ranks[taken] = (uint32_t)j;
@@ -130,7 +131,7 @@ static inline size_t keep_worthy(const drift_index *index, const drift_query *as
     taken++;
   }
   int may_be_more = entries < ask->least || (taken > 0 && 3 * (size_t)ranks[taken - 1] >= 2 * count);
-  if (may_be_more && count < index->bucket_count) return next_width(index, ask, list, hits, count);
+  if (may_be_more && !is_all) return next_width(index, ask, list, hits, count);
   for (size_t i = 0; i < taken; i++) {
     list[i] = list[ranks[i]];
     hits[i] = hits[ranks[i]];

@@ -90,6 +90,10 @@ typedef struct {
   size_t part, parts;    /* scan every parts-th bucket of the list only, from `part` on; parts >= 1 */
   const uint32_t *allow; /* one bit a row, of live rows alone: only these count; NULL: all */
   size_t allow_words;
+  /* With `allow`, what is known of it, kept by the caller from one search to the next while neither the bits nor any entry changes:
+   * by bucket, its entries of allowed rows, or UINT32_MAX where they are not counted yet; by block of a counted bucket, which of its
+   * entries these are. Searches fill both in. */
+  uint32_t *counts, *masks;
   const uint32_t *extra; /* rows to look at besides those in buckets */
   size_t extra_count;
   drift_probe *trace;    /* gets the scanned buckets, `trace_room` at most; NULL: nobody asks */

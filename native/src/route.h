@@ -8,6 +8,7 @@
 #include <float.h>
 #include <math.h>
 
+#include "allowed.h"
 #include "arena.h"
 #include "index.h"
 #include "pair.h"
@@ -181,11 +182,13 @@ typedef struct router {
   const drift_index *index;
   const prepared_query *query;
   drift_metric metric;
+  const drift_query *only; /* buckets without rows that it allows are not listed; NULL: there is no filter */
   float *estimates, *least;
   routed *list, *room;
   uint32_t *bins;
   size_t blocks, count;
-  float limit; /* everything estimated up to here is listed */
+  size_t seen; /* those that are listed, and those that were not for want of allowed rows */
+  float limit; /* everything estimated up to here is seen */
   /* NULL: `estimates` are of all buckets in order. Else of the blocks `from` of groups->index, `blocks` of them so far; what is
    * listed is +inf there. */
   struct router *groups;
@@ -223,7 +226,7 @@ static inline void estimate_all(router *r) {
   const drift_index *index = r->index;
   size_t bytes = block_bytes(index->padded);
   r->groups = NULL;
-  r->count = 0;
+  r->count = r->seen = 0;
   r->limit = -INFINITY;
   r->blocks = router_blocks(index);
   for (size_t b = 0; b < r->blocks; b++) {
@@ -245,8 +248,10 @@ static inline router level_open(const drift_index *index, drift_metric metric, c
   return r;
 }
 
-static inline router route_open(const drift_index *index, drift_metric metric, const prepared_query *query, arena *memory) {
+static inline router route_open(const drift_index *index, drift_metric metric, const prepared_query *query, const drift_query *only,
+                                arena *memory) {
   router r = level_open(index, metric, query, memory);
+  r.only = only;
   /* Near by inner product is not near in space, which is how groups are made. */
   if (index->groups && metric == DRIFT_L2) {
     r.groups = arena_take(memory, sizeof *r.groups);
@@ -260,6 +265,9 @@ static inline router route_open(const drift_index *index, drift_metric metric, c
 }
 
 enum { AHEAD_CENTROIDS = 8 };
+
+/* With a filter as many buckets are seen at most, in one step, for every one seen so far. */
+enum { MOST_TIMES = 4 };
 
 /* The distances of list[from .. count) by the codes of their centroids. */
 static inline void measure_routed(const drift_index *index, const prepared_query *query, drift_metric metric, routed *list,
@@ -309,19 +317,61 @@ static inline void list_masked(router *r, size_t first, uint32_t mask) {
   for (mask &= mask - 1, to += 2; mask; mask &= mask - 1) (to++)->bucket = (uint32_t)first + (uint32_t)__builtin_ctz(mask);
 }
 
+/* Buckets asked for before they are counted: most have two blocks, the second half as far ahead. */
+enum { AHEAD_COUNTS = 16 };
+
+static inline void count_listed(const drift_index *index, const drift_query *only, const routed *list, size_t count) {
+  for (size_t i = 0; i < count + AHEAD_COUNTS; i++) {
+    if (i < count && only->counts[list[i].bucket] == NOT_COUNTED) ask_for_rows(index, index->heads[list[i].bucket]);
+    size_t second = i - AHEAD_COUNTS / 2, done = i - AHEAD_COUNTS;
+    if (second < count && only->counts[list[second].bucket] == NOT_COUNTED) {
+      size_t head = index->heads[list[second].bucket];
+      if (head < index->block_count) ask_for_rows(index, index->next[head]);
+    }
+    if (done < count && only->counts[list[done].bucket] == NOT_COUNTED) count_allowed(index, only, list[done].bucket);
+  }
+}
+
+/* Of list[from .. count) those stay that have allowed rows. */
+static inline void drop_empty(router *r, size_t from) {
+  const drift_query *only = r->only;
+  r->seen += r->count - from;
+  if (!only) return;
+  count_listed(r->index, only, r->list + from, r->count - from);
+  size_t kept = from;
+  for (size_t i = from; i < r->count; i++) {
+    uint32_t bucket = r->list[i].bucket;
+    r->list[kept].bucket = bucket;
+    kept += only->counts[bucket] > 0;
+  }
+  r->count = kept;
+}
+
+/* How many buckets more have to be seen for `wanted` to be listed: as those seen so far say, but not many times as many. */
+static inline size_t lacking(const router *r, size_t wanted) {
+  size_t lack = wanted - r->count, times = r->count > 0 ? r->seen / r->count + 1 : MOST_TIMES;
+  if (!r->only || r->seen == 0) return lack;
+  return lack * times < MOST_TIMES * r->seen ? lack * times : MOST_TIMES * r->seen;
+}
+
 /* Lists the buckets estimated up to a limit that at least min(wanted, all) are below, and not yet listed, with their distances. */
 static inline void list_all(router *r, size_t wanted) {
   const drift_index *index = r->index;
   size_t before = r->count, all = r->blocks * BLOCK_ENTRIES, fours = r->blocks * BLOCK_FOURS;
-  float limit = wanted >= index->bucket_count ? INFINITY
-                : 2 * wanted < fours          ? threshold(r->least, fours, wanted)
-                                              : threshold(r->estimates, all, wanted);
-  for (size_t first = 0; first < all; first += BLOCK_ENTRIES) {
-    list_masked(r, first, within(r->estimates + first, r->limit, limit));
+  while (r->count < wanted && r->limit < INFINITY) {
+    size_t from = r->count, reach = r->seen + lacking(r, wanted);
+    float limit = reach >= index->bucket_count ? INFINITY
+                  : 2 * reach < fours          ? threshold(r->least, fours, reach)
+                                               : threshold(r->estimates, all, reach);
+    if (!(limit > r->limit)) limit = INFINITY; /* some are estimated to be infinitely far */
+    for (size_t first = 0; first < all; first += BLOCK_ENTRIES) {
+      list_masked(r, first, within(r->estimates + first, r->limit, limit));
+    }
+    while (r->count > from && r->list[r->count - 1].bucket >= index->bucket_count) r->count--;
+    r->limit = limit;
+    drop_empty(r, from);
   }
-  while (r->count > before && r->list[r->count - 1].bucket >= index->bucket_count) r->count--;
   measure_routed(index, r->query, r->metric, r->list, before, r->count);
-  r->limit = limit;
 }
 
 /* Of a million rows in 42 000 buckets, groups with so many entries hold 98 of 100 of the 16 nearest; docs/adr/0023. Routing that reads
@@ -361,13 +411,12 @@ static inline void gather(router *r, size_t entries) {
   }
 }
 
-/* As list_all, of the buckets whose groups were read. Another thread may move a bucket between groups meanwhile: it is then
+/* As list_all, `more` of the buckets whose groups were read. Another thread may move a bucket between groups meanwhile: it is then
  * listed twice or not at all. */
-static inline void list_grouped(router *r, size_t wanted) {
+static inline void list_grouped(router *r, size_t more) {
   const drift_index *index = r->index, *groups = r->groups->index;
   size_t before = r->count, all = r->blocks * BLOCK_ENTRIES, fours = r->blocks * BLOCK_FOURS, bytes = block_bytes(groups->padded);
-  float limit = before == 0 && 2 * wanted < fours ? threshold(r->least, fours, wanted)
-                                                  : threshold(r->estimates, all, wanted - before);
+  float limit = r->seen == 0 && 2 * more < fours ? threshold(r->least, fours, more) : threshold(r->estimates, all, more);
   for (size_t b = 0; b < r->blocks; b++) {
     float *estimates = r->estimates + b * BLOCK_ENTRIES;
     const uint32_t *buckets = block_rows(groups->blocks + r->from[b] * bytes, groups->padded);
@@ -377,28 +426,27 @@ static inline void list_grouped(router *r, size_t wanted) {
       if (buckets[j] < index->bucket_count && r->count < index->bucket_count) r->list[r->count++].bucket = buckets[j];
     }
   }
+  drop_empty(r, before);
   measure_routed(index, r->query, r->metric, r->list, before, r->count);
 }
 
 /* At least the min(wanted, all) nearest by estimate are in r->list then, or as many as the groups that were read hold, by squared L2
- * or inner product of the codes, nearest first. */
+ * or inner product of the codes, nearest first; with a filter, of those that have allowed rows. */
 static inline void route_more(router *r, size_t wanted) {
-  size_t entries = ENTRIES_PER_WANTED * wanted + MORE_ENTRIES, sorted = r->count;
-  /* So many buckets are read faster in order. */
-  if (r->groups && FLAT_PART * entries > r->index->bucket_count) {
-    estimate_all(r);
-    sorted = 0;
-  }
-  if (!r->groups) {
-    list_all(r, wanted);
-  } else if (wanted > r->count) {
-    gather(r, entries);
-    list_grouped(r, wanted);
-    if (r->count == 0) {
+  size_t sorted = r->count;
+  for (size_t seen = SIZE_MAX; r->groups && r->count < wanted && (r->only || seen == SIZE_MAX || r->count == 0);) {
+    size_t more = lacking(r, wanted), entries = ENTRIES_PER_WANTED * (r->seen + more) + MORE_ENTRIES;
+    /* So many buckets are read faster in order; and where the groups hold nothing more, it is elsewhere. */
+    if (FLAT_PART * entries > r->index->bucket_count || r->seen == seen) {
       estimate_all(r);
-      list_all(r, wanted);
+      sorted = 0;
+      break;
     }
+    seen = r->seen;
+    gather(r, entries);
+    list_grouped(r, more);
   }
+  if (!r->groups) list_all(r, wanted);
   sort_routed(r->list, sorted, r->count, r->room, r->bins);
 }
 

@@ -129,19 +129,37 @@ static inline uint32_t below(const float *bounds, float limit) {
   return mask;
 }
 
+/* A block with no more allowed entries is not scanned: the codes of their rows are read at once. */
+enum { SPARSE = 4 };
+
+static inline int is_sparse(const probe *of) { return __builtin_popcount(of->allowed) <= SPARSE; }
+
+static inline void ask_for_block(const drift_index *index, const probe *of) {
+  size_t padded = index->padded, bytes = block_bytes(padded);
+  uint8_t *block = index->blocks + of->block * bytes;
+  if (is_sparse(of)) prefetch(block_rows(block, padded), BLOCK_ENTRIES * sizeof(uint32_t));
+  else prefetch(block, bytes);
+}
+
 static void scan_blocks(scan *s, const probe *probes, size_t count) {
   const drift_index *index = s->index;
   size_t padded = index->padded, bytes = block_bytes(padded);
   drift_found waiting[AHEAD_ROWS];
   size_t first = 0, last = 0;
   float bounds[BLOCK_ENTRIES];
-  for (size_t i = 0; i < count && i < AHEAD_BLOCKS; i++) prefetch(index->blocks + probes[i].block * bytes, bytes);
+  for (size_t i = 0; i < count && i < AHEAD_BLOCKS; i++) ask_for_block(index, probes + i);
   for (size_t i = 0; i < count; i++) {
-    if (i + AHEAD_BLOCKS < count) prefetch(index->blocks + probes[i + AHEAD_BLOCKS].block * bytes, bytes);
+    if (i + AHEAD_BLOCKS < count) ask_for_block(index, probes + i + AHEAD_BLOCKS);
     uint8_t *block = index->blocks + probes[i].block * bytes;
-    sign_scan(&s->query->signs, block, padded, probes[i].base, probes[i].slack, bounds);
+    uint32_t mask = probes[i].allowed;
+    if (is_sparse(probes + i)) {
+      for (int j = 0; j < BLOCK_ENTRIES; j++) bounds[j] = -INFINITY;
+    } else {
+      sign_scan(&s->query->signs, block, padded, probes[i].base, probes[i].slack, bounds);
+      mask &= below(bounds, s->limit);
+    }
     const uint32_t *rows = block_rows(block, padded);
-    for (uint32_t mask = below(bounds, s->limit) & probes[i].allowed; mask; mask &= mask - 1) {
+    for (; mask; mask &= mask - 1) {
       int j = __builtin_ctz(mask);
       ask_for(s, rows[j]);
       if (last - first == AHEAD_ROWS) {
@@ -157,90 +175,21 @@ static void scan_blocks(scan *s, const probe *probes, size_t count) {
   }
 }
 
-/* With a filter: of each listed bucket the blocks that hold allowed rows, found once, before hits are estimated. */
-typedef struct {
-  uint32_t block, allowed; /* bit i: entry i is of an allowed row */
-} allowed_block;
-
-typedef struct {
-  uint32_t *counts;        /* by bucket: entries of allowed rows, or NOT_COUNTED */
-  uint32_t *first, *last;  /* by bucket that is counted: its part of `blocks` */
-  allowed_block *blocks;
-  size_t size, left; /* blocks that may still be looked at */
-} allowed_blocks;
-
-static const uint32_t NOT_COUNTED = UINT32_MAX;
-
-static inline size_t allowed_bytes(const drift_index *index) {
-  return 3 * arena_size(4 * index->bucket_count) + arena_size(index->block_count * sizeof(allowed_block));
-}
-
-static allowed_blocks allowed_open(const drift_index *index, arena *memory) {
-  allowed_blocks of = {.left = index->block_count};
-  of.counts = arena_take(memory, 4 * index->bucket_count);
-  of.first = arena_take(memory, 4 * index->bucket_count);
-  of.last = arena_take(memory, 4 * index->bucket_count);
-  of.blocks = arena_take(memory, index->block_count * sizeof *of.blocks);
-  memset(of.counts, 0xff, 4 * index->bucket_count);
-  return of;
-}
-
-/* Which of a block's rows are allowed. words: of `allow`, at least 1. */
-static inline uint32_t allowed_mask(const uint32_t *rows, const uint32_t *allow, size_t words) {
-  uint32_t mask = 0;
-  for (size_t i = 0; i < BLOCK_ENTRIES; i++) {
-    size_t word = rows[i] >> 5, known = word < words;
-    mask |= (allow[known ? word : 0] >> (rows[i] & 31) & (uint32_t)known) << i;
-  }
-  return mask;
-}
-
-/* Counts the entries of the listed buckets whose rows are allowed, where that is not done yet. A filter may leave nothing of the
- * buckets near a query and all of those farther off, which no mean tells. */
-static void count_allowed(const drift_index *index, const drift_query *ask, const routed *list, size_t count, allowed_blocks *of) {
-  size_t padded = index->padded, bytes = block_bytes(padded);
-  uint32_t *counts = of->counts;
-  for (int again = 0; again < 2; again++) { /* two blocks are what most buckets have */
-    for (size_t j = 0; j < count; j++) {
-      size_t block = index->heads[list[j].bucket];
-      if (counts[list[j].bucket] != NOT_COUNTED) continue;
-      if (again && block < index->block_count) block = index->next[block];
-      if (block < index->block_count) prefetch(block_rows(index->blocks + block * bytes, padded), BLOCK_ENTRIES * sizeof(uint32_t));
-    }
-  }
-  for (size_t j = 0; j < count; j++) {
-    uint32_t bucket = list[j].bucket, allowed = 0;
-    if (counts[bucket] != NOT_COUNTED) continue;
-    of->first[bucket] = (uint32_t)of->size;
-    /* No block is in two chains, unless they are damaged. */
-    for (size_t block = index->heads[bucket]; ask->allow_words > 0 && block < index->block_count && of->left > 0; block = index->next[block]) {
-      uint32_t mask = allowed_mask(block_rows(index->blocks + block * bytes, padded), ask->allow, ask->allow_words);
-      of->left--;
-      allowed += (uint32_t)__builtin_popcount(mask);
-      if (mask) of->blocks[of->size++] = (allowed_block){(uint32_t)block, mask};
-    }
-    of->last[bucket] = (uint32_t)of->size;
-    counts[bucket] = allowed;
-  }
-}
-
 /* More are routed than looked at, because the 1-bit order is rough, the more so the fewer bits there are. */
 static inline size_t with_spare(const drift_index *index, size_t wanted) {
   return wanted + wanted / 4 + 32 * wanted / index->padded + 8;
 }
 
 /* The buckets to scan, in order of distance, in routes->list; their hits and ranks when these were asked for. */
-static size_t choose(router *routes, const drift_query *ask, const prepared_query *query, allowed_blocks *allowed, float *hits,
-                     float *mass, uint32_t *ranks) {
+static size_t choose(router *routes, const drift_query *ask, const prepared_query *query, float *hits, float *mass, uint32_t *ranks) {
   const drift_index *index = routes->index;
   size_t all = index->bucket_count;
-  const uint32_t *lives = ask->allow ? allowed->counts : index->lives;
+  const uint32_t *lives = ask->allow ? ask->counts : index->lives;
   if (ask->probes) {
     size_t wanted = ask->probes < all ? ask->probes : all;
     /* A fixed number is of the nearest, where by hits the farthest matter little. */
     route_more(routes, with_spare(index, wanted) + 64 * wanted / index->padded + 8);
     size_t near = routes->count < wanted ? routes->count : wanted;
-    if (ask->allow) count_allowed(index, ask, routes->list, near, allowed);
     if (ask->trace) {
       expect_hits(routes, ask, query, near, lives, mass, hits);
       for (size_t j = 0; j < near; j++) ranks[j] = (uint32_t)j;
@@ -251,9 +200,9 @@ static size_t choose(router *routes, const drift_query *ask, const prepared_quer
     if (wanted > all) wanted = all;
     route_more(routes, with_spare(index, wanted));
     size_t near = routes->count < wanted ? routes->count : wanted;
-    if (ask->allow) count_allowed(index, ask, routes->list, near, allowed);
     expect_hits(routes, ask, query, near, lives, mass, hits);
-    more = keep_worthy(index, ask, routes->list, lives, hits, ranks, near, &kept);
+    int is_all = near == routes->count && routes->seen >= all;
+    more = keep_worthy(index, ask, routes->list, lives, hits, ranks, near, is_all, &kept);
     if (more == 0) return kept;
   }
 }
@@ -287,7 +236,7 @@ int64_t KERNEL(index_search)(const drift_index *index, const drift_query *ask, c
   }
   size_t padded = index->padded, room = ask->k + ask->rerank;
   size_t fixed = arena_size(4 * padded) + prepared_bytes(padded) + route_bytes(index) +
-                 3 * arena_size(4 * index->bucket_count) + arena_size(index->block_count * sizeof(probe)) + allowed_bytes(index) +
+                 3 * arena_size(4 * index->bucket_count) + arena_size(index->block_count * sizeof(probe)) +
                  arena_size((room + 1) * sizeof(drift_found));
   arena memory;
   if (!arena_open(scratch, fixed + met_bytes(index->block_count * BLOCK_ENTRIES + ask->extra_count), &memory)) return DRIFT_NO_MEMORY;
@@ -297,12 +246,10 @@ int64_t KERNEL(index_search)(const drift_index *index, const drift_query *ask, c
   prepared_query prepared = prepare_rotated(rotated, padded, &memory);
   int is_routed = index->bucket_count > 0 && (ask->probes > 0 || ask->floor > 0);
   router routes = {.list = NULL};
-  if (is_routed) routes = route_open(index, index->routing, &prepared, &memory);
+  if (is_routed) routes = route_open(index, index->routing, &prepared, ask->allow ? ask : NULL, &memory);
   float *hits = arena_take(&memory, 4 * index->bucket_count), *mass = arena_take(&memory, 4 * index->bucket_count);
   uint32_t *ranks = arena_take(&memory, 4 * index->bucket_count);
-  allowed_blocks allowed = {.left = 0};
-  if (is_routed && ask->allow) allowed = allowed_open(index, &memory);
-  size_t near = is_routed ? choose(&routes, ask, &prepared, &allowed, hits, mass, ranks) : 0;
+  size_t near = is_routed ? choose(&routes, ask, &prepared, hits, mass, ranks) : 0;
   const routed *list = routes.list;
 
   probe *probes = arena_take(&memory, index->block_count * sizeof *probes);
@@ -324,15 +271,10 @@ int64_t KERNEL(index_search)(const drift_index *index, const drift_query *ask, c
     done.buckets++;
     done.entries += index->sizes[bucket];
     float slack = squared > 0 ? BOUND * sqrtf(squared) : 0;
-    if (ask->allow) {
-      for (size_t at = allowed.first[bucket]; at < allowed.last[bucket] && blocks < index->block_count; at++) {
-        probes[blocks++] = (probe){allowed.blocks[at].block, allowed.blocks[at].allowed, base, slack};
-      }
-      continue;
-    }
     for (size_t block = index->heads[bucket]; block < index->block_count && blocks < index->block_count;
          block = index->next[block]) {
-      probes[blocks++] = (probe){(uint32_t)block, UINT32_MAX, base, slack};
+      uint32_t allowed = ask->allow ? ask->masks[block] : UINT32_MAX;
+      if (allowed) probes[blocks++] = (probe){(uint32_t)block, allowed, base, slack};
     }
   }
 

@@ -2,6 +2,7 @@
 // allowed rows, and agrees with the reference about buckets; the estimate of an entry is unbiased and off as far as theory says.
 import { describe, expect, it } from 'vitest'
 import {
+  type AllowedRows,
   BLOCK_ENTRIES,
   blockBytes,
   blockRowsAt,
@@ -11,6 +12,7 @@ import {
   type IndexSlabs,
   type KernelMetric,
   kernelsOf,
+  NOT_COUNTED,
   PROBE_WORDS,
   paddedDim,
   supportedVariants,
@@ -122,6 +124,15 @@ function asking(ask: Partial<IndexQuery>): IndexQuery {
     meanLives: (2 * ROWS) / BUCKETS,
   }
   return { k: 10, ...none, ...estimate, extra: new Uint32Array(0), extraCount: 0, ...ask }
+}
+
+/** With nothing known of it. */
+function allowed(index: IndexSlabs, bits: Uint32Array): AllowedRows {
+  return {
+    bits,
+    counts: new Uint32Array(BUCKETS).fill(NOT_COUNTED),
+    masks: new Uint32Array(index.next.length),
+  }
 }
 
 function rowsIn(index: IndexSlabs, bucket: number): number[] {
@@ -242,7 +253,7 @@ describe.each(supportedVariants())('%s', variant => {
         expect(entries).toBeLessThan(100 + Math.max(...index.lives))
         const allow = index.live.slice()
         for (const row of rowsIn(index, scanned[0]!)) allow[row >>> 5]! &= ~(1 << (row & 31))
-        const without = search(index, query, asking({ floor, trace, allow }))
+        const without = search(index, query, asking({ floor, trace, allow: allowed(index, allow) }))
         expect([...trace.filter((_, i) => i % 4 === 0)].slice(0, without.effort[0])).not.toContain(scanned[0])
       }
     })
@@ -258,12 +269,52 @@ describe.each(supportedVariants())('%s', variant => {
       const lives = (row: number) => row % 3 !== 0 && row < 390
       expect(search(index, query, asking({ probes: BUCKETS })).rows).toEqual(nearest(index, query, 10, lives))
       const both = (row: number) => lives(row) && row % 5 === 0
-      expect(search(index, query, asking({ probes: BUCKETS, allow })).rows).toEqual(
+      expect(search(index, query, asking({ probes: BUCKETS, allow: allowed(index, allow) })).rows).toEqual(
         nearest(index, query, 10, both),
       )
       const extra = Uint32Array.of(11, 13, 13, 12, 395)
       expect(search(index, query, asking({ extra, extraCount: 5 })).rows.sort()).toEqual([11, 13])
     })
+  })
+
+  it('what a search finds out about a filter is true and changes no later answer', () => {
+    const r = random(12)
+    const index = filled('l2', 40, r)
+    const trace = new Uint32Array(PROBE_WORDS * BUCKETS)
+    for (const [every, floor] of [
+      [2, 0.01],
+      [9, 1e-3],
+      [40, 1e-4],
+    ] as const) {
+      const bits = new Uint32Array(index.live.length)
+      // Nothing near the first query: buckets without allowed rows are passed over there.
+      const query = Float32Array.from({ length: 40 }, () => r.normal())
+      const far = new Set(nearest(index, query, ROWS).slice(100))
+      for (const row of far) if (row % every === 0) bits[row >>> 5]! |= 1 << (row & 31)
+      const known = allowed(index, bits)
+      for (let i = 0; i < 5; i++) {
+        const ask = (allow: AllowedRows) => search(index, query, asking({ k: 5, floor, trace, allow }))
+        const fresh = ask(allowed(index, bits))
+        const buckets = [...trace].filter((_, j) => j % PROBE_WORDS === 0).slice(0, fresh.effort[0])
+        expect(ask(known)).toEqual(fresh)
+        expect(ask(known)).toEqual(fresh)
+        for (const bucket of buckets) expect(known.counts[bucket]).toBeLessThan(NOT_COUNTED)
+        for (let j = 0; j < 40; j++) query[j]! += r.normal() / 2
+      }
+      const is = (row: number) => ((bits[row >>> 5]! >>> (row & 31)) & 1) === 1
+      for (let bucket = 0; bucket < BUCKETS; bucket++) {
+        if (known.counts[bucket] === NOT_COUNTED) continue
+        expect(known.counts[bucket]).toBe(rowsIn(index, bucket).filter(is).length)
+        for (let block = index.heads[bucket]!; block < index.next.length; block = index.next[block]!) {
+          const at = block * blockBytes(index.padded) + 4 * blockRowsAt(index.padded)
+          const rows = new Uint32Array(index.blocks.buffer, index.blocks.byteOffset + at, BLOCK_ENTRIES)
+          for (let slot = 0; slot < BLOCK_ENTRIES; slot++) {
+            const isSet = ((known.masks[block]! >>> slot) & 1) === 1
+            expect(isSet).toBe(rows[slot] !== NONE && is(rows[slot]!))
+          }
+        }
+      }
+    }
   })
 
   it('rows get the buckets that the reference gives them, also among neighbours', () => {

@@ -1,5 +1,13 @@
 /** One query over the partitioned index, stage by stage as src/search.c: without tables, prefetches and thresholds. */
-import { BLOCK_ENTRIES, blockBytes, type IndexQuery, type IndexSlabs, PROBE_WORDS } from '../index-slabs.js'
+import {
+  type AllowedRows,
+  BLOCK_ENTRIES,
+  blockBytes,
+  type IndexQuery,
+  type IndexSlabs,
+  NOT_COUNTED,
+  PROBE_WORDS,
+} from '../index-slabs.js'
 import { distancesGather } from './distance.js'
 import { rotate } from './rotate.js'
 import { type PreparedQuery, prepareRotated, type Routed, route } from './route.js'
@@ -8,6 +16,7 @@ import { sq8DistancesGather } from './sq8.js'
 
 const BOUND = 0.5
 const OPENING = 16
+const SPARSE = 4
 const FLT_MIN = 2 ** -126
 
 interface Found {
@@ -44,8 +53,10 @@ export function indexSearch(
     const { base, squared } = centroidTerms(index, prepared, bucket, distance)
     const slack = squared > 0 ? BOUND * Math.sqrt(squared) : 0
     for (let block = index.heads[bucket]!; block < index.next.length; block = index.next[block]!) {
-      scanSigns(rotated, index.blocks, block * blockBytes(index.padded), base, slack, bounds)
       const rows = rowsOfBlock(index.blocks, block, index.padded)
+      const allowed = ask.allow === undefined ? BLOCK_ENTRIES : bitsIn(ask.allow.masks[block]!)
+      if (allowed <= SPARSE) bounds.fill(Number.NEGATIVE_INFINITY)
+      else scanSigns(rotated, index.blocks, block * blockBytes(index.padded), base, slack, bounds)
       for (let slot = 0; slot < BLOCK_ENTRIES; slot++) if (bounds[slot]! < best.limit) best.score(rows[slot]!)
     }
   })
@@ -67,13 +78,14 @@ interface Candidate extends Routed {
 function probeList(index: IndexSlabs, ask: IndexQuery, query: PreparedQuery): Candidate[] {
   const { bucketCount, routing } = index
   if (bucketCount === 0 || (ask.probes === 0 && ask.floor === 0)) return []
+  const isEmpty = (bucket: number) => ask.allow !== undefined && countable(index, ask, bucket) === 0
   if (ask.probes > 0) {
     const wanted = withSpare(index, ask.probes) + Math.floor((64 * ask.probes) / index.padded) + 8
-    const list = route(index, routing, query, wanted).slice(0, ask.probes)
+    const list = route(index, routing, query, wanted, isEmpty).slice(0, ask.probes)
     return expectHits(index, ask, query, list)
   }
   for (let wanted = firstWidth(index, ask); ; ) {
-    const routed = route(index, routing, query, withSpare(index, wanted)).slice(0, wanted)
+    const routed = route(index, routing, query, withSpare(index, wanted), isEmpty).slice(0, wanted)
     const list = expectHits(index, ask, query, routed)
     let entries = 0
     const worthy = list.filter(candidate => {
@@ -84,7 +96,7 @@ function probeList(index: IndexSlabs, ask: IndexQuery, query: PreparedQuery): Ca
     })
     const last = worthy.at(-1)?.rank ?? -1
     const enough = entries >= ask.least && 3 * last < 2 * list.length
-    if (list.length === bucketCount || enough) return worthy
+    if (list.length < wanted || wanted >= bucketCount || enough) return worthy
     wanted = nextWidth(index, ask, list)
   }
 }
@@ -158,15 +170,29 @@ function expectHits(
 /** Entries of the bucket that count: of live rows, and of allowed ones when only these count. */
 function countable(index: IndexSlabs, { allow }: IndexQuery, bucket: number): number {
   if (allow === undefined) return index.lives[bucket]!
-  let count = 0
-  for (let block = index.heads[bucket]!; block < index.next.length; block = index.next[block]!) {
-    for (const row of rowsOfBlock(index.blocks, block, index.padded)) if (counts(index, allow, row)) count++
+  if (allow.counts[bucket] === NOT_COUNTED) {
+    let count = 0
+    for (let block = index.heads[bucket]!; block < index.next.length; block = index.next[block]!) {
+      let mask = 0
+      rowsOfBlock(index.blocks, block, index.padded).forEach((row, slot) => {
+        if (counts(index, allow, row)) mask |= 1 << slot
+      })
+      allow.masks[block] = mask
+      count += bitsIn(mask)
+    }
+    allow.counts[bucket] = count
   }
+  return allow.counts[bucket]!
+}
+
+function bitsIn(mask: number): number {
+  let count = 0
+  for (let left = mask; left !== 0; left &= left - 1) count++
   return count
 }
 
-function counts({ live, rowLimit }: IndexSlabs, allow: Uint32Array | undefined, row: number): boolean {
-  return row < rowLimit && has(live, row) && (allow === undefined || has(allow, row))
+function counts({ live, rowLimit }: IndexSlabs, allow: AllowedRows | undefined, row: number): boolean {
+  return row < rowLimit && has(live, row) && (allow === undefined || has(allow.bits, row))
 }
 
 /** The distance of the centroid in the metric of the rows, and squared. */

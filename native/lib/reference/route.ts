@@ -23,16 +23,17 @@ export function prepareRotated(rotated: Float32Array): PreparedQuery {
   return { rotated, codes, factors }
 }
 
-/** At least the min(wanted, all) buckets nearest by estimate, ordered by the distance of their codes. */
+/** At least the min(wanted, all) buckets nearest by estimate, of those that are not empty, ordered by the distance of their codes. */
 export function route(
   index: IndexSlabs,
   metric: KernelMetric,
   query: PreparedQuery,
   wanted: number,
+  isEmpty: (bucket: number) => boolean = () => false,
 ): Routed[] {
   const { bucketCount, padded, centroidFactors } = index
-  let buckets = Array.from({ length: bucketCount }, (_, bucket) => bucket)
-  if (wanted < bucketCount) {
+  let buckets = Array.from({ length: bucketCount }, (_, bucket) => bucket).filter(bucket => !isEmpty(bucket))
+  if (wanted < buckets.length) {
     const estimates = new Float32Array(Math.ceil(bucketCount / BLOCK_ENTRIES) * BLOCK_ENTRIES)
     for (let first = 0; first < bucketCount; first += BLOCK_ENTRIES) {
       const start = (first / BLOCK_ENTRIES) * blockBytes(padded)

@@ -320,8 +320,9 @@ void run_index(void) {
   float *halves = outputs(2 * index->padded);
   uint8_t *half_blocks = memory((w.row_count / BLOCK_ENTRIES + 2) * block_bytes(index->padded));
   if (is_traced) ask.trace = memory(ask.trace_room * sizeof *ask.trace);
-  uint32_t *row = memory(ask.k * 4);
-  float *distance = outputs(ask.k);
+  if (ask.allow) ask.counts = memory(index->bucket_count * 4), ask.masks = memory(index->block_count * 4);
+  uint32_t *row = memory(ask.k * 4), *row_again = memory(ask.k * 4);
+  float *distance = outputs(ask.k), *distance_again = outputs(ask.k);
   size_t width = 1 + below(20);
   uint32_t *neighbours = memory(index->bucket_count * width * 4);
   static float rotated[2112];
@@ -343,8 +344,14 @@ void run_index(void) {
     check_copy(&w, k);
     check_halves(&w, k, every_row, own, drawn[0], drawn[1], side, halves, half_blocks, &scratch);
     if (damaged) damage(&w, damaged);
-    drift_effort effort;
+    drift_effort effort, effort_again;
+    if (ask.allow) memset(ask.counts, 0xff, index->bucket_count * 4);
     int64_t found = k->index_search(index, &ask, query, &scratch, row, distance, &effort);
+    /* What is known of a filter by now changes nothing. */
+    int64_t found_again = k->index_search(index, &ask, query, &scratch, row_again, distance_again, &effort_again);
+    check_equal("found again", 0, (uint64_t)found_again, (uint64_t)found);
+    check_equal("scanned again", 0, effort_again.entries, effort.entries);
+    for (size_t j = 0; found > 0 && j < (size_t)found; j++) check_equal("row found again", j, row_again[j], row[j]);
     drift_scratch_free(&scratch);
     if (found < 0 || found > (int64_t)ask.k) fail("%lld results for k %zu", (long long)found, ask.k);
     k->rotate(query, index->dim, index->padded, 0, 1, index->flips, index->rounds, rotated);

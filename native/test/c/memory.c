@@ -14,7 +14,7 @@
 #endif
 
 /* The largest argument: 2 500 centroids of 64 floats, rounded up to pages of any size in use. */
-enum { SLOT_BYTES = 1 << 20, SLOTS = 32 };
+enum { SLOT_BYTES = 1 << 20, SLOTS = 40 };
 
 typedef struct {
   char *at;

@@ -69,7 +69,7 @@ export interface SearchOptions extends PaperOptions {
   readonly weights?: Weights
   /** Beam width in the memtables' graphs. Default: max(64, 2 * k). */
   readonly ef?: number
-  /** Only these rows count: bit r & 31 of word r >>> 5 for row r. Rows beyond the bits do not. */
+  /** Only these rows count: bit r & 31 of word r >>> 5 for row r. Rows beyond the bits do not. Bits that are asked for again: `fixRows`. */
   readonly allow?: Uint32Array
 }
 

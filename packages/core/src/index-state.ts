@@ -17,6 +17,7 @@ import { kernelMetric, type Metric, routingMetric } from './metric.js'
 import { RecallMap } from './recall/map.js'
 import { Router } from './router/router.js'
 import { RowStore } from './row-store.js'
+import { fixedIn } from './search/allowed.js'
 import { ExactRanking } from './search/exactly.js'
 import { Pins } from './search/pins.js'
 import { RowList } from './search/row-list.js'
@@ -179,6 +180,8 @@ export class IndexState {
 
   rowsPerAllowed(allow: Uint32Array): number {
     const { live, liveRows } = this.store
+    const known = fixedIn(this.view, allow)
+    if (known !== undefined) return liveRows / (known.rows || liveRows)
     const words = Math.min(live.length, allow.length)
     if (this.#both.length < words) this.#both = new Uint32Array(live.length)
     return liveRows / (kernels.bitsAnd(live, allow, words, this.#both) || liveRows)
@@ -501,6 +504,10 @@ function liveView(state: IndexState): SearchView {
     },
     get home() {
       return store.home
+    },
+    get changes() {
+      // Each only grows.
+      return store.version + state.directory.version + state.directory.entryVersion
     },
     get memtables() {
       return state.memtables

@@ -6,6 +6,7 @@ import { type Halves, halveBuckets } from '../maintenance/halve.js'
 import { NOT_DRAWN, type RedrawAsk, type Redrawn, redraw } from '../maintenance/redraw.js'
 import { type Asked, compareRows, meet, type Near } from '../recall/asking.js'
 import { assignBuckets, type Homes } from '../router/homes.js'
+import { fixRows } from '../search/allowed.js'
 import { type FoundSlice, type Part, searchPart, searchSlice, sliceOf, takeSlice } from '../search/batch.js'
 import type { Candidates } from '../search/bounds.js'
 import { candidatesIn } from '../search/elsewhere.js'
@@ -204,7 +205,9 @@ function scratchFor(dim: number): Scratch {
 function searchTask(task: SearchTask, cancel: Int32Array): undefined {
   const view = attach(task.snapshot)
   const { dim } = view.slabs
-  const { queries, taken, found } = task
+  const { queries, taken, found, allow } = task
+  // A copy of this thread's own, or memory that is shared because nobody changes it.
+  if (allow !== undefined) fixRows(allow)
   const scratch = scratchFor(dim)
   const count = queries.length / dim
   const slice = sliceOf(task)

@@ -30,8 +30,7 @@ export function searchAll(state: IndexState, width: SearchWidth, scratch: Scratc
   const { view } = state
   const { slabs, liveRows } = view
   const query = scratch.query.slice()
-  if (width.allow !== undefined) scratch.allow(slabs.live, width.allow)
-  const bits = width.allow === undefined ? slabs.live : scratch.allowed
+  const bits = width.allow === undefined ? slabs.live : scratch.allowedIn(view, width.allow).bits
   const candidates = atOnce(candidatesOf(view, bits, query, width.owed))
   const { rows, distances } = atOnce(state.exact!.nearest(query, width.owed, candidates))
   const { outRows, outDistances } = scratch.reserveResult(rows.length)

@@ -8,6 +8,7 @@ import { setImmediate } from 'node:timers/promises'
 import type { IndexState } from '../index-state.js'
 import type { IndexPool } from '../pool/pool.js'
 import type { PartTask, SearchTask } from '../pool/tasks.js'
+import { fixRows } from './allowed.js'
 import {
   type FoundSlice,
   mergeParts,
@@ -61,11 +62,12 @@ export async function searchMany(
 
 async function takeShare(
   view: SearchView,
-  { queries, taken, found, ...width }: SearchTask,
+  { queries, taken, found, ...asked }: SearchTask,
   count: number,
   scratch: Scratch,
   check: () => void,
 ): Promise<void> {
+  const width = { ...asked, allow: asked.allow && fixRows(asked.allow.slice()) }
   const slice = sliceOf(width)
   for (let first = takeSlice(taken, slice); first < count; first = takeSlice(taken, slice)) {
     searchSlice(view, queries, first, Math.min(slice, count - first), width, scratch, found)

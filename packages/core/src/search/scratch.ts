@@ -2,7 +2,9 @@
  * The memory that one thread's searches work in: grown on demand, never shrunk, so a query allocates only its result.
  * Rule: contents mean nothing between calls; a search reads only what it wrote. One scratch serves one search at a time.
  */
-import { type IndexQuery, kernels, paddedDim } from '@drift/native'
+import { type IndexQuery, paddedDim } from '@drift/native'
+import { Allowed, fixedIn } from './allowed.js'
+import type { SearchView } from './view.js'
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
@@ -56,14 +58,8 @@ export class Scratch {
   graphRows: Uint32Array = new Uint32Array(0)
   graphDistances: Float32Array = new Float32Array(0)
 
-  /** Live bits of the rows that are allowed. */
-  get allowed(): Uint32Array {
-    return this.#allowed
-  }
-
-  /** The beginning of the room, so it is not counted beside it. */
-  #allowed: Uint32Array = new Uint32Array(0)
-  #allowedRoom: Uint32Array = new Uint32Array(0)
+  /** Rows allowed by bits that may change. */
+  readonly #allowed = new Allowed()
 
   /** Of the last search: rows whose codes or entries were read, and buckets. */
   scannedRows = 0
@@ -123,17 +119,14 @@ export class Scratch {
   }
 
   get bytes(): number {
-    let bytes = this.#allowedRoom.byteLength
+    let bytes = this.#allowed.bytes
     for (const value of Object.values(this)) if (ArrayBuffer.isView(value)) bytes += value.byteLength
     return bytes
   }
 
-  /** live & allow, word by word: good until the next call. @returns how many rows that leaves. */
-  allow(live: Uint32Array, allow: Uint32Array): number {
-    if (live.length > this.#allowedRoom.length) this.#allowedRoom = new Uint32Array(roomFor(live.length))
-    const both = Math.min(live.length, allow.length)
-    this.#allowed = this.#allowedRoom.subarray(0, both)
-    return kernels.bitsAnd(live, allow, both, this.#allowed)
+  /** The live rows of the view that are set in `allow`: good until the next call. */
+  allowedIn(view: SearchView, allow: Uint32Array): Allowed {
+    return fixedIn(view, allow) ?? this.#allowed.take(view, allow)
   }
 }
 

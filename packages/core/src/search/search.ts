@@ -46,8 +46,9 @@ export function searchView(
   parts = 1,
 ): number {
   const { slabs } = view
-  const countable = width.allow === undefined ? view.liveRows : scratch.allow(slabs.live, width.allow)
-  const bits = width.allow === undefined ? slabs.live : scratch.allowed
+  const allowed = width.allow && scratch.allowedIn(view, width.allow)
+  const countable = allowed?.rows ?? view.liveRows
+  const bits = allowed?.bits ?? slabs.live
   const k = Math.min(width.k, countable)
   scratch.scannedRows = 0
   scratch.scannedBuckets = 0
@@ -71,7 +72,7 @@ export function searchView(
   ask.rerank = rerankOf(k)
   ask.part = part
   ask.parts = parts
-  ask.allow = width.allow && bits
+  ask.allow = allowed
   const written = searchIndex(view, scratch, outRows, outDistances, at)
   // Fewer than k only when the probed buckets hold too few rows; asked without a width, k rows are owed.
   if (written >= Math.min(width.owed, k) || parts > 1 || width.probes !== undefined) return written

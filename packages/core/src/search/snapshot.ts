@@ -115,7 +115,16 @@ export class SnapshotCopies {
 /** The view that a snapshot describes, in any thread. */
 export function attach(snapshot: Snapshot): SearchView {
   const { bucketRows, liveRows, meanLives, memtables, unassigned } = snapshot
-  return { slabs: slabsOf(snapshot), bucketRows, liveRows, meanLives, memtables, unassigned, home: undefined }
+  return {
+    slabs: slabsOf(snapshot),
+    bucketRows,
+    liveRows,
+    meanLives,
+    memtables,
+    unassigned,
+    home: undefined,
+    changes: 0,
+  }
 }
 
 /** The two buckets of every row, as they are while they are read. */

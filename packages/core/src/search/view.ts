@@ -16,6 +16,8 @@ export interface SearchView {
   /** Live entries of a bucket, the mean over all buckets. */
   readonly meanLives: number
   readonly memtables: readonly MemtableViews[]
+  /** Another number whenever a row or an entry came, went or moved. */
+  readonly changes: number
   /** Rows in no memtable and, but for those that got a home since, in no bucket. */
   readonly unassigned: { readonly rows: Uint32Array; readonly count: number }
   /** The bucket of every row, so that a row is not met twice; undefined in a pinned view, where it does no harm. */

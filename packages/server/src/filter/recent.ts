@@ -3,6 +3,7 @@
  * (a tenant, a language), and finding 10 000 rows by an index takes as long as searching among them. Rule: a payload never changes while
  * its row lives, so equal live rows mean equal matches.
  */
+import { fixRows } from '@drift/core'
 import type { FilterNode } from './filter.js'
 import type { Matching } from './match.js'
 
@@ -24,6 +25,8 @@ export class RecentMatches {
     // The last one asked for is the last to go.
     this.#byFilter.delete(filter)
     this.#byFilter.set(filter, found)
+    // Asked for once more: worth some memory to the index.
+    fixRows(found.rows)
     return found
   }
 
