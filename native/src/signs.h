@@ -95,7 +95,7 @@ static inline sign_query sign_table(const float *query, size_t padded, uint8_t *
 /* Groups summed in 16 bits: 512 * 127 < 65 536. */
 enum { SUM_GROUPS = 512 };
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(__AVX512BW__)
 /* Sixteen sums in the order of their entries, from those of even and of odd ones. */
 static inline void store_sums(__m128i even, __m128i odd, uint16_t *sum) {
   _mm_storeu_si128((__m128i *)sum, _mm_unpacklo_epi16(even, odd));
@@ -106,13 +106,8 @@ static inline void store_sums(__m128i even, __m128i odd, uint16_t *sum) {
 /* sum[j] = table entries of entry j, over `groups` groups (a multiple of 16, at most SUM_GROUPS). */
 #if defined(__AVX512BW__)
 
-/* The four parts of 16 bytes as one. */
-static inline __m128i fold(__m512i parts) {
-  __m256i halves = _mm256_add_epi16(_mm512_castsi512_si256(parts), _mm512_extracti64x4_epi64(parts, 1));
-  return _mm_add_epi16(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
-}
-
-static inline void sum_groups(const uint8_t *signs, const uint8_t *lut, size_t groups, uint16_t *sum) {
+/* The same in a register, so that what follows need not wait for memory. */
+static inline __m512i group_sums(const uint8_t *signs, const uint8_t *lut, size_t groups) {
   const __m512i low = _mm512_set1_epi8(15);
   __m512i a0 = _mm512_setzero_si512(), a1 = a0, b0 = a0, b1 = a0;
 #pragma GCC unroll 2
@@ -128,11 +123,18 @@ static inline void sum_groups(const uint8_t *signs, const uint8_t *lut, size_t g
     b0 = _mm512_add_epi16(b0, hi);
     b1 = _mm512_add_epi16(b1, _mm512_srli_epi16(hi, 8));
   }
+  /* The four parts of each as one, side by side: a0, a1, b0, b1. */
+  __m512i a = _mm512_add_epi16(_mm512_shuffle_i64x2(a0, a1, 0x44), _mm512_shuffle_i64x2(a0, a1, 0xee));
+  __m512i b = _mm512_add_epi16(_mm512_shuffle_i64x2(b0, b1, 0x44), _mm512_shuffle_i64x2(b0, b1, 0xee));
+  __m512i all = _mm512_add_epi16(_mm512_shuffle_i64x2(a, b, 0x88), _mm512_shuffle_i64x2(a, b, 0xdd));
   /* a0 holds the even entries plus 256 times the odd ones. */
-  __m128i odd = fold(a1), even = _mm_sub_epi16(fold(a0), _mm_slli_epi16(odd, 8));
-  store_sums(even, odd, sum);
-  odd = fold(b1), even = _mm_sub_epi16(fold(b0), _mm_slli_epi16(odd, 8));
-  store_sums(even, odd, sum + 16);
+  __m512i odd = _mm512_shuffle_i64x2(all, all, 0xf5), even = _mm512_sub_epi16(all, _mm512_slli_epi16(odd, 8));
+  const __m512i order = _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13);
+  return _mm512_permutex2var_epi64(_mm512_unpacklo_epi16(even, odd), order, _mm512_unpackhi_epi16(even, odd));
+}
+
+static inline void sum_groups(const uint8_t *signs, const uint8_t *lut, size_t groups, uint16_t *sum) {
+  _mm512_storeu_si512(sum, group_sums(signs, lut, groups));
 }
 
 #elif defined(__AVX2__)
@@ -213,7 +215,15 @@ static inline void sum_groups(const uint8_t *signs, const uint8_t *lut, size_t g
 
 #endif
 
-#if defined(__AVX2__)
+#if defined(__AVX512BW__)
+
+/* Of sixteen entries. */
+static inline __m512 finished(__m256i sums, const float *add, const float *scale, float base, float step, float shift) {
+  __m512 inner = _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_cvtepu16_epi32(sums)), _mm512_set1_ps(step), _mm512_set1_ps(shift));
+  return _mm512_fnmadd_ps(_mm512_loadu_ps(scale), inner, _mm512_add_ps(_mm512_set1_ps(base), _mm512_loadu_ps(add)));
+}
+
+#elif defined(__AVX2__)
 
 /* gcc's own vectors of this loop take three times as long. */
 static inline void finish(const uint16_t *sum, const float *add, const float *scale, float base, float step, float shift,
@@ -244,8 +254,14 @@ static inline void sign_scan(const sign_query *query, const uint8_t *block, size
   float shift = slack - query->l1, step = query->step;
   size_t groups = padded / 4;
   if (groups <= SUM_GROUPS) {
+#if defined(__AVX512BW__)
+    __m512i all = group_sums(block, query->lut, groups);
+    _mm512_storeu_ps(out, finished(_mm512_castsi512_si256(all), add, scale, base, step, shift));
+    _mm512_storeu_ps(out + 16, finished(_mm512_extracti64x4_epi64(all, 1), add + 16, scale + 16, base, step, shift));
+#else
     sum_groups(block, query->lut, groups, sum);
     finish(sum, add, scale, base, step, shift, out);
+#endif
     return;
   }
   uint32_t total[BLOCK_ENTRIES] = {0};
