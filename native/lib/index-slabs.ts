@@ -75,8 +75,8 @@ export interface IndexQuery {
   /**
    * Instead of `probes`: every bucket is scanned whose expected hits per row of cost (16, and its entries) reach this; both 0: no
    * bucket is scanned. The hits of the j-th nearest bucket: (1 + L)^byRank * (d_j^2 / d_0^2)^byRatio * n^bySize, with n its entries
-   * that count (of live rows, and with `allow` of allowed ones), L those of all nearer buckets over `meanLives`, and d_0 the distance of the
-   * nearest bucket that has any, with `allow` of the one at which `meanLives` are reached; 0 when n is 0. Source: src/estimate.h.
+   * that count (of live rows, and with `allow` of allowed ones), L those of all nearer buckets over `meanLives`, and d_0 how far the nearest
+   * `near` entries are, with `allow` the bucket at which `meanLives` are reached; 0 when n is 0. Source: src/estimate.h.
    */
   readonly floor: number
   /** With `floor`: nearest buckets are scanned, whatever they promise, until they have so many entries that count. */
@@ -86,6 +86,11 @@ export interface IndexQuery {
   readonly bySize: number
   /** Entries of a bucket that count, the mean over all buckets. */
   readonly meanLives: number
+  /** Entries whose buckets' squared distances, in the mean, are d_0^2; those of FLAT_BUCKETS at most. 0: the nearest bucket that has any. */
+  readonly near: number
+  /** A query is flat when of its nearest FLAT_BUCKETS buckets the last is nearer than this times d_0^2: then `floor` counts `flatTimes`. */
+  readonly flat: number
+  readonly flatTimes: number
   /** Rows beyond k whose exact distance may be computed. */
   readonly rerank: number
   /** Scan every parts-th bucket of the probe list, from `part` on: several threads share one query so. */
@@ -102,6 +107,9 @@ export interface IndexQuery {
    */
   readonly trace: Uint32Array | undefined
 }
+
+/** Buckets that tell whether a query is flat. */
+export const FLAT_BUCKETS = 16
 
 /** Of a bucket in `IndexQuery.trace`. */
 export const PROBE_WORDS = 4

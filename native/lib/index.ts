@@ -20,6 +20,7 @@ export {
   blocksOfHalves,
   clearBlock,
   clearEntry,
+  FLAT_BUCKETS,
   type IndexQuery,
   type IndexSlabs,
   NOT_COUNTED,

@@ -78,6 +78,7 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
     indexSearch(index, ask, query, outRow, outDistance, at, effort) {
       const { rowLimit, bucketCount } = index
       const { k, probes, floor, least, byRank, byRatio, bySize, meanLives } = ask
+      const { near, flat, flatTimes } = ask
       const { rerank, part, parts, allow, extra, extraCount, trace } = ask
       const found = indexSearch(
         descriptorOf(index),
@@ -103,6 +104,9 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
         at,
         effort,
         least,
+        near,
+        flat,
+        flatTimes,
         allow?.counts,
         allow?.masks,
       )

@@ -198,13 +198,16 @@ NAN_METHOD(indexSearch) {
   ask.mean_lives = real(info, 9);
   ask.rerank = size(info, 10);
   ask.least = size(info, 22);
+  ask.near = real(info, 23);
+  ask.flat = real(info, 24);
+  ask.flat_times = real(info, 25);
   ask.part = size(info, 11);
   ask.parts = size(info, 12);
   if (!info[13]->IsUndefined()) {
     ask.allow = view<uint32_t>(info, 13);
     ask.allow_words = length(info, 13);
-    ask.counts = view<uint32_t>(info, 23);
-    ask.masks = view<uint32_t>(info, 24);
+    ask.counts = view<uint32_t>(info, 26);
+    ask.masks = view<uint32_t>(info, 27);
   }
   ask.extra = view<uint32_t>(info, 14);
   ask.extra_count = size(info, 15);

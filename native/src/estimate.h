@@ -4,9 +4,12 @@
  *
  * d_j is the distance of the centroid of the j-th nearest bucket, n_j its entries that count (of live rows, and of allowed ones when
  * only these are asked for), L_j those of all nearer buckets over the mean of a bucket: the rank, counted in mass, so that dead or
- * filtered buckets do not push others back. d_0 is the distance of the nearest bucket that has any, with a
- * filter of the one at which as many as a mean bucket has are reached; a bucket without any is never scanned, and with a filter not looked at. The unit is arbitrary; recall is learned from it (packages/core/src/recall/map.ts).
- * Rule: buckets are taken by hits per cost against one floor, so no order is needed beyond that of distance. */
+ * filtered buckets do not push others back. d_0^2 is the mean over the nearest entries that count, as many as rows are asked for: a
+ * topic of fewer rows than that has the rest of the answer among its far neighbours. With a filter d_0 is the distance of the bucket at
+ * which as many as a mean bucket has are reached. A bucket without any is never scanned, and with a filter not looked at. The unit is
+ * arbitrary; recall is learned from it (packages/core/src/recall/map.ts).
+ * Rule: buckets are taken by hits per cost against one floor, so no order is needed beyond that of distance; a flat query, around which
+ * buckets beyond d_0 are hardly farther, has a floor of its own. */
 #ifndef DRIFT_ESTIMATE_H
 #define DRIFT_ESTIMATE_H
 
@@ -54,24 +57,45 @@ static inline squares squares_of(const router *routes, const prepared_query *que
   return (squares){2, query->factors[1] + longest};
 }
 
-/* hits[j] of the first `count` buckets listed. mass: room for count. */
-static inline void expect_hits(const router *routes, const drift_query *ask, const prepared_query *query, size_t count,
-                               const uint32_t *lives, float *restrict mass, float *restrict hits) {
+/* Buckets that tell whether a query is flat: no more than are looked at first. */
+enum { FLAT_BUCKETS = 16 };
+
+/* d_0^2, where lives[j] entries of list[0 .. count) count. */
+static inline float near_square(const drift_query *ask, const routed *list, squares to, const float *lives, size_t count) {
+  float reached = 0, sum = 0;
+  /* A filter that leaves nothing near a query may leave a stray row: the ratio starts where there is a bucket's worth. */
+  if (ask->allow || !(ask->near > 0)) {
+    float wanted = ask->allow ? ask->mean_lives : 0;
+    for (size_t j = 0; j < count; j++) {
+      reached += lives[j];
+      if (lives[j] > 0 && reached >= wanted) return to.at + to.times * list[j].distance;
+    }
+    return FLT_MAX;
+  }
+  for (size_t j = 0; j < count && j < FLAT_BUCKETS && reached < ask->near; j++) {
+    float left = ask->near - reached, n = lives[j] < left ? lives[j] : left;
+    if (n > 0) sum += n * (to.at + to.times * list[j].distance);
+    reached += n;
+  }
+  return reached > 0 ? sum / reached : FLT_MAX;
+}
+
+/* hits[j] of the first `count` buckets listed. mass: room for count. Returns the floor that holds for them. */
+static inline float expect_hits(const router *routes, const drift_query *ask, const prepared_query *query, size_t count,
+                                const uint32_t *lives, float *restrict mass, float *restrict hits) {
   const routed *list = routes->list;
   float nearer = 0, per_mean = ask->mean_lives > 0 ? 1 / ask->mean_lives : 1;
-  /* A filter that leaves nothing near a query may leave a stray row: the ratio starts where there is a bucket's worth. */
-  float near_mass = ask->allow ? ask->mean_lives : 0;
-  size_t first = count;
   for (size_t j = 0; j < count; j++) {
     float n = (float)lives[list[j].bucket];
-    if (n > 0 && j < first && nearer + n >= near_mass) first = j;
     hits[j] = n;
     mass[j] = 1 + nearer * per_mean;
     nearer += n;
   }
   squares to = squares_of(routes, query, count);
-  float nearest = first < count ? to.at + to.times * list[first].distance : FLT_MAX;
+  float nearest = near_square(ask, list, to, hits, count);
   if (!(nearest > FLT_MIN)) nearest = FLT_MIN; /* on a centroid: whatever is farther is infinitely farther */
+  size_t last = count < FLAT_BUCKETS ? count : FLAT_BUCKETS;
+  float farthest = last > 0 ? to.at + to.times * list[last - 1].distance : 0;
   float of_nearest = fast_log2(nearest), by_rank = ask->by_rank, by_ratio = ask->by_ratio, by_size = ask->by_size;
   for (size_t j = 0; j < count; j++) {
     float n = hits[j], d = to.at + to.times * list[j].distance;
@@ -80,6 +104,7 @@ static inline void expect_hits(const router *routes, const drift_query *ask, con
     float power = by_rank * fast_log2(mass[j]) + by_ratio * (fast_log2(d) - of_nearest) + by_size * fast_log2(n > 1 ? n : 1);
     hits[j] = n > 0 ? fast_exp2(power) : 0;
   }
+  return farthest < ask->flat * nearest ? ask->floor * ask->flat_times : ask->floor;
 }
 
 /* Buckets looked at first: a third of those that rank alone would let in, were all of mean size. */
@@ -101,7 +126,7 @@ enum { MORE_LEAST = 3, MORE_MOST = 8 };
 
 /* How many buckets to look at instead of `count`: half as many again as the rank where hits per cost reach the floor, which fall by the power
  * of the rank that they fall by from the middle to the last third. */
-static inline size_t next_width(const drift_index *index, const drift_query *ask, const routed *list, const float *hits, size_t count) {
+static inline size_t next_width(const drift_index *index, float floor, const routed *list, const float *hits, size_t count) {
   float gained[3] = {0}, cost[3] = {0};
   for (size_t part = 0; part < 3; part++) {
     for (size_t j = count * part / 3; j < count * (part + 1) / 3; j++) {
@@ -111,7 +136,7 @@ static inline size_t next_width(const drift_index *index, const drift_query *ask
   }
   /* The middles of those thirds are at 1/2 and 5/6 of the count. */
   float power = (fast_log2(gained[1] * cost[2]) - fast_log2(gained[2] * cost[1])) / 0.7370f;
-  float above = fast_log2(gained[2]) - fast_log2(ask->floor * cost[2]);
+  float above = fast_log2(gained[2]) - fast_log2(floor * cost[2]);
   float halves = 2.5f * fast_exp2(power > 0.25f ? above / power : above / 0.25f);
   size_t more = halves >= MORE_MOST ? MORE_MOST : halves >= MORE_LEAST ? (size_t)halves + 1 : MORE_LEAST;
   return count * more / 2 + 1;
@@ -120,18 +145,18 @@ static inline size_t next_width(const drift_index *index, const drift_query *ask
 /* Keeps of list[0 .. count) what is worth scanning, in order of distance, and its hits and rank; *kept: how many. Returns 0, or, with
  * nothing changed, how many buckets to look at, when buckets beyond may be worth it too: one of the farther third is, or entries are short.
  * is_all: there are none beyond. */
-static inline size_t keep_worthy(const drift_index *index, const drift_query *ask, routed *list, const uint32_t *lives, float *hits,
-                                 uint32_t *ranks, size_t count, int is_all, size_t *kept) {
+static inline size_t keep_worthy(const drift_index *index, const drift_query *ask, float floor, routed *list, const uint32_t *lives,
+                                 float *hits, uint32_t *ranks, size_t count, int is_all, size_t *kept) {
   size_t taken = 0, entries = 0;
   for (size_t j = 0; j < count; j++) {
     ranks[taken] = (uint32_t)j;
     float cost = OPENING + (float)index->sizes[list[j].bucket];
-    if (!(hits[j] > 0 && (entries < ask->least || hits[j] >= ask->floor * cost))) continue;
+    if (!(hits[j] > 0 && (entries < ask->least || hits[j] >= floor * cost))) continue;
     entries += lives[list[j].bucket];
     taken++;
   }
   int may_be_more = entries < ask->least || (taken > 0 && 3 * (size_t)ranks[taken - 1] >= 2 * count);
-  if (may_be_more && !is_all) return next_width(index, ask, list, hits, count);
+  if (may_be_more && !is_all) return next_width(index, floor, list, hits, count);
   for (size_t i = 0; i < taken; i++) {
     list[i] = list[ranks[i]];
     hits[i] = hits[ranks[i]];

@@ -200,9 +200,9 @@ static size_t choose(router *routes, const drift_query *ask, const prepared_quer
     if (wanted > all) wanted = all;
     route_more(routes, with_spare(index, wanted));
     size_t near = routes->count < wanted ? routes->count : wanted;
-    expect_hits(routes, ask, query, near, lives, mass, hits);
+    float floor = expect_hits(routes, ask, query, near, lives, mass, hits);
     int is_all = near == routes->count && routes->seen >= all;
-    more = keep_worthy(index, ask, routes->list, lives, hits, ranks, near, is_all, &kept);
+    more = keep_worthy(index, ask, floor, routes->list, lives, hits, ranks, near, is_all, &kept);
     if (more == 0) return kept;
   }
 }

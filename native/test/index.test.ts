@@ -122,6 +122,9 @@ function asking(ask: Partial<IndexQuery>): IndexQuery {
     byRatio: -3.5,
     bySize: 0.6,
     meanLives: (2 * ROWS) / BUCKETS,
+    near: 10,
+    flat: 0,
+    flatTimes: 1,
   }
   return { k: 10, ...none, ...estimate, extra: new Uint32Array(0), extraCount: 0, ...ask }
 }
@@ -256,6 +259,34 @@ describe.each(supportedVariants())('%s', variant => {
         const without = search(index, query, asking({ floor, trace, allow: allowed(index, allow) }))
         expect([...trace.filter((_, i) => i % 4 === 0)].slice(0, without.effort[0])).not.toContain(scanned[0])
       }
+    })
+
+    it('distances are in units of where as many entries are as are asked for, and a flat query has a floor of its own', () => {
+      const r = random(10)
+      const index = filled(metric, 40, r)
+      const trace = new Uint32Array(PROBE_WORDS * BUCKETS)
+      const floats = new Float32Array(trace.buffer)
+      const query = Float32Array.from({ length: 40 }, () => r.normal())
+      search(index, query, asking({ probes: BUCKETS, trace }))
+      const order = [...trace.filter((_, i) => i % 4 === 0)]
+      index.lives[order[0]!] = 4
+      search(index, query, asking({ probes: BUCKETS, near: 10, trace }))
+      const squared = (i: number) => floats[4 * i + 2]!
+      const unit = (4 * squared(0) + 6 * squared(1)) / 10
+      for (let i = 2, nearer = 4 + index.lives[order[1]!]!; metric === 'l2' && i < BUCKETS; i++) {
+        const n = index.lives[order[i]!]!
+        const expected = (1 + nearer / 40) ** -1.1 * (squared(i) / unit) ** -3.5 * n ** 0.6
+        expect(Math.abs(floats[4 * i + 3]! - expected)).toBeLessThanOrEqual(3e-3 * expected)
+        nearer += n
+      }
+      const scanned = (ask: Partial<IndexQuery>) => {
+        const { effort } = search(index, query, asking({ ...ask, trace }))
+        return [...trace.filter((_, i) => i % 4 === 0)].slice(0, effort[0])
+      }
+      const [few, many] = [scanned({ floor: 0.01 }), scanned({ floor: 0.001 })]
+      expect(many.length).toBeGreaterThan(few.length)
+      expect(scanned({ floor: 0.01, flat: 1e9, flatTimes: 0.1 })).toEqual(many)
+      expect(scanned({ floor: 0.01, flat: 1, flatTimes: 0.1 })).toEqual(few)
     })
 
     it('rows that are dead, beyond the limit or not allowed are not found; rows named beside the buckets are', () => {

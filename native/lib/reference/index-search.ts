@@ -3,6 +3,7 @@ import {
   type AllowedRows,
   BLOCK_ENTRIES,
   blockBytes,
+  FLAT_BUCKETS,
   type IndexQuery,
   type IndexSlabs,
   NOT_COUNTED,
@@ -82,22 +83,22 @@ function probeList(index: IndexSlabs, ask: IndexQuery, query: PreparedQuery): Ca
   if (ask.probes > 0) {
     const wanted = withSpare(index, ask.probes) + Math.floor((64 * ask.probes) / index.padded) + 8
     const list = route(index, routing, query, wanted, isEmpty).slice(0, ask.probes)
-    return expectHits(index, ask, query, list)
+    return expectHits(index, ask, query, list).list
   }
   for (let wanted = firstWidth(index, ask); ; ) {
     const routed = route(index, routing, query, withSpare(index, wanted), isEmpty).slice(0, wanted)
-    const list = expectHits(index, ask, query, routed)
+    const { list, floor } = expectHits(index, ask, query, routed)
     let entries = 0
     const worthy = list.filter(candidate => {
       const { bucket, hits } = candidate
-      const worth = entries < ask.least || hits >= ask.floor * costOf(index, candidate)
+      const worth = entries < ask.least || hits >= floor * costOf(index, candidate)
       if (hits > 0 && worth) entries += countable(index, ask, bucket)
       return hits > 0 && worth
     })
     const last = worthy.at(-1)?.rank ?? -1
     const enough = entries >= ask.least && 3 * last < 2 * list.length
     if (list.length < wanted || wanted >= bucketCount || enough) return worthy
-    wanted = nextWidth(index, ask, list)
+    wanted = nextWidth(index, floor, list)
   }
 }
 
@@ -121,7 +122,7 @@ function firstWidth(
 }
 
 /** As next_width of src/estimate.h. */
-function nextWidth(index: IndexSlabs, { floor }: IndexQuery, list: readonly Candidate[]): number {
+function nextWidth(index: IndexSlabs, floor: number, list: readonly Candidate[]): number {
   const third = (part: number) => Math.floor((list.length * part) / 3)
   const perCost = (part: number) => {
     const some = list.slice(third(part), third(part + 1))
@@ -137,27 +138,22 @@ function sumOf(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0)
 }
 
-/** As src/estimate.h, with exact logarithms. */
+/** As src/estimate.h, with exact logarithms; and the floor that holds for them. */
 function expectHits(
   index: IndexSlabs,
   ask: IndexQuery,
   query: PreparedQuery,
   list: readonly Routed[],
-): Candidate[] {
+): { list: Candidate[]; floor: number } {
   const longest = Math.max(...list.map(({ bucket }) => index.centroidFactors[2 * bucket + 1]!))
   const squared = list.map(({ distance }) =>
     index.routing === 'l2' ? distance : query.factors[1]! + longest + 2 * distance,
   )
   const masses = list.map(({ bucket }) => countable(index, ask, bucket))
-  const nearMass = ask.allow === undefined ? 0 : ask.meanLives
-  let reached = 0
-  const first = masses.findIndex(n => {
-    reached += n
-    return n > 0 && reached >= nearMass
-  })
-  const nearest = Math.max(FLT_MIN, squared[first] ?? Number.POSITIVE_INFINITY)
+  const nearest = Math.max(FLT_MIN, nearSquare(ask, squared, masses))
+  const farthest = squared.slice(0, FLAT_BUCKETS).at(-1) ?? 0
   let nearer = 0
-  return list.map(({ bucket, distance }, rank) => {
+  const candidates = list.map(({ bucket, distance }, rank) => {
     const mass = 1 + nearer / (ask.meanLives > 0 ? ask.meanLives : 1)
     const n = masses[rank]!
     nearer += n
@@ -165,6 +161,31 @@ function expectHits(
     const hits = n === 0 ? 0 : mass ** ask.byRank * ratio ** ask.byRatio * n ** ask.bySize
     return { bucket, distance, rank, hits }
   })
+  return { list: candidates, floor: farthest < ask.flat * nearest ? ask.floor * ask.flatTimes : ask.floor }
+}
+
+/** As near_square of src/estimate.h. */
+function nearSquare(
+  { allow, meanLives, near }: IndexQuery,
+  squared: readonly number[],
+  masses: readonly number[],
+): number {
+  let reached = 0
+  if (allow !== undefined || near === 0) {
+    const wanted = allow === undefined ? 0 : meanLives
+    const first = masses.findIndex(n => {
+      reached += n
+      return n > 0 && reached >= wanted
+    })
+    return squared[first] ?? Number.POSITIVE_INFINITY
+  }
+  let sum = 0
+  for (let j = 0; j < Math.min(FLAT_BUCKETS, masses.length) && reached < near; j++) {
+    const n = Math.min(masses[j]!, near - reached)
+    sum += n > 0 ? n * squared[j]! : 0
+    reached += n
+  }
+  return reached > 0 ? sum / reached : Number.POSITIVE_INFINITY
 }
 
 /** Entries of the bucket that count: of live rows, and of allowed ones when only these count. */

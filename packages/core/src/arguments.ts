@@ -10,8 +10,9 @@ import type { IdTable } from './id-table.js'
 import type { IndexShape } from './index-state.js'
 import { type Metric, squaredLength, validateVectors } from './metric.js'
 import type { RecallMap } from './recall/map.js'
+import { nearOf } from './recall/meeting.js'
 import type { PaperRule } from './search/paper.js'
-import type { SearchWidth, Weights } from './search/view.js'
+import { NEVER_FLAT, type SearchWidth, type Weights } from './search/view.js'
 
 export interface VectorIndexOptions {
   /** Values of a vector, 1..4096. */
@@ -237,6 +238,8 @@ export function requireWidth(options: SearchOptions, context: WidthContext, quer
         ? map.floorOf(recall ?? DEFAULT_RECALL, reach)
         : 0),
     weights: weights ?? map.weightsOf(reach),
+    near: nearOf(k),
+    flat: floor === undefined && allow === undefined ? map.flatOf(reach) : NEVER_FLAT,
     paper,
     ef,
     allow,

@@ -160,3 +160,34 @@ it.each([7, 8])(
     expect(recallOf(index, queries, 10, 0.9).recall).toBeGreaterThan(0.906)
   },
 )
+
+/** Topics of a few rows each beside those that fill buckets, all of them apart from each other. */
+function topics(few: number, seed: number) {
+  const random = seededRandom(seed)
+  const [large, rows] = [160, 40]
+  const around = (topic: number) => {
+    const centre = seededRandom(seed * 1_000 + topic)
+    return Float32Array.from({ length: DIM }, () => 2 * centre() - 1 + 0.6 * (random() - 0.5))
+  }
+  const vectors: number[] = []
+  for (let topic = 0; topic < large; topic++) for (let i = 0; i < rows; i++) vectors.push(...around(topic))
+  for (let topic = 0; topic < few; topic++) {
+    for (let i = 0; i < 1 + (topic % 6); i++) vectors.push(...around(large + topic))
+  }
+  const of = (first: number, count: number) =>
+    Float32Array.from(Array.from({ length: 300 }, (_, i) => [...around(first + (i % count))]).flat())
+  return { vectors: Float32Array.from(vectors), ofFew: of(large, few), ofMany: of(0, large) }
+}
+
+// One floor for all queries finds 0.69 to 0.70 of the ten nearest here: the few of the topic, and half of those beyond it.
+it.each([11, 12, 13])(
+  'topics that have just come, of fewer rows than are asked for, are found too, seed %i',
+  async seed => {
+    const { vectors, ofFew, ofMany } = topics(250, seed)
+    const index = await VectorIndex.build({ dim: DIM, metric: 'l2' }, vectors)
+    const [few, many] = [recallOf(index, ofFew, 10, 0.95), recallOf(index, ofMany, 10, 0.95)]
+    expect(few.recall).toBeGreaterThan(0.8)
+    // And nobody else pays for it.
+    expect(many.rows).toBeLessThan(100)
+  },
+)

@@ -16,9 +16,10 @@ import { type CompareTask, type MeetTask, stepsOf, type TaskResult } from '../po
 import { seededRandom } from '../random.js'
 import { Scratch } from '../search/scratch.js'
 import type { Snapshot } from '../search/snapshot.js'
-import type { SearchWidth } from '../search/view.js'
+import { NEVER_FLAT, type SearchWidth } from '../search/view.js'
 import { type Asked, Best } from './asking.js'
-import { NEIGHBOURS, OwnFloors, samplesOf } from './own-floors.js'
+import { NEIGHBOURS, nearOf } from './meeting.js'
+import { OwnFloors, samplesOf } from './own-floors.js'
 
 /** Multiply-adds of comparing, about 0.2 s: each row that is not compared is found by a search, at a tenth of that and as well. */
 const WORK = 1e9
@@ -181,6 +182,8 @@ function deepWidth(meetings: readonly Float32Array[], state: IndexState, neighbo
     probes: undefined,
     floor: Number.isFinite(floor) ? floor : Number.MIN_VALUE,
     weights,
+    near: nearOf(neighbours),
+    flat: NEVER_FLAT,
     paper: undefined,
     ef: undefined,
     allow: undefined,

@@ -3,7 +3,7 @@
  * Rule: monotone, and conservative where nothing was learned: the prior is the lowest floor of four sets (sentence embeddings, SIFT, two
  * generated mixtures) that reach the recall, see docs/adr/0011. What shadow queries teach replaces it (learn.ts).
  */
-import type { Weights } from '../search/view.js'
+import { type Flat, NEVER_FLAT, type Weights } from '../search/view.js'
 import type { OwnFloors } from './own-floors.js'
 
 /** Fitted alike on sentence embeddings and on SIFT. */
@@ -26,10 +26,11 @@ export interface LearnedFloors {
   floorOf(recall: number, k: number, prior: number): number | undefined
 }
 
-/** What is known for one k: its weights, and floors by recall before queries taught any. */
+/** What is known for one k: its weights, floors by recall before queries taught any, and which queries have others. */
 interface Known {
   readonly weights: Weights
   readonly floors: Map<number, number>
+  flat: Flat | undefined
 }
 
 export class RecallMap {
@@ -65,6 +66,12 @@ export class RecallMap {
     return this.#of(k).weights
   }
 
+  flatOf(k: number): Flat {
+    const known = this.#of(k)
+    known.flat ??= this.#own?.flatOf(k, known.weights) ?? NEVER_FLAT
+    return known.flat
+  }
+
   floorOf(recall: number, k: number): number {
     const { weights, floors } = this.#of(k)
     let prior = floors.get(recall)
@@ -86,7 +93,7 @@ export class RecallMap {
   #of(k: number): Known {
     let known = this.#known.get(k)
     if (known === undefined) {
-      known = { weights: priorWeights(k), floors: new Map() }
+      known = { weights: priorWeights(k), floors: new Map(), flat: undefined }
       if (this.#known.size >= MOST_KNOWN) this.#known.clear()
       this.#known.set(k, known)
     }

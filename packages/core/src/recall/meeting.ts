@@ -2,15 +2,27 @@
  * At which floor a query just meets a row: what the estimate knows of the row's buckets, for any weights.
  * Rule: as native/src/estimate.h, but by the exact distances of all centroids, so that it does not depend on what was routed.
  */
-import { type IndexSlabs, kernels } from '@drift/native'
+import { FLAT_BUCKETS, type IndexSlabs, kernels } from '@drift/native'
 import { NONE } from '../bucket/extent.js'
 import type { RowBuckets } from '../search/snapshot.js'
-import type { SearchView, Weights } from '../search/view.js'
+import type { Flat, SearchView, Weights } from '../search/view.js'
 
-/** Of a bucket: the logarithms of 1 + L, of d^2 / d_0^2, of its live entries, and of what scanning it costs. */
+/** Of a bucket: the logarithms of 1 + L, of its d^2 over that of the nearest, of its live entries, and of what scanning it costs. */
 const FACTS = 4
-/** Per row, home first. A bucket that never meets it has no live entries. */
-export const MEETING_FACTS: number = 2 * FACTS
+/** For as many neighbours as there are with this one: the logarithms of d_0^2 over that of the nearest bucket, and of how flat the query is. */
+const NEAR_FACTS = 2
+/** Per row; the facts of its home come first. A bucket that never meets it has no live entries. */
+export const MEETING_FACTS: number = 2 * FACTS + NEAR_FACTS
+
+/** Neighbours that are known of a row, at most; a larger k follows them as the prior of all data does. */
+export const NEIGHBOURS = 100
+/** A smaller k is told by so many too: one neighbour of each row says little. */
+const LEAST_NEIGHBOURS = 4
+
+/** Neighbours that tell of a search for k rows. */
+export function nearOf(k: number): number {
+  return Math.min(NEIGHBOURS, Math.max(LEAST_NEIGHBOURS, k))
+}
 
 /** Of the cost of a bucket beside its entries, in rows: as src/estimate.h. */
 const OPENING = 16
@@ -47,6 +59,7 @@ export function meetingsOf(
     known.set(bucket, facts)
   }
   const out = new Float32Array(rows.length * MEETING_FACTS)
+  const nearFacts = nearFactsOf(distances, lives, nearest)
   for (let i = 0; i < rows.length; i++) {
     const row = rows[i]!
     for (const [at, bucket] of [home[row]!, second[row]!].entries()) {
@@ -55,8 +68,31 @@ export function meetingsOf(
         i * MEETING_FACTS + at * FACTS,
       )
     }
+    out.set(nearFacts(nearOf(i + 1)), i * MEETING_FACTS + 2 * FACTS)
   }
   return out
+}
+
+/** NEAR_FACTS by entries, as near_square of src/estimate.h. @param nearest - the least of the distances. */
+function nearFactsOf(
+  distances: Float32Array,
+  lives: Uint32Array,
+  nearest: number,
+): (near: number) => [number, number] {
+  const buckets = new Uint32Array(FLAT_BUCKETS)
+  const squares = new Float32Array(FLAT_BUCKETS)
+  const found = kernels.topK(distances, distances.length, FLAT_BUCKETS, buckets, squares)
+  const farthest = Math.max(nearest, squares[found - 1] ?? nearest)
+  return near => {
+    let [reached, sum] = [0, 0]
+    for (let j = 0; j < found && reached < near; j++) {
+      const n = Math.min(lives[buckets[j]!]!, near - reached)
+      sum += n * squares[j]!
+      reached += n
+    }
+    const unit = Math.max(nearest, reached > 0 ? sum / reached : farthest)
+    return [Math.log(unit / nearest), Math.log(farthest / unit)]
+  }
 }
 
 /** Live entries of the buckets that are nearer than each of those named, which are in order of distance. */
@@ -89,12 +125,31 @@ export function floorsAt(
   rows: number = meetings.length / MEETING_FACTS,
 ): Float32Array {
   const out = new Float32Array(rows)
+  const unit = rows > 0 ? meetings[(rows - 1) * MEETING_FACTS + 2 * FACTS]! : 0
   const of = (at: number) =>
-    byRank * meetings[at]! + byRatio * meetings[at + 1]! + bySize * meetings[at + 2]! - meetings[at + 3]!
+    byRank * meetings[at]! +
+    byRatio * Math.max(0, meetings[at + 1]! - unit) +
+    bySize * meetings[at + 2]! -
+    meetings[at + 3]!
   for (let i = 0; i < rows; i++) {
     out[i] = Math.max(of(i * MEETING_FACTS), of(i * MEETING_FACTS + FACTS))
   }
   return out
+}
+
+/** The logarithm of how much farther than d_0^2 the last of the nearest FLAT_BUCKETS is. */
+export function flatnessOf(meetings: Float32Array, rows: number = meetings.length / MEETING_FACTS): number {
+  return meetings[(rows - 1) * MEETING_FACTS + 2 * FACTS + 1]!
+}
+
+/** What `floorsAt` told, in units of the floor of all other queries. */
+export function asIfNotFlat(
+  floors: Float32Array,
+  meetings: Float32Array,
+  { below, times }: Flat,
+): Float32Array {
+  if (!(flatnessOf(meetings) < Math.log(below))) return floors
+  return floors.map(floor => floor - Math.log(times))
 }
 
 /** Bytes of centroids that stay in a core's cache while all queries are compared with them. */

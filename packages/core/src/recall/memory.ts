@@ -38,7 +38,7 @@ export interface Learned {
 }
 
 /** Of the layout and of what the values mean. */
-const VERSION = 1
+const VERSION = 2
 const HEAD_BYTES = 8
 
 export function encodeLearned({ own, rows, loss, byK, tallies }: Learned): Uint8Array {

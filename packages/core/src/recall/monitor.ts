@@ -16,7 +16,7 @@ import { searchView } from '../search/search.js'
 import { attach, type Snapshot } from '../search/snapshot.js'
 import type { SearchView, SearchWidth } from '../search/view.js'
 import { FloorLearner } from './learn.js'
-import { bucketDistances, floorsAt, meetingsOf } from './meeting.js'
+import { asIfNotFlat, bucketDistances, floorsAt, meetingsOf, nearOf } from './meeting.js'
 import type { Learned, Tally } from './memory.js'
 import { wilson } from './wilson.js'
 
@@ -103,12 +103,15 @@ export class RecallMonitor {
     const { k, target, query } = sampled
     const floor = state.recall.floorOf(target, k)
     const weights = state.recall.weightsOf(k)
+    const flat = state.recall.flatOf(k)
     const width: SearchWidth = {
       k,
       owed: k,
       probes: undefined,
       floor,
       weights,
+      near: nearOf(k),
+      flat,
       paper: undefined,
       ef: undefined,
       allow: undefined,
@@ -140,7 +143,7 @@ export class RecallMonitor {
       const missed = truth.rows.subarray(0, room).filter(row => !hit.has(row))
       const due = Uint32Array.from([...hit, ...missed]).subarray(0, room)
       const meetings = meetingsOf(view, state.store, bucketDistances(view, query), due)
-      this.#learner?.learn(k, floorsAt(meetings, weights), target, floor, hits)
+      this.#learner?.learn(k, asIfNotFlat(floorsAt(meetings, weights), meetings, flat), target, floor, hits)
       return true
     } finally {
       release()

@@ -4,18 +4,15 @@
  */
 import { joined } from '../joined.js'
 import { atOnce } from '../maintenance/slices.js'
-import type { Weights } from '../search/view.js'
-import { floorsAt, MEETING_FACTS } from './meeting.js'
-
-/** Neighbours that are known of a row, at most; a larger k follows them as the prior of all data does. */
-export const NEIGHBOURS = 100
-/** A smaller k is told by so many too: one neighbour of each row says little. */
-const LEAST_NEIGHBOURS = 4
+import { type Flat, NEVER_FLAT, type Weights } from '../search/view.js'
+import { flatnessOf, floorsAt, MEETING_FACTS, nearOf } from './meeting.js'
 
 /** The logarithms of the floors at which neighbours are just met: of each row asked for, and all of them ascending. */
 interface Told {
   readonly samples: readonly Float32Array[]
   readonly logs: Float32Array
+  /** How flat it is to ask for each of those rows. */
+  readonly flatness: readonly number[]
 }
 
 /** Rows asked for whose floors are worked out in one step, and what a neighbour of one is worth in multiply-adds. */
@@ -34,7 +31,7 @@ export class OwnFloors {
 
   /** What `floorOf` needs first for this k, so that the search which asks for it does not wait. Yields multiply-adds. */
   *prepare(k: number, weights: Weights): Generator<number, void> {
-    yield* this.#tell(neighboursFor(k), weights)
+    yield* this.#tell(nearOf(k), weights)
   }
 
   /** @param priorOf - of all data, by recall and k: for what the samples cannot tell. */
@@ -45,7 +42,7 @@ export class OwnFloors {
     priorOf: (recall: number, k: number) => number,
   ): number {
     const prior = priorOf(recall, k)
-    const rows = neighboursFor(k)
+    const rows = nearOf(k)
     const { samples, logs } = atOnce(this.#tell(rows, weights))
     const count = samples.length
     if (count === 0) return prior
@@ -60,17 +57,37 @@ export class OwnFloors {
     return Math.min(prior * MOST, Math.max(prior * LEAST, pulled))
   }
 
+  /**
+   * Which queries are flat, and what of the floor is theirs, as far as the rows asked for tell: users may ask for such rows more often than
+   * there are any, and then the recall of all would be theirs.
+   */
+  flatOf(k: number, weights: Weights): Flat {
+    const { samples, logs, flatness } = atOnce(this.#tell(nearOf(k), weights))
+    const limit = flatness.toSorted((a, b) => a - b)[Math.floor(FLAT_SHARE * samples.length)]
+    const flat = joined(
+      Float32Array,
+      samples.filter((_, i) => flatness[i]! < limit!),
+    ).sort()
+    if (flat.length < FLAT_TOLD) return NEVER_FLAT
+    const missed = FLAT_MISSES * (1 - FLAT_RECALL)
+    const own = flat[Math.floor(missed * flat.length)]! - logs[Math.floor((1 - FLAT_RECALL) * logs.length)]!
+    return { below: Math.exp(limit!), times: Math.min(1, Math.max(LEAST, Math.exp(own))) }
+  }
+
   *#tell(rows: number, weights: Weights): Generator<number, Told> {
     const key = `${rows} ${weights.byRank} ${weights.byRatio} ${weights.bySize}`
     const known = this.#told.get(key)
     if (known !== undefined) return known
     const samples: Float32Array[] = []
+    const flatness: number[] = []
     for (let first = 0; first < this.meetings.length; first += STEP_SAMPLES) {
-      const some = samplesOf(this.meetings.slice(first, first + STEP_SAMPLES), weights, rows)
+      const known = this.meetings.slice(first, first + STEP_SAMPLES)
+      const some = samplesOf(known, weights, rows)
       samples.push(...some)
+      flatness.push(...thoseOf(known, rows).map(of => flatnessOf(of, rows)))
       yield some.length * rows * FLOOR_WORK
     }
-    const told = { samples, logs: joined(Float32Array, samples).sort() }
+    const told = { samples, logs: joined(Float32Array, samples).sort(), flatness }
     if (this.#told.size >= MOST_TOLD) this.#told.clear()
     this.#told.set(key, told)
     yield told.logs.length * FLOOR_WORK
@@ -81,9 +98,12 @@ export class OwnFloors {
 /** Sorted logarithms that are kept: 4 bytes for each neighbour of each row asked for. */
 const MOST_TOLD = 8
 
-function neighboursFor(k: number): number {
-  return Math.min(NEIGHBOURS, Math.max(LEAST_NEIGHBOURS, k))
-}
+/** Rows asked for that count as flat, the flattest; and what they may miss, in units of what is missed on the whole, asked for FLAT_RECALL. */
+const FLAT_SHARE = 1 / 8
+const FLAT_MISSES = 3
+const FLAT_RECALL = 0.95
+/** Neighbours of theirs below which they tell nothing. */
+const FLAT_TOLD = 256
 
 /** A quantile with fewer misses below it is not told by the samples. */
 const LEAST_MISSES = 4
@@ -99,7 +119,11 @@ const LEAST = 1 / 64
 
 /** Of each that knows so many, the logarithms of the floors at which its nearest `rows` neighbours are just met. */
 export function samplesOf(meetings: readonly Float32Array[], weights: Weights, rows: number): Float32Array[] {
-  return meetings.filter(of => of.length >= rows * MEETING_FACTS).map(of => floorsAt(of, weights, rows))
+  return thoseOf(meetings, rows).map(of => floorsAt(of, weights, rows))
+}
+
+function thoseOf(meetings: readonly Float32Array[], rows: number): Float32Array[] {
+  return meetings.filter(of => of.length >= rows * MEETING_FACTS)
 }
 
 /** Of the share of neighbours that is met at a floor, the standard error of its mean over the samples. */

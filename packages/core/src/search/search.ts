@@ -87,6 +87,9 @@ function weigh(view: SearchView, width: SearchWidth, countable: number, ask: Scr
   ask.byRatio = width.weights.byRatio
   ask.bySize = width.weights.bySize
   ask.meanLives = view.meanLives * share
+  ask.near = width.near
+  ask.flat = width.flat.below
+  ask.flatTimes = width.flat.times
   ask.floor = width.floor * share ** ask.bySize
   ask.least = LEAST_ENTRIES * width.owed
 }

@@ -31,6 +31,19 @@ export interface Weights {
   readonly bySize: number
 }
 
+/**
+ * Queries around which the nearest buckets are all about equally far, so that their neighbours are spread over many: such a query takes
+ * buckets by `times` the floor. Theirs are those of which the last of FLAT_BUCKETS is nearer than `below` times d_0^2.
+ */
+export interface Flat {
+  readonly below: number
+  /** At most 1. */
+  readonly times: number
+}
+
+/** No query is. */
+export const NEVER_FLAT: Flat = { below: 0, times: 1 }
+
 /** How much to look at; every number is at least 1. */
 export interface SearchWidth {
   /** Rows to give. */
@@ -42,6 +55,9 @@ export interface SearchWidth {
   /** Least expected hits per row of cost that a bucket is scanned for (`IndexQuery.floor`), in the unit of every live row. */
   readonly floor: number
   readonly weights: Weights
+  /** Entries whose distance is the unit of all others: `IndexQuery.near`. Without effect beside `allow`. */
+  readonly near: number
+  readonly flat: Flat
   /** Instead of both: the paper's choice. */
   readonly paper: PaperRule | undefined
   /** Beam width in the graphs. Undefined: the default for k. */
