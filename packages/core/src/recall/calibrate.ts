@@ -31,7 +31,7 @@ const ASKED_FEW = 768
 const FEW_NEIGHBOURS = 10
 /** Share of the neighbours found by comparing that a deep search may miss, before its floor is halved. */
 const DEEP_MISSES = 1e-3
-/** Below so many rows a search looks at every row's codes. */
+/** Below so many rows the prior of all data serves: what it reads too much of so few is little. */
 const FEW_ROWS = 2000
 /** Multiply-adds of a task: some ten milliseconds of a thread that others wait for, too. */
 const TASK_WORK = 1.2e8

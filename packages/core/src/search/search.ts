@@ -11,8 +11,8 @@ import { gatherPaper, type PaperRule } from './paper.js'
 import type { Scratch } from './scratch.js'
 import type { SearchView, SearchWidth } from './view.js'
 
-/** Up to here a scan of every row's codes costs no more than routing and finds all. */
-const SCAN_ALL_ROWS = 1500
+/** Up to here a scan of every row's codes costs hardly more than routing and finds all. */
+const SCAN_ALL_ROWS = 400
 
 /** The same among allowed rows, which are spread over so many buckets that probing for them costs more. */
 const SCAN_ALLOWED_ROWS = 4000
