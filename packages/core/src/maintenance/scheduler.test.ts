@@ -54,12 +54,3 @@ it('one that comes to nothing waits twice as long each time, while others go on'
   expect(tried).toEqual([0, 100, 300, 700, 1500])
   expect(others).toBe(2000)
 })
-
-it('nothing runs while foreground searches are slow', () => {
-  const scheduler = new Scheduler({ maxP99Ms: 2 })
-  scheduler.earn(10)
-  scheduler.offer([operation(1, 1, 1)])
-  expect(scheduler.next(0, 2.5)).toBeUndefined()
-  expect(scheduler.waiting).toBe(1)
-  expect(scheduler.next(0, 1.5)?.bucket).toBe(1)
-})

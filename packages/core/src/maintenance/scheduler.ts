@@ -9,8 +9,6 @@ import type { Operation } from './plan.js'
 export interface SchedulerOptions {
   /** Moves that a millisecond of idle time is worth. Default 10: a fifth of a core. */
   readonly idleMovesPerMs?: number
-  /** Foreground p99 in milliseconds above which nothing runs. Default 5. */
-  readonly maxP99Ms?: number
 }
 
 /** Moves that can be saved up: those of a large flush, so that a burst of writes is healed and a year of silence is not. */
@@ -20,15 +18,13 @@ const MAX_DELAY_MS = 60_000
 
 export class Scheduler {
   readonly #idleMovesPerMs: number
-  readonly #maxP99Ms: number
   #tokens = 0
   #queue: BestFirst = new BestFirst([])
   /** By the serial of the bucket. */
   readonly #delays: Map<number, { readonly until: number; readonly delayMs: number }> = new Map()
 
-  constructor({ idleMovesPerMs = 10, maxP99Ms = 5 }: SchedulerOptions = {}) {
+  constructor({ idleMovesPerMs = 10 }: SchedulerOptions = {}) {
     this.#idleMovesPerMs = idleMovesPerMs
-    this.#maxP99Ms = maxP99Ms
   }
 
   /** Moves that may be made now. */
@@ -56,9 +52,8 @@ export class Scheduler {
     this.#queue = new BestFirst(plan)
   }
 
-  /** @param p99Ms - of foreground searches, lately. @returns what to do now, or undefined. */
-  next(nowMs: number, p99Ms = 0): Operation | undefined {
-    if (p99Ms > this.#maxP99Ms) return undefined
+  /** @returns what to do now, or undefined. */
+  next(nowMs: number): Operation | undefined {
     for (let best = this.#queue.best; best !== undefined; best = this.#queue.best) {
       const waits = (this.#delays.get(best.serial)?.until ?? 0) > nowMs
       // One that is too dear for now waits for its tokens: a cheaper one behind it is worth less for each move.
