@@ -11,8 +11,7 @@ import { flatnessOf, floorsAt, MEETING_FACTS, nearOf } from './meeting.js'
 interface Told {
   readonly samples: readonly Float32Array[]
   readonly logs: Float32Array
-  /** How flat it is to ask for each of those rows. */
-  readonly flatness: readonly number[]
+  readonly flat: Flat
 }
 
 /** Rows asked for whose floors are worked out in one step, and what a neighbour of one is worth in multiply-adds. */
@@ -62,16 +61,7 @@ export class OwnFloors {
    * there are any, and then the recall of all would be theirs.
    */
   flatOf(k: number, weights: Weights): Flat {
-    const { samples, logs, flatness } = atOnce(this.#tell(nearOf(k), weights))
-    const limit = flatness.toSorted((a, b) => a - b)[Math.floor(FLAT_SHARE * samples.length)]
-    const flat = joined(
-      Float32Array,
-      samples.filter((_, i) => flatness[i]! < limit!),
-    ).sort()
-    if (flat.length < FLAT_TOLD) return NEVER_FLAT
-    const missed = FLAT_MISSES * (1 - FLAT_RECALL)
-    const own = flat[Math.floor(missed * flat.length)]! - logs[Math.floor((1 - FLAT_RECALL) * logs.length)]!
-    return { below: Math.exp(limit!), times: Math.min(1, Math.max(LEAST, Math.exp(own))) }
+    return atOnce(this.#tell(nearOf(k), weights)).flat
   }
 
   *#tell(rows: number, weights: Weights): Generator<number, Told> {
@@ -87,7 +77,8 @@ export class OwnFloors {
       flatness.push(...thoseOf(known, rows).map(of => flatnessOf(of, rows)))
       yield some.length * rows * FLOOR_WORK
     }
-    const told = { samples, logs: joined(Float32Array, samples).sort(), flatness }
+    const logs = joined(Float32Array, samples).sort()
+    const told = { samples, logs, flat: flatOf(samples, logs, flatness) }
     if (this.#told.size >= MOST_TOLD) this.#told.clear()
     this.#told.set(key, told)
     yield told.logs.length * FLOOR_WORK
@@ -120,6 +111,19 @@ const LEAST = 1 / 64
 /** Of each that knows so many, the logarithms of the floors at which its nearest `rows` neighbours are just met. */
 export function samplesOf(meetings: readonly Float32Array[], weights: Weights, rows: number): Float32Array[] {
   return thoseOf(meetings, rows).map(of => floorsAt(of, weights, rows))
+}
+
+/** @param flatness - of each sample. */
+function flatOf(samples: readonly Float32Array[], logs: Float32Array, flatness: readonly number[]): Flat {
+  const limit = flatness.toSorted((a, b) => a - b)[Math.floor(FLAT_SHARE * samples.length)]
+  const flat = joined(
+    Float32Array,
+    samples.filter((_, i) => flatness[i]! < limit!),
+  ).sort()
+  if (flat.length < FLAT_TOLD) return NEVER_FLAT
+  const missed = FLAT_MISSES * (1 - FLAT_RECALL)
+  const own = flat[Math.floor(missed * flat.length)]! - logs[Math.floor((1 - FLAT_RECALL) * logs.length)]!
+  return { below: Math.exp(limit!), times: Math.min(1, Math.max(LEAST, Math.exp(own))) }
 }
 
 function thoseOf(meetings: readonly Float32Array[], rows: number): Float32Array[] {
