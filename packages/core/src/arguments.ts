@@ -78,8 +78,10 @@ export const DEFAULT_RECALL = 0.95
 
 export const MAX_DIM = 4096
 
-/** Largest k times queries of one batch: 1 GiB of rows and distances. */
+/** Largest k of one query: 1 GiB of rows and distances where there are so many rows. */
 const MAX_RESULTS = 2 ** 27
+/** Largest k times queries of one batch, whose arrays are made in full: half a GiB, and some 0.2 s. */
+const MAX_BATCH_RESULTS = 2 ** 25
 
 /** A quarter of the largest float32: the squared distance of two such vectors is still finite. */
 const MAX_SQUARED_LENGTH = 3.4028234663852886e38 / 4
@@ -92,7 +94,35 @@ const BUCKET_ROWS_OF_CODES = 48
 
 const DEFAULT_MEMTABLE_BYTES = 24 * 1024 * 1024
 
+const INDEX_OPTIONS: ReadonlySet<string> = new Set([
+  'dim',
+  'metric',
+  'memtableRows',
+  'bucketRows',
+  'M',
+  'efConstruction',
+  'seed',
+  'vectors',
+  'pool',
+  'shadow',
+])
+
+/** What a misspelt option is refused by: silently ignored, it would be another index or another answer than was asked for. */
+export function requireKnown(options: unknown, known: ReadonlySet<string>, where: string): void {
+  if (typeof options !== 'object' || options === null) {
+    throw new CoreError('DRIFT_OPTION', `the options of ${where} are ${kindOf(options)}, expected an object`)
+  }
+  for (const key of Object.keys(options)) {
+    if (known.has(key)) continue
+    const names = [...known].join(', ')
+    throw new CoreError('DRIFT_UNKNOWN_OPTION', `${where} has no option '${key}', only ${names}`, {
+      option: key,
+    })
+  }
+}
+
 export function requireShape(options: VectorIndexOptions): IndexShape {
+  requireKnown(options, INDEX_OPTIONS, 'VectorIndex')
   const { dim, metric, M = 16, efConstruction = 200, seed = 1, vectors = 'resident' } = options
   const { bucketRows = vectors === 'resident' ? BUCKET_ROWS : BUCKET_ROWS_OF_CODES } = options
   requireInteger('DRIFT_DIMENSION', 'dim', dim, 1, MAX_DIM)
@@ -131,11 +161,16 @@ export function requireBatch(
   ids: readonly Id[],
   vectors: Float32Array,
 ): Batch {
-  if (!Array.isArray(ids)) throw new CoreError('DRIFT_ID', `ids is ${typeof ids}, expected an array`)
+  requireIds(ids)
   if (ids.length === 0) throw new CoreError('DRIFT_EMPTY_BATCH', 'the batch has no ids')
   requireVectors(shape, vectors, ids.length)
   for (const id of ids) table.check(id)
   return distinct(ids)
+}
+
+/** An array; what is in it is checked where it is looked up. @throws CoreError DRIFT_ID. */
+export function requireIds(ids: unknown): void {
+  if (!Array.isArray(ids)) throw new CoreError('DRIFT_ID', `ids are ${kindOf(ids)}, expected an array`)
 }
 
 /** Vectors whose squared lengths are taken in one call. */
@@ -189,6 +224,7 @@ export function requirePrepared(shape: IndexShape, vectors: Float32Array): void 
 
 /** @returns how many queries `queries` holds, at least 1. */
 export function requireQueries(shape: IndexShape, queries: Float32Array): number {
+  if (!(queries instanceof Float32Array)) requireVectors(shape, queries, 1)
   const count = Math.ceil(queries.length / shape.dim)
   if (count === 0) throw new CoreError('DRIFT_EMPTY_BATCH', 'the batch has no queries')
   requireVectors(shape, queries, count)
@@ -202,11 +238,31 @@ export interface WidthContext {
   rowsPerAllowed(allow: Uint32Array): number
 }
 
-export function requireWidth(options: SearchOptions, context: WidthContext, queries = 1): SearchWidth {
+const SEARCH_OPTIONS: ReadonlySet<string> = new Set([
+  'k',
+  'recall',
+  'probes',
+  'floor',
+  'weights',
+  'ef',
+  'allow',
+  'signal',
+  'mode',
+  'lambda',
+  'tau',
+  'confidence',
+  'normalised',
+  'efSearch',
+])
+
+/** @param queries - of a batch. */
+export function requireWidth(options: SearchOptions, context: WidthContext, queries?: number): SearchWidth {
+  requireKnown(options, SEARCH_OPTIONS, 'a search')
   const { k, recall, probes, floor, weights, allow } = options
   const paper = requirePaper(options)
   const ef = options.ef ?? options.efSearch
-  requireInteger('DRIFT_K', 'k', k, 1, Math.floor(MAX_RESULTS / queries))
+  const mostK = queries === undefined ? MAX_RESULTS : Math.floor(MAX_BATCH_RESULTS / queries)
+  requireInteger('DRIFT_K', 'k', k, 1, mostK)
   const ways =
     +(recall !== undefined) + +(probes !== undefined) + +(floor !== undefined) + +(paper !== undefined)
   if (ways > 1) {
@@ -214,11 +270,11 @@ export function requireWidth(options: SearchOptions, context: WidthContext, quer
     const message = `${given.join(' and ')} are two ways to say how much to scan: give one`
     throw new CoreError('DRIFT_RECALL', message, { recall, probes, floor })
   }
-  requireRecall(recall ?? DEFAULT_RECALL)
+  if (recall !== undefined) requireRecall(recall)
   if (probes !== undefined && probes !== Number.POSITIVE_INFINITY) {
     requireInteger('DRIFT_PROBES', 'probes', probes, 1, 0xffff_ffff)
   }
-  if (floor !== undefined && !(floor > 0 && floor < Number.POSITIVE_INFINITY)) {
+  if (floor !== undefined && !isPositive(floor)) {
     throw new CoreError('DRIFT_FLOOR', `floor is ${String(floor)}, expected a number above 0`, { floor })
   }
   if (ef !== undefined) requireInteger('DRIFT_EF', 'ef', ef, 1, 2 ** 20)
@@ -262,13 +318,16 @@ function requirePaper(options: SearchOptions): PaperRule | undefined {
   }
   if (mode !== 'paper') refuse('mode', mode, "'paper'")
   for (const [name, value] of Object.entries({ lambda, tau, confidence })) {
-    const isPositive = typeof value === 'number' && value > 0 && value < Number.POSITIVE_INFINITY
-    if (value !== undefined && !isPositive) refuse(name, value, 'a number above 0')
+    if (value !== undefined && !isPositive(value)) refuse(name, value, 'a number above 0')
   }
   if (typeof normalised !== 'boolean') refuse('normalised', normalised, 'true or false')
   if (normalised && confidence > 1) refuse('confidence', confidence, 'at most 1 of a normalised sum')
   if (ef !== undefined && efSearch !== undefined) refuse('efSearch', efSearch, 'nothing beside ef')
   return { lambda, tau, confidence, normalised }
+}
+
+function isPositive(value: unknown): boolean {
+  return typeof value === 'number' && value > 0 && value < Number.POSITIVE_INFINITY
 }
 
 function refuse(name: string, value: unknown, expected: string): never {
@@ -285,7 +344,7 @@ function reachOf(rows: number): number {
 
 /** @throws CoreError DRIFT_RECALL. */
 function requireRecall(recall: number): void {
-  if (recall > 0 && recall <= 1) return
+  if (typeof recall === 'number' && recall > 0 && recall <= 1) return
   throw new CoreError(
     'DRIFT_RECALL',
     `recall is ${String(recall)}, expected a number above 0 and at most 1`,
@@ -342,7 +401,7 @@ function areAscending(ids: readonly Id[]): boolean {
   return true
 }
 
-function kindOf(value: unknown): string {
+export function kindOf(value: unknown): string {
   if (value === null) return 'null'
   return typeof value === 'object' ? (value.constructor?.name ?? 'an object') : typeof value
 }

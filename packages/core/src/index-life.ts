@@ -8,7 +8,8 @@ import type { IndexState } from './index-state.js'
 
 export class IndexLife {
   #state: IndexState
-  #isClosed = false
+  /** Makes the error that says so, once the index is closed. */
+  #closed: (() => Error) | undefined
   /** Set while exact vectors are still being filled in: what needs them waits. */
   #vectorsPending: Promise<void> | undefined
 
@@ -16,9 +17,9 @@ export class IndexLife {
     this.#state = state
   }
 
-  /** @throws CoreError DRIFT_CLOSED. */
+  /** @throws CoreError DRIFT_CLOSED, or what `close` was told. */
   open(): IndexState {
-    if (this.#isClosed) throw new CoreError('DRIFT_CLOSED', 'the index is closed')
+    if (this.#closed) throw this.#closed()
     return this.#state
   }
 
@@ -27,8 +28,8 @@ export class IndexLife {
     return this.#state
   }
 
-  close(): void {
-    this.#isClosed = true
+  close(why: () => Error = () => new CoreError('DRIFT_CLOSED', 'the index is closed')): void {
+    this.#closed ??= why
   }
 
   /** Settles when exact vectors are there, or will not be; undefined when they are. */
@@ -49,7 +50,7 @@ export class IndexLife {
     return store
   }
 
-  /** What a long job asks between its steps. @throws CoreError DRIFT_CLOSED, and the reason of the signal. */
+  /** What a long job asks between its steps. @throws as `open`, and the reason of the signal. */
   checkOf(signal: AbortSignal | undefined): () => void {
     return () => {
       signal?.throwIfAborted()

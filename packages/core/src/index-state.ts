@@ -228,7 +228,7 @@ export class IndexState {
 
   /** Live rows of the list that have no home yet, in order. */
   homeless(list: Pick<RowList, 'rows' | 'count'>): Uint32Array {
-    return this.store.liveOf(list.rows.subarray(0, list.count), true)
+    return this.store.homelessOf(list.rows.subarray(0, list.count))
   }
 
   /** Give the row its home and its second bucket (or NONE), unless it died or has a home. @returns whether it got them. */

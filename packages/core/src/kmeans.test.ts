@@ -240,6 +240,27 @@ describe('flat', () => {
     expect(codeOf(() => kmeans(new Float32Array(8), 2, { k: 1, seed: 1, ...wrong }))).toBe(code)
   })
 
+  it('refuses what are no rows, rows that are not there, and numbers that are none', () => {
+    const rows = blobs(100, 2, 3, 0.5, 7)
+    const wrong: [string, () => unknown][] = [
+      ['DRIFT_VECTOR_VALUE', () => kmeans([1, 2] as never, 2, { k: 1, seed: 1 })],
+      ['DRIFT_VECTOR_VALUE', () => kmeans(new Float64Array(2) as never, 2, { k: 1, seed: 1 })],
+      ['DRIFT_ROW', () => kmeans(rows, 2, { k: 1, seed: 1, index: Uint32Array.of(1, 100) })],
+      ['DRIFT_ROW', () => kmeans(rows, 2, { k: 1, seed: 1, index: [1] as never })],
+      ['DRIFT_ROW', () => hierarchicalKmeans(rows, 2, { seed: 1, index: Uint32Array.of(1, 100) })],
+      ['DRIFT_BRANCHING', () => hierarchicalKmeans(rows, 2, { seed: 1, branching: 2.5 })],
+      ['DRIFT_OPTION', () => kmeans(rows, 2, { k: 1, seed: Number.NaN })],
+      ['DRIFT_OPTION', () => kmeans(rows, 2, { k: 1, seed: 1, sampleRows: Number.NaN })],
+      ['DRIFT_OPTION', () => kmeans(rows, 2, { k: 1, seed: 1, sampleRows: 0 })],
+      ['DRIFT_OPTION', () => kmeans(rows, 2, { k: 1, seed: 1, tolerance: Number.NaN })],
+    ]
+    for (const [code, call] of wrong) expect(codeOf(call)).toBe(code)
+  })
+
+  it('gives every distinct row its centroid, however many more are asked for', () => {
+    expect(kmeans(Float32Array.of(1, 2, 3), 1, { k: 2 ** 40, seed: 1 }).centroids.length).toBe(3)
+  })
+
   it('refuses half a row', () => {
     expect(codeOf(() => kmeans(new Float32Array(7), 2, { k: 1, seed: 1 }))).toBe('DRIFT_DIMENSION')
   })

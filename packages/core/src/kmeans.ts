@@ -4,6 +4,7 @@
  * centroid has a row, and the assignment is to the nearest of them by f32 distances, however many were excluded unseen
  * (kmeans-heads.ts). Means are summed in double precision. Rows must be finite.
  */
+import { kindOf, requireInteger, requireKnown } from './arguments.js'
 import { Clusters, membersOf, normaliseAll } from './clusters.js'
 import { CoreError, type CoreErrorCode } from './errors.js'
 import { learnByBatches } from './kmeans-batches.js'
@@ -48,8 +49,9 @@ export interface Kmeans {
   readonly iterations: number
 }
 
-/** @throws CoreError DRIFT_DIMENSION, DRIFT_K, DRIFT_ITERATIONS, DRIFT_BATCH_ROWS; whatever the signal throws. */
+/** @throws CoreError DRIFT_DIMENSION, DRIFT_VECTOR_VALUE, DRIFT_ROW, DRIFT_K, DRIFT_ITERATIONS, DRIFT_BATCH_ROWS, DRIFT_OPTION; whatever the signal throws. */
 export function kmeans(rows: Float32Array, dim: number, options: KmeansOptions): Kmeans {
+  requireKnown(options, KMEANS_OPTIONS, 'kmeans')
   const {
     k,
     seed,
@@ -65,15 +67,19 @@ export function kmeans(rows: Float32Array, dim: number, options: KmeansOptions):
   }
   const { batchRows = Number.POSITIVE_INFINITY } = options
   if (!(batchRows >= 1)) throw badOption('DRIFT_BATCH_ROWS', 'batchRows', batchRows, 'at least 1')
+  const { sampleRows = Number.POSITIVE_INFINITY } = options
+  if (!(sampleRows >= 1)) throw badOption('DRIFT_OPTION', 'sampleRows', sampleRows, 'at least 1')
+  if (!(tolerance >= 0)) throw badOption('DRIFT_OPTION', 'tolerance', tolerance, '0 or more')
+  requireSeed(seed)
   options.signal?.throwIfAborted()
-  const index = options.index ?? everyRow(rows.length / dim)
+  const index = indexOf(rows, dim, options.index)
   if (index.length === 0) {
     return { centroids: new Float32Array(0), assignment: new Uint32Array(0), inertia: 0, iterations: 0 }
   }
 
   const random = seededRandom(seed)
-  const learnt = sample(index, options.sampleRows ?? index.length, random)
-  const centroids = seedCentroids(rows, dim, learnt, k, random)
+  const learnt = sample(index, sampleRows, random)
+  const centroids = seedCentroids(rows, dim, learnt, Math.min(k, learnt.length), random)
   if (spherical) normaliseAll(centroids, dim)
   const check = (): void => options.signal?.throwIfAborted()
   const finish = (moves: number): Kmeans => {
@@ -129,19 +135,23 @@ export type Partition = Pick<Kmeans, 'centroids' | 'assignment'>
  * 2 * targetRows rows; then let rows change to nearer clusters (reassign.ts), and split again what grew too large by that.
  * Clusters above 2 * targetRows remain only where all their rows are the same point.
  *
- * @throws CoreError DRIFT_DIMENSION, DRIFT_TARGET_ROWS, DRIFT_BRANCHING; whatever the signal throws.
+ * @throws CoreError DRIFT_DIMENSION, DRIFT_VECTOR_VALUE, DRIFT_ROW, DRIFT_TARGET_ROWS, DRIFT_BRANCHING, DRIFT_OPTION; whatever the signal throws.
  */
 export function hierarchicalKmeans(
   rows: Float32Array,
   dim: number,
   options: HierarchicalKmeansOptions,
 ): Partition {
+  requireKnown(options, HIERARCHICAL_OPTIONS, 'hierarchicalKmeans')
   const { targetRows = DEFAULT_TARGET_ROWS, branching = DEFAULT_BRANCHING } = options
-  const { iterations = SPLIT_ITERATIONS, spherical = false } = options
+  const { iterations = SPLIT_ITERATIONS, spherical = false, signal } = options
   requireMatrix(rows, dim)
   if (!(targetRows >= 1)) throw badOption('DRIFT_TARGET_ROWS', 'targetRows', targetRows, 'at least 1')
-  if (!(branching >= 2)) throw badOption('DRIFT_BRANCHING', 'branching', branching, 'at least 2')
-  const index = options.index ?? everyRow(rows.length / dim)
+  if (!(Number.isInteger(branching) && branching >= 2)) {
+    throw badOption('DRIFT_BRANCHING', 'branching', branching, 'an integer of at least 2')
+  }
+  requireSeed(options.seed)
+  const index = indexOf(rows, dim, options.index)
   const limit = 2 * targetRows
   const random = seededRandom(options.seed)
   let done = 0
@@ -152,8 +162,9 @@ export function hierarchicalKmeans(
 
   const split = (positions: Uint32Array, k: number): Leaf[] => {
     const { centroids, assignment } = kmeans(rows, dim, {
-      ...options,
       iterations,
+      spherical,
+      signal,
       k,
       seed: Math.floor(random() * 2 ** 32),
       index: positions.map(position => index[position]!),
@@ -197,6 +208,29 @@ export function hierarchicalKmeans(
   return partitionOf([...fitting, ...splitByLevels(large)], dim, index.length)
 }
 
+const KMEANS_OPTIONS: ReadonlySet<string> = new Set([
+  'k',
+  'seed',
+  'iterations',
+  'index',
+  'spherical',
+  'sampleRows',
+  'batchRows',
+  'tolerance',
+  'signal',
+  'onProgress',
+])
+const HIERARCHICAL_OPTIONS: ReadonlySet<string> = new Set([
+  'seed',
+  'index',
+  'spherical',
+  'signal',
+  'iterations',
+  'targetRows',
+  'branching',
+  'onProgress',
+])
+
 const DEFAULT_ITERATIONS = 10
 const DEFAULT_TOLERANCE = 1e-4
 /** Making heads costs about as much as twice this many times dim centroids cost for one iteration. */
@@ -225,8 +259,28 @@ function everyRow(count: number): Uint32Array {
   return index
 }
 
-/** @throws CoreError DRIFT_DIMENSION unless `rows` is a whole number of rows of `dim` values. */
+/** The rows asked for, or all. @throws CoreError DRIFT_ROW. */
+function indexOf(rows: Float32Array, dim: number, index: Uint32Array | undefined): Uint32Array {
+  const count = rows.length / dim
+  if (index === undefined) return everyRow(count)
+  if (!(index instanceof Uint32Array)) {
+    throw new CoreError('DRIFT_ROW', `index is ${kindOf(index)}, expected a Uint32Array`)
+  }
+  for (let i = 0; i < index.length; i++) {
+    if (index[i]! >= count) requireInteger('DRIFT_ROW', `index[${i}]`, index[i]!, 0, count - 1)
+  }
+  return index
+}
+
+function requireSeed(seed: number): void {
+  if (!Number.isSafeInteger(seed)) throw badOption('DRIFT_OPTION', 'seed', seed, 'a safe integer')
+}
+
+/** @throws CoreError DRIFT_VECTOR_VALUE; DRIFT_DIMENSION unless `rows` is a whole number of rows of `dim` values. */
 function requireMatrix(rows: Float32Array, dim: number): void {
+  if (!(rows instanceof Float32Array)) {
+    throw new CoreError('DRIFT_VECTOR_VALUE', `rows are ${kindOf(rows)}, expected a Float32Array`)
+  }
   if (Number.isSafeInteger(dim) && dim >= 1 && rows.length % dim === 0) return
   const what = `${rows.length} values are no whole number of rows of dimension ${dim}`
   throw new CoreError('DRIFT_DIMENSION', what, { dim, length: rows.length })

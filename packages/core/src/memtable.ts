@@ -4,6 +4,7 @@
  * Nothing is stored twice: a memtable names rows of the row store. A trickle of writes gets the graph, a flood gets the scan.
  */
 import { allocateHnsw, hnswLinked, hnswRows, type KernelMetric, kernels } from '@drift/native'
+import { CoreError } from './errors.js'
 import type { RowStore } from './row-store.js'
 import { RowList } from './search/row-list.js'
 
@@ -72,4 +73,8 @@ export class Memtable implements MemtableViews {
   get bytes(): number {
     return this.rows.byteLength + (this.graph?.byteLength ?? 0)
   }
+}
+
+export function noMemtable(what: string): CoreError {
+  return new CoreError('DRIFT_MEMTABLE', what)
 }

@@ -27,6 +27,9 @@ export function routingMetric(metric: Metric): KernelMetric {
  * @throws CoreError DRIFT_DIMENSION, DRIFT_VECTOR_VALUE.
  */
 export function validateVectors(values: ArrayLike<number>, dim: number): void {
+  if (typeof values !== 'object' || values === null || !Number.isInteger(values.length)) {
+    throw new CoreError('DRIFT_VECTOR_VALUE', `vectors are ${typeof values}, expected a Float32Array`)
+  }
   if (values.length % dim !== 0) {
     throw new CoreError(
       'DRIFT_DIMENSION',

@@ -166,16 +166,21 @@ export class RowStore {
     return ((this.live[row >>> 5]! >>> (row & 31)) & 1) === 1
   }
 
-  /** Those of the rows that are live, in order; only without a home, if asked for. */
-  liveOf(rows: Uint32Array, isHomeless = false): Uint32Array {
-    const { home } = this
+  /** Those of the rows that are live, in order. */
+  liveOf(rows: Uint32Array): Uint32Array {
     const found = new Uint32Array(rows.length)
     let count = 0
     for (let i = 0; i < rows.length; i++) {
       const row = rows[i]!
-      if (this.isLive(row) && !(isHomeless && home[row] !== NONE)) found[count++] = row
+      if (this.isLive(row)) found[count++] = row
     }
     return found.subarray(0, count)
+  }
+
+  /** Those of the rows that are live and in no bucket, in order. */
+  homelessOf(rows: Uint32Array): Uint32Array {
+    const { home } = this
+    return this.liveOf(rows).filter(row => home[row] === NONE)
   }
 
   /** Live, and in a bucket. */

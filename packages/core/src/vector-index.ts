@@ -7,6 +7,7 @@
 
 import {
   requireBatch,
+  requireIds,
   requirePrepared,
   requireQueries,
   requireShape,
@@ -26,7 +27,7 @@ import type { MaintenanceOptions } from './maintenance/assign.js'
 import type { HealOptions, HealReport } from './maintenance/heal.js'
 import { Jobs, type RefineOptions } from './maintenance/jobs.js'
 import { type BucketStats, bucketStats, type Operation, type PlanOptions } from './maintenance/plan.js'
-import type { Memtable } from './memtable.js'
+import { type Memtable, noMemtable } from './memtable.js'
 import { kernelMetric, type Metric } from './metric.js'
 import type { IndexPool } from './pool/pool.js'
 import { decodeLearned, encodeLearned } from './recall/memory.js'
@@ -52,6 +53,14 @@ export interface BuildOptions extends MaintenanceOptions {
   readonly ids?: readonly Id[]
 }
 
+function requirePool(pool: IndexPool | undefined): IndexPool | undefined {
+  if (pool === undefined) return undefined
+  if (typeof pool?.runAll !== 'function') {
+    throw new CoreError('DRIFT_OPTION', 'pool is no IndexPool', { option: 'pool' })
+  }
+  return pool.threads > 0 ? pool : undefined
+}
+
 export class VectorIndex {
   readonly dim: number
   readonly metric: Metric
@@ -66,7 +75,7 @@ export class VectorIndex {
     const shape = requireShape(options)
     this.dim = shape.dim
     this.metric = shape.metric
-    const pool = options.pool !== undefined && options.pool.threads > 0 ? options.pool : undefined
+    const pool = requirePool(options.pool)
     const state = new IndexState(shape)
     this.#pool = pool
     this.#life = new IndexLife(state)
@@ -172,8 +181,9 @@ export class VectorIndex {
     return this.publish(this.append(ids, vectors))
   }
 
-  /** @returns how many of the ids existed. */
+  /** @returns how many of the ids existed. @throws CoreError DRIFT_ID; nothing is changed then. */
   delete(ids: readonly Id[]): number {
+    requireIds(ids)
     return this.#life.open().delete(ids)
   }
 
@@ -199,10 +209,11 @@ export class VectorIndex {
   /**
    * Exact vectors of rows that are live, or pinned: a copy, rows[i] at i * dim.
    *
-   * @throws CoreError DRIFT_NO_VECTORS, or what a source throws.
+   * @throws CoreError DRIFT_NO_VECTORS, DRIFT_ROW for a row that never was, or what a source throws.
    */
   readVectors(rows: Uint32Array): Float32Array {
     this.#life.requireVectors()
+    for (const row of rows) this.#life.requireRow(row)
     const out = new Float32Array(rows.length * this.dim)
     this.#life.open().store.read(rows, out)
     return out
@@ -215,6 +226,7 @@ export class VectorIndex {
    * @throws CoreError DRIFT_NO_VECTORS, DRIFT_ROW.
    */
   sharedVectors(rows: Uint32Array): SharedVectors {
+    for (const row of rows) this.#life.requireRow(row)
     return this.#life.open().store.shared(rows)
   }
 
@@ -241,9 +253,11 @@ export class VectorIndex {
     return this.#life.open().rotate()
   }
 
-  /** Live rows of the memtable, in order of append. */
+  /** Live rows of a memtable of this index, in order of append. @throws CoreError DRIFT_MEMTABLE. */
   liveRows(memtable: Memtable): Uint32Array {
-    return this.#life.open().store.liveOf(memtable.rows.subarray(0, memtable.count))
+    const { store } = this.#life.open()
+    if (!(memtable?.rows instanceof Uint32Array)) throw noMemtable('liveRows takes a memtable of this index')
+    return store.liveOf(memtable.rows.subarray(0, memtable.count))
   }
 
   /**
@@ -518,8 +532,12 @@ export class VectorIndex {
     return statsOf(this.#life.open(), this.#queries.bytes + this.#shadows.bytes)
   }
 
-  /** Maintenance and batches under way fail with DRIFT_CLOSED at their next step. The memory goes when the index is let go. */
-  close(): void {
-    this.#life.close()
+  /**
+   * Maintenance and batches under way fail at their next step, and every call from now on. The memory goes when the index is let go.
+   *
+   * @param why - makes the error that they fail with. Default: CoreError DRIFT_CLOSED.
+   */
+  close(why?: () => Error): void {
+    this.#life.close(why)
   }
 }

@@ -3,7 +3,19 @@
  * usable and as full as before.
  */
 import { describe, expect, it } from 'vitest'
-import { CoreError, type Id, IndexPool, type Metric, VectorIndex } from '../src/index.js'
+import {
+  CoreError,
+  deserialiseQuantizer,
+  hierarchicalKmeans,
+  type Id,
+  IndexPool,
+  kmeans,
+  type Metric,
+  trainPq,
+  trainSign,
+  trainSq8,
+  VectorIndex,
+} from '../src/index.js'
 import { expectExactly } from './data.js'
 
 const DIM = 3
@@ -186,4 +198,115 @@ it('the largest and the smallest dimension work', async () => {
     await index.flush(index.rotate()!)
     expect(index.searchSync(new Float32Array(dim).fill(0.9), { k: 2 }).ids).toEqual(['one', 'zero'])
   }
+})
+
+describe('options that are misspelt or missing', () => {
+  const index = new VectorIndex({ dim: DIM, metric: 'l2' })
+  index.upsert(['a', 1, 1n], Float32Array.of(1, 0, 0, 0, 1, 0, 0, 0, 1))
+  const rows = new Float32Array(8 * DIM).fill(1)
+
+  it.each<[string, () => unknown]>([
+    ['VectorIndex', () => new VectorIndex({ dim: DIM, metric: 'l2', memtablerows: 8 } as never)],
+    ['IndexPool', () => new IndexPool({ threads: 0, thread: 1 } as never)],
+    ['a search', () => index.searchSync(ok, { k: 1, recal: 1 } as never)],
+    ['an explanation', () => index.explain(ok, { k: 1, recal: 1 } as never, () => 0)],
+    ['kmeans', () => kmeans(rows, DIM, { k: 2, seed: 1, iteration: 3 } as never)],
+    ['hierarchicalKmeans', () => hierarchicalKmeans(rows, DIM, { seed: 1, targetRow: 3 } as never)],
+    ['trainSq8', () => trainSq8(rows, { dim: DIM, clipped: 0 } as never)],
+    ['trainPq', () => trainPq(rows, { dim: DIM, subspaces: 1, seed: 1, bit: 4 } as never)],
+    ['trainSign', () => trainSign(rows, { dim: DIM, seeds: 1 } as never)],
+  ])('of %s are refused by name', (_, call) => {
+    expect(codeOf(call)).toBe('DRIFT_UNKNOWN_OPTION')
+  })
+
+  it.each<[string, () => Promise<unknown>]>([
+    ['search', () => index.search(ok, { k: 1, recal: 1 } as never)],
+    ['searchBatch', () => index.searchBatch(ok, { k: 1, recal: 1 } as never)],
+    ['within', () => index.within(ok, 1, { alow: new Uint32Array(1) } as never)],
+    ['maintain', () => index.maintain({ budjet: 3 } as never)],
+  ])('of %s are refused by name', async (_, call) => {
+    await expect(call()).rejects.toMatchObject({ code: 'DRIFT_UNKNOWN_OPTION' })
+  })
+
+  it.each<[string, (options: never) => unknown]>([
+    ['VectorIndex', options => new VectorIndex(options)],
+    ['IndexPool', options => new IndexPool(options)],
+    ['a search', options => index.searchSync(ok, options)],
+    ['kmeans', options => kmeans(rows, DIM, options)],
+    ['hierarchicalKmeans', options => hierarchicalKmeans(rows, DIM, options)],
+    ['trainSq8', options => trainSq8(rows, options)],
+    ['trainPq', options => trainPq(rows, options)],
+    ['trainSign', options => trainSign(rows, options)],
+  ])('of %s are asked for', (_, call) => {
+    expect(codeOf(() => call(undefined as never))).toBe('DRIFT_OPTION')
+  })
+
+  it('a pool is an IndexPool', () => {
+    for (const pool of [{}, null]) {
+      expect(codeOf(() => new VectorIndex({ dim: DIM, metric: 'l2', pool: pool as never }))).toBe(
+        'DRIFT_OPTION',
+      )
+    }
+  })
+
+  it('a recall and a floor are numbers', () => {
+    expect(codeOf(() => index.searchSync(ok, { k: 1, recall: '0.5' as never }))).toBe('DRIFT_RECALL')
+    expect(codeOf(() => index.searchSync(ok, { k: 1, recall: null as never }))).toBe('DRIFT_RECALL')
+    expect(codeOf(() => index.searchSync(ok, { k: 1, floor: '1' as never }))).toBe('DRIFT_FLOOR')
+  })
+})
+
+describe('what no type keeps a JavaScript caller from', () => {
+  it('text is no list of ids: it would delete by letters', () => {
+    const index = new VectorIndex({ dim: DIM, metric: 'l2' })
+    index.upsert(['a', 'b'], new Float32Array(2 * DIM).fill(1))
+    expect(codeOf(() => index.delete('ab' as never))).toBe('DRIFT_ID')
+    expect(codeOf(() => index.delete(undefined as never))).toBe('DRIFT_ID')
+    expect(index.count).toBe(2)
+  })
+
+  it('rows that never were have no vectors', () => {
+    const index = new VectorIndex({ dim: DIM, metric: 'l2' })
+    index.upsert(['a'], ok)
+    expect(codeOf(() => index.readVectors(Uint32Array.of(0, 1)))).toBe('DRIFT_ROW')
+    expect(codeOf(() => index.sharedVectors(Uint32Array.of(7)))).toBe('DRIFT_ROW')
+  })
+
+  it('only a memtable can be flushed or listed', async () => {
+    const index = new VectorIndex({ dim: DIM, metric: 'l2' })
+    for (const memtable of [undefined, {}]) {
+      await expect(index.flush(memtable as never)).rejects.toMatchObject({ code: 'DRIFT_MEMTABLE' })
+      expect(codeOf(() => index.liveRows(memtable as never))).toBe('DRIFT_MEMTABLE')
+    }
+  })
+
+  it('a batch asks for so many results that arrays can hold', async () => {
+    const index = new VectorIndex({ dim: DIM, metric: 'l2' })
+    index.upsert(['a'], ok)
+    const queries = new Float32Array(2 * DIM).fill(1)
+    await expect(index.searchBatch(queries, { k: 2 ** 26 })).rejects.toMatchObject({ code: 'DRIFT_K' })
+    expect((await index.searchBatch(queries, { k: 2 ** 20 })).ids.filter(id => id === 'a')).toHaveLength(2)
+    await expect(index.searchBatch(undefined as never, { k: 1 })).rejects.toMatchObject({
+      code: 'DRIFT_VECTOR_VALUE',
+    })
+  })
+
+  it('a quantizer is trained on vectors, and read from bytes', () => {
+    expect(codeOf(() => trainSq8(undefined as never, { dim: DIM }))).toBe('DRIFT_VECTOR_VALUE')
+    expect(codeOf(() => deserialiseQuantizer(undefined as never))).toBe('DRIFT_QUANTIZER_CORRUPT')
+    const quantizer = trainSq8(ok, { dim: DIM })
+    expect(codeOf(() => quantizer.encode(undefined as never))).toBe('DRIFT_VECTOR_VALUE')
+    expect(
+      codeOf(() =>
+        quantizer.distances('l2', undefined as never, quantizer.encode(ok), 1, new Float32Array(1)),
+      ),
+    ).toBe('DRIFT_VECTOR_VALUE')
+  })
+})
+
+it('an index says why it is closed', () => {
+  const index = new VectorIndex({ dim: DIM, metric: 'l2' })
+  index.close(() => new RangeError('the shop is shut'))
+  index.close()
+  expect(() => index.find('a')).toThrow('the shop is shut')
 })

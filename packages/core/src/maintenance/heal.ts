@@ -15,6 +15,14 @@ export interface HealOptions extends Pick<MaintenanceOptions, 'onProgress'>, Pla
   readonly onOperation?: (healed: Healed) => void
 }
 
+export const HEAL_OPTIONS: ReadonlySet<string> = new Set([
+  'signal',
+  'budget',
+  'policy',
+  'onProgress',
+  'onOperation',
+])
+
 export interface HealReport {
   readonly operations: number
   /** Rows that got another home, and rows of which only the second bucket changed. */

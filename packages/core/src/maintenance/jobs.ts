@@ -3,13 +3,13 @@
  * which they were asked for, each on the state of its time; one that fails fails its caller, not the next job. Calibrating only reads:
  * it waits for nothing but another calibration, and nothing waits for it.
  */
-import { requireInteger } from '../arguments.js'
+import { requireInteger, requireKnown } from '../arguments.js'
 import { NONE } from '../bucket/extent.js'
 import { CoreError } from '../errors.js'
 import { type TakenImage, takeImage } from '../index-image.js'
 import type { IndexLife } from '../index-life.js'
 import type { IndexState } from '../index-state.js'
-import type { Memtable } from '../memtable.js'
+import { type Memtable, noMemtable } from '../memtable.js'
 import type { IndexPool } from '../pool/pool.js'
 import { calibrate } from '../recall/calibrate.js'
 import type { Learned } from '../recall/memory.js'
@@ -17,7 +17,14 @@ import { OwnFloors } from '../recall/own-floors.js'
 import type { Homes } from '../router/homes.js'
 import { applyOperation, type Healed } from './apply.js'
 import { assignRows, type Job, type MaintenanceOptions } from './assign.js'
-import { type HealOptions, type HealReport, heal, requireBudget, requirePolicy } from './heal.js'
+import {
+  HEAL_OPTIONS,
+  type HealOptions,
+  type HealReport,
+  heal,
+  requireBudget,
+  requirePolicy,
+} from './heal.js'
 import { type Operation, type PlanOptions, planned, planSteps } from './plan.js'
 import { refineChunk } from './refine.js'
 import { Slices } from './slices.js'
@@ -55,12 +62,9 @@ export class Jobs {
 
   flush(memtable: Memtable, options: MaintenanceOptions): Promise<void> {
     return this.#run(options, async (state, job) => {
-      if (memtable.dropped) return
+      if (memtable?.dropped) return
       if (!state.frozen.includes(memtable)) {
-        throw new CoreError(
-          'DRIFT_MEMTABLE',
-          'flush takes a frozen memtable of this index: call rotate() first',
-        )
+        throw noMemtable('flush takes a frozen memtable of this index: call rotate() first')
       }
       await assignAll(state, memtable, job)
       state.drop(memtable)
@@ -188,6 +192,7 @@ export class Jobs {
   }
 
   async heal(options: HealOptions): Promise<HealReport> {
+    requireKnown(options, HEAL_OPTIONS, 'maintain')
     const state = this.#life.open()
     return heal({
       plan: () => this.planInSlices(options),

@@ -5,9 +5,10 @@
  * An idle pool does not keep the process alive: piscina refs its threads only while they work.
  */
 import type { Worker } from 'node:worker_threads'
-import { Piscina } from 'piscina'
+import { requireKnown } from '../arguments.js'
 import { CoreError } from '../errors.js'
 import type { Task, TaskMessage, TaskResult } from './tasks.js'
+import { Threads } from './threads.js'
 
 export interface IndexPoolOptions {
   /** Worker threads; 0: there is no pool and everything runs in the caller's thread. */
@@ -19,18 +20,20 @@ const MAX_QUEUE = 1024
 
 const MAX_THREADS = 256
 
+const POOL_OPTIONS: ReadonlySet<string> = new Set(['threads'])
+
 export class IndexPool {
   readonly threads: number
-  readonly #piscina: Piscina<TaskMessage> | undefined
+  readonly #workers: Threads<TaskMessage, unknown> | undefined
   /** The cancel flag and the end of every call of runAll. */
   readonly #running: Map<Int32Array, Promise<unknown>> = new Map()
   /** The threads that still load what they run, and when each has. */
   readonly #loading = new Map<Worker, Promise<void>>()
-  /** Why no thread is left. */
-  #failed: unknown
   #closed = false
 
-  constructor({ threads }: IndexPoolOptions) {
+  constructor(options: IndexPoolOptions) {
+    requireKnown(options, POOL_OPTIONS, 'IndexPool')
+    const { threads } = options
     if (!Number.isInteger(threads) || threads < 0 || threads > MAX_THREADS) {
       throw new CoreError(
         'DRIFT_THREADS',
@@ -40,7 +43,7 @@ export class IndexPool {
     }
     this.threads = threads
     if (threads === 0) return
-    const piscina = new Piscina<TaskMessage>({
+    this.#workers = new Threads({
       filename: workerUrl().href,
       minThreads: threads,
       maxThreads: threads,
@@ -51,15 +54,7 @@ export class IndexPool {
       recordTiming: false,
       workerHistogram: false,
     })
-    // Errors of a thread without a task. Unhandled, the event would end the process. When no thread can start, waiting tasks
-    // would wait for ever: destroy rejects them.
-    piscina.on('error', error => {
-      if (piscina.threads.length > 0) return
-      this.#failed = error
-      void piscina.destroy()
-    })
-    this.#piscina = piscina
-    for (const worker of piscina.threads) {
+    for (const worker of this.workers) {
       const loaded = new Promise<void>(resolve => {
         // piscina's first message says so.
         for (const event of ['message', 'error', 'exit']) worker.once(event, () => resolve())
@@ -71,7 +66,7 @@ export class IndexPool {
 
   /** The threads that are alive, to watch them (or, in a test, to end one). */
   get workers(): readonly Worker[] {
-    return this.#piscina?.threads ?? []
+    return this.#workers?.piscina.threads ?? []
   }
 
   /**
@@ -81,8 +76,8 @@ export class IndexPool {
    * @throws the signal's reason; CoreError DRIFT_WORKER, DRIFT_BUSY, DRIFT_CLOSED.
    */
   async runAll<T extends Task>(tasks: readonly T[], signal?: AbortSignal): Promise<TaskResult<T>[]> {
-    const piscina = this.#piscina
-    if (this.#closed || piscina === undefined) throw closed()
+    const workers = this.#workers
+    if (this.#closed || workers === undefined) throw closed()
     signal?.throwIfAborted()
     const cancel = new Int32Array(new SharedArrayBuffer(4))
     const stop = () => {
@@ -90,7 +85,7 @@ export class IndexPool {
     }
     signal?.addEventListener('abort', stop, { once: true })
     try {
-      const runs = tasks.map(async task => (await piscina.run({ task, cancel })) as TaskResult<T>)
+      const runs = tasks.map(async task => (await workers.run({ task, cancel })) as TaskResult<T>)
       for (const run of runs) run.catch(stop)
       const ended = Promise.allSettled(runs)
       this.#running.set(cancel, ended)
@@ -98,8 +93,7 @@ export class IndexPool {
       signal?.throwIfAborted()
       if (this.#closed) throw closed()
       return settled.map(outcome => {
-        if (outcome.status === 'rejected') throw failure(this.#failed ?? outcome.reason)
-        this.#failed = undefined
+        if (outcome.status === 'rejected') throw failure(outcome.reason)
         return outcome.value
       })
     } finally {
@@ -116,7 +110,7 @@ export class IndexPool {
     // A thread that is ended while it loads leaves the files open that it was reading.
     for (const worker of this.#loading.keys()) worker.ref()
     await Promise.all(this.#loading.values())
-    await this.#piscina?.destroy()
+    await this.#workers?.piscina.destroy()
   }
 }
 

@@ -264,7 +264,7 @@ describe('training', () => {
 
   it.each<[string, () => unknown, string]>([
     ['no rows', () => trainPq(new Float32Array(0), good), 'DRIFT_EMPTY_BATCH'],
-    ['no rows for a mean', () => trainSign(new Float32Array(0), good), 'DRIFT_EMPTY_BATCH'],
+    ['no rows for a mean', () => trainSign(new Float32Array(0), { dim: 4, seed: 1 }), 'DRIFT_EMPTY_BATCH'],
     ['half a row', () => trainPq(rows, { ...good, dim: 3 }), 'DRIFT_DIMENSION'],
     ['dimension 0', () => trainSign(rows, { dim: 0, seed: 1 }), 'DRIFT_DIMENSION'],
     ['dimension 70 000', () => signQuantizer({ dim: 70_000, seed: 1 }), 'DRIFT_DIMENSION'],

@@ -110,8 +110,8 @@ export function requireTrainingRows(vectors: Float32Array, dim: number): void {
 }
 
 export function requireQuery(dim: number, query: Float32Array): void {
-  if (query.length !== dim) throw badLength('query', query.length, String(dim))
   validateVectors(query, dim)
+  if (query.length !== dim) throw badLength('query', query.length, String(dim))
 }
 
 /** Refuse an array shorter than `needed` by its name. */

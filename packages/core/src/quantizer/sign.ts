@@ -6,6 +6,7 @@
  *   block of 32 rows: [signs: 4 bits per group as FastScan reads them][||r||: 32 * f32][||r||^2 / ||r||_1: 32 * f32]
  */
 import type { KernelMetric } from '@drift/native'
+import { requireKnown } from '../arguments.js'
 import { Rotation } from '../rotation.js'
 import { FAST_SCAN_ROWS, fastScanBytes, nibbleAt, putNibble, scan, scanTable } from './fast-scan.js'
 import { badOption, type Quantizer, quantizerOf, requireDim, requireTrainingRows } from './quantizer.js'
@@ -17,8 +18,12 @@ export interface SignOptions {
   readonly seed: number
 }
 
+const SIGN_OPTIONS: ReadonlySet<string> = new Set(['dim', 'seed'])
+
 /** Learns the mean of the rows. @throws CoreError DRIFT_EMPTY_BATCH, DRIFT_DIMENSION, DRIFT_VECTOR_VALUE, DRIFT_OPTION. */
-export function trainSign(vectors: Float32Array, { dim, seed }: SignOptions): Quantizer {
+export function trainSign(vectors: Float32Array, options: SignOptions): Quantizer {
+  requireKnown(options, SIGN_OPTIONS, 'trainSign')
+  const { dim, seed } = options
   requireTrainingRows(vectors, dim)
   requireSeed(seed)
   const sums = new Float64Array(dim)
@@ -33,7 +38,9 @@ export function trainSign(vectors: Float32Array, { dim, seed }: SignOptions): Qu
 }
 
 /** The same around zero, for rows that are already differences. @throws CoreError DRIFT_DIMENSION, DRIFT_OPTION. */
-export function signQuantizer({ dim, seed }: SignOptions): Quantizer {
+export function signQuantizer(options: SignOptions): Quantizer {
+  requireKnown(options, SIGN_OPTIONS, 'signQuantizer')
+  const { dim, seed } = options
   requireDim(dim)
   requireSeed(seed)
   return signOf(new Float32Array(dim), seed)

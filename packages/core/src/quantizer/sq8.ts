@@ -5,6 +5,7 @@
  * The engine's default codes (kernels.sq8Encode) need no training; these fit data whose dimensions differ in scale.
  */
 import { type KernelMetric, kernels } from '@drift/native'
+import { requireKnown } from '../arguments.js'
 import { badOption, type Quantizer, quantizerOf, requireTrainingRows } from './quantizer.js'
 import { corrupt, type StoredQuantizer, writeStored } from './stored.js'
 
@@ -22,8 +23,11 @@ export interface Sq8Training {
   readonly sampleRows?: number
 }
 
+const SQ8_OPTIONS: ReadonlySet<string> = new Set(['dim', 'clip', 'sampleRows'])
+
 /** @throws CoreError DRIFT_EMPTY_BATCH, DRIFT_DIMENSION, DRIFT_VECTOR_VALUE, DRIFT_OPTION. */
 export function trainSq8(vectors: Float32Array, options: Sq8Training): Sq8Quantizer {
+  requireKnown(options, SQ8_OPTIONS, 'trainSq8')
   const { dim, clip = DEFAULT_CLIP, sampleRows = DEFAULT_SAMPLE_ROWS } = options
   requireTrainingRows(vectors, dim)
   if (!(clip >= 0 && clip < 0.5)) throw badOption('clip', clip, 'in [0, 0.5)')

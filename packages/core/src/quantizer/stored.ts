@@ -42,6 +42,7 @@ export function writeStored(stored: StoredQuantizer): Uint8Array {
 
 /** @throws CoreError DRIFT_QUANTIZER_CORRUPT for what `writeStored` did not write, DRIFT_QUANTIZER_VERSION for a later one. */
 export function readStored(bytes: Uint8Array): StoredQuantizer {
+  if (!(bytes instanceof Uint8Array)) throw corrupt('is no Uint8Array')
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const end = bytes.length - CRC_BYTES
   if (end < HEADER_BYTES) throw corrupt(`has ${bytes.length} bytes, fewer than its header`)

@@ -12,6 +12,7 @@ import {
 } from '../arguments.js'
 import { NONE } from '../bucket/extent.js'
 import { CoreError } from '../errors.js'
+import type { Id } from '../id.js'
 import type { IndexLife } from '../index-life.js'
 import type { IndexState } from '../index-state.js'
 import { prepare, prepareInto, publicDistance } from '../metric.js'
@@ -27,13 +28,10 @@ import type { SearchWidth } from './view.js'
 import { Warmth } from './warmth.js'
 import { rowsWithin } from './within.js'
 
-export interface WithinOptions {
-  /** As in `SearchOptions`. */
-  readonly allow?: Uint32Array
-  readonly signal?: AbortSignal
-}
-
 export type Abortable = { readonly signal?: AbortSignal }
+
+/** Those that say how much to scan are looked at as for a search, and make no difference: every row is compared. */
+export type WithinOptions = Omit<SearchOptions, 'k'> & Abortable
 
 /** Buckets with many dead entries that a search rewrites first, 25 us each: a burst of deletes is made up for by so many searches. */
 const TIDIED = 1
@@ -122,17 +120,22 @@ export class Queries {
             width,
             check,
           )
-      const ids = Array.from(found.rows, row => (row === NONE ? undefined : state.store.ids.idAt(row)))
+      const ids: (Id | undefined)[] = new Array(found.rows.length).fill(undefined)
+      for (let i = 0; i < ids.length; i++) {
+        if (found.rows[i] !== NONE) ids[i] = state.store.ids.idAt(found.rows[i]!)
+      }
       return { ...found, k: width.owed, ids, distances: publicDistances(metric, found.distances) }
     } finally {
       release()
     }
   }
 
-  async within(query: Float32Array, radius: number, { allow, signal }: WithinOptions): Promise<SearchResult> {
+  async within(query: Float32Array, radius: number, options: WithinOptions): Promise<SearchResult> {
     const life = this.#life
     const state = life.open()
-    requireWidth({ k: 1, recall: 1, ...(allow === undefined ? {} : { allow }) }, state)
+    requireWidth({ ...options, k: 1 }, state)
+    const { allow, signal } = options
+    signal?.throwIfAborted()
     if (typeof radius !== 'number' || Number.isNaN(radius)) {
       throw new CoreError('DRIFT_RADIUS', `radius is ${String(radius)}, expected a number`, { radius })
     }
