@@ -4,7 +4,7 @@
  */
 import { frame, searchBody, upsertBody } from './body.js'
 import { ClientError } from './errors.js'
-import { optionsOf, show, targetOf } from './given.js'
+import { optionsOf, patchOf, show, targetOf } from './given.js'
 import type {
   BatchHits,
   CallOptions,
@@ -109,7 +109,7 @@ export class RemoteCollection<P extends object = Payload> {
     options?: CallOptions,
   ): Promise<{ readonly lsn: number; readonly durable: boolean; readonly updated: number }> {
     const given = optionsOf(options, 'updatePayload', CALL_KEYS)
-    const body = { ...targetOf(what, 'updatePayload'), patch }
+    const body = { ...targetOf(what, 'updatePayload'), patch: patchOf(patch) }
     return this.#json('PATCH', '/points', { body, writes: true }, given)
   }
 

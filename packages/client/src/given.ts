@@ -8,6 +8,7 @@ import { idToJson, type JsonId } from './wire.js'
 
 /** Beyond what the server takes; ends also what holds itself. */
 const MAX_FILTER_DEPTH = 64
+const MAX_PATCH_DEPTH = 64
 const MAX_SHOWN_CHARS = 40
 
 /** The options of a call, `filter` among them. @throws ClientError DRIFT_OPTION, DRIFT_UNKNOWN_OPTION, DRIFT_FILTER */
@@ -54,6 +55,12 @@ export function targetOf(
   return { filter }
 }
 
+/** A patch, in which null removes. @throws ClientError DRIFT_PATCH for what JSON writes as null without being it. */
+export function patchOf<T>(patch: T): T {
+  assertKept(patch, 'patch', 0)
+  return patch
+}
+
 /** Whether it is a plain object, or one without a prototype. */
 export function isPlain(value: unknown): value is object {
   if (typeof value !== 'object' || value === null) return false
@@ -68,6 +75,19 @@ export function show(value: unknown): string {
   if (typeof value === 'function') return 'a function'
   if (typeof value === 'object' && value !== null) return value.constructor?.name ?? 'an object'
   return String(value)
+}
+
+/** What an array holds is null there, as in any payload. */
+function assertKept(value: unknown, where: string, depth: number): void {
+  const isLost = value instanceof Date ? Number.isNaN(value.getTime()) : typeof value === 'number'
+  if (isLost && !Number.isFinite(value)) {
+    throw new ClientError(
+      'DRIFT_PATCH',
+      `${where.slice(0, 200)} is ${String(value)}, which JSON writes as null, and null removes`,
+    )
+  }
+  if (!isPlain(value) || depth > MAX_PATCH_DEPTH) return
+  for (const [key, part] of Object.entries(value)) assertKept(part, `${where}.${key}`, depth + 1)
 }
 
 /** Only what JSON has a word for. */
