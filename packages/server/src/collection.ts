@@ -2,16 +2,7 @@
  * Collection: the door for rows. Validates, then each method reads as its path: upsert = memtable and log in the same
  * tick, visible when durable; search = the index, then ids and payloads of the hits.
  */
-import {
-  type BucketStats,
-  type Explanation,
-  type HealReport,
-  type Id,
-  MAX_RECORD_BYTES,
-  type MeasuredRecall,
-  type Metric,
-  score,
-} from '@drift/core'
+import { type Explanation, type HealReport, type Id, MAX_RECORD_BYTES, type Metric, score } from '@drift/core'
 import type { RecordBatch } from 'apache-arrow'
 import { orAborted } from './abort.js'
 import { exportRows, type ToArrowOptions } from './arrow/export.js'
@@ -28,9 +19,11 @@ import { refineStore } from './janitor.js'
 import { encodePatch } from './merge-patch.js'
 import { encodeDelete, UpsertRecord } from './operation.js'
 import {
+  type BatchSearchOptions,
   type FlushOptions,
   type MaintainOptions,
   parseArrowOptions,
+  parseBatchOptions,
   parseFilterOptions,
   parseMaintainOptions,
   parseScanOptions,
@@ -42,10 +35,11 @@ import {
   widthOf,
 } from './options.js'
 import { createIndex, dropIndex } from './payload-index/declare.js'
-import { type IndexDeclarations, type IndexKind, parseIndex } from './payload-index/payload-indexes.js'
+import { type IndexKind, parseIndex } from './payload-index/payload-indexes.js'
 import { type Columns, decodePayload, type Payload, parseBatch, parseQuery, type Row } from './rows.js'
 import { type Scan, type ScannedRow, type ScanOptions, scanRows } from './scan/rows.js'
-import type { Store } from './store.js'
+import { type CollectionStats, collectionStats } from './stats.js'
+import { assertPresent, type Store } from './store.js'
 import {
   type Attempt,
   type Logged,
@@ -55,7 +49,7 @@ import {
   parseTarget,
   type Target,
 } from './update.js'
-import { assertPresent, noRoom, writeDelete, writeUpsert } from './write.js'
+import { noRoom, writeDelete, writeUpsert } from './write.js'
 
 export interface UpsertResult {
   /** Position in the log; every later write has a greater one. */
@@ -110,31 +104,6 @@ export interface StoredRow<P extends object = Payload> {
   readonly payload?: P
 }
 
-export interface CollectionStats {
-  readonly name: string
-  readonly dim: number
-  readonly metric: Metric
-  /** Where the exact vectors of flushed rows are. */
-  readonly cold: 'resident' | 'disk'
-  readonly rows: number
-  /** Those, too, that are empty and wait to be used again. */
-  readonly buckets: number
-  /** How each bucket is doing; with `{ buckets: true }` only. */
-  readonly bucketStats?: readonly BucketStats[]
-  readonly segments: number
-  /** Rows that are only in the log and in memory. */
-  readonly unflushedRows: number
-  readonly diskBytes: number
-  /** Rows in segments, those that were deleted or replaced and are still there included. */
-  readonly diskRows: number
-  /** Bytes by slab. */
-  readonly memory: Readonly<Record<string, number>>
-  /** Measured by k and target: see `shadow` of `Drift.open`. */
-  readonly recall: readonly MeasuredRecall[]
-  /** Payload indexes that answer. */
-  readonly indexes: IndexDeclarations
-}
-
 /** Rows of one name. `P` is what their payloads are, for the compiler only: nothing checks what is stored. */
 export class Collection<P extends object = Payload> {
   readonly #engine: Engine
@@ -187,7 +156,8 @@ export class Collection<P extends object = Payload> {
   }
 
   /**
-   * Delete by id (ids that do not exist are counted out), or every row that matches a filter. Durable and atomic like `upsert`.
+   * Delete by id (ids that do not exist are counted out), or every row that matches a filter. Durable and atomic like `upsert`; it comes
+   * after the writes that were called for before it, awaited or not.
    *
    * @throws DriftError DRIFT_FILTER, DRIFT_BATCH_TOO_LARGE when more rows match than one record of the log can name.
    */
@@ -214,8 +184,8 @@ export class Collection<P extends object = Payload> {
   }
 
   /**
-   * Merge a patch into the payloads of rows (RFC 7396: null removes), by id or by filter. Durable and atomic like `upsert`; costs about
-   * as much, as a new version of each row is written.
+   * Merge a patch into the payloads of rows (RFC 7396: null removes; NaN is refused), by id or by filter. Durable, atomic and in its turn like
+   * `delete`; costs about as much as `upsert`, as a new version of each row is written.
    *
    * @throws DriftError DRIFT_PATCH, DRIFT_FILTER, DRIFT_PAYLOAD_TOO_LARGE when a payload would grow beyond its limit,
    *   DRIFT_BATCH_TOO_LARGE; nothing has changed then.
@@ -251,21 +221,21 @@ export class Collection<P extends object = Payload> {
    * The newest version of each id, and only what was visible when the call was made.
    */
   async search(query: Float32Array | readonly number[], options?: SearchOptions): Promise<Hit<P>[]> {
-    const parsed = parseSearchOptions(options)
-    const { k, payload, signal } = parsed
+    const asked = parseSearchOptions(options)
+    const { k, payload, signal } = asked
     this.#assertOpen()
     signal?.throwIfAborted()
     const vector = parseQuery(query, this.dim)
-    if (options?.filter !== undefined || options?.radius !== undefined) {
-      const asked = parseNarrowed(options)
-      return searchNarrowed(this.#store, vector, asked, (id, distance, row) =>
+    const narrowed = parseNarrowed(asked)
+    if (narrowed) {
+      return searchNarrowed(this.#store, vector.slice(), narrowed, (id, distance, row) =>
         this.#hit(id, distance, payload ? row : undefined),
       )
     }
     // While a payload is wanted, no row found may be given to another id.
     const pin = payload ? this.#store.index.pin() : undefined
     try {
-      const found = await this.#store.index.search(vector, { k, ...widthOf(parsed) })
+      const found = await this.#store.index.search(vector, { k, ...widthOf(asked) })
       return found.ids.map((id, i) => this.#hit(id, found.distances[i]!, payload ? found.rows[i] : undefined))
     } finally {
       pin?.release()
@@ -277,16 +247,15 @@ export class Collection<P extends object = Payload> {
    *
    * @param queries - n * dim values, row-major.
    */
-  async searchBatch(queries: Float32Array, options?: SearchOptions): Promise<BatchHits> {
-    const parsed = parseSearchOptions(options)
-    const { k, signal } = parsed
+  async searchBatch(queries: Float32Array, options?: BatchSearchOptions): Promise<BatchHits> {
+    const asked = parseBatchOptions(options)
+    const { k, signal } = asked
     this.#assertOpen()
     signal?.throwIfAborted()
     const vectors = parseQuery(queries, this.dim, true)
-    if (options?.filter !== undefined || options?.radius !== undefined) {
-      return searchBatchNarrowed(this.#store, vectors, parseNarrowed(options))
-    }
-    const found = await this.#store.index.searchBatch(vectors, { k, ...widthOf(parsed) })
+    const narrowed = parseNarrowed(asked)
+    if (narrowed) return searchBatchNarrowed(this.#store, vectors.slice(), narrowed)
+    const found = await this.#store.index.searchBatch(vectors, { k, ...widthOf(asked) })
     const { distances, counts } = found
     const ids = Array.from(counts, (count, q) => found.ids.slice(q * found.k, q * found.k + count) as Id[])
     return { k: found.k, ids, distances, counts }
@@ -297,14 +266,16 @@ export class Collection<P extends object = Payload> {
     query: Float32Array | readonly number[],
     options?: SearchOptions,
   ): Promise<Explanation & { readonly filter?: FilterPlan }> {
-    const parsed = parseSearchOptions(options)
-    const { k, filter, signal } = parsed
+    const asked = parseSearchOptions(options, 'explain')
+    const { k, filter, signal, isEvery } = asked
     this.#assertOpen()
-    const vector = parseQuery(query, this.dim)
+    signal?.throwIfAborted()
+    const vector = parseQuery(query, this.dim).slice()
     const node = filter === undefined ? undefined : parseFilter(filter)
     await this.#store.index.vectorsReady()
     return withMatching(this.#store, node, signal, ({ rows }) => {
-      const width = { k, ...widthOf(parsed), ...(node ? { allow: rows } : {}) }
+      const how = isEvery ? { k: Math.max(1, this.#store.index.count), recall: 1 } : { k, ...widthOf(asked) }
+      const width = { ...how, ...(node ? { allow: rows } : {}) }
       const explanation = this.#store.index.explain(vector, width, () => performance.now())
       return node ? { ...explanation, filter: planOf(node, this.#store.indexes) } : explanation
     })
@@ -356,6 +327,7 @@ export class Collection<P extends object = Payload> {
   async count(options?: { readonly filter?: Filter; readonly signal?: AbortSignal }): Promise<number> {
     const { filter, signal } = parseFilterOptions(options, 'count')
     this.#assertOpen()
+    signal?.throwIfAborted()
     const node = filter === undefined ? undefined : parseFilter(filter)
     if (!node) return this.#store.index.count
     return withMatching(this.#store, node, signal, ({ count }) => count)
@@ -448,32 +420,7 @@ export class Collection<P extends object = Payload> {
     this.#assertOpen()
     if (wanted.buckets) await this.#store.index.vectorsReady()
     this.#assertOpen()
-    const { config, index, payloads, segments, frozen, active } = this.#store
-    const stats = index.stats()
-    let unflushedRows = 0
-    for (const generation of [...frozen, active]) unflushedRows += this.#store.rowsOf(generation).length
-    return {
-      name: config.name,
-      dim: config.dim,
-      metric: config.metric,
-      cold: config.cold ?? 'resident',
-      rows: stats.rows,
-      buckets: stats.buckets,
-      ...(wanted.buckets ? { bucketStats: index.bucketStats() } : {}),
-      segments: segments.length,
-      unflushedRows,
-      diskBytes: segments.reduce((bytes, { entry }) => bytes + entry.bytes, 0),
-      diskRows: segments.reduce((rows, { entry }) => rows + entry.rows, 0),
-      memory: {
-        ...stats.memory,
-        payloads: payloads.memoryBytes,
-        places: this.#store.placeBytes,
-        payloadIndexes: this.#store.indexes.bytes,
-        scanOrder: this.#store.order.bytes,
-      },
-      recall: index.measuredRecall,
-      indexes: this.#store.indexes.declarations(),
-    }
+    return collectionStats(this.#store, wanted.buckets)
   }
 
   /** A write whose rows are looked for first: see update.ts. */
@@ -488,6 +435,8 @@ export class Collection<P extends object = Payload> {
     const turn = writers.enter(signal)
     if (turn) await turn
     writers.leave()
+    // What a filter matches is seen once those are: ids are looked for in flight, rows that a filter would match cannot be.
+    if ('filter' in target) await orAborted(this.#store.inFlight.ended(), signal)
     const { lsn, done } = await onTarget(this.#store, target, signal, rows => {
       this.#assertWritable()
       const wait = noRoom(this.#engine, this.#store, grows, signal)

@@ -12,7 +12,7 @@ import { type BackupOptions, type BackupReport, backupEngine } from './backup/ba
 import { type CheckOptions, checkEngine, checkFolder } from './check/check.js'
 import type { CheckReport } from './check/report.js'
 import { writePartition } from './checkpoint.js'
-import { Collection, type CollectionStats } from './collection.js'
+import { Collection } from './collection.js'
 import type { DiskStats } from './disk.js'
 import { assertOpen, assertWritable, catalog, type Engine, floorLsn } from './engine.js'
 import { DriftError } from './errors.js'
@@ -34,6 +34,7 @@ import { inlineExecutor, threadExecutor } from './persistence/executor.js'
 import { recover } from './recovery.js'
 import { type RepairOptions, type RepairReport, repairFolder } from './repair/repair.js'
 import type { Payload } from './rows.js'
+import { type CollectionStats, collectionStats } from './stats.js'
 import { Store } from './store.js'
 
 /** The path of a database that lives and dies with the process. */
@@ -158,13 +159,21 @@ export class Drift {
     }
   }
 
-  /** Told of every healing operation; `diagnostics_channel` 'drift:maintenance' has the same. */
+  /**
+   * Told of every healing operation; `diagnostics_channel` 'drift:maintenance' has the same. What a listener throws is an uncaught exception of
+   * the process, and healing goes on.
+   *
+   * @throws DriftError DRIFT_OPTION for another event, or a listener that is no function.
+   */
   on(event: 'maintenance', listener: (event: MaintenanceEvent) => void): this {
+    assertListener('on', event, listener)
     this.#engine.janitor.healing.events.on(event, listener)
     return this
   }
 
+  /** @throws DriftError as `on`. */
   off(event: 'maintenance', listener: (event: MaintenanceEvent) => void): this {
+    assertListener('off', event, listener)
     this.#engine.janitor.healing.events.off(event, listener)
     return this
   }
@@ -172,7 +181,7 @@ export class Drift {
   /** Names, in the order of creation. */
   collections(): string[] {
     assertOpen(this.#engine)
-    return [...this.#engine.stores.values()].map(store => store.config.name)
+    return this.#present().map(store => store.config.name)
   }
 
   /** Remove a collection and its rows for good. @returns false when there is none of this name. */
@@ -204,19 +213,17 @@ export class Drift {
 
   async stats(): Promise<DriftStats> {
     assertOpen(this.#engine)
-    const { journal, persistence, janitor, stores } = this.#engine
+    const { journal, persistence, janitor } = this.#engine
     const failed = journal.failed ?? persistence.failed
     const disk = this.#engine.disk.stats()
     const files = this.#engine.readOnly ? [] : journal.writer.files()
-    const collections: CollectionStats[] = []
-    for (const store of stores.values()) collections.push(await new Collection(this.#engine, store).stats())
     return {
       path: this.#path,
       state: failed ? 'failed' : this.#engine.readOnly ? 'read-only' : disk.state,
       recovery: this.#engine.recovery,
       disk: failed ? { ...disk, state: 'failed' } : disk,
       lastError: (failed ?? janitor.error ?? janitor.tendingError)?.message,
-      collections,
+      collections: this.#present().map(store => collectionStats(store)),
       wal: {
         files: files.length,
         bytes: files.reduce((bytes, file) => bytes + file.bytes, 0),
@@ -381,11 +388,29 @@ export class Drift {
   }
 
   #find(name: string): Store | undefined {
-    for (const store of this.#engine.stores.values()) {
-      if (store.config.name === name && !store.dropped) return store
-    }
-    return undefined
+    return this.#present().find(store => store.config.name === name)
   }
+
+  /** Those that are not being dropped. */
+  #present(): Store[] {
+    return [...this.#engine.stores.values()].filter(store => !store.dropped)
+  }
+}
+
+function assertListener(where: string, event: unknown, listener: unknown): void {
+  if (event !== 'maintenance') {
+    throw new DriftError(
+      'DRIFT_OPTION',
+      `${where} got the event ${show(event)}, the only one is 'maintenance'`,
+      {
+        option: 'event',
+      },
+    )
+  }
+  if (typeof listener === 'function') return
+  throw new DriftError('DRIFT_OPTION', `the listener is ${show(listener)}, expected a function`, {
+    option: 'listener',
+  })
 }
 
 function assertPath(what: string, path: unknown, mayBeInMemory = false): void {

@@ -9,6 +9,7 @@ import { EventEmitter } from 'node:events'
 import { type Healed, type HealState, type OperationKind, Scheduler } from '@drift/core'
 import { writePartition } from './checkpoint.js'
 import type { Engine } from './engine.js'
+import { notify } from './notify.js'
 import type { Store } from './store.js'
 
 /** `background`: when nothing else is to do. `manual`: by `collection.maintain()` only. `off`: not even that. */
@@ -97,7 +98,7 @@ export class Healing {
       after,
     }
     if (published.hasSubscribers) published.publish(event)
-    this.events.emit('maintenance', event)
+    for (const listener of this.events.listeners('maintenance')) notify(() => listener(event))
   }
 
   /** What was healed by hand is there after the next open, if it was much. */

@@ -22,6 +22,13 @@ export class InFlight {
     }
   }
 
+  /** Resolves when every write that is under way now has ended. */
+  async ended(): Promise<void> {
+    await Promise.all(
+      Array.from(this.#flights, ({ waiters }) => new Promise<void>(resolve => waiters.push(resolve))),
+    )
+  }
+
   /** Undefined when no write under way touches the ids; else resolves when one of them has ended: ask again then. */
   conflict(ids: readonly Id[]): Promise<void> | undefined {
     if (this.#flights.size === 0) return undefined

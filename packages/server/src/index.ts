@@ -7,7 +7,6 @@ export type { CheckOptions } from './check/check.js'
 export type { CheckReport, Finding, FindingKind } from './check/report.js'
 export type {
   BatchHits,
-  CollectionStats,
   DeleteResult,
   Hit,
   StoredRow,
@@ -24,6 +23,7 @@ export type { FilterPlan } from './filter/plan.js'
 export type { MaintenanceEvent, MaintenanceMode } from './healing.js'
 export type { RecoveryLoss, RecoveryMode, RecoveryReport } from './log-recovery.js'
 export type {
+  BatchSearchOptions,
   CollectionOptions,
   FlushOptions,
   MaintainOptions,
@@ -39,3 +39,4 @@ export type { RepairOptions, RepairReport } from './repair/repair.js'
 export type { Columns, Payload, Row } from './rows.js'
 export type { Scan, ScannedRow, ScanOptions } from './scan/rows.js'
 export type { RecallBelow } from './shadow.js'
+export type { CollectionStats } from './stats.js'

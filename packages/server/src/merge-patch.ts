@@ -1,5 +1,6 @@
 /**
- * JSON Merge Patch (RFC 7396) of a payload: an object is merged into an object, null removes, everything else replaces.
+ * JSON Merge Patch (RFC 7396) of a payload: an object is merged into an object, null removes, everything else replaces. What JSON would
+ * write as null without being it, NaN for one, is refused: nobody who computes a value means to remove it.
  * Rule: names are data, `__proto__` too; the patch's depth bounds the recursion.
  */
 import { DriftError } from './errors.js'
@@ -18,7 +19,7 @@ export function encodePatch(patch: unknown): Uint8Array {
   }
   let bytes: Uint8Array
   try {
-    bytes = encodePayload(patch, 0)!
+    bytes = encodePayload(patch, 0, refuseLostValues)!
   } catch (cause) {
     const { code, message } = cause as DriftError
     if (code === 'DRIFT_PAYLOAD_TOO_LARGE') throw cause
@@ -28,6 +29,17 @@ export function encodePatch(patch: unknown): Uint8Array {
     throw new DriftError('DRIFT_PATCH', `the patch is deeper than ${MAX_DEPTH} objects`, { limit: MAX_DEPTH })
   }
   return bytes
+}
+
+/** In arrays they stay null, as in any payload. */
+function refuseLostValues(this: unknown, key: string, value: unknown): unknown {
+  const given = (this as Payload)[key]
+  const isLost = value === null || (typeof value === 'number' && !Number.isFinite(value))
+  if (given === null || Array.isArray(this) || !isLost) return value
+  const what = given instanceof Date ? 'an invalid Date' : show(given)
+  throw new Error(
+    `${show(key)} is ${what}, which JSON writes as null, and null removes; leave it out or give null`,
+  )
 }
 
 /** The payload with the patch applied, both as JSON text. */

@@ -86,6 +86,9 @@ export interface SearchOptions extends PaperOptions {
   readonly signal?: AbortSignal
 }
 
+/** Payloads are not among the columns that a batch gives. */
+export type BatchSearchOptions = Omit<SearchOptions, 'payload'>
+
 export interface WriteOptions {
   /** Cancels while the write waits for room; once it is in the log it runs to its end. */
   readonly signal?: AbortSignal
@@ -128,6 +131,8 @@ const MAX_MEMTABLE_ROWS = 1 << 20
 const MIN_WAL_FILE_BYTES = 64 * 1024
 const MAX_WAL_FILE_BYTES = 1024 * 1024 * 1024
 const MAX_THREADS = 64
+/** A timer that is set for longer goes off at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1
 
 const OPEN_KEYS = [
   'sync',
@@ -172,10 +177,10 @@ export function parseOpenOptions(options: unknown): OpenOptions {
   }
   if (sync !== undefined && sync !== 'always' && sync !== 'os') {
     const intervalMs = (sync as { intervalMs?: unknown } | null)?.intervalMs
-    if (typeof intervalMs !== 'number' || !(intervalMs > 0) || !Number.isFinite(intervalMs)) {
+    if (typeof intervalMs !== 'number' || !(intervalMs > 0 && intervalMs <= MAX_TIMER_MS)) {
       throw new DriftError(
         'DRIFT_OPTION',
-        `sync is ${show(sync)}, expected 'always', 'os' or { intervalMs: number above 0 }`,
+        `sync is ${show(sync)}, expected 'always', 'os' or { intervalMs: a number above 0, at most ${MAX_TIMER_MS} }`,
         { option: 'sync' },
       )
     }
@@ -205,6 +210,7 @@ export function parseOpenOptions(options: unknown): OpenOptions {
   integerOption('threads', threads, 0, MAX_THREADS)
   integerOption('walFileBytes', walFileBytes, MIN_WAL_FILE_BYTES, MAX_WAL_FILE_BYTES)
   recoveryOption((given as OpenOptions).recovery)
+  diskOption((given as OpenOptions).fs)
   integerOption('minFreeBytes', minFreeBytes, 0, Number.MAX_SAFE_INTEGER)
   integerOption('pageCacheBytes', (given as OpenOptions).pageCacheBytes, 0, Number.MAX_SAFE_INTEGER)
   callbacks(given)
@@ -234,8 +240,15 @@ export function parseCollectionOptions(options: unknown): CollectionOptions {
   return indexes ? { ...given, indexes } : given
 }
 
-export function parseSearchOptions(options: unknown): SearchOptions & { readonly k: number } {
-  const given = knownKeys(options, SEARCH_KEYS, 'search') as SearchOptions
+/** How a search was asked, whatever door it came through. */
+export interface Asked extends SearchOptions {
+  readonly k: number
+  /** Every row within the radius is wanted: no `k` was given. */
+  readonly isEvery: boolean
+}
+
+export function parseSearchOptions(options: unknown, where = 'search'): Asked {
+  const given = knownKeys(options, SEARCH_KEYS, where) as SearchOptions
   const k = given.k === undefined ? DEFAULT_K : given.k
   if (!Number.isInteger(k) || k < 1) {
     throw new DriftError('DRIFT_K', `k is ${show(k)}, expected an integer of at least 1`, { k })
@@ -250,7 +263,16 @@ export function parseSearchOptions(options: unknown): SearchOptions & { readonly
     })
   }
   callbacks(given)
-  return { ...given, k }
+  return { ...given, k, isEvery: given.radius !== undefined && given.k === undefined }
+}
+
+/** Hits of a batch are columns, which have no place for payloads. */
+export function parseBatchOptions(options: unknown): Asked {
+  const asked = parseSearchOptions(options, 'searchBatch')
+  if (asked.payload !== true) return asked
+  throw new DriftError('DRIFT_OPTION', 'payload is true, but searchBatch gives no payloads: get them by id', {
+    option: 'payload',
+  })
 }
 
 /** How much a search looks at, and its signal. */
@@ -321,6 +343,7 @@ export function parseFolderOptions(
   const more = flag === 'copy' ? [flag] : ['fs', ...(flag ? [flag] : [])]
   const given = knownKeys(options, [...WRITE_KEYS, ...more], where)
   callbacks(given)
+  diskOption((given as { fs?: unknown }).fs)
   const value = flag && (given as Record<string, unknown>)[flag]
   if (value !== undefined && typeof value !== 'boolean') {
     throw new DriftError('DRIFT_OPTION', `${flag} is ${show(value)}, expected true or false`, {
@@ -342,6 +365,7 @@ export function parseName(name: unknown): string {
   return name
 }
 
+/** A copy: whoever waits would else see what the caller makes of its object meanwhile. */
 function knownKeys(options: unknown, known: readonly string[], where: string): object {
   if (options === undefined) return {}
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
@@ -355,7 +379,7 @@ function knownKeys(options: unknown, known: readonly string[], where: string): o
       { option: key, known },
     )
   }
-  return options
+  return { ...options }
 }
 
 function recoveryOption(recovery: unknown): void {
@@ -367,6 +391,13 @@ function recoveryOption(recovery: unknown): void {
     `recovery is ${show(recovery)}, expected 'strict', 'salvage' or { pointInTime: an LSN }`,
     { option: 'recovery' },
   )
+}
+
+function diskOption(fs: unknown): void {
+  if (fs === undefined || typeof (fs as { stat?: unknown } | null)?.stat === 'function') return
+  throw new DriftError('DRIFT_OPTION', `fs is ${show(fs)}, expected a disk as @drift/fs has them`, {
+    option: 'fs',
+  })
 }
 
 function integerOption(option: string, value: unknown, low: number, high: number): void {
@@ -402,6 +433,7 @@ function callbacks(given: { onProgress?: unknown; signal?: unknown }): void {
 export function show(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value)
   if (typeof value === 'bigint') return `${value}n`
+  if (typeof value === 'function') return 'a function'
   if (typeof value === 'object' && value !== null) return value.constructor?.name ?? 'an object'
   return String(value)
 }

@@ -45,14 +45,15 @@ export function parseBatch(input: unknown, dim: number): Batch {
   )
 }
 
+/** The caller's ids: a copy. */
 export function parseIds(input: unknown): readonly Id[] {
   if (!Array.isArray(input))
     throw new DriftError('DRIFT_BATCH', `delete got ${show(input)}, expected an array of ids`)
   if (input.length === 0) throw emptyBatch()
-  return input as Id[]
+  return [...input] as Id[]
 }
 
-/** One query vector, or several in a row for a batch (`many`). */
+/** One query vector, or several in a row for a batch (`many`). It may be the caller's own memory: whoever waits before it is read takes a copy. */
 export function parseQuery(query: unknown, dim: number, many = false): Float32Array {
   const what = many ? 'queries' : 'query'
   if (Array.isArray(query) && !many) {
@@ -73,8 +74,12 @@ export function parseQuery(query: unknown, dim: number, many = false): Float32Ar
   return query
 }
 
-/** The payload as JSON text, or undefined. */
-export function encodePayload(payload: unknown, position: number): Uint8Array | undefined {
+/** The payload as JSON text, or undefined. @param replacer - of JSON.stringify. */
+export function encodePayload(
+  payload: unknown,
+  position: number,
+  replacer?: (this: unknown, key: string, value: unknown) => unknown,
+): Uint8Array | undefined {
   if (payload === undefined) return undefined
   const where = `payload of row ${position}`
   const prototype =
@@ -86,11 +91,11 @@ export function encodePayload(payload: unknown, position: number): Uint8Array | 
   }
   let json: string | undefined
   try {
-    json = JSON.stringify(payload)
+    json = JSON.stringify(payload, replacer)
   } catch (cause) {
     throw new DriftError(
       'DRIFT_PAYLOAD',
-      `${where} is not JSON: ${(cause as Error).message}`,
+      `${where} is not JSON: ${messageOf(cause)}`,
       { position },
       { cause },
     )
@@ -181,7 +186,11 @@ function parseColumns(columns: Record<string, unknown>, dim: number): Batch {
   if (!Array.isArray(payloads) || payloads.length !== ids.length) {
     throw new DriftError('DRIFT_BATCH', `payloads must be an array of ${ids.length} objects, one for each id`)
   }
-  return { ids: ids as Id[], vectors, payloads: payloads.map(encodePayload) }
+  return {
+    ids: ids as Id[],
+    vectors,
+    payloads: Array.from(payloads, (payload, i) => encodePayload(payload, i)),
+  }
 }
 
 function copyVector(vector: unknown, into: Float32Array, position: number, dim: number): void {
@@ -218,6 +227,11 @@ function copyNumbers(
     }
     into[offset + i] = value
   }
+}
+
+/** Of what a getter or a toJSON of the caller's threw, which need not be an error. */
+export function messageOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : show(cause)
 }
 
 function wrongLength(what: string, length: number, dim: number): DriftError {

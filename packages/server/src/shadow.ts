@@ -5,6 +5,7 @@
  */
 import type { MeasuredRecall } from '@drift/core'
 import type { Engine } from './engine.js'
+import { notify } from './notify.js'
 import type { Store } from './store.js'
 
 /** A collection finds less than was asked for: the upper end of the interval is below the target. */
@@ -102,7 +103,7 @@ export class ShadowRecall {
       if (!isBelow) this.#below.delete(key)
       else if (!this.#below.has(key)) {
         this.#below.add(key)
-        this.#onBelow({ collection: store.config.name, ...recall })
+        notify(() => this.#onBelow?.({ collection: store.config.name, ...recall }))
       }
     }
   }

@@ -13,6 +13,7 @@ import {
 } from '@drift/core'
 import type { DriftFs } from '@drift/fs'
 import { type Origins, type PageCache, type SegmentEntry, SegmentReader } from '@drift/storage'
+import { DriftError } from './errors.js'
 import { RecentMatches } from './filter/recent.js'
 import { InFlight } from './in-flight.js'
 import { patched } from './merge-patch.js'
@@ -225,7 +226,8 @@ export class Store {
   }
 
   close(): void {
-    this.index.close()
+    // What still reads a dropped collection is told what became of it.
+    this.index.close(this.dropped ? () => dropped(this.config) : undefined)
     for (const { reader } of this.segments) reader.close()
   }
 
@@ -238,4 +240,13 @@ export class Store {
       committed: false,
     }
   }
+}
+
+/** @throws DriftError DRIFT_DROPPED. */
+export function assertPresent(store: Store): void {
+  if (store.dropped) throw dropped(store.config)
+}
+
+function dropped({ name }: CollectionConfig): DriftError {
+  return new DriftError('DRIFT_DROPPED', `collection '${name}' has been dropped`, { name })
 }

@@ -5,10 +5,9 @@
  */
 import { type Id, PIECE_VALUES, type Staging } from '@drift/core'
 import { assertWritable, type Engine } from './engine.js'
-import { DriftError } from './errors.js'
 import { hasRoom, waitForRoom } from './janitor.js'
 import type { UpsertRecord } from './operation.js'
-import type { Store, Written } from './store.js'
+import { assertPresent, type Store, type Written } from './store.js'
 
 export interface Logged<T> {
   readonly lsn: number
@@ -127,11 +126,4 @@ export function noRoom(
 function assertStored(engine: Engine, store: Store): void {
   assertWritable(engine)
   assertPresent(store)
-}
-
-/** @throws DriftError DRIFT_DROPPED. */
-export function assertPresent(store: Store): void {
-  if (!store.dropped) return
-  const { name } = store.config
-  throw new DriftError('DRIFT_DROPPED', `collection '${name}' has been dropped`, { name })
 }

@@ -112,10 +112,78 @@ describe('a collection that is given nonsense', () => {
     ['ef of -1', [1, 0, 0], { ef: -1 }, 'DRIFT_OPTION'],
     ['payload: "yes"', [1, 0, 0], { payload: 'yes' }, 'DRIFT_OPTION'],
     ['options that are a number', [1, 0, 0], 10, 'DRIFT_OPTION'],
+    ['a recall that is text', [1, 0, 0], { recall: '0.5' }, 'DRIFT_RECALL'],
+    ['a recall of null', [1, 0, 0], { recall: null }, 'DRIFT_RECALL'],
+    ['an impossible recall beside a radius', [1, 0, 0], { radius: 5, recall: 5 }, 'DRIFT_RECALL'],
+    ['an unknown mode beside a radius', [1, 0, 0], { radius: 5, mode: 'typo' }, 'DRIFT_OPTION'],
   ]
 
   it.each(searches)('refuses to search with %s', async (_, query, options, code) => {
     await expect(docs.search(query as number[], options as never)).rejects.toMatchObject({ code })
+  })
+
+  it('refuses a batch search whose results no array holds, at once', async () => {
+    const queries = new Float32Array([1, 0, 0, 0, 1, 0])
+    await expect(docs.searchBatch(queries, { k: 2 ** 26 })).rejects.toMatchObject({ code: 'DRIFT_K' })
+    expect((await docs.searchBatch(queries, { k: 2 ** 20 })).counts).toEqual(Uint32Array.of(1, 1))
+  })
+
+  it('explains a search within a radius as what it is: every row is compared', async () => {
+    expect(await docs.explain([1, 0, 0], { radius: 5 })).toMatchObject({ stop: 'exact', expectedRecall: 1 })
+    expect((await docs.explain([1, 0, 0], { radius: 5, k: 1 })).stop).not.toBe('exact')
+  })
+
+  it('refuses what a batch search cannot give', async () => {
+    const batch = docs.searchBatch(new Float32Array([1, 0, 0]), { payload: true } as never)
+    await expect(batch).rejects.toMatchObject({ code: 'DRIFT_OPTION' })
+  })
+
+  it('refuses an event that there is none of, and a listener that cannot be called', () => {
+    for (const call of ['on', 'off'] as const) {
+      expect(() => db[call]('maintainance' as never, () => {})).toThrow("the only one is 'maintenance'")
+      expect(() => db[call]('maintenance', undefined as never)).toThrow('expected a function')
+    }
+  })
+
+  it('refuses to open with a disk that is none, and with an interval that no timer can keep', async () => {
+    for (const options of [{ fs: {} }, { fs: null }, { sync: { intervalMs: 2 ** 31 } }]) {
+      const opening = Drift.open(':memory:', options as never)
+      await expect(opening).rejects.toMatchObject({ code: 'DRIFT_OPTION' })
+    }
+    await expect(Drift.check('here', { fs: {} as never })).rejects.toMatchObject({ code: 'DRIFT_OPTION' })
+  })
+
+  it('tells which payload threw, whatever it threw', async () => {
+    const thrower = {
+      get a() {
+        throw null
+      },
+    }
+    const upsert = docs.upsert([{ id: 'x', vector: [1, 0, 0], payload: thrower }])
+    await expect(upsert).rejects.toMatchObject({
+      code: 'DRIFT_PAYLOAD',
+      message: expect.stringContaining('null'),
+    })
+    await expect(docs.updatePayload(['kept'], thrower)).rejects.toMatchObject({ code: 'DRIFT_PATCH' })
+    await unchanged()
+  })
+
+  const lost: [string, unknown][] = [
+    ['NaN', { n: Number.NaN }],
+    ['Infinity', { n: Number.POSITIVE_INFINITY }],
+    ['an invalid Date', { n: new Date(Number.NaN) }],
+    ['NaN further in', { deep: { n: Number.NaN } }],
+  ]
+  it.each(lost)('refuses a patch with %s, which JSON would make a removal of', async (_, patch) => {
+    await expect(docs.updatePayload(['kept'], patch as never)).rejects.toMatchObject({ code: 'DRIFT_PATCH' })
+    await unchanged()
+  })
+
+  it('keeps NaN in an array of a patch as null, as in any payload', async () => {
+    await docs.updatePayload(['kept'], { list: [Number.NaN] })
+    expect((await docs.get('kept'))?.payload).toEqual({ n: 1, list: [null] })
+    await docs.updatePayload(['kept'], { list: null })
+    await unchanged()
   })
 
   it('names an unknown option and the nearest known one', async () => {
@@ -180,6 +248,11 @@ describe('a collection that is given nonsense', () => {
     await expect(docs.upsert([{ id: 'x', vector: [1, 2, 3] }], { signal })).rejects.toThrow('changed my mind')
     await expect(docs.search([1, 0, 0], { signal })).rejects.toThrow('changed my mind')
     await expect(docs.flush({ signal })).rejects.toThrow('changed my mind')
+    await expect(docs.explain([1, 0, 0], { signal })).rejects.toThrow('changed my mind')
+    await expect(docs.search([1, 0, 0], { radius: 1, signal })).rejects.toThrow('changed my mind')
+    for (const filter of [undefined, { n: 1 }]) {
+      await expect(docs.count({ signal, ...(filter ? { filter } : {}) })).rejects.toThrow('changed my mind')
+    }
     await unchanged()
   })
 

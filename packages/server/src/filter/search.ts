@@ -4,7 +4,7 @@
  */
 import { type Id, NONE } from '@drift/core'
 import type { BatchHits } from '../collection.js'
-import { parseSearchOptions, type SearchOptions, type Width, widthOf } from '../options.js'
+import { type Asked, type Width, widthOf } from '../options.js'
 import type { Store } from '../store.js'
 import { type FilterNode, parseFilter } from './filter.js'
 import { withMatching } from './match.js'
@@ -18,17 +18,19 @@ export interface Narrowed {
   readonly width: Width
 }
 
-export function parseNarrowed(options: SearchOptions): Narrowed {
-  const parsed = parseSearchOptions(options)
-  const { k, filter, radius } = parsed
+/** Undefined when every row may be found. @throws DriftError DRIFT_FILTER. */
+export function parseNarrowed(asked: Asked): Narrowed | undefined {
+  const { k, filter, radius, isEvery } = asked
+  if (filter === undefined && radius === undefined) return undefined
   return {
     filter: filter === undefined ? undefined : parseFilter(filter),
     radius,
-    k: radius !== undefined && options.k === undefined ? undefined : k,
-    width: widthOf(parsed),
+    k: isEvery ? undefined : k,
+    width: widthOf(asked),
   }
 }
 
+/** @param query - read after this has returned. */
 export function searchNarrowed<Hit>(
   store: Store,
   query: Float32Array,
@@ -41,7 +43,11 @@ export function searchNarrowed<Hit>(
   })
 }
 
-/** All queries see the same state; with a radius and no k the width is that of the longest answer. */
+/**
+ * All queries see the same state; with a radius and no k the width is that of the longest answer.
+ *
+ * @param queries - read after this has returned.
+ */
 export function searchBatchNarrowed(
   store: Store,
   queries: Float32Array,
@@ -87,10 +93,7 @@ function withAllowed<T>(
 
 async function nearest(store: Store, query: Float32Array, asked: Narrowed, allow: Allowed): Promise<Found> {
   const { k, radius, width } = asked
-  if (k === undefined) {
-    const { signal } = width
-    return store.index.within(query, radius!, { ...allow, ...(signal ? { signal } : {}) })
-  }
+  if (k === undefined) return store.index.within(query, radius!, { ...width, ...allow })
   const { rows, ids, distances } = await store.index.search(query, { k, ...width, ...allow })
   const count = countWithin(distances, radius)
   return { rows: rows.subarray(0, count), ids: ids.slice(0, count), distances: distances.subarray(0, count) }

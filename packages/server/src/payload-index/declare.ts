@@ -4,11 +4,11 @@
  */
 import { setImmediate } from 'node:timers/promises'
 import type { CollectionEntry } from '@drift/storage'
-import { catalog, type Engine, floorLsn } from '../engine.js'
+import { assertOpen, catalog, type Engine, floorLsn } from '../engine.js'
 import { DriftError } from '../errors.js'
 import type { CollectionConfig } from '../operation.js'
 import type { FlushOptions } from '../options.js'
-import type { Store } from '../store.js'
+import { assertPresent, type Store } from '../store.js'
 import { bitsSet, rowsOfBits } from './bits.js'
 import {
   assertRoomForIndex,
@@ -89,7 +89,8 @@ export async function createIndex(
       onProgress?.({ stage, done, total })
       await setImmediate()
       signal?.throwIfAborted()
-      assertPresent(engine, store, path)
+      assertOpen(engine)
+      assertPresent(store)
       end = performance.now() + SLICE_MS
     }
     await declare(engine, store, path, kind)
@@ -144,9 +145,4 @@ function put(store: Store, path: string, kind: IndexKind | undefined): void {
 /** Paths are data: `constructor` is one like any other. */
 function declaredKind({ indexes = {} }: CollectionConfig, path: string): IndexKind | undefined {
   return Object.hasOwn(indexes, path) ? indexes[path] : undefined
-}
-
-function assertPresent(engine: Engine, store: Store, path: string): void {
-  if (!engine.closed && !store.dropped) return
-  throw new DriftError('DRIFT_CLOSED', `the collection went while the index on '${path}' was made`, { path })
 }

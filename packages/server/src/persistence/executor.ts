@@ -2,8 +2,8 @@
  * Where persistence tasks run: on threads of their own, so that an fsync never stalls the caller's event loop, or
  * inline over a simulated disk. Two may run at once: whoever needs an order waits for the first.
  */
+import { Threads } from '@drift/core'
 import type { DriftFs } from '@drift/fs'
-import { Piscina } from 'piscina'
 import { DriftError } from '../errors.js'
 import { runTask, type Task, type TaskResults } from './tasks.js'
 
@@ -48,7 +48,7 @@ export function inlineExecutor(fs: DriftFs): Executor {
 }
 
 export function threadExecutor(): Executor {
-  const pool = new Piscina({
+  const threads = new Threads<Task, TaskOutcome<unknown>>({
     // Under vitest this file is in src; the thread needs built JavaScript.
     filename: new URL('./thread.js', import.meta.url.replace('/src/', '/dist/')).href,
     minThreads: 0,
@@ -56,30 +56,19 @@ export function threadExecutor(): Executor {
     idleTimeout: IDLE_MS,
     atomics: 'disabled',
   })
-  /** Why the last thread could not start. */
-  let failed: unknown
-  // A late message of a dead thread is emitted here; unhandled it would end the process. The task itself has been rejected. When no thread can
-  // start, waiting tasks would wait for ever: destroy rejects them, and the next task tries again.
-  pool.on('error', error => {
-    if (pool.threads.length > 0) return
-    failed = error
-    void pool.destroy()
-  })
   return {
     isThread: true,
     start() {
-      pool.run({ kind: 'remove', paths: [] } satisfies Task).catch(() => {}) // A thread that does not start is met by the first task.
+      threads.run({ kind: 'remove', paths: [] }).catch(() => {}) // A thread that does not start is met by the first task.
     },
     async run<T extends Task>(task: T) {
-      const { result, failure } = (await pool.run(task).catch(error => {
-        const cause = failed ?? error
+      const { result, failure } = await threads.run(task).catch(cause => {
         const message = `the thread that writes files failed: ${(cause as Error).message}`
         throw new DriftError('DRIFT_THREAD', message, {}, { cause })
-      })) as TaskOutcome<TaskResults[T['kind']]>
-      failed = undefined
+      })
       if (failure) throw new DriftError(failure.code, failure.message, failure.details)
       return result as TaskResults[T['kind']]
     },
-    close: () => pool.close(),
+    close: () => threads.piscina.close(),
   }
 }

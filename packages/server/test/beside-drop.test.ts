@@ -1,0 +1,91 @@
+// Proves: what looks at the whole database goes on while one of its collections is dropped, what works on that collection is told so, and a
+// listener that throws is the process's concern, not the engine's.
+import { once } from 'node:events'
+import { describe, expect, it } from 'vitest'
+import { type Collection, Drift } from '../src/index.js'
+import { temporaryFolder } from './fixture.js'
+
+const ROWS = 20_000
+
+async function filled(db: Drift, name: string): Promise<Collection> {
+  const docs = await db.collection(name, { dim: 2, metric: 'l2', memtableRows: 1000 })
+  const ids = Array.from({ length: ROWS }, (_, i) => i)
+  await docs.upsert({
+    ids,
+    vectors: Float32Array.from({ length: 2 * ROWS }, Math.random),
+    payloads: ids.map(id => ({ id })),
+  })
+  return docs
+}
+
+describe('beside the drop of a collection', () => {
+  it('stats and collections leave it out', async () => {
+    const db = await Drift.open(':memory:')
+    await db.collection('kept', { dim: 2 })
+    await db.collection('gone', { dim: 2 })
+    const dropping = db.drop('gone')
+    expect(db.collections()).toEqual(['kept'])
+    expect((await db.stats()).collections.map(({ name }) => name)).toEqual(['kept'])
+    expect(await dropping).toBe(true)
+    await db.close()
+  })
+
+  it('check goes on', async () => {
+    const db = await Drift.open(temporaryFolder(), { minFreeBytes: 0 })
+    const docs = await filled(db, 'gone')
+    await docs.flush()
+    await filled(db, 'kept')
+    const checking = db.check()
+    expect(await db.drop('gone')).toBe(true)
+    expect(await checking).toMatchObject({ ok: true, findings: [] })
+    await db.close()
+  })
+
+  it('whatever works on it is told that it has been dropped', async () => {
+    const db = await Drift.open(':memory:')
+    const docs = await filled(db, 'gone')
+    const work = [
+      docs.search([1, 1], { filter: { id: { $gt: 5 } } }),
+      docs.count({ filter: { id: { $lt: 9 } } }),
+      docs.createIndex('id', 'number'),
+      docs.updatePayload({ filter: { id: { $gt: 5 } } }, { seen: true }),
+      docs.compact(),
+    ]
+    const outcomes = Promise.allSettled(work)
+    await db.drop('gone')
+    const codes = (await outcomes).map(outcome =>
+      outcome.status === 'rejected' ? outcome.reason.code : 'done',
+    )
+    expect(codes.filter(code => code !== 'done' && code !== 'DRIFT_DROPPED')).toEqual([])
+    expect(codes).toContain('DRIFT_DROPPED')
+    await db.close()
+  })
+})
+
+describe('a listener that throws', () => {
+  it('is an uncaught exception, and healing goes on', async () => {
+    const db = await Drift.open(':memory:', { maintenance: 'manual' })
+    const docs = await filled(db, 'docs')
+    await docs.flush()
+    await docs.delete(Array.from({ length: 12_000 }, (_, i) => i))
+    let told = 0
+    db.on('maintenance', () => {
+      throw new Error('of the listener')
+    })
+    db.on('maintenance', () => told++)
+    const others = process.listeners('uncaughtException')
+    process.removeAllListeners('uncaughtException')
+    try {
+      const uncaught = once(process, 'uncaughtException')
+      process.on('uncaughtException', () => {})
+      const { operations } = await docs.maintain()
+      expect((await uncaught)[0]).toMatchObject({ message: 'of the listener' })
+      expect(operations).toBeGreaterThan(1)
+      expect(told).toBe(operations)
+    } finally {
+      process.removeAllListeners('uncaughtException')
+      for (const listener of others) process.on('uncaughtException', listener)
+    }
+    await db.close()
+  })
+})
