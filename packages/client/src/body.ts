@@ -3,9 +3,9 @@
  * server says what is wrong with it.
  */
 import { ClientError } from './errors.js'
-import { isPlain, show } from './given.js'
+import { idOf, isPlain, show } from './given.js'
 import type { Columns, Row } from './rows.js'
-import { encodeFrame, idToJson } from './wire.js'
+import { encodeFrame } from './wire.js'
 
 const ROW_KEYS: readonly string[] = ['id', 'vector', 'payload']
 
@@ -24,7 +24,7 @@ export function upsertBody(batch: readonly Row<object>[] | Columns<object>, dim:
   if (!(vectors instanceof Float32Array)) {
     throw new ClientError('DRIFT_VECTOR_TYPE', `vectors is ${show(vectors)}, expected a Float32Array`)
   }
-  const jsonIds = ids.map(idToJson)
+  const jsonIds = Array.from(ids, idOf)
   const jsonPayloads = Array.isArray(payloads) ? sentPayloads(payloads) : payloads
   const fits = vectors.length === ids.length * dim && (payloads === undefined || Array.isArray(payloads))
   if (fits && ids.length > 0 && Object.keys(others).length === 0) {
@@ -37,7 +37,7 @@ export function upsertBody(batch: readonly Row<object>[] | Columns<object>, dim:
 /** One query and its options. */
 export function searchBody(query: unknown, options: object): unknown {
   const vector = packed(query)
-  return vector ? frame(1, vector.length, options, vector) : { query, ...options }
+  return vector ? frame(1, vector.length, options, vector) : { ...options, query: jsonVector(query) }
 }
 
 /** @throws ClientError DRIFT_JSON, or DRIFT_PAYLOAD where `meta` has payloads: for a bigint, or what holds itself. */
@@ -62,7 +62,7 @@ function rowsBody(rows: readonly Row<object>[], dim: number): unknown {
     vectors.set(vector, i * dim)
   }
   const hasPayloads = payloads.some(payload => payload !== null)
-  const meta = { ids: rows.map(row => idToJson(row.id)), ...(hasPayloads ? { payloads } : {}) }
+  const meta = { ids: rows.map(row => idOf(row.id)), ...(hasPayloads ? { payloads } : {}) }
   return frame(rows.length, dim, meta, vectors)
 }
 
@@ -82,8 +82,13 @@ function sentPayloads(payloads: readonly unknown[]): readonly unknown[] {
 
 function jsonRow(row: Row<object>): unknown {
   if (typeof row !== 'object' || row === null) return row
-  const vector = row.vector instanceof Float32Array ? [...row.vector] : row.vector
-  return { ...row, id: idToJson(row.id), vector }
+  return { ...row, id: idOf(row.id), vector: jsonVector(row.vector) }
+}
+
+/** What is no number in it is null, for the server to refuse: JSON makes numbers of more than those. */
+function jsonVector(vector: unknown): unknown {
+  if (!Array.isArray(vector) && !(vector instanceof Float32Array)) return isPlain(vector) ? {} : vector
+  return Array.from(vector, value => (typeof value === 'number' ? value : null))
 }
 
 /** As float32, or undefined when something in it is not a number. */

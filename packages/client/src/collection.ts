@@ -4,7 +4,7 @@
  */
 import { frame, searchBody, upsertBody } from './body.js'
 import { ClientError } from './errors.js'
-import { optionsOf, patchOf, show, targetOf } from './given.js'
+import { idOf, optionsOf, patchOf, show, targetOf } from './given.js'
 import type {
   BatchHits,
   CallOptions,
@@ -26,7 +26,7 @@ import type {
   UpsertResult,
 } from './rows.js'
 import type { Call, Transport } from './transport.js'
-import { ARROW_TYPE, decodeFrame, FRAME_TYPE, idFromJson, idToJson, NDJSON_TYPE } from './wire.js'
+import { ARROW_TYPE, FRAME_TYPE, idFromJson, NDJSON_TYPE } from './wire.js'
 
 export interface CollectionInfo {
   readonly name: string
@@ -40,6 +40,10 @@ interface WireRow {
   readonly payload?: Payload
 }
 
+type Has = NonNullable<Call['has']>
+/** What answers have to hold. */
+export const DONE: Has = ['done', value => value === true]
+const WRITTEN: Has = ['lsn', Number.isSafeInteger]
 /** Of a call that takes no others. */
 const CALL_KEYS: readonly string[] = ['signal']
 
@@ -69,7 +73,12 @@ export class RemoteCollection<P extends object = Payload> {
   /** As the embedded `upsert`; sent again after a failure under the same key, it is applied once. */
   async upsert(batch: readonly Row<P>[] | Columns<P>, options?: CallOptions): Promise<UpsertResult> {
     const given = optionsOf(options, 'upsert', CALL_KEYS)
-    return this.#json('PUT', '/points', { body: upsertBody(batch, this.dim), writes: true }, given)
+    return this.#json(
+      'PUT',
+      '/points',
+      { body: upsertBody(batch, this.dim), writes: true, has: WRITTEN },
+      given,
+    )
   }
 
   /**
@@ -81,7 +90,7 @@ export class RemoteCollection<P extends object = Payload> {
     options?: CallOptions,
   ): Promise<{ readonly rows: number; readonly lsn: number }> {
     const given = optionsOf(options, 'fromArrow', CALL_KEYS)
-    const call = { body: bytes, type: ARROW_TYPE, writes: true, long: true }
+    const call = { body: bytes, type: ARROW_TYPE, writes: true, long: true, has: WRITTEN }
     const { upserted: rows, lsn } = await this.#json<UpsertResult>('PUT', '/points', call, given)
     return { rows, lsn }
   }
@@ -100,7 +109,8 @@ export class RemoteCollection<P extends object = Payload> {
     options?: CallOptions,
   ): Promise<DeleteResult> {
     const given = optionsOf(options, 'delete', CALL_KEYS)
-    return this.#json('POST', '/points/delete', { body: targetOf(what, 'delete'), writes: true }, given)
+    const call = { body: targetOf(what, 'delete'), writes: true, has: WRITTEN }
+    return this.#json('POST', '/points/delete', call, given)
   }
 
   async updatePayload(
@@ -110,20 +120,20 @@ export class RemoteCollection<P extends object = Payload> {
   ): Promise<{ readonly lsn: number; readonly durable: boolean; readonly updated: number }> {
     const given = optionsOf(options, 'updatePayload', CALL_KEYS)
     const body = { ...targetOf(what, 'updatePayload'), patch: patchOf(patch) }
-    return this.#json('PATCH', '/points', { body, writes: true }, given)
+    return this.#json('PATCH', '/points', { body, writes: true, has: WRITTEN }, given)
   }
 
   async get(id: Id, options?: CallOptions): Promise<StoredRow<P> | undefined> {
     const given = optionsOf(options, 'get', CALL_KEYS)
-    const body = { ids: [idToJson(id)] }
-    const { rows } = await this.#json<{ rows: (WireRow | null)[] }>('POST', '/points/get', { body }, given)
+    const call: Partial<Call> = { body: { ids: [idOf(id)] }, has: ['rows', Array.isArray] }
+    const { rows } = await this.#json<{ rows: (WireRow | null)[] }>('POST', '/points/get', call, given)
     return rows[0] ? (scannedRow<P>(rows[0]) as StoredRow<P>) : undefined
   }
 
   async search(query: Float32Array | readonly number[], options?: SearchOptions): Promise<Hit<P>[]> {
     const { signal, ...rest } = optionsOf(options, 'search')
-    const body = searchBody(query, rest)
-    const { hits } = await this.#json<{ hits: Hit<P>[] }>('POST', '/search', { body }, { signal })
+    const call: Partial<Call> = { body: searchBody(query, rest), has: ['hits', Array.isArray] }
+    const { hits } = await this.#json<{ hits: Hit<P>[] }>('POST', '/search', call, { signal })
     return hits.map(hit => ({ ...hit, id: idFromJson(hit.id) }))
   }
 
@@ -140,7 +150,7 @@ export class RemoteCollection<P extends object = Payload> {
     }
     const body = frame(queries.length / dim, dim, rest, queries)
     const call = this.#call('POST', '/search/batch', { body, accept: FRAME_TYPE }, { signal })
-    const answer = decodeFrame(await this.#transport.bytes(call))
+    const answer = await this.#transport.frame(call)
     const { ids } = answer.meta as { ids: unknown[][] }
     return {
       k: answer.dim,
@@ -171,12 +181,17 @@ export class RemoteCollection<P extends object = Payload> {
     call: Call,
     page: { cursor: string | undefined },
   ): AsyncGenerator<ScannedRow<P>, void, undefined> {
+    let rows = 0
     for await (const line of lines(await this.#transport.stream(call), call.signal)) {
       call.signal?.throwIfAborted()
       const value = parsedLine(line)
       if (value.error) throw new ClientError(value.error.code, value.error.message)
       page.cursor = value.cursor
-      if (value.end) return
+      if (value.end) {
+        if (value.rows === rows) return
+        break
+      }
+      rows++
       yield scannedRow<P>(value)
     }
     throw new ClientError('DRIFT_ANSWER', 'the scan was cut before its end')
@@ -184,11 +199,12 @@ export class RemoteCollection<P extends object = Payload> {
 
   async count(options?: CallOptions & { readonly filter?: Filter }): Promise<number> {
     const { signal, ...body } = optionsOf(options, 'count')
-    return (await this.#json<{ count: number }>('POST', '/count', { body }, { signal })).count
+    const call: Partial<Call> = { body, has: ['count', Number.isSafeInteger] }
+    return (await this.#json<{ count: number }>('POST', '/count', call, { signal })).count
   }
 
   async flush(options?: CallOptions): Promise<void> {
-    await this.#json('POST', '/flush', { writes: true }, optionsOf(options, 'flush', CALL_KEYS))
+    await this.#json('POST', '/flush', { writes: true, has: DONE }, optionsOf(options, 'flush', CALL_KEYS))
   }
 
   async compact(options?: CallOptions): Promise<void> {
@@ -204,16 +220,24 @@ export class RemoteCollection<P extends object = Payload> {
 
   async createIndex(path: string, type: 'keyword' | 'number', options?: CallOptions): Promise<void> {
     const given = optionsOf(options, 'createIndex', CALL_KEYS)
-    await this.#json('POST', '/indexes', { body: { path, type }, writes: true }, given)
+    await this.#json('POST', '/indexes', { body: { path, type }, writes: true, has: DONE }, given)
   }
 
   async dropIndex(path: string, options?: CallOptions): Promise<void> {
     const given = optionsOf(options, 'dropIndex', CALL_KEYS)
-    await this.#json('POST', '/indexes/drop', { body: { path }, writes: true }, given)
+    await this.#json('POST', '/indexes/drop', { body: { path }, writes: true, has: DONE }, given)
   }
 
-  async stats(options?: CallOptions): Promise<CollectionStats> {
-    return this.#json('GET', '/stats', {}, optionsOf(options, 'stats', CALL_KEYS))
+  /** @param options - `buckets`: how each of them is filled, too. */
+  async stats(options?: CallOptions & { readonly buckets?: boolean }): Promise<CollectionStats> {
+    const { buckets, ...given } = optionsOf(options, 'stats', ['buckets', ...CALL_KEYS])
+    if (buckets !== undefined && typeof buckets !== 'boolean') {
+      throw new ClientError('DRIFT_OPTION', `buckets is ${show(buckets)}, expected true or false`, {
+        option: 'buckets',
+      })
+    }
+    const has: Has = ['rows', Number.isSafeInteger]
+    return this.#json('GET', buckets ? '/stats?buckets=true' : '/stats', { has }, given)
   }
 
   #json<T>(
@@ -250,22 +274,22 @@ function scannedRow<P extends object>({ id, vector, payload }: WireRow): Scanned
 
 type Line = WireRow & {
   readonly end?: unknown
+  readonly rows?: number
   readonly cursor?: string
   readonly error?: { readonly code: string; readonly message: string }
 }
 
 /** @throws ClientError DRIFT_ANSWER */
 function parsedLine(line: string): Line {
+  let value: unknown
+  let cause: unknown
   try {
-    return JSON.parse(line) as Line
-  } catch (cause) {
-    throw new ClientError(
-      'DRIFT_ANSWER',
-      'a line of the scan is not what a Drift server sends',
-      {},
-      { cause },
-    )
+    value = JSON.parse(line)
+  } catch (error) {
+    cause = error
   }
+  if (typeof value === 'object' && value !== null) return value as Line
+  throw new ClientError('DRIFT_ANSWER', 'a line of the scan is not what a Drift server sends', {}, { cause })
 }
 
 async function* lines(

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, expect, it } from 'vitest'
-import { connect } from './index.js'
+import { connect, type RemoteCollection } from './index.js'
 
 const closers: (() => void)[] = []
 afterEach(() => {
@@ -23,6 +23,10 @@ it.each([
   [{ timeoutMs: '10' }, 'DRIFT_OPTION'],
   [{ retries: -1 }, 'DRIFT_OPTION'],
   [null, 'DRIFT_OPTION'],
+  [{ key: 'a\nb' }, 'DRIFT_OPTION'],
+  [{ headers: { 'a b': 'c' } }, 'DRIFT_OPTION'],
+  [{ headers: 5 }, 'DRIFT_OPTION'],
+  [{ fetch: 5 }, 'DRIFT_OPTION'],
 ])('refuses the options %j', async (options, code) => {
   const url = await answering((_, response) => response.end('{"collections":[]}'))
   await expect(connect(url, options as never)).rejects.toMatchObject({ code })
@@ -43,11 +47,79 @@ it('does not wait for who says to come back in an hour', async () => {
   expect(asked).toBe(1)
 })
 
-it('says of lines that are no rows that no Drift server sent them', async () => {
+it.each(['<html>\n', 'null\n', '{"id":"a","vector":[1,2,3]}\n{"end":true,"rows":2}\n'])(
+  'says of lines that are no rows, or not all, that no Drift server sent them: %j',
+  async line => {
+    const url = await answering((request, response) => {
+      if (request.url!.endsWith('/scan')) response.setHeader('content-type', 'application/x-ndjson').end(line)
+      else response.end('{"collections":[],"name":"docs","dim":3,"metric":"l2"}')
+    })
+    const docs = await (await connect(url)).collection('docs')
+    const rows = async () => {
+      for await (const _ of docs.scan());
+    }
+    await expect(rows()).rejects.toMatchObject({ code: 'DRIFT_ANSWER' })
+  },
+)
+
+it.each(['http://user:word@127.0.0.1:7700', 'http://127.0.0.1:7700/?key=x', 'http://127.0.0.1:7700/#x'])(
+  'refuses the URL %s, which is more than a place, and does not show it',
+  async url => {
+    const refused = connect(url, { retries: 0 })
+    await expect(refused).rejects.toMatchObject({ code: 'DRIFT_URL' })
+    await expect(refused).rejects.not.toThrow(url)
+  },
+)
+
+it('waits without end when timeoutMs is infinite, and longer than timers can', async () => {
+  const url = await answering((_, response) => void setImmediate(() => response.end('{"collections":[]}')))
+  for (const timeoutMs of [Number.POSITIVE_INFINITY, 2 ** 40]) await connect(url, { timeoutMs, retries: 0 })
+})
+
+it('says where a redirect leads in place of following it with half a request', async () => {
+  const url = await answering((_, response) =>
+    response.writeHead(301, { location: 'https://elsewhere/' }).end(),
+  )
+  await expect(connect(url)).rejects.toMatchObject({
+    code: 'DRIFT_ANSWER',
+    message: expect.stringContaining('https://elsewhere/'),
+  })
+})
+
+const vector = [1, 2, 3]
+const CALLS: Readonly<Record<string, (docs: RemoteCollection) => Promise<unknown>>> = {
+  search: docs => docs.search(vector),
+  searchBatch: docs => docs.searchBatch(new Float32Array(3)),
+  get: docs => docs.get('a'),
+  count: docs => docs.count(),
+  upsert: docs => docs.upsert([{ id: 'a', vector }]),
+  delete: docs => docs.delete(['a']),
+  updatePayload: docs => docs.updatePayload(['a'], {}),
+  stats: docs => docs.stats(),
+  flush: docs => docs.flush(),
+  scan: docs => docs.scan().next(),
+  toArrow: docs => docs.toArrow().next(),
+}
+
+it.each(
+  Object.entries(CALLS).flatMap(([name, call]) =>
+    (['{}', 'null', '{"hits":5,"rows":"a","count":"a","lsn":null}', '<html>'] as const).map(
+      body => [name, body, call] as const,
+    ),
+  ),
+)('%s says of %s, with status 200, that no Drift server sent it', async (_, body, call) => {
   const url = await answering((request, response) => {
-    if (request.url!.endsWith('/scan')) response.end('<html>\n')
-    else response.end('{"collections":[],"name":"docs","dim":3,"metric":"l2"}')
+    if (/collections(\/docs)?$/.test(request.url!))
+      response.end('{"collections":[],"name":"docs","dim":3,"metric":"l2"}')
+    else response.setHeader('content-type', body === '<html>' ? 'text/html' : 'application/json').end(body)
   })
   const docs = await (await connect(url)).collection('docs')
-  await expect(docs.scan().next()).rejects.toMatchObject({ code: 'DRIFT_ANSWER' })
+  await expect(call(docs)).rejects.toMatchObject({ code: 'DRIFT_ANSWER' })
+})
+
+it('says of a list of collections that is none that no Drift server sent it', async () => {
+  for (const body of ['{}', 'null', '[]', '{"collections":5}', '{"error":{"code":5,"message":{}}}']) {
+    const url = await answering((_, response) => response.end(body))
+    await expect(connect(url)).rejects.toMatchObject({ code: 'DRIFT_ANSWER', message: expect.any(String) })
+  }
 })

@@ -1,7 +1,7 @@
 /**
  * The door: `connect(url)` where an embedded program says `Drift.open(path)`; what follows is the same code.
  */
-import { type CollectionInfo, RemoteCollection } from './collection.js'
+import { type CollectionInfo, DONE, RemoteCollection } from './collection.js'
 import { ClientError } from './errors.js'
 import { optionsOf } from './given.js'
 import type { CallOptions, CollectionOptions, DriftStats, Payload } from './rows.js'
@@ -38,9 +38,10 @@ export class RemoteDrift {
   ): Promise<RemoteCollection<P>> {
     const path = collectionPath(name)
     const body = optionsOf(options, 'collection')
+    const has = ['dim', Number.isInteger] as const
     const creates = Object.values(body).some(value => value !== undefined)
     const info = await this.#transport.json<CollectionInfo>(
-      creates ? { method: 'PUT', path, body, writes: true } : { method: 'GET', path },
+      creates ? { method: 'PUT', path, body, writes: true, has } : { method: 'GET', path, has },
     )
     return new RemoteCollection<P>(this.#transport, info)
   }
@@ -49,6 +50,7 @@ export class RemoteDrift {
     const { collections } = await this.#transport.json<{ collections: CollectionInfo[] }>({
       method: 'GET',
       path: '/collections',
+      has: ['collections', Array.isArray],
     })
     return collections.map(({ name }) => name)
   }
@@ -56,16 +58,21 @@ export class RemoteDrift {
   /** @returns false when there is none of this name. */
   async drop(name: string): Promise<boolean> {
     const path = collectionPath(name)
-    return (await this.#transport.json<{ dropped: boolean }>({ method: 'DELETE', path, writes: true }))
-      .dropped
+    const { dropped } = await this.#transport.json<{ dropped: boolean }>({
+      method: 'DELETE',
+      path,
+      writes: true,
+      has: ['dropped', value => typeof value === 'boolean'],
+    })
+    return dropped
   }
 
   async sync(): Promise<void> {
-    await this.#transport.json({ method: 'POST', path: '/sync' })
+    await this.#transport.json({ method: 'POST', path: '/sync', has: DONE })
   }
 
   async stats(): Promise<DriftStats> {
-    return this.#transport.json({ method: 'GET', path: '/stats' })
+    return this.#transport.json({ method: 'GET', path: '/stats', has: ['collections', Array.isArray] })
   }
 
   /** @param name - of the backup below the server's backup folder; the embedded `backup` takes a folder here. */

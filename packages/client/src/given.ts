@@ -32,9 +32,36 @@ export function optionsOf<T extends object>(
       },
     )
   }
-  const { filter } = options as { filter?: unknown }
+  const { filter, signal } = options as { filter?: unknown; signal?: unknown }
   if (filter !== undefined) assertFilter(filter, 'filter', 0)
+  if (signal !== undefined && typeof (signal as Partial<AbortSignal> | null)?.throwIfAborted !== 'function') {
+    throw new ClientError('DRIFT_OPTION', `signal is ${show(signal)}, expected an AbortSignal`, {
+      option: 'signal',
+    })
+  }
   return options
+}
+
+/** As JSON has it. @throws ClientError DRIFT_ID for an object, which JSON might make an id of: a Date its text. */
+export function idOf(id: unknown): JsonId {
+  if (typeof id !== 'object' && typeof id !== 'function') return idToJson(id as Id)
+  const message = `id is ${show(id)}, expected a string, a safe integer or a bigint`
+  throw new ClientError('DRIFT_ID', message, { type: typeof id })
+}
+
+/** A patch, in which null removes. @throws ClientError DRIFT_PATCH for what JSON would make a plain object of, or null. */
+export function patchOf(patch: unknown): object {
+  if (!isPlain(patch) || typeof (patch as { toJSON?: unknown }).toJSON === 'function') {
+    const message = `the patch is ${show(patch)}, expected a plain object such as { seen: true }`
+    throw new ClientError('DRIFT_PATCH', message)
+  }
+  try {
+    JSON.stringify(patch)
+  } catch (cause) {
+    throw new ClientError('DRIFT_PATCH', `the patch is not JSON: ${(cause as Error).message}`, {}, { cause })
+  }
+  assertKept(patch, 'patch', 0)
+  return patch
 }
 
 /** Ids or a filter, as a body. @throws ClientError DRIFT_BATCH, DRIFT_FILTER */
@@ -42,7 +69,7 @@ export function targetOf(
   target: readonly Id[] | { readonly filter: Filter },
   where: string,
 ): { readonly ids: readonly JsonId[] } | { readonly filter: Filter } {
-  if (Array.isArray(target)) return { ids: target.map(idToJson) }
+  if (Array.isArray(target)) return { ids: Array.from(target, idOf) }
   const keys = typeof target === 'object' && target !== null ? Object.keys(target) : []
   if (keys.length !== 1 || keys[0] !== 'filter') {
     throw new ClientError(
@@ -53,12 +80,6 @@ export function targetOf(
   const { filter } = target as { readonly filter: Filter }
   assertFilter(filter, 'filter', 0)
   return { filter }
-}
-
-/** A patch, in which null removes. @throws ClientError DRIFT_PATCH for what JSON writes as null without being it. */
-export function patchOf<T>(patch: T): T {
-  assertKept(patch, 'patch', 0)
-  return patch
 }
 
 /** Whether it is a plain object, or one without a prototype. */

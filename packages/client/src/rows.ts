@@ -101,6 +101,7 @@ export interface SearchOptions extends CallOptions {
   readonly payload?: boolean
   readonly recall?: number
   readonly filter?: Filter
+  /** Finite: JSON has no Infinity, and every row is what `scan` gives. */
   readonly radius?: number
   readonly mode?: 'paper'
   readonly lambda?: number
@@ -130,6 +131,24 @@ export interface MeasuredRecall {
   readonly samples: number
 }
 
+export interface BucketStats {
+  readonly bucket: number
+  /** Rows that call it home. */
+  readonly rows: number
+  /** Entries that count, and all of them. */
+  readonly live: number
+  readonly stored: number
+  /** Of the queries that were looked at, relative to the mean bucket; 1 when none were. */
+  readonly temperature: number
+  readonly emptiness: number
+  readonly zombieRatio: number
+  readonly urgency: number
+  /** Not there where it was not measured since rows changed. */
+  readonly drift?: number | undefined
+  readonly draining: boolean
+  readonly tier: string
+}
+
 export interface CollectionStats {
   readonly name: string
   readonly dim: number
@@ -137,6 +156,8 @@ export interface CollectionStats {
   readonly cold: 'resident' | 'disk'
   readonly rows: number
   readonly buckets: number
+  /** How each bucket is filled; with `{ buckets: true }` only. */
+  readonly bucketStats?: readonly BucketStats[]
   readonly segments: number
   readonly unflushedRows: number
   readonly diskBytes: number

@@ -3,13 +3,13 @@
  * Rule: a write is repeated under one idempotency key, so it is applied once however often it is sent.
  */
 import { ClientError } from './errors.js'
-import { optionsOf, show } from './given.js'
-import { FRAME_TYPE, IDEMPOTENCY_HEADER } from './wire.js'
+import { isPlain, optionsOf, show } from './given.js'
+import { decodeFrame, FRAME_TYPE, type Frame, IDEMPOTENCY_HEADER } from './wire.js'
 
 export interface ConnectOptions {
   /** API key, sent as a bearer token. */
   readonly key?: string
-  /** Of one try, from its beginning to the end of its answer. Default 30 000 ms; 0 for none. */
+  /** Of one try, from its beginning to the end of its answer. Default 30 000 ms; 0 or Infinity for none. */
   readonly timeoutMs?: number
   /** Further tries after the first. Default 4. */
   readonly retries?: number
@@ -31,6 +31,8 @@ export interface Call {
   /** Changes something: gets an idempotency key. */
   readonly writes?: boolean
   readonly accept?: string
+  /** A field of the answer, and whether it is what a Drift server sends; other JSON is refused. */
+  readonly has?: readonly [field: string, is: (value: unknown) => boolean]
   /** The answer may take as long as it takes: only its beginning is timed. */
   readonly long?: boolean
   readonly signal?: AbortSignal | undefined
@@ -38,6 +40,8 @@ export interface Call {
 
 const CONNECT_KEYS: readonly string[] = ['key', 'timeoutMs', 'retries', 'backoffMs', 'headers', 'fetch']
 const TIMEOUT_MS = 30_000
+/** The longest that timers take; a longer one would end at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1
 const RETRIES = 4
 const BACKOFF_MS = 100
 const MAX_BACKOFF_MS = 10_000
@@ -63,6 +67,7 @@ export class Transport {
         option: name,
       })
     }
+    assertSendable(given)
     let parsed: URL
     try {
       parsed = new URL(url)
@@ -71,6 +76,10 @@ export class Transport {
     }
     if (parsed.protocol !== 'http:' && parsed.protocol !== 'https:') {
       throw new ClientError('DRIFT_URL', `'${url}' begins with ${parsed.protocol}, expected http: or https:`)
+    }
+    if (parsed.username !== '' || parsed.password !== '' || parsed.search !== '' || parsed.hash !== '') {
+      const message = 'expected http://host:port, without a user, ? or #; a key goes in the option key'
+      throw new ClientError('DRIFT_URL', `the URL has more than where the server is: ${message}`)
     }
     this.url = parsed.href.replace(/\/+$/, '')
     this.#options = given
@@ -82,24 +91,40 @@ export class Transport {
   }
 
   async json<T>(call: Call): Promise<T> {
+    const [field, is] = call.has ?? []
     return this.#repeat(call, async response => {
+      let answer: unknown
       try {
-        return (await response.json()) as T
+        answer = await response.json()
       } catch (cause) {
         if (cause instanceof SyntaxError) throw answerError(response, cause)
         throw cause
       }
+      const isObject = typeof answer === 'object' && answer !== null
+      if (!isObject || (field && !is?.((answer as Record<string, unknown>)[field])))
+        throw answerError(response)
+      return answer as T
     })
   }
 
-  async bytes(call: Call): Promise<Uint8Array> {
-    return this.#repeat(call, async response => new Uint8Array(await response.arrayBuffer()))
+  /** The frame that `call.accept` asks for. */
+  async frame(call: Call): Promise<Frame> {
+    return this.#repeat(call, async response => {
+      const bytes = new Uint8Array(await response.arrayBuffer())
+      try {
+        return decodeFrame(bytes)
+      } catch (cause) {
+        throw answerError(response, cause)
+      }
+    })
   }
 
   /** The body as it comes; what breaks off while it is read is not repeated. */
   async stream(call: Call): Promise<ReadableStream<Uint8Array>> {
     return this.#repeat({ ...call, long: true }, async response => {
-      if (!response.body) throw answerError(response)
+      // A page of something in between has a body, too.
+      const type = response.headers.get('content-type') ?? ''
+      if (!response.body || (call.accept && !type.startsWith(call.accept))) throw answerError(response)
       return response.body as ReadableStream<Uint8Array>
     })
   }
@@ -130,12 +155,15 @@ export class Transport {
   async #once<T>(call: Call, request: RequestInit, read: (response: Response) => Promise<T>): Promise<T> {
     const { timeoutMs = TIMEOUT_MS } = this.#options
     const timeout = new AbortController()
-    const timer = timeoutMs > 0 ? setTimeout(() => timeout.abort(), timeoutMs) : undefined
+    const isTimed = timeoutMs > 0 && timeoutMs <= MAX_TIMER_MS
+    const timer = isTimed ? setTimeout(() => timeout.abort(), timeoutMs) : undefined
     const signals = [timeout.signal, ...(call.signal ? [call.signal] : [])]
     try {
       const send = this.#fetch
       const response = await send(`${this.url}/v1${call.path}`, {
         ...request,
+        // Followed, a POST would become a GET.
+        redirect: 'manual',
         signal: AbortSignal.any(signals),
       })
       if (call.long) clearTimeout(timer)
@@ -168,6 +196,27 @@ export class Transport {
   }
 }
 
+/** What `fetch` would refuse with every call. @throws ClientError DRIFT_OPTION */
+function assertSendable({ key, headers, fetch }: ConnectOptions): void {
+  const refuse = (option: string, message: string, cause?: unknown): never => {
+    throw new ClientError('DRIFT_OPTION', message, { option }, { cause })
+  }
+  // Not shown: it is a secret.
+  if (key !== undefined && !(typeof key === 'string' && /^[\x21-\x7e]+$/.test(key))) {
+    refuse('key', 'key is not what `drift key` makes: expected visible ASCII characters')
+  }
+  if (fetch !== undefined && typeof fetch !== 'function') {
+    refuse('fetch', `fetch is ${show(fetch)}, expected a function`)
+  }
+  if (headers === undefined) return
+  if (!isPlain(headers)) refuse('headers', `headers is ${show(headers)}, expected an object`)
+  try {
+    new Headers(headers)
+  } catch (cause) {
+    refuse('headers', `headers: ${(cause as Error).message}`, cause)
+  }
+}
+
 /** @throws ClientError DRIFT_JSON, as for a bigint in a filter. */
 function json(body: unknown): string {
   try {
@@ -187,16 +236,23 @@ function mayHelp({ code, status }: ClientError): boolean {
 /** The server's coded error, from whatever it or something in between answered. */
 async function refusal(response: Response): Promise<ClientError> {
   const answer = (await response.json().catch(() => undefined)) as
-    | { error?: { code?: string; message?: string; details?: Record<string, unknown>; requestId?: string } }
+    | { error?: { code?: unknown; message?: unknown; details?: Record<string, unknown>; requestId?: string } }
     | undefined
   const { code, message, details, requestId } = answer?.error ?? {}
   const after = Number(response.headers.get('retry-after') ?? Number.NaN)
   return new ClientError(
-    code ?? 'DRIFT_ANSWER',
-    message ?? `the server answered ${response.status} ${response.statusText}`,
+    typeof code === 'string' ? code : 'DRIFT_ANSWER',
+    typeof message === 'string' ? message : `the server answered ${statusOf(response)}`,
     { ...details, ...(Number.isFinite(after) ? { retryAfter: after } : {}) },
     { status: response.status, ...(requestId === undefined ? {} : { requestId }) },
   )
+}
+
+/** Of a redirect a browser shows neither the status nor the place. */
+function statusOf({ status, statusText, type, headers }: Response): string {
+  const isRedirect = type === 'opaqueredirect' || (status >= 300 && status < 400)
+  if (!isRedirect) return `${status} ${statusText}`
+  return `with a redirect to ${headers.get('location') ?? 'another place'}; give the URL where the server is`
 }
 
 function answerError({ status }: Response, cause?: unknown): ClientError {

@@ -4,6 +4,7 @@
  */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { HttpError } from './errors.js'
+import { assertKnown } from './known.js'
 
 /** `write` contains `read`, `admin` contains both. */
 export type Scope = 'read' | 'write' | 'admin'
@@ -41,6 +42,7 @@ const RANKS: Readonly<Record<Scope, number>> = { read: 1, write: 2, admin: 3 }
 /** 32 random bytes and a prefix that scanners for leaked secrets can know. */
 const KEY_PREFIX = 'drift_'
 const MAX_KEY_BYTES = 256
+const KEY_FIELDS: readonly (keyof ApiKey)[] = ['id', 'hash', 'scope', 'collections', 'tenant']
 const HASH = /^sha256:([0-9a-f]{64})$/
 const TENANT = /^[A-Za-z0-9_]{1,24}$/
 
@@ -78,12 +80,23 @@ export function seesCollection(principal: Principal, name: string): boolean {
   return principal.collections.some(glob => matches(glob, name))
 }
 
+/** @throws HttpError DRIFT_FORBIDDEN for who sees some collections only, where a call is about all of them. */
+export function assertSeesAll({ collections, tenant }: Principal, why: string): void {
+  if (tenant === undefined && collections.includes('*')) return
+  throw new HttpError('DRIFT_FORBIDDEN', `${why}; this takes a key for all of them`)
+}
+
 function parseKey(key: ApiKey): { bytes: Buffer; principal: Principal } {
+  // A restriction that is misspelt must not be none.
+  assertKnown(key, KEY_FIELDS, 'a key')
   const { id, hash, scope, collections = ['*'], tenant } = key
   const hex = HASH.exec(hash)?.[1]
   const names = Array.isArray(collections) && collections.every(glob => typeof glob === 'string')
-  if (typeof id !== 'string' || id === '' || !hex || !(scope in RANKS) || !names) {
-    throw new HttpError('DRIFT_OPTION', `key '${id}': expected { id, hash: 'sha256:…', scope, collections? }`)
+  if (typeof id !== 'string' || id === '' || !hex || !Object.hasOwn(RANKS, scope) || !names) {
+    throw new HttpError(
+      'DRIFT_OPTION',
+      `key '${id}': expected { id, hash: 'sha256:…', scope, collections?, tenant? }`,
+    )
   }
   if (tenant !== undefined && !TENANT.test(tenant)) {
     throw new HttpError(

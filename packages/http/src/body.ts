@@ -28,6 +28,15 @@ export function readBody(
     done(tooLarge(limit))
     return
   }
+  if (stream.readableEnded || stream.destroyed) {
+    done(
+      new HttpError(
+        'DRIFT_REQUEST',
+        'the body was read before it came here: let no body parser stand before this',
+      ),
+    )
+    return
+  }
   let received = 0
   let whole: Buffer | undefined
   /** Of a body without a length. */

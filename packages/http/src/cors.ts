@@ -10,11 +10,8 @@ import { HttpError } from './errors.js'
 /** How long a browser may keep what it was told, in seconds. */
 const MAX_AGE = 600
 
-/**
- * Has to stand before the guard: a browser asks without a key what it may send.
- * @throws HttpError DRIFT_OPTION for what is no origin, such as `*` or a URL with a path.
- */
-export async function nameOrigins(app: FastifyInstance, origins: readonly string[]): Promise<void> {
+/** @throws HttpError DRIFT_OPTION for what is no origin, such as `*` or a URL with a path. */
+export function assertOrigins(origins: readonly string[]): void {
   for (const origin of origins) {
     if (isOrigin(origin)) continue
     throw new HttpError(
@@ -25,12 +22,18 @@ export async function nameOrigins(app: FastifyInstance, origins: readonly string
       },
     )
   }
+}
+
+/** Has to stand before the guard: a browser asks without a key what it may send. */
+export async function nameOrigins(app: FastifyInstance, origins: readonly string[]): Promise<void> {
   await app.register(cors, {
     origin: [...origins],
     methods: ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'],
     allowedHeaders: ['authorization', 'content-type', IDEMPOTENCY_HEADER],
     exposedHeaders: ['retry-after', 'x-request-id'],
     maxAge: MAX_AGE,
+    // OPTIONS from who is no browser gets the same answer, and no error of another form.
+    strictPreflight: false,
   })
 }
 

@@ -14,6 +14,8 @@ import { Windows } from './windows.js'
 export interface GuardOptions {
   /** Undefined: everyone is let in. */
   readonly authenticate: Authenticate | undefined
+  /** By random keys: no failed login of others keeps out who has one. */
+  readonly keyed: boolean
   readonly limits: Limits
   /** Host headers that are answered: a page of another site reaches a server of this machine under the site's own name. */
   readonly hosts: readonly string[] | undefined
@@ -33,6 +35,7 @@ export function principalOf(request: FastifyRequest): Principal {
 
 export class Guard {
   readonly #authenticate: Authenticate | undefined
+  readonly #keyed: boolean
   readonly #limits: Limits
   readonly #hosts: readonly string[] | undefined
   readonly #draining: () => boolean
@@ -42,8 +45,9 @@ export class Guard {
   #local: Principal = EVERYTHING
   #bytesInFlight = 0
 
-  constructor({ authenticate, limits, hosts, draining }: GuardOptions) {
+  constructor({ authenticate, keyed, limits, hosts, draining }: GuardOptions) {
     this.#authenticate = authenticate
+    this.#keyed = keyed
     this.#limits = limits
     this.#hosts = hosts
     this.#draining = draining
@@ -74,8 +78,8 @@ export class Guard {
       if (this.#local.id !== ip) this.#local = { ...EVERYTHING, id: ip }
       return this.#local
     }
-    const wait = this.#failures.wait(ip, performance.now())
-    if (wait > 0) throw tooMany('failed logins', wait)
+    // What a caller knows by heart can be guessed, so there nobody is asked any more. Behind a proxy all callers have one address.
+    if (!this.#keyed) this.#assertMayTry(ip)
     const { method, url } = request
     const found = headerOnce(request) ? this.#authenticate({ method, url, ip, headers }) : undefined
     return isPromise(found) ? found.then(known => this.#known(known, ip)) : this.#known(found, ip)
@@ -83,8 +87,14 @@ export class Guard {
 
   #known(principal: Principal | undefined, ip: string): Principal {
     if (principal) return principal
+    this.#assertMayTry(ip)
     this.#failures.take(ip, performance.now())
     throw new HttpError('DRIFT_UNAUTHORIZED', 'this needs a key: Authorization: Bearer <key>')
+  }
+
+  #assertMayTry(ip: string): void {
+    const wait = this.#failures.wait(ip, performance.now())
+    if (wait > 0) throw tooMany('failed logins', wait)
   }
 
   #admit(request: FastifyRequest, asked: Asked, principal: Principal): void {

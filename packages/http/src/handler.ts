@@ -7,7 +7,11 @@ import type { Drift } from '@drift/server'
 import Fastify, { type FastifyInstance, type FastifyServerOptions, LogController } from 'fastify'
 import { HttpError } from './errors.js'
 import { assertKnown } from './known.js'
-import { answerError, driftPlugin, HANDLER_KEYS, type HandlerOptions } from './plugin.js'
+import { HANDLER_KEYS, type HandlerOptions, parsePlugin } from './options.js'
+import { answerError, driftPlugin } from './plugin.js'
+
+/** Statuses whose `Response` has to have no body. */
+const WITHOUT_BODY: readonly number[] = [204, 205, 304]
 
 export interface Handler {
   /** For node:http, Express, Connect: answers every request that it is given. */
@@ -18,12 +22,13 @@ export interface Handler {
   readonly close: () => Promise<void>
 }
 
-/** @throws HttpError DRIFT_UNKNOWN_OPTION, DRIFT_OPTION */
+/** @throws HttpError DRIFT_UNKNOWN_OPTION, DRIFT_OPTION, DRIFT_INSECURE */
 export function createHandler(db: Drift, options: HandlerOptions): Handler {
   assertKnown(options, HANDLER_KEYS, 'createHandler')
+  parsePlugin({ ...options, db }, 'createHandler')
   const app = createApp(db, options, { logger: false })
   const ready = app.ready()
-  // Who calls learns of a bad option from each call.
+  // Of what `routes` throws, who calls learns from each call.
   ready.then(undefined, () => undefined)
   const handle = (request: IncomingMessage, response: ServerResponse): void => {
     ready.then(
@@ -61,7 +66,10 @@ export function createApp(db: Drift, options: HandlerOptions, server: FastifySer
   return app as unknown as FastifyInstance
 }
 
+/** A request whose client is gone is ended as that of a closed connection is, from when its answer begins on. */
 async function answerFetch(app: FastifyInstance, request: Request): Promise<Response> {
+  const { signal } = request
+  signal.throwIfAborted()
   const url = new URL(request.url)
   const answer = await app.inject({
     method: request.method as 'GET',
@@ -69,13 +77,42 @@ async function answerFetch(app: FastifyInstance, request: Request): Promise<Resp
     headers: { host: url.host, ...Object.fromEntries(request.headers) },
     ...(request.body ? { payload: Readable.fromWeb(request.body as never) } : {}),
     payloadAsStream: true,
-    signal: request.signal,
-  } as never)
+  })
+  const stream = answer.stream()
+  const gone = (): void => void stream.destroy(signal.reason as Error)
+  stream.once('close', () => {
+    signal.removeEventListener('abort', gone)
+    answer.raw.res.destroy()
+  })
+  // Who reads is told of it.
+  stream.on('error', () => undefined)
+  const body = bodyOf(stream)
+  signal.addEventListener('abort', gone)
+  if (signal.aborted) gone()
+  signal.throwIfAborted()
   const headers = Object.entries(answer.headers).flatMap(([name, value]) =>
-    value === undefined ? [] : [[name, String(value)] as [string, string]],
+    [value ?? []].flat().map(each => [name, String(each)] as [string, string]),
   )
-  const body = Readable.toWeb(answer.stream()) as unknown as ReadableStream<Uint8Array>
-  return new Response(body, { status: answer.statusCode, headers })
+  const { statusCode: status } = answer
+  if (!WITHOUT_BODY.includes(status)) return new Response(body, { status, headers })
+  stream.resume()
+  return new Response(null, { status, headers })
+}
+
+/** As `Readable.toWeb`, which throws into the process when the stream ends just as it is cancelled. */
+function bodyOf(stream: Readable): ReadableStream<Uint8Array> {
+  const parts = stream[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>
+  return new ReadableStream(
+    {
+      async pull(controller) {
+        const { done, value } = await parts.next()
+        if (done) controller.close()
+        else controller.enqueue(value)
+      },
+      cancel: () => void stream.destroy(),
+    },
+    { highWaterMark: 0 },
+  )
 }
 
 /** What Node's parser refuses never becomes a request: the answer is written to the socket by hand. */

@@ -1,6 +1,6 @@
 /**
  * A JSON body from bytes: UTF-8 and depth are checked before anything is built, so that a body of brackets costs a
- * pass over its bytes and no stack; keys that reach a prototype are refused. What can be found out by native search is:
+ * pass over its bytes and no stack; the key that reaches a prototype is refused. What can be found out by native search is:
  * a query of some hundred numbers has to cost little more than its numbers do.
  */
 import { isAscii, isUtf8 } from 'node:buffer'
@@ -10,7 +10,7 @@ const [QUOTE, BACKSLASH, OPEN_ARRAY, CLOSE_ARRAY, OPEN_OBJECT, CLOSE_OBJECT] = [
   0x22, 0x5c, 0x5b, 0x5d, 0x7b, 0x7d,
 ]
 /** Also where the name is written with escapes. */
-const SUSPICIOUS = ['__proto__', 'constructor', 'prototype', '\\u']
+const SUSPICIOUS = ['__proto__', '\\u']
 
 /** @throws HttpError DRIFT_JSON */
 export function parseJson(bytes: Buffer, maxDepth: number): unknown {
@@ -21,15 +21,15 @@ export function parseJson(bytes: Buffer, maxDepth: number): unknown {
   const json = bytes.toString(ascii ? 'latin1' : 'utf8')
   const suspicious = SUSPICIOUS.some(part => bytes.includes(part))
   try {
-    return suspicious ? JSON.parse(json, refusePrototypes) : JSON.parse(json)
+    return suspicious ? JSON.parse(json, refusePrototype) : JSON.parse(json)
   } catch (error) {
     if (error instanceof HttpError) throw error
     throw new HttpError('DRIFT_JSON', 'the body is not JSON')
   }
 }
 
-function refusePrototypes(key: string, value: unknown): unknown {
-  if (key === '__proto__' || key === 'constructor' || key === 'prototype') {
+function refusePrototype(key: string, value: unknown): unknown {
+  if (key === '__proto__') {
     throw new HttpError('DRIFT_JSON', `the body has the key '${key}', which is not allowed`)
   }
   return value

@@ -5,11 +5,15 @@ import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger'
 import type { FastifySchema } from 'fastify'
 import type { RouteConfig } from './asked.js'
 import type { Route } from './routes/route.js'
+import { routes } from './routes/routes.js'
 import { ErrorAnswer } from './schema.js'
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string
 }
+
+/** Everything else with a body is said to need it. */
+const OPTIONAL_BODIES = new Set(routes.filter(route => route.bodyOptional).map(route => route.operation))
 
 export function openApi(locked: boolean): FastifyDynamicSwaggerOptions {
   return {
@@ -22,6 +26,20 @@ export function openApi(locked: boolean): FastifyDynamicSwaggerOptions {
     transform({ schema, url, route }) {
       const ours = (route.config as RouteConfig | undefined)?.route
       return { schema: ours ? schemaOf(ours) : schema, url }
+    },
+    transformObject(document) {
+      if (!('openapiObject' in document)) return document.swaggerObject
+      const { openapiObject } = document
+      for (const methods of Object.values(openapiObject.paths ?? {})) {
+        for (const operation of Object.values(methods ?? {}) as {
+          operationId?: string
+          requestBody?: object
+        }[]) {
+          if (operation.operationId === undefined || !OPTIONAL_BODIES.has(operation.operationId)) continue
+          Object.assign(operation.requestBody!, { required: false })
+        }
+      }
+      return openapiObject
     },
   }
 }
@@ -54,7 +72,7 @@ function schemaOf(route: Route): FastifySchema {
         }
       : {}),
     response: {
-      200: { description: 'Done', content: { 'application/json': answer, ...answers } },
+      200: { description: 'Done', content: { [route.answerType ?? 'application/json']: answer, ...answers } },
       '4xx': {
         description: 'Refused; nothing has changed',
         content: { 'application/json': { schema: ErrorAnswer } },

@@ -4,7 +4,6 @@
  */
 import type { Readable } from 'node:stream'
 import { ARROW_TYPE, decodeFrame, FRAME_TYPE } from '@drift/client/wire'
-import type { Drift } from '@drift/server'
 import swagger from '@fastify/swagger'
 import type {
   FastifyInstance,
@@ -15,79 +14,26 @@ import type {
 } from 'fastify'
 import type { TSchema } from 'typebox'
 import { ASKED, Asked, ask, askedOf, type RouteConfig } from './asked.js'
-import { type ApiKey, type Authenticate, authenticator } from './auth.js'
+import { assertSeesAll } from './auth.js'
 import { readBody } from './body.js'
 import { nameOrigins } from './cors.js'
 import { doorOf } from './engine-door.js'
 import { HttpError, refusalOf } from './errors.js'
 import { Guard, principalOf } from './guard.js'
 import { parseJson } from './json-body.js'
-import { type Limits, parseLimits } from './limits.js'
+import type { Limits } from './limits.js'
 import { Metrics } from './metrics.js'
 import { openApi } from './openapi.js'
+import { type AnswerEntry, type HandlerOptions, type PluginOptions, parsePlugin } from './options.js'
 import type { Route } from './routes/route.js'
 import { routes } from './routes/routes.js'
 import { fingerprint, Runner } from './run.js'
-import { validator } from './schema.js'
+import { NOTHING, validator } from './schema.js'
 import { tracing } from './tracing.js'
 import { LoopDelay, Turn } from './turn.js'
 
-export interface HandlerOptions {
-  /** Who may do what. One of `keys`, `authenticate` and `open` has to be given. */
-  readonly keys?: readonly ApiKey[]
-  /** Instead of keys: decides by a request's headers, before its body is read; undefined refuses. */
-  readonly authenticate?: Authenticate
-  /** True: everyone may do everything. For a host that guards the handler itself. */
-  readonly open?: boolean
-  readonly limits?: Partial<Limits>
-  /** Backups are made below this folder, under names of their own. Without it there are none. */
-  readonly backupFolder?: string
-  /** Further routes, behind the same guard: `config: { scope: 'read' }`, without it for admins only. */
-  readonly routes?: (app: FastifyInstance) => void | Promise<void>
-  /** Told of each request when it has been answered. Holds no keys, vectors or payloads. */
-  readonly onAnswer?: (entry: AnswerEntry) => void
-  /** Names in the Host header that are answered. Default: any. */
-  readonly hosts?: readonly string[]
-  /** Origins whose pages may call from a browser, such as https://app.example.com. Default: none. */
-  readonly origins?: readonly string[]
-  /** True while no new requests are taken. */
-  readonly draining?: () => boolean
-}
-
-export const HANDLER_KEYS: readonly (keyof HandlerOptions)[] = [
-  'keys',
-  'authenticate',
-  'open',
-  'limits',
-  'backupFolder',
-  'routes',
-  'onAnswer',
-  'hosts',
-  'origins',
-  'draining',
-]
-
-export interface PluginOptions extends HandlerOptions {
-  readonly db: Drift
-}
-
-export interface AnswerEntry {
-  readonly requestId: string
-  readonly method: string
-  /** The pattern, not the URL: ids are data. */
-  readonly route: string
-  readonly collection: string | undefined
-  readonly status: number
-  readonly ms: number
-  /** The key's name. */
-  readonly caller: string | undefined
-  /** Of the error that was answered. */
-  readonly code: string | undefined
-}
-
 export const driftPlugin: FastifyPluginAsync<PluginOptions> = async (app, options) => {
-  const limits = parseLimits(options.limits)
-  const authenticate = whoMay(options)
+  const { authenticate, keyed, limits } = parsePlugin(options, 'driftPlugin')
   const draining = options.draining ?? (() => false)
   const db = doorOf(options.db)
   const turn = new Turn(limits.queueMs)
@@ -111,14 +57,16 @@ export const driftPlugin: FastifyPluginAsync<PluginOptions> = async (app, option
   app.decorateRequest(ASKED as unknown as string, null)
   begin(app, await tracing())
   if (options.origins?.length) await nameOrigins(app, options.origins)
-  letIn(app, new Guard({ authenticate, limits, hosts: options.hosts, draining }), limits, turn, runner)
+  letIn(app, new Guard({ authenticate, keyed, limits, hosts: options.hosts, draining }), limits, turn, runner)
   logAnswers(app, metrics, options.onAnswer)
   await app.register(swagger, openApi(authenticate !== undefined))
 
   const open: RouteConfig = { open: true, operation: 'health' }
   const hidden = { hide: true } as FastifySchema
-  app.get('/livez', { config: open, schema: hidden }, async () => ({ live: true }))
-  app.get('/readyz', { config: open, schema: hidden }, async (_, reply) => {
+  // Also for HEAD, which is what many probes send.
+  const health = { config: open, schema: hidden, exposeHeadRoute: true }
+  app.get('/livez', health, async () => ({ live: true }))
+  app.get('/readyz', health, async (_, reply) => {
     const state = (await db.stats().catch(() => undefined))?.state
     // With a full disk reads and deletes go on, and deletes are what makes room.
     const ready = !draining() && (state === 'open' || state === 'full')
@@ -129,13 +77,7 @@ export const driftPlugin: FastifyPluginAsync<PluginOptions> = async (app, option
     '/metrics',
     { config: { scope: 'read', operation: 'metrics' }, schema: hidden },
     async (request, reply) => {
-      const { collections, tenant } = principalOf(request)
-      if (tenant !== undefined || !collections.includes('*')) {
-        throw new HttpError(
-          'DRIFT_FORBIDDEN',
-          'metrics name every collection; this takes a key for all of them',
-        )
-      }
+      assertSeesAll(principalOf(request), 'metrics name every collection')
       reply.type(metrics.contentType)
       return reply.send(await metrics.text())
     },
@@ -147,22 +89,10 @@ export const driftPlugin: FastifyPluginAsync<PluginOptions> = async (app, option
   await options.routes?.(app)
 }
 
-/** @throws HttpError DRIFT_INSECURE when nobody said who may come in. */
-function whoMay({ keys, authenticate, open }: HandlerOptions): Authenticate | undefined {
-  const given = [keys, authenticate, open || undefined].filter(way => way !== undefined)
-  if (given.length !== 1) {
-    throw new HttpError(
-      'DRIFT_INSECURE',
-      'give one of keys, authenticate and open: true, to say who may do what',
-    )
-  }
-  return keys ? authenticator(keys) : authenticate
-}
-
 /** Fastify is told no schemas: the body is checked when it is known to be JSON, and the OpenAPI document has its own. */
 function addRoute(app: FastifyInstance, route: Route, runner: Runner): void {
-  const { method, path, operation, scope, query, body } = route
-  const checks = { query: query && validator(query, 'query'), body: body && validator(body) }
+  const { method, path, operation, scope, query = NOTHING, body = NOTHING } = route
+  const checks = { query: validator(query, 'query'), body: validator(body) }
   app.route({
     method,
     url: `/v1${path}`,

@@ -12,6 +12,7 @@ import { principalOf } from './guard.js'
 import { IdempotencyTable } from './idempotency.js'
 import type { Limits } from './limits.js'
 import { type Call, type Cost, isFrame, type Route } from './routes/route.js'
+import { statusOf } from './status.js'
 import type { Turn } from './turn.js'
 
 /** Between a tenant and a collection's name; a tenant has no `-` in it, so the first one ends it. */
@@ -30,8 +31,8 @@ export function fingerprint(request: FastifyRequest, bytes: Uint8Array): void {
 
 /** Of a route, compiled once; each throws for what does not fit. */
 export interface Checks {
-  readonly query: ((query: unknown) => unknown) | undefined
-  readonly body: ((body: unknown) => unknown) | undefined
+  readonly query: (query: unknown) => unknown
+  readonly body: (body: unknown) => unknown
 }
 
 export class Runner {
@@ -63,7 +64,7 @@ export class Runner {
   }
 
   run(route: Route, checks: Checks, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
-    checks.query?.(request.query)
+    checks.query(request.query)
     requireBody(route, checks.body, request.body)
     const call = new RequestCall(this, request, reply)
     const key = request.headers[IDEMPOTENCY_HEADER]
@@ -83,7 +84,7 @@ export class Runner {
       if (route.cost === 'search') return await gate.run(() => searched(route, call))
       return await streamed(gate, () => route.run(call))
     } catch (error) {
-      throw asNotImplemented(error)
+      throw unmarked(asNotImplemented(error), call.storedName(''))
     }
   }
 }
@@ -117,7 +118,7 @@ function requireBody(route: Route, check: Checks['body'], body: unknown): void {
     if (isFrame(body) ? route.frames : route.arrow) return
     throw new HttpError('DRIFT_MEDIA_TYPE', 'this takes application/json')
   }
-  check?.(body)
+  check(body)
 }
 
 class RequestCall implements Call {
@@ -183,6 +184,15 @@ class RequestCall implements Call {
     const { tenant } = this.principal
     return tenant === undefined ? name : tenant + TENANT_MARK + name
   }
+}
+
+/** A caller does not see the tenant in front of its collections, in what the engine says neither. */
+function unmarked(error: unknown, mark: string): unknown {
+  const { code, message, details } = error as HttpError
+  if (mark === '' || typeof code !== 'string' || statusOf(code) >= 500) return error
+  const without = (text: unknown): unknown => (typeof text === 'string' ? text.replaceAll(mark, '') : text)
+  const shown = Object.entries(details ?? {}).map(([name, value]) => [name, without(value)])
+  return new HttpError(code, without(message) as string, Object.fromEntries(shown), { cause: error })
 }
 
 /** The schema knows every option by now: one that the engine refuses to know is one that it does not have yet. */

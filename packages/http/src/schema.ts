@@ -41,7 +41,7 @@ const Option = { 'x-code': 'DRIFT_OPTION' } as const
 const Finite = Type.Number({ ...Option, description: 'a number' })
 const Count1 = { minimum: 1, ...Option, description: 'an integer of at least 1' } as const
 const Recall = Type.Number({
-  minimum: 0,
+  exclusiveMinimum: 0,
   maximum: 1,
   'x-code': 'DRIFT_RECALL',
   description: 'a number above 0 and at most 1',
@@ -57,7 +57,6 @@ const IndexPath = Type.String({
   'x-code': 'DRIFT_FILTER',
   description: "a dotted path such as 'author.name'",
 })
-const Text = Type.String({ minLength: 1, maxLength: MAX_TEXT, ...Option })
 
 const searchOptions = {
   k: Type.Optional(Type.Integer({ ...Count1, 'x-code': 'DRIFT_K' })),
@@ -66,7 +65,7 @@ const searchOptions = {
   payload: Type.Optional(Flag),
   recall: Type.Optional(Recall),
   filter: Type.Optional(FilterSchema),
-  radius: Type.Optional(Type.Number({ 'x-code': 'DRIFT_RADIUS', description: 'a number' })),
+  radius: Type.Optional(Type.Number({ 'x-code': 'DRIFT_RADIUS', description: 'a finite number' })),
   mode: Type.Optional(Type.Literal('paper', { ...Option, description: "'paper'" })),
   lambda: Type.Optional(Finite),
   tau: Type.Optional(Finite),
@@ -97,7 +96,12 @@ export const CollectionBody = Type.Object(
         description: "'resident' or 'disk'",
       }),
     ),
-    indexes: Type.Optional(Type.Record(Type.String(), IndexKind)),
+    indexes: Type.Optional(
+      Type.Record(Type.String(), IndexKind, {
+        'x-code': 'DRIFT_INDEX',
+        description: 'an object such as { "lang": "keyword" }',
+      }),
+    ),
   },
   CLOSED,
 )
@@ -121,9 +125,27 @@ export const UpsertBody = Type.Object(
 )
 export const UpsertMeta = Type.Object({ ids: Ids, payloads: Type.Optional(Payloads) }, CLOSED)
 
-export const PointQuery = Type.Object({
-  type: Type.Optional(Type.Union([Type.Literal('string'), Type.Literal('number'), Type.Literal('bigint')])),
-})
+/** A query string, or a body, of a route that takes none. */
+export const NOTHING = Type.Object({}, CLOSED)
+export const PointQuery = Type.Object(
+  {
+    type: Type.Optional(
+      Type.Union([Type.Literal('string'), Type.Literal('number'), Type.Literal('bigint')], {
+        ...Option,
+        description: 'string, number or bigint',
+      }),
+    ),
+  },
+  CLOSED,
+)
+export const StatsQuery = Type.Object(
+  {
+    buckets: Type.Optional(
+      Type.Union([Type.Literal('true'), Type.Literal('false')], { ...Option, description: 'true or false' }),
+    ),
+  },
+  CLOSED,
+)
 export const GetBody = Type.Object({ ids: Ids, vectors: Type.Optional(Flag) }, CLOSED)
 export const SelectBody = Type.Object(
   { ids: Type.Optional(Ids), filter: Type.Optional(FilterSchema) },
@@ -136,7 +158,13 @@ export const PatchBody = Type.Object(
 export const ScanBody = Type.Object(
   {
     filter: Type.Optional(FilterSchema),
-    cursor: Type.Optional(Text),
+    cursor: Type.Optional(
+      Type.String({
+        maxLength: MAX_TEXT,
+        'x-code': 'DRIFT_CURSOR',
+        description: 'what an earlier scan gave',
+      }),
+    ),
     limit: Type.Optional(Type.Integer(Count1)),
     vectors: Type.Optional(Flag),
     payload: Type.Optional(Flag),
@@ -159,7 +187,13 @@ export const MaintainBody = Type.Object(
 export const IndexBody = Type.Object({ path: IndexPath, type: IndexKind }, CLOSED)
 export const IndexDropBody = Type.Object({ path: IndexPath }, CLOSED)
 export const BackupBody = Type.Object(
-  { name: Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$', 'x-code': 'DRIFT_NAME' }) },
+  {
+    name: Type.String({
+      pattern: '^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$',
+      'x-code': 'DRIFT_NAME',
+      description: "1 to 64 letters, digits, '_' or '-', starting with a letter or digit",
+    }),
+  },
   CLOSED,
 )
 
@@ -170,13 +204,28 @@ export const CollectionInfo = Type.Object(
 export const CollectionList = Type.Object({ collections: Type.Array(CollectionInfo) }, OPEN)
 export const Dropped = Type.Object({ dropped: Type.Boolean() }, OPEN)
 const written = { lsn: Type.Integer(), durable: Type.Boolean() }
-export const Upserted = Type.Object({ ...written, upserted: Type.Integer(), replaced: Type.Integer() }, OPEN)
+/** Of Arrow, which is written in more than one batch, only the last lsn and the rows. */
+export const Upserted = Type.Object(
+  {
+    lsn: Type.Integer(),
+    durable: Type.Optional(Type.Boolean()),
+    upserted: Type.Integer(),
+    replaced: Type.Optional(Type.Integer()),
+  },
+  OPEN,
+)
 export const Deleted = Type.Object({ ...written, deleted: Type.Integer() }, OPEN)
-export const Patched = Type.Object({}, OPEN)
+export const Patched = Type.Object({ ...written, updated: Type.Integer() }, OPEN)
 export const StoredRowSchema = Type.Object(
   { id: JsonIdSchema, vector: Type.Optional(VectorSchema), payload: Type.Optional(PayloadSchema) },
   OPEN,
 )
+/** A line of a scan: a row, or the last one. */
+export const ScanLine = Type.Union([
+  StoredRowSchema,
+  Type.Object({ end: Type.Literal(true), rows: Type.Integer(), cursor: Type.Optional(Type.String()) }, OPEN),
+  Type.Object({ error: Type.Object({ code: Type.String(), message: Type.String() }, OPEN) }, OPEN),
+])
 export const Rows = Type.Object({ rows: Type.Array(Type.Union([StoredRowSchema, Type.Null()])) }, OPEN)
 const HitSchema = Type.Object(
   { id: JsonIdSchema, distance: Type.Number(), score: Type.Number(), payload: Type.Optional(PayloadSchema) },

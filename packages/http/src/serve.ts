@@ -5,12 +5,13 @@
 import { readFileSync } from 'node:fs'
 import type { Server, ServerOptions } from 'node:http'
 import { type AddressInfo, isIP } from 'node:net'
+import { createSecureContext, type SecureContextOptions } from 'node:tls'
 import { Drift, type OpenOptions } from '@drift/server'
-import type { FastifyServerOptions } from 'fastify'
+import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 import { HttpError } from './errors.js'
 import { createApp } from './handler.js'
 import { assertKnown } from './known.js'
-import { HANDLER_KEYS, type HandlerOptions } from './plugin.js'
+import { HANDLER_KEYS, type HandlerOptions, parseOptions } from './options.js'
 
 export interface ServeOptions extends Omit<HandlerOptions, 'open' | 'draining'> {
   /** An open database, which stays open; or a path, which is opened and closed again. */
@@ -55,6 +56,8 @@ const TIMEOUTS: Timeouts = { headersMs: 10_000, requestMs: 60_000, checkMs: 1_00
 const DEFAULT_PORT = 7700
 const MAX_PORT = 65_535
 const GRACE_MS = 20_000
+/** The longest that Node's timers take. */
+const MAX_TIMEOUT_MS = 2 ** 31 - 1
 const KEEP_ALIVE_MS = 5_000
 const MAX_CONNECTIONS = 1_024
 const MAX_HEADER_BYTES = 16 * 1024
@@ -95,12 +98,13 @@ export async function serve(options: ServeOptions): Promise<DriftServer> {
       option: 'port',
     })
   }
-  assertKnown(timeouts ?? {}, Object.keys(TIMEOUTS), 'timeouts')
+  if (typeof host !== 'string') {
+    throw new HttpError('DRIFT_OPTION', `host is ${String(host)}, expected an address`, { option: 'host' })
+  }
+  const times = parseTimeouts(timeouts)
+  const secure = tls && parseTls(tls)
   assertSafe(options, host)
   const locked = keys !== undefined || authenticate !== undefined
-  const times = { ...TIMEOUTS, ...timeouts }
-  const owned = typeof given === 'string'
-  const db = owned ? await Drift.open(given, options.open) : given
   let draining = false
   const handler: HandlerOptions = {
     ...defined({ authenticate, keys, limits, backupFolder, routes, onAnswer, origins }),
@@ -109,34 +113,35 @@ export async function serve(options: ServeOptions): Promise<DriftServer> {
     ...(locked || options.insecureNoKeys ? defined({ hosts }) : { hosts: hosts ?? LOOPBACK_HOSTS }),
     draining: () => draining,
   }
+  // All of it is checked before the folder is opened, which takes its lock.
+  parseOptions(handler)
   const http: ServerOptions = {
     maxHeaderSize: MAX_HEADER_BYTES,
     headersTimeout: times.headersMs,
     requestTimeout: times.requestMs,
     connectionsCheckingInterval: times.checkMs,
   }
-  const secure = tls && {
-    cert: readFileSync(tls.certFile),
-    key: readFileSync(tls.keyFile),
-    minVersion: 'TLSv1.2',
-  }
-  const app = createApp(db, handler, {
-    logger,
-    requestTimeout: times.requestMs,
-    connectionTimeout: times.idleMs,
-    keepAliveTimeout: KEEP_ALIVE_MS,
-    maxRequestsPerSocket: MAX_REQUESTS_PER_SOCKET,
-    forceCloseConnections: 'idle',
-    ...(secure ? { https: { ...http, ...secure } } : { http }),
-  } as FastifyServerOptions)
+  const owned = typeof given === 'string'
+  const db = owned ? await Drift.open(given, options.open) : given
+  let app: FastifyInstance | undefined
   try {
+    app = createApp(db, handler, {
+      logger,
+      requestTimeout: times.requestMs,
+      connectionTimeout: times.idleMs,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      maxRequestsPerSocket: MAX_REQUESTS_PER_SOCKET,
+      forceCloseConnections: 'idle',
+      ...(secure ? { https: { ...http, ...secure } } : { http }),
+    } as FastifyServerOptions)
     await app.listen({ host, port })
   } catch (error) {
-    await app.close()
+    await app?.close()
     if (owned) await db.close()
     throw error
   }
-  const server = app.server as Server
+  const listening = app
+  const server = listening.server as Server
   server.maxConnections = MAX_CONNECTIONS
 
   let closing: Promise<void> | undefined
@@ -144,7 +149,7 @@ export async function serve(options: ServeOptions): Promise<DriftServer> {
     draining = true
     const timer = setTimeout(() => server.closeAllConnections(), graceMs)
     try {
-      await app.close()
+      await listening.close()
     } finally {
       clearTimeout(timer)
       if (owned) await db.close()
@@ -185,6 +190,40 @@ export function closeOnSignals(
   }
   process.on('SIGTERM', stop)
   process.on('SIGINT', stop)
+}
+
+/** @throws HttpError DRIFT_UNKNOWN_OPTION, DRIFT_OPTION */
+function parseTimeouts(given: Partial<Timeouts> = {}): Timeouts {
+  assertKnown(given, Object.keys(TIMEOUTS), 'timeouts')
+  const times = { ...TIMEOUTS, ...given }
+  for (const [option, ms] of Object.entries(times)) {
+    if (Number.isInteger(ms) && ms > 0 && ms <= MAX_TIMEOUT_MS) continue
+    throw new HttpError('DRIFT_OPTION', `timeout ${option} is ${ms}, expected milliseconds, above 0`, {
+      option,
+    })
+  }
+  if (times.headersMs <= times.requestMs) return times
+  throw new HttpError(
+    'DRIFT_OPTION',
+    `timeout headersMs is ${times.headersMs}, more than requestMs: ${times.requestMs}`,
+    { option: 'headersMs' },
+  )
+}
+
+/** @throws HttpError DRIFT_OPTION for files that are not there, or no certificate and its key. */
+function parseTls(given: NonNullable<ServeOptions['tls']>): SecureContextOptions {
+  assertKnown(given, ['certFile', 'keyFile'], 'tls')
+  try {
+    const options = {
+      cert: readFileSync(given.certFile),
+      key: readFileSync(given.keyFile),
+      minVersion: 'TLSv1.2',
+    } as const
+    createSecureContext(options)
+    return options
+  } catch (cause) {
+    throw new HttpError('DRIFT_OPTION', `tls: ${(cause as Error).message}`, { option: 'tls' }, { cause })
+  }
 }
 
 function assertSafe(

@@ -349,6 +349,61 @@ describe.each(openers)('%s', (_, open) => {
     await expect(refused).rejects.toThrow(/safe integer/)
   })
 
+  it.each([
+    ['a date', new Date(0)],
+    ['a boxed string', Object('a')],
+    ['what the wire writes for a bigint', { $bigint: '5' }],
+    ['an object that is text as JSON', { toJSON: () => 'a' }],
+  ])('%s is no id, where JSON would make one of it', async (_, id) => {
+    const rows = await fresh('ids')
+    await rows.upsert([{ id: 'a', vector: [1, 2, 3] }])
+    const wrong = id as never
+    expect(await codeOf(() => rows.upsert([{ id: wrong, vector: [1, 2, 3] }]))).toBe('DRIFT_ID')
+    const columns = { ids: [wrong], vectors: new Float32Array(3) }
+    expect(await codeOf(() => rows.upsert(columns))).toBe('DRIFT_ID')
+    expect(await codeOf(() => rows.get(wrong))).toBe('DRIFT_ID')
+    expect(await codeOf(() => rows.delete([wrong]))).toBe('DRIFT_ID')
+    expect(await codeOf(() => rows.updatePayload([wrong], {}))).toBe('DRIFT_ID')
+    expect(await rows.count()).toBe(1)
+  })
+
+  it.each([
+    ['of bigints', [1n, 2n, 3n]],
+    ['of boxed numbers', [Object(1), 2, 3]],
+    ['of what is a number as JSON', [{ toJSON: () => 1 }, 2, 3]],
+  ])('a vector %s is refused as one that holds no numbers', async (_, vector) => {
+    const wrong = vector as never
+    expect(await codeOf(() => docs.search(wrong))).toBe('DRIFT_VECTOR_VALUE')
+    expect(await codeOf(() => docs.upsert([{ id: 'a', vector: wrong }]))).toBe('DRIFT_VECTOR_VALUE')
+  })
+
+  it.each([
+    [
+      'of a class',
+      new (class Patch {
+        seen = true
+      })(),
+    ],
+    ['that is a date', new Date(0)],
+    ['with a bigint', { seen: 1n }],
+  ])('a patch %s is refused', async (_, patch) => {
+    expect(await codeOf(() => docs.updatePayload(['a'], patch as never))).toBe('DRIFT_PATCH')
+  })
+
+  it('a signal that is none is refused, a cursor that is none too', async () => {
+    const signal = 5 as never
+    expect(await codeOf(() => docs.search([1, 2, 3], { signal }))).toBe('DRIFT_OPTION')
+    expect(await codeOf(async () => docs.scan({ signal }).next())).toBe('DRIFT_OPTION')
+    expect(await codeOf(async () => docs.scan({ cursor: 5 as never }).next())).toBe('DRIFT_CURSOR')
+  })
+
+  it('tells how each bucket is filled when it is asked', async () => {
+    expect((await docs.stats()).bucketStats).toBeUndefined()
+    const { buckets, bucketStats } = await docs.stats({ buckets: true })
+    expect(bucketStats).toHaveLength(buckets)
+    expect(await codeOf(() => docs.stats({ buckets: 1 as never }))).toBe('DRIFT_OPTION')
+  })
+
   it('refuses collections that cannot be', async () => {
     expect(await codeOf(() => db.collection('nobody'))).toBe('DRIFT_NO_COLLECTION')
     expect(await codeOf(() => db.collection('docs', { dim: 4 }))).toBe('DRIFT_COLLECTION_MISMATCH')

@@ -155,7 +155,7 @@ describe('safe by default', () => {
     expect(await exchange(port, bytes)).toMatchObject({ status: 403, code: 'DRIFT_HOST' })
   })
 
-  it('keys are told apart, and failed logins are slowed down', async () => {
+  it('keys are told apart, and failed logins are refused sooner but keep out nobody who has a key', async () => {
     const { key, hash } = createKey()
     const { url } = await started({
       keys: [{ id: 'k', hash, scope: 'admin' }],
@@ -165,7 +165,8 @@ describe('safe by default', () => {
       (await fetch(`${url}/v1/collections`, { headers: { authorization: `Bearer ${presented}` } })).status
     expect(await ask(key)).toBe(200)
     expect([await ask('x'), await ask('x'), await ask('x'), await ask('x')]).toEqual([401, 401, 401, 429])
-    expect(await ask(key)).toBe(429)
+    // Behind a proxy whoever fails has the same address.
+    expect(await ask(key)).toBe(200)
   })
 
   it('a caller gets its share of requests and no more', async () => {

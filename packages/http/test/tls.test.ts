@@ -15,10 +15,11 @@ interface Answer {
 
 async function secured(): Promise<{ server: DriftServer; tls: Certificate; key: string }> {
   const tls = selfSigned(temporaryFolder())
+  const { certFile, keyFile } = tls
   const { key, hash } = createKey()
   const server = await started({
     host: '0.0.0.0',
-    tls,
+    tls: { certFile, keyFile },
     keys: [{ id: 'me', hash, scope: 'admin' }],
   })
   return { server, tls, key }

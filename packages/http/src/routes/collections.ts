@@ -1,5 +1,6 @@
 /** Collections: list, create, look, drop. */
 import { type CollectionDoor, feature } from '../engine-door.js'
+import type { HttpError } from '../errors.js'
 import {
   CollectionBody,
   CollectionInfo,
@@ -9,8 +10,10 @@ import {
   IndexBody,
   IndexDropBody,
   Report,
+  StatsQuery,
 } from '../schema.js'
 import type { Route } from './route.js'
+import { jsonSafe } from './search.js'
 
 const info = async (collection: CollectionDoor, name: string): Promise<object> => ({
   name,
@@ -19,6 +22,7 @@ const info = async (collection: CollectionDoor, name: string): Promise<object> =
   rows: await collection.count(),
 })
 
+const GONE: readonly string[] = ['DRIFT_NO_COLLECTION', 'DRIFT_DROPPED']
 const notes = { name: 'notes', dim: 4, metric: 'l2', rows: 2 }
 
 export const collectionRoutes: readonly Route[] = [
@@ -36,7 +40,13 @@ export const collectionRoutes: readonly Route[] = [
       const collections: object[] = []
       for (const stored of db.collections()) {
         const name = call.visibleName(stored)
-        if (name !== undefined) collections.push(await info(await db.collection(stored), name))
+        if (name === undefined) continue
+        try {
+          collections.push(await info(await db.collection(stored), name))
+        } catch (error) {
+          // Dropped since the list was made.
+          if (!GONE.includes((error as HttpError).code)) throw error
+        }
       }
       return { collections }
     },
@@ -90,14 +100,17 @@ export const collectionRoutes: readonly Route[] = [
     method: 'GET',
     path: '/collections/:name/stats',
     operation: 'collectionStats',
-    summary: 'Rows, buckets, segments, bytes on disk and in memory',
+    summary:
+      'Rows, buckets, segments, bytes on disk and in memory; with ?buckets=true how each bucket is filled',
     scope: 'read',
     cost: 'light',
+    query: StatsQuery,
     answer: Report,
     example: { answer: { ...notes, segments: 0, unflushedRows: 2 } },
     async run(call) {
-      const { params } = call
-      return { ...(await (await call.collection()).stats()), name: params['name'] }
+      const { params, query } = call
+      const asked = query['buckets'] === undefined ? undefined : { buckets: query['buckets'] === 'true' }
+      return jsonSafe({ ...(await (await call.collection()).stats(asked)), name: params['name'] })
     },
   },
   {

@@ -1,5 +1,6 @@
 /** Looking after a database: what it holds, flush, compact, maintain, back up, verify. */
 import { join } from 'node:path'
+import { assertSeesAll } from '../auth.js'
 import { feature } from '../engine-door.js'
 import { HttpError } from '../errors.js'
 import { BackupBody, Done, MaintainBody, Report } from '../schema.js'
@@ -53,8 +54,7 @@ export const operationRoutes: readonly Route[] = [
     example: { body: { name: 'monday' }, answer: { name: 'monday' } },
     async run({ db, body, backupFolder, principal }) {
       const backup = feature(db, 'backup')
-      if (principal.tenant !== undefined)
-        throw new HttpError('DRIFT_FORBIDDEN', 'a backup holds every tenant')
+      assertSeesAll(principal, 'a backup holds every collection')
       if (backupFolder === undefined) {
         throw new HttpError('DRIFT_NOT_IMPLEMENTED', 'this server has no backup folder; start it with one')
       }
@@ -74,7 +74,7 @@ export const operationRoutes: readonly Route[] = [
     example: { answer: { ok: true } },
     async run({ db, signal, principal }) {
       const check = feature(db, 'check')
-      if (principal.tenant !== undefined) throw new HttpError('DRIFT_FORBIDDEN', 'a check reads every tenant')
+      assertSeesAll(principal, 'a check reads every collection')
       return jsonSafe(await check({ signal }))
     },
   },

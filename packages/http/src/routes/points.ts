@@ -14,6 +14,7 @@ import {
   PointQuery,
   Rows,
   ScanBody,
+  ScanLine,
   SelectBody,
   StoredRowSchema,
   UpsertBody,
@@ -138,8 +139,9 @@ export const pointRoutes: readonly Route[] = [
     cost: 'long',
     body: ScanBody,
     bodyOptional: true,
-    answer: StoredRowSchema,
-    answers: [NDJSON_TYPE, ARROW_TYPE],
+    answer: ScanLine,
+    answerType: NDJSON_TYPE,
+    answers: [ARROW_TYPE],
     example: { body: {}, answer: row },
     async run(call) {
       const { body, accept, reply, signal } = call
@@ -270,8 +272,7 @@ function pathId(text: string, type = 'string'): Id {
   if (type === 'string') return checkedId(text)
   if (!/^-?\d{1,20}$/.test(text)) throw new HttpError('DRIFT_ID', `the id is not a ${type}`)
   if (type === 'number') return Number(text)
-  if (type === 'bigint') return BigInt(text)
-  throw new HttpError('DRIFT_OPTION', `type is '${type.slice(0, 20)}', expected string, number or bigint`)
+  return BigInt(text)
 }
 
 function selected(docs: CollectionDoor, body: unknown, limits: Call['limits']): unknown {

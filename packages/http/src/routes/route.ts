@@ -56,11 +56,12 @@ export interface Route {
   /** Also takes an Arrow IPC stream. */
   readonly arrow?: boolean
   readonly answer: TSchema
+  /** What `answer` is sent as. Default: JSON. */
+  readonly answerType?: string
   /** Other media types that it answers with. */
   readonly answers?: readonly string[]
   /** A request that succeeds on a collection `notes` of 4 dimensions, metric l2, in a fresh server. */
   readonly example: { readonly body?: unknown; readonly answer: unknown }
-  /** Counts against the limits by this much before it runs. */
   run(call: Call): Promise<unknown>
 }
 
