@@ -1,7 +1,8 @@
 /**
  * L0: the rows appended since the last rotation, an HNSW graph built behind them, and the tail that is not linked yet.
- * Rule: nodes are linked in append order, so rows [0, linked) are searched through the graph and [linked, count) are scanned.
- * Nothing is stored twice: a memtable names rows of the row store. A trickle of writes gets the graph, a flood gets the scan.
+ * Rule: nodes are linked in append order, so rows [0, linked) are searched through the graph and [linked, count) are scanned, but for those
+ * below `placed`, which are in buckets already. Nothing is stored twice: a memtable names rows of the row store. A trickle of writes gets
+ * the graph; a stream that is searched goes on to buckets; a flood gets the scan.
  */
 import { allocateHnsw, hnswLinked, hnswRows, type KernelMetric, kernels } from '@drift/native'
 import { CoreError } from './errors.js'
@@ -21,6 +22,8 @@ export interface MemtableViews {
   readonly count: number
   readonly graph: Uint32Array | undefined
   readonly linked: number
+  /** Every row below is in a bucket, or dead. */
+  readonly placed: number
 }
 
 /** What linking reads of the rows. */
@@ -32,6 +35,7 @@ export class Memtable implements MemtableViews {
   readonly limit: number
   graph: Uint32Array | undefined
   linked = 0
+  placed = 0
   frozen = false
   /** Flushed: its live rows are in buckets and nothing reads it. */
   dropped = false
@@ -54,9 +58,9 @@ export class Memtable implements MemtableViews {
     return this.count >= this.limit
   }
 
-  /** Rows that a graph can still take in. */
+  /** Rows that a graph can still take in: none once others are in buckets, where it costs a tenth to bring them. */
   get unlinked(): number {
-    return Math.min(this.count, this.limit) - this.linked
+    return this.placed > this.linked ? 0 : Math.min(this.count, this.limit) - this.linked
   }
 
   /** Link the next `count` waiting rows of `store` (at most `unlinked`) by their codes. About 0.15 ms a row of 384 dimensions. */

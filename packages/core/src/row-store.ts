@@ -183,6 +183,13 @@ export class RowStore {
     return this.liveOf(rows).filter(row => home[row] === NONE)
   }
 
+  /** How many of the rows come before the first that is pending, in their order. */
+  settledOf(rows: Uint32Array): number {
+    let count = 0
+    while (count < rows.length && (this.#state[rows[count]!]! & PENDING) === 0) count++
+    return count
+  }
+
   /** Live, and in a bucket. */
   isAtHome(row: number): boolean {
     return this.isLive(row) && this.home[row] !== NONE

@@ -38,6 +38,7 @@ import { noVectors } from './row-store.js'
 import type { BatchResult, SearchResult } from './search/answer.js'
 import type { Explanation } from './search/explain.js'
 import { type Abortable, Queries, type WithinOptions } from './search/queries.js'
+import { tailOf } from './search/search.js'
 import type { Staging } from './staging.js'
 
 /** While open, rows of this moment that die are not reused, so row numbers and ids stay true. */
@@ -278,6 +279,23 @@ export class VectorIndex {
    */
   flush(memtable: Memtable, options: MaintenanceOptions = {}): Promise<void> {
     return this.#jobs.flush(memtable, options)
+  }
+
+  /** Rows that every search compares one by one, and that `placeTails` would bring to buckets; 0 while there are none. */
+  get tailRows(): number {
+    const { memtables, router } = this.#life.state
+    if (router.count === 0) return 0
+    let rows = 0
+    for (const memtable of memtables) rows += memtable.count - tailOf(memtable)
+    return rows
+  }
+
+  /**
+   * Bring published rows of memtables, those that are in no graph, to their buckets ahead of the flush, which then finds them there: about 20 us of
+   * the pool a row, a tenth of what linking takes. Rows that are written meanwhile wait for the next call.
+   */
+  placeTails(options: MaintenanceOptions = {}): Promise<void> {
+    return this.#jobs.placeTails(options)
   }
 
   /**

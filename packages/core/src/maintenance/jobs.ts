@@ -1,5 +1,5 @@
 /**
- * The maintenance of one index: flushing, assigning, refining, calibrating, healing. Rule: jobs run one after the other, in the order in
+ * The maintenance of one index: flushing, placing, assigning, refining, calibrating, healing. Rule: jobs run one after the other, in the order in
  * which they were asked for, each on the state of its time; one that fails fails its caller, not the next job. Calibrating only reads:
  * it waits for nothing but another calibration, and nothing waits for it.
  */
@@ -15,6 +15,7 @@ import { calibrate } from '../recall/calibrate.js'
 import type { Learned } from '../recall/memory.js'
 import { OwnFloors } from '../recall/own-floors.js'
 import type { Homes } from '../router/homes.js'
+import { tailOf } from '../search/search.js'
 import { applyOperation, type Healed } from './apply.js'
 import { assignRows, type Job, type MaintenanceOptions } from './assign.js'
 import {
@@ -68,6 +69,21 @@ export class Jobs {
       }
       await assignAll(state, memtable, job)
       state.drop(memtable)
+    })
+  }
+
+  /** What searches compare one by one goes to its buckets before its memtable is flushed. */
+  placeTails(options: MaintenanceOptions): Promise<void> {
+    return this.#run(options, async (state, job) => {
+      if (state.router.count === 0) return
+      for (const memtable of state.memtables) {
+        const from = tailOf(memtable)
+        const tail = memtable.rows.subarray(from, memtable.count)
+        const settled = state.store.settledOf(tail)
+        const rows = state.store.homelessOf(tail.subarray(0, settled))
+        if (rows.length > 0) await assignRows(state, rows, undefined, job)
+        memtable.placed = from + settled
+      }
     })
   }
 

@@ -19,6 +19,7 @@ import {
   takeSlice,
 } from './batch.js'
 import type { Scratch } from './scratch.js'
+import { tailOf } from './search.js'
 import { attach, type Snapshot } from './snapshot.js'
 import type { SearchView, SearchWidth } from './view.js'
 
@@ -117,6 +118,6 @@ export function isWide(
   { probes, allow }: SearchWidth,
 ): boolean {
   if (probes === undefined || allow !== undefined || probes === Number.POSITIVE_INFINITY) return false
-  const tails = memtables.reduce((sum, { count, linked }) => sum + count - linked, unassigned.count)
+  const tails = memtables.reduce((sum, memtable) => sum + memtable.count - tailOf(memtable), unassigned.count)
   return 2 * bucketRows * Math.min(probes, slabs.bucketCount) > SPLIT_ENTRIES || tails > SPLIT_ROWS
 }

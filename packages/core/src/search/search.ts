@@ -212,9 +212,14 @@ function gatherExtra(
   for (let i = 0; i < memtables.length; i++) {
     const memtable = memtables[i]!
     if (part === 0) searchGraph(view, memtable, bits, k, width.ef ?? Math.max(MIN_EF, 2 * k), scratch)
-    gatherList(bits, memtable, memtable.linked, part, parts, scratch)
+    gatherList(bits, memtable, tailOf(memtable), part, parts, scratch)
   }
   if (unassigned.count > 0) gatherList(bits, unassigned, 0, part, parts, scratch, view.home)
+}
+
+/** Where the rows of a memtable begin that are compared one by one: those before are in its graph or in buckets. */
+export function tailOf({ linked, placed }: Pick<MemtableViews, 'linked' | 'placed'>): number {
+  return Math.max(linked, placed)
 }
 
 /** Up to k live rows of the graph. */

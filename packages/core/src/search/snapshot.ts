@@ -42,6 +42,7 @@ export interface Snapshot {
     readonly count: number
     readonly graph: Uint32Array | undefined
     readonly linked: number
+    readonly placed: number
   }[]
   readonly unassigned: { readonly rows: Uint32Array; readonly count: number }
 }
@@ -106,7 +107,13 @@ export class SnapshotCopies {
       lives: this.#lives,
       blockSlab: directory.extents.slabs.blocks,
       nextSlab: directory.extents.slabs.next,
-      memtables: source.memtables.map(({ rows, count, graph, linked }) => ({ rows, count, graph, linked })),
+      memtables: source.memtables.map(({ rows, count, graph, linked, placed }) => ({
+        rows,
+        count,
+        graph,
+        linked,
+        placed,
+      })),
       unassigned: { rows: source.unassigned.rows, count: source.unassigned.count },
     }
   }
