@@ -61,6 +61,19 @@ test('what another thread writes is at its place when it says so, and a failure 
   fs.close(reading)
 })
 
+test('a descriptor that another thread closes is not open here any more, and its removed file is gone', () => {
+  const fs = new NodeFs()
+  const path = join(folder, 'file')
+  writeFileSync(path, 'bytes')
+  const fd = fs.open(path, 'read')
+  fs.remove(path)
+  fs.closeAside(fd)
+  const refused = expect.objectContaining({ code: 'DRIFT_FS_EBADF' })
+  expect(() => fs.read(fd, new Uint8Array(1), 0)).toThrow(refused)
+  expect(() => fs.closeAside(fd)).toThrow(refused)
+  expect(readdirSync(folder)).toEqual([])
+})
+
 test('a lock of this pid from before its start, or from another boot, is stale', () => {
   for (const change of [{ start: '1' }, { boot: 'another' }]) {
     const lock = new NodeFs().lock(lockPath)

@@ -4,6 +4,7 @@
  */
 
 import {
+  close,
   closeSync,
   fdatasyncSync,
   fstatSync,
@@ -70,6 +71,12 @@ export class NodeFs implements DriftFs {
     const path = this.#path(fd, 'close')
     this.#paths.delete(fd)
     attempt('close', path, () => closeSync(fd))
+  }
+
+  closeAside(fd: number): void {
+    this.#path(fd, 'close')
+    this.#paths.delete(fd)
+    close(fd, () => {}) // nothing was written that could be lost
   }
 
   read(fd: number, into: Uint8Array, offset: number): number {

@@ -222,14 +222,14 @@ async function rowsNow(
 
 /** The readers stay open for whoever began to read before now. */
 function letGo(engine: Engine, store: Store, segments: readonly LiveSegment[]): void {
-  const free = (): void => {
+  const free = (isAside: boolean): void => {
     for (const { reader } of segments) {
       store.payloads.release(reader)
-      reader.close()
+      reader.close(isAside)
     }
   }
-  if (engine.closed) free()
-  else store.index.whenUnpinned(free)
+  if (engine.closed) free(false)
+  else store.index.whenUnpinned(() => free(true))
 }
 
 function replaced(

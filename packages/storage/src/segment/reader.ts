@@ -183,8 +183,9 @@ export class SegmentReader {
     })
   }
 
-  close(): void {
-    this.#file.close()
+  /** @param isAside - in another thread, where the disk can: of a file that may have been removed. */
+  close(isAside = false): void {
+    this.#file.close(isAside)
     this.#payloads = undefined
     if (this.#table) this.#pages!.close(this.#table)
     this.#table = undefined

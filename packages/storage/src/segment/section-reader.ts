@@ -262,12 +262,14 @@ export class SectionReader {
     this.#tail = undefined
   }
 
-  close(): void {
+  /** @param isAside - in another thread, where the disk can: of a file that may have been removed. */
+  close(isAside = false): void {
     if (!this.#open) return
     this.#open = false
     this.releaseTail()
     this.#run = new Uint8Array(0)
-    this.#fs.close(this.#fd)
+    if (isAside && this.#fs.closeAside) this.#fs.closeAside(this.#fd)
+    else this.#fs.close(this.#fd)
   }
 
   /** The error for content that checksums accept and sense does not. */
