@@ -171,6 +171,14 @@ export interface DriftStats {
   /** `full`: writes are refused until the disk has room. `failed`: writing needs a restart of the server. */
   readonly state: 'open' | 'full' | 'read-only' | 'failed'
   readonly collections: readonly CollectionStats[]
+  /** Maintenance rests while more than one search in a hundred waits longer than `maxSearchWaitMs` for the server's event loop. */
+  readonly maintenance: {
+    readonly paused: boolean
+    readonly pausedMs: number
+    /** Share of the searches of late that waited longer. */
+    readonly lateSearches: number
+    readonly maxSearchWaitMs: number
+  }
   readonly wal: {
     readonly files: number
     readonly bytes: number

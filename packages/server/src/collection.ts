@@ -212,6 +212,7 @@ export class Collection<P extends object = Payload> {
     this.#assertOpen()
     await this.#store.index.vectorsReady()
     this.#assertOpen()
+    this.#engine.pace.answered()
     const row = this.#store.index.find(id)
     return row < 0 ? undefined : this.#rowAt(row)
   }
@@ -226,16 +227,21 @@ export class Collection<P extends object = Payload> {
     this.#assertOpen()
     signal?.throwIfAborted()
     const vector = parseQuery(query, this.dim)
+    const { janitor, pace } = this.#engine
+    janitor.searched(this.#store)
     const narrowed = parseNarrowed(asked)
     if (narrowed) {
-      return searchNarrowed(this.#store, vector.slice(), narrowed, (id, distance, row) =>
+      const hits = await searchNarrowed(this.#store, vector.slice(), narrowed, (id, distance, row) =>
         this.#hit(id, distance, payload ? row : undefined),
       )
+      pace.answered()
+      return hits
     }
     // While a payload is wanted, no row found may be given to another id.
     const pin = payload ? this.#store.index.pin() : undefined
     try {
       const found = await this.#store.index.search(vector, { k, ...widthOf(asked) })
+      pace.answered()
       return found.ids.map((id, i) => this.#hit(id, found.distances[i]!, payload ? found.rows[i] : undefined))
     } finally {
       pin?.release()
@@ -253,6 +259,7 @@ export class Collection<P extends object = Payload> {
     this.#assertOpen()
     signal?.throwIfAborted()
     const vectors = parseQuery(queries, this.dim, true)
+    this.#engine.janitor.searched(this.#store)
     const narrowed = parseNarrowed(asked)
     if (narrowed) return searchBatchNarrowed(this.#store, vectors.slice(), narrowed)
     const found = await this.#store.index.searchBatch(vectors, { k, ...widthOf(asked) })
@@ -377,23 +384,26 @@ export class Collection<P extends object = Payload> {
   async maintain(options?: MaintainOptions): Promise<HealReport> {
     const { signal, onProgress, budget, policy } = parseMaintainOptions(options)
     this.#assertWritable()
-    const { healing } = this.#engine.janitor
+    const { pace, janitor } = this.#engine
+    const { healing } = janitor
     if (healing.mode === 'off') {
       throw new DriftError('DRIFT_MAINTENANCE_OFF', "the database was opened with maintenance: 'off'")
     }
+    const { between } = pace.course(signal)
     for (let more = true, done = 0; more; ) {
       signal?.throwIfAborted()
       this.#assertWritable()
-      more = await refineStore(this.#engine, this.#store, defined({ signal }))
+      more = await refineStore(this.#engine, this.#store, defined({ signal, between }))
+      await between()
       onProgress?.({ stage: 'refine', done: ++done, total: more ? done + 1 : done })
     }
     const report = await this.#store.index.maintain({
-      ...defined({ signal, budget, policy }),
+      ...defined({ signal, budget, policy, between }),
       onProgress: (done, total) => onProgress?.({ stage: 'heal', done, total }),
       onOperation: healed => healing.tell(this.#store, healed),
     })
     await healing.keep(this.#engine, this.#store)
-    await this.#engine.recall.measure(this.#store, Number.POSITIVE_INFINITY)
+    await this.#engine.recall.measure(this.#store, Number.POSITIVE_INFINITY, between)
     return report
   }
 

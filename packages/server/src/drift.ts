@@ -29,6 +29,7 @@ import {
   parseWriteOptions,
   show,
 } from './options.js'
+import type { PaceStats } from './pace.js'
 import { assertDeclared } from './payload-index/declare.js'
 import { inlineExecutor, threadExecutor } from './persistence/executor.js'
 import { recover } from './recovery.js'
@@ -51,6 +52,8 @@ export interface DriftStats {
   /** Why the last flush failed, while it is being retried. */
   readonly lastError: string | undefined
   readonly collections: readonly CollectionStats[]
+  /** How maintenance gives way to searches: see `maxSearchWaitMs` of `Drift.open`. */
+  readonly maintenance: PaceStats
   readonly wal: {
     readonly files: number
     readonly bytes: number
@@ -224,6 +227,7 @@ export class Drift {
       disk: failed ? { ...disk, state: 'failed' } : disk,
       lastError: (failed ?? janitor.error ?? janitor.tendingError)?.message,
       collections: this.#present().map(store => collectionStats(store)),
+      maintenance: this.#engine.pace.stats(),
       wal: {
         files: files.length,
         bytes: files.reduce((bytes, file) => bytes + file.bytes, 0),

@@ -10,6 +10,7 @@ import { DriftError } from './errors.js'
 import type { Janitor } from './janitor.js'
 import type { Journal } from './journal.js'
 import type { RecoveryReport } from './log-recovery.js'
+import type { Pace } from './pace.js'
 import type { CatalogEntry, PersistenceManager } from './persistence/persistence.js'
 import type { ShadowRecall } from './shadow.js'
 import type { Generation, Store } from './store.js'
@@ -22,6 +23,7 @@ export interface Engine {
   readonly persistence: PersistenceManager
   readonly pool: IndexPool | undefined
   readonly janitor: Janitor
+  readonly pace: Pace
   readonly disk: Disk
   readonly recall: ShadowRecall
   /** Of vectors that are only in segments. */

@@ -33,6 +33,7 @@ export type {
   SyncMode,
   WriteOptions,
 } from './options.js'
+export type { PaceStats } from './pace.js'
 export type { IndexDeclarations, IndexKind } from './payload-index/payload-indexes.js'
 export type { Loss } from './repair/plan.js'
 export type { RepairOptions, RepairReport } from './repair/repair.js'

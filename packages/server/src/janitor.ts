@@ -11,6 +11,7 @@ import type { Engine } from './engine.js'
 import { DriftError } from './errors.js'
 import { commitFiles, cutLog, discardFiles, type FlushedFiles, moveToBuckets, writeFiles } from './flush.js'
 import { Healing } from './healing.js'
+import type { Course } from './pace.js'
 import type { Generation, Store } from './store.js'
 
 /** Frozen generations of a collection that may wait before writers have to. */
@@ -19,6 +20,8 @@ const MAX_FROZEN = 2
 const WAL_BUDGET_BYTES = 256 * 1024 * 1024
 /** A graph-linking slice: short enough that a search behind it does not notice, with what else has a slice of the same turn. */
 const LINK_SLICE_MS = 0.3
+/** Rows that searches compare one by one, 0.1 us each, from which on they are brought to buckets: fewer are not worth a job. */
+const TAIL_ROWS = 1_024
 /** After so long of saving up, healing that was too dear is looked at again: rest pays for it, and nobody need write. */
 const SAVING_MS = 100
 /** After somebody had to wait for room, idle work waits so long: rows come faster than they go. */
@@ -29,6 +32,8 @@ const MAX_RETRY_MS = 60_000
 export class Janitor {
   readonly healing: Healing = new Healing()
   #engine: Engine | undefined
+  /** Of idle work. */
+  #course: Course | undefined
   #running: Promise<void> | undefined
   #stopped = false
   #error: Error | undefined
@@ -43,6 +48,8 @@ export class Janitor {
   #floodedMs = Number.NEGATIVE_INFINITY
   #tendingError: Error | undefined
   #tending: Promise<void> = Promise.resolve()
+  /** Collections of which rows are on their way to buckets ahead of their flush. */
+  readonly #placing: Map<Store, Promise<void>> = new Map()
   /** The rows of a committed generation are on their way. */
   #isMoving = false
   #ahead: Ahead | undefined
@@ -51,6 +58,7 @@ export class Janitor {
 
   start(engine: Engine): void {
     this.#engine = engine
+    this.#course = engine.pace.course()
     this.wake()
   }
 
@@ -94,6 +102,18 @@ export class Janitor {
     return new Promise(resolve => this.#waiters.push(resolve))
   }
 
+  /** Somebody searches here: rows that only wait for their flush are brought to where searching them costs little. */
+  searched(store: Store): void {
+    if (store.index.tailRows < TAIL_ROWS || this.#placing.has(store) || this.#stopped || !this.#engine) return
+    const placing = store.index
+      .placeTails({ signal: this.#ending.signal })
+      .catch(() => undefined) // only speed is lost, and the flush brings the rows itself and tells what is wrong
+      .then(() => {
+        this.#placing.delete(store)
+      })
+    this.#placing.set(store, placing)
+  }
+
   /** Resolves when no flush runs. */
   async idle(): Promise<void> {
     while (this.#running) await this.#running
@@ -106,6 +126,7 @@ export class Janitor {
     this.#ending.abort()
     await this.#running
     await this.#tending
+    await Promise.all(this.#placing.values())
     this.#forgetIdle()
     this.#changed()
   }
@@ -174,7 +195,8 @@ export class Janitor {
         if (!signal.aborted && !store.dropped) await writeCheckpointIfDue(engine, store)
         await cutLog(engine)
         if (this.healing.mode !== 'background') return
-        while (!signal.aborted && (await compactOnce(engine, store, { rests: true, signal })));
+        const { between } = engine.pace.course(signal)
+        while (!signal.aborted && (await compactOnce(engine, store, { rests: true, signal }))) await between()
         this.#tendingError = undefined
       } catch (error) {
         // Only time or space is lost, and the next flush tries again; a dropped collection or an ending database has nothing to tend.
@@ -217,10 +239,13 @@ export class Janitor {
     this.#forgetIdle()
     // Under a flood neither pays: the memtable is flushed before its graph would be used, and the buckets change again.
     if (this.#stopped || this.#running || this.#engine!.journal.writer.pendingBytes > 0) return
-    const rest = this.#floodedMs + FLOODED_MS - performance.now()
+    const course = this.#course!
+    const rest = Math.max(this.#floodedMs + FLOODED_MS - performance.now(), course.restMs)
     if (rest > 0) this.#idleAfter(rest)
-    else if (this.#link()) this.#idleSoon()
-    else this.#start(this.#refineOnce())
+    else if (this.#link()) {
+      course.worked(LINK_SLICE_MS)
+      this.#idleSoon()
+    } else this.#start(this.#refineOnce())
   }
 
   #forgetIdle(): void {
@@ -241,8 +266,9 @@ export class Janitor {
 
   /** @returns whether rows still wait to be linked. */
   #link(): boolean {
-    for (const { index } of this.#engine!.stores.values()) {
-      if (index.link(LINK_SLICE_MS, () => performance.now())) return true
+    for (const store of this.#engine!.stores.values()) {
+      const { index } = store
+      if (!this.#placing.has(store) && index.link(LINK_SLICE_MS, () => performance.now())) return true
     }
     return false
   }
@@ -252,6 +278,7 @@ export class Janitor {
     const { signal } = this.#ending
     if (this.healing.mode !== 'background') return false
     let isSaving = false
+    const began = performance.now()
     for (const store of engine.stores.values()) {
       try {
         if (await refineStore(engine, store, { signal, calibrates: false })) return true
@@ -262,6 +289,8 @@ export class Janitor {
         if (signal.aborted) return false
         // Only speed is lost, and the next wake tries again; a dropped collection has nothing to refine.
         if (!store.dropped) this.#error = error as Error
+      } finally {
+        this.#course!.worked(performance.now() - began)
       }
     }
     if (isSaving) this.#idleAfter(SAVING_MS)

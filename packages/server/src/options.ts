@@ -26,6 +26,11 @@ export interface OpenOptions {
   readonly fs?: DriftFs
   /** Whether buckets are healed and segments compacted while nothing else is to do. Default `background`. */
   readonly maintenance?: MaintenanceMode
+  /**
+   * Milliseconds that one search in a hundred may wait for the event loop; while more do, maintenance rests for nine tenths of the time.
+   * Default 5; Infinity: it never rests.
+   */
+  readonly maxSearchWaitMs?: number
   /** Share of the queries that are answered exactly too, in the background, to measure and to keep recall; false: none. Default 0.001. */
   readonly shadow?: number | false
   /** Told once when a collection is found to find less than was asked for, and again after it had recovered. */
@@ -139,6 +144,7 @@ const OPEN_KEYS = [
   'threads',
   'walFileBytes',
   'maintenance',
+  'maxSearchWaitMs',
   'shadow',
   'onRecallBelow',
   'fs',
@@ -205,6 +211,14 @@ export function parseOpenOptions(options: unknown): OpenOptions {
       'DRIFT_OPTION',
       `maintenance is ${show(maintenance)}, expected one of ${MODES.join(', ')}`,
       { option: 'maintenance' },
+    )
+  }
+  const { maxSearchWaitMs } = given as OpenOptions
+  if (maxSearchWaitMs !== undefined && !(typeof maxSearchWaitMs === 'number' && maxSearchWaitMs >= 0)) {
+    throw new DriftError(
+      'DRIFT_OPTION',
+      `maxSearchWaitMs is ${show(maxSearchWaitMs)}, expected milliseconds of at least 0`,
+      { option: 'maxSearchWaitMs' },
     )
   }
   integerOption('threads', threads, 0, MAX_THREADS)

@@ -24,6 +24,7 @@ import { loadFiles } from './load.js'
 import { type RecoveryLoss, readLog, removeReplaced, setAside } from './log-recovery.js'
 import { type CollectionConfig, decodeOperation } from './operation.js'
 import type { OpenOptions } from './options.js'
+import { DEFAULT_MAX_SEARCH_WAIT_MS, Pace } from './pace.js'
 import { indexesOf } from './payload-index/declare.js'
 import type { Executor } from './persistence/executor.js'
 import { type Loaded, PersistenceManager } from './persistence/persistence.js'
@@ -211,6 +212,7 @@ async function recoverLocked(
     persistence,
     pool,
     janitor: new Janitor(),
+    pace: new Pace(options.maxSearchWaitMs ?? DEFAULT_MAX_SEARCH_WAIT_MS, around.now),
     disk,
     recall,
     pages,

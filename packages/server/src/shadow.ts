@@ -55,25 +55,32 @@ export class ShadowRecall {
     await this.#running
   }
 
-  /** The sampled queries that wait; when there are none and rows have changed since, a recent one again. */
-  async measure(store: Store, most: number): Promise<void> {
+  /**
+   * The sampled queries that wait; when there are none and rows have changed since, a recent one again.
+   *
+   * @param between - waited for after each.
+   */
+  async measure(store: Store, most: number, between: () => Promise<void>): Promise<void> {
     const { index } = store
+    const { signal } = this.#ending
     const waiting = Math.min(most, index.shadowsWaiting)
     const changed = this.#measuredAt.get(store) !== index.updates
-    for (let left = Math.max(waiting, changed ? 1 : 0); left > 0 && !this.#ending.signal.aborted; left--) {
+    for (let left = Math.max(waiting, changed ? 1 : 0); left > 0 && !signal.aborted; left--) {
       if (!(await index.shadow())) return
       this.#measuredAt.set(store, index.updates)
+      await between()
     }
     this.#tell(store)
   }
 
   async #measureAll(engine: Engine): Promise<void> {
-    const { janitor } = engine
+    const { janitor, pace } = engine
+    const { between } = pace.course(this.#ending.signal)
     if (this.share === 0 && janitor.healing.mode !== 'background') return
     for (const store of engine.stores.values()) {
       try {
-        await this.#calibrate(store, janitor.begun)
-        await this.measure(store, MAX_PER_PERIOD)
+        await this.#calibrate(store, janitor.begun, between)
+        await this.measure(store, MAX_PER_PERIOD, between)
       } catch (error) {
         // Closed or dropped meanwhile: there is nothing to measure any more. What the world is to blame for, vectors that are damaged or a
         // pool that is full, is told to whoever asks for rows; measuring is tried again in the next period.
@@ -84,7 +91,7 @@ export class ShadowRecall {
   }
 
   /** When it is due, beside flushes and healing, which do not wait for it. @param begun - flushes so far. */
-  async #calibrate(store: Store, begun: number): Promise<void> {
+  async #calibrate(store: Store, begun: number, between: () => Promise<void>): Promise<void> {
     const { index } = store
     const course = this.#course.get(store) ?? { begun, quiet: QUIET_PERIODS }
     const isQuiet = course.begun === begun && store.frozen.length === 0
@@ -92,7 +99,7 @@ export class ShadowRecall {
     course.begun = begun
     this.#course.set(store, course)
     const isDue = course.quiet >= QUIET_PERIODS ? index.isCalibrationDue : index.isCalibrationOverdue
-    if (isDue) await index.calibrate({ signal: this.#ending.signal })
+    if (isDue) await index.calibrate({ signal: this.#ending.signal, between })
   }
 
   #tell(store: Store): void {

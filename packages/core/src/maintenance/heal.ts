@@ -5,9 +5,9 @@ import type { Healed } from './apply.js'
 import type { MaintenanceOptions } from './assign.js'
 import { BestFirst } from './best-first.js'
 import type { HealPolicy, Operation, OperationKind, PlanOptions } from './plan.js'
-import { ownTurn } from './slices.js'
+import { ownTurn, type Paced } from './slices.js'
 
-export interface HealOptions extends Pick<MaintenanceOptions, 'onProgress'>, PlanOptions {
+export interface HealOptions extends Pick<MaintenanceOptions, 'onProgress'>, PlanOptions, Paced {
   readonly signal?: AbortSignal | undefined
   /** Rows that may move. Default: as many as it takes. */
   readonly budget?: number
@@ -42,6 +42,7 @@ export async function heal(on: {
   readonly budget: number
   readonly onProgress: (done: number, total: number) => void
   readonly onOperation: (healed: Healed) => void
+  readonly between: () => Promise<void>
 }): Promise<HealReport> {
   const kinds: Partial<Record<OperationKind, number>> = {}
   let operations = 0
@@ -49,6 +50,7 @@ export async function heal(on: {
   let seconds = 0
   for (let round = 0; round < ROUNDS; round++) {
     const planned = new BestFirst(await on.plan())
+    await on.between()
     const total = planned.size
     let applied = 0
     for (let operation = planned.take(); operation !== undefined; operation = planned.take()) {
@@ -59,6 +61,7 @@ export async function heal(on: {
       on.onProgress(total - planned.size, total)
       // Operations are about a slice long: writes and searches come between any two.
       await ownTurn()
+      await on.between()
       moves += healed.moves
       seconds += healed.seconds
       if (!healed.applied) continue

@@ -28,7 +28,7 @@ import {
 } from './heal.js'
 import { type Operation, type PlanOptions, planned, planSteps } from './plan.js'
 import { refineChunk } from './refine.js'
-import { Slices } from './slices.js'
+import { type Paced, Slices } from './slices.js'
 
 /** Buckets with many dead entries that a piece of refining rewrites, in about a millisecond. */
 const TIDIED_AT_REST = 32
@@ -40,7 +40,7 @@ const RECALIBRATE_GROWTH = 1.25
 const OVERDUE = 2
 const OVERDUE_GROWTH = 16
 
-export interface RefineOptions extends MaintenanceOptions {
+export interface RefineOptions extends MaintenanceOptions, Paced {
   /** False: whoever asks sees to calibrating. */
   readonly calibrates?: boolean
 }
@@ -113,7 +113,7 @@ export class Jobs {
     return more
   }
 
-  calibrate({ signal }: Pick<MaintenanceOptions, 'signal'>): Promise<void> {
+  calibrate({ signal, between }: Pick<MaintenanceOptions, 'signal'> & Paced): Promise<void> {
     const life = this.#life
     const check = life.checkOf(signal)
     const result = this.#lastCalibration.then(async () => {
@@ -125,7 +125,7 @@ export class Jobs {
       const { refinements } = state
       // The prior of all data serves where there is nothing exact to compare with.
       if (state.shape.vectors !== 'none') {
-        const own = await calibrate(state, { pool: this.#pool, signal, check })
+        const own = await calibrate(state, { pool: this.#pool, signal, check, between })
         if (own !== undefined) await new Slices(check).run(state.recall.prepare(own))
         state.recall.setOwn(own, rowsAtHome)
       }
@@ -217,6 +217,7 @@ export class Jobs {
       budget: requireBudget(options.budget),
       onProgress: options.onProgress ?? (() => {}),
       onOperation: options.onOperation ?? (() => {}),
+      between: options.between ?? (async () => {}),
     })
   }
 

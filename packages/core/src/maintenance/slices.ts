@@ -8,6 +8,11 @@ import { kernels } from '@drift/native'
 /** Multiply-adds of about a millisecond: SIMD code from a cache, or plain JavaScript. */
 export const SLICE_WORK: number = kernels.variant === 'reference' ? 1e6 : 20e6
 
+export interface Paced {
+  /** Waited for between pieces of work of some milliseconds, when nothing is pinned: others may have the time. */
+  readonly between?: (() => Promise<void>) | undefined
+}
+
 /** The turn that was given out last. */
 let last: Promise<void> = Promise.resolve()
 

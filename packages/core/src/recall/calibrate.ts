@@ -10,7 +10,7 @@
 import { NONE } from '../bucket/extent.js'
 import type { IndexState } from '../index-state.js'
 import { joined } from '../joined.js'
-import { SLICE_WORK, Slices } from '../maintenance/slices.js'
+import { type Paced, SLICE_WORK, Slices } from '../maintenance/slices.js'
 import type { IndexPool } from '../pool/pool.js'
 import { type CompareTask, type MeetTask, stepsOf, type TaskResult } from '../pool/tasks.js'
 import { seededRandom } from '../random.js'
@@ -38,7 +38,7 @@ const TASK_WORK = 1.2e8
 /** Queries of a task, at most: what is read of the index is read once for all of them. */
 const TASK_QUERIES = 16
 
-export interface CalibrateJob {
+export interface CalibrateJob extends Paced {
   readonly pool: IndexPool | undefined
   readonly signal: AbortSignal | undefined
   /** Throws when the result is no longer wanted. */
@@ -54,11 +54,11 @@ interface Sliced extends CalibrateJob {
 /** @returns undefined for an index that this says nothing about. Throws what `check` throws. */
 export async function calibrate(
   state: IndexState,
-  { pool, signal, check }: CalibrateJob,
+  { pool, signal, check, between }: CalibrateJob,
 ): Promise<OwnFloors | undefined> {
   const { store, directory, shape } = state
   if (shape.metric === 'ip' || directory.rowsAtHome < FEW_ROWS) return undefined
-  const job = { pool, signal, check, slices: new Slices(check), scratch: new Scratch(shape.dim) }
+  const job = { pool, signal, check, between, slices: new Slices(check), scratch: new Scratch(shape.dim) }
   const random = seededRandom(shape.seed ^ store.version)
   const rows = chosen(state, ASKED + ASKED_FEW, random)
   const affordable = Math.max(LEAST_COMPARED, Math.floor(WORK / (directory.rowsAtHome * shape.dim)))
@@ -128,9 +128,11 @@ async function meetingsBy(
 /** The tasks on the index as it is now: in the pool, or here in slices. */
 async function onSnapshot<T extends CompareTask | MeetTask>(
   state: IndexState,
-  { pool, signal, check, slices, scratch }: Sliced,
+  { pool, signal, check, between, slices, scratch }: Sliced,
   tasksOf: (snapshot: Snapshot) => T[],
 ): Promise<TaskResult<T>[]> {
+  await between?.()
+  check()
   const { snapshot, release } = state.pin()
   try {
     // Rows in no bucket are met by every search, at the price of scanning them: they tell nothing of floors.

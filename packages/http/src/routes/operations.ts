@@ -16,7 +16,14 @@ export const operationRoutes: readonly Route[] = [
     scope: 'read',
     cost: 'light',
     answer: Report,
-    example: { answer: { state: 'open', collections: [], wal: { files: 1, durableLsn: 3 } } },
+    example: {
+      answer: {
+        state: 'open',
+        collections: [],
+        maintenance: { paused: false, pausedMs: 0, lateSearches: 0, maxSearchWaitMs: 5 },
+        wal: { files: 1, durableLsn: 3 },
+      },
+    },
     async run(call) {
       const { db } = call
       const { path: _, lastError, collections, ...stats } = await db.stats()

@@ -14,6 +14,7 @@ import { noDatabase, readFormat } from '../folder.js'
 import { Janitor } from '../janitor.js'
 import { Journal } from '../journal.js'
 import type { RecoveryReport } from '../log-recovery.js'
+import { Pace } from '../pace.js'
 import type { Executor } from '../persistence/executor.js'
 import { inlineExecutor } from '../persistence/executor.js'
 import { type Loaded, namesOf, PersistenceManager } from '../persistence/persistence.js'
@@ -89,6 +90,7 @@ export async function readOnlyEngine(
     persistence: new PersistenceManager(folder, refusing, loaded, []),
     pool,
     janitor: new Janitor(),
+    pace: new Pace(Number.POSITIVE_INFINITY, now),
     disk: new Disk({ fs, folder, executor: refusing, minFreeBytes: 0, now }),
     recall,
     pages,
