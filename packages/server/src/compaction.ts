@@ -149,7 +149,7 @@ async function compactRun(
   } finally {
     pin?.release()
   }
-  letGo(engine, store, inputs)
+  store.retire(inputs)
   return true
 }
 
@@ -218,18 +218,6 @@ async function rowsNow(
     rows.set(placesOf(sources.subarray(2 * first, 2 * (first + PIECE_ROWS)), current), first)
   }
   return rows
-}
-
-/** The readers stay open for whoever began to read before now. */
-function letGo(engine: Engine, store: Store, segments: readonly LiveSegment[]): void {
-  const free = (isAside: boolean): void => {
-    for (const { reader } of segments) {
-      store.payloads.release(reader)
-      reader.close(isAside)
-    }
-  }
-  if (engine.closed) free(false)
-  else store.index.whenUnpinned(() => free(true))
 }
 
 function replaced(

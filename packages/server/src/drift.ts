@@ -203,6 +203,8 @@ export class Drift {
     })
     await done
     await engine.janitor.idle()
+    // What replaces files of the collection has its own open until it ends.
+    await store.alone(async () => undefined)
     await this.#commit()
     store.close()
     return true

@@ -70,6 +70,7 @@ export class Store {
   readonly inFlight: InFlight = new InFlight()
   readonly writers: WriteQueue = new WriteQueue()
   readonly segments: LiveSegment[] = []
+  readonly #retired: Set<SegmentReader> = new Set()
   #active: Generation
   readonly frozen: Generation[] = []
   dropped = false
@@ -80,6 +81,7 @@ export class Store {
   readonly #pages: PageCache | undefined
   #files: Promise<unknown> = Promise.resolve()
   #waiting = 0
+  #isClosed = false
 
   constructor(number: number, config: CollectionConfig, { pool, shadow, pages }: Shared) {
     this.number = number
@@ -195,6 +197,20 @@ export class Store {
     this.payloads.moveToSegment(rows, reader)
   }
 
+  /** These segments are no longer the collection's. Their readers stay open for whoever began to read before now, or until `close`. */
+  retire(segments: readonly LiveSegment[]): void {
+    const free = (isAside: boolean): void => {
+      for (const { reader } of segments) {
+        this.#retired.delete(reader)
+        this.payloads.release(reader)
+        reader.close(isAside)
+      }
+    }
+    for (const { reader } of segments) this.#retired.add(reader)
+    if (this.#isClosed) free(false)
+    else this.index.whenUnpinned(() => free(true))
+  }
+
   /** Bytes that say where rows are, by row and by segment. */
   get placeBytes(): number {
     return this.segments.reduce((sum, { rows }) => sum + rows.byteLength, this.payloads.placeBytes)
@@ -226,9 +242,11 @@ export class Store {
   }
 
   close(): void {
+    this.#isClosed = true
     // What still reads a dropped collection is told what became of it.
     this.index.close(this.dropped ? () => dropped(this.config) : undefined)
     for (const { reader } of this.segments) reader.close()
+    for (const reader of this.#retired) reader.close()
   }
 
   #newGeneration(): Generation {

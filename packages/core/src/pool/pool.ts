@@ -48,11 +48,9 @@ export class IndexPool {
       minThreads: threads,
       maxThreads: threads,
       // With minThreads = maxThreads no thread is idle too long; the default of 0 would end surplus ones at once.
-      idleTimeout: Number.POSITIVE_INFINITY,
+      idleMs: Number.POSITIVE_INFINITY,
       maxQueue: MAX_QUEUE,
-      concurrentTasksPerWorker: 1,
-      recordTiming: false,
-      workerHistogram: false,
+      waitsDeaf: true,
     })
     for (const worker of this.workers) {
       const loaded = new Promise<void>(resolve => {
@@ -66,7 +64,7 @@ export class IndexPool {
 
   /** The threads that are alive, to watch them (or, in a test, to end one). */
   get workers(): readonly Worker[] {
-    return this.#workers?.piscina.threads ?? []
+    return this.#workers?.workers ?? []
   }
 
   /**
@@ -110,7 +108,7 @@ export class IndexPool {
     // A thread that is ended while it loads leaves the files open that it was reading.
     for (const worker of this.#loading.keys()) worker.ref()
     await Promise.all(this.#loading.values())
-    await this.#workers?.piscina.destroy()
+    await this.#workers?.destroy()
   }
 }
 

@@ -8,6 +8,7 @@ import type * as Arrow from 'apache-arrow'
 import { DriftError } from '../errors.js'
 import { type Filter, parseFilter } from '../filter/filter.js'
 import { withMatching } from '../filter/match.js'
+import { type Held, holding } from '../left-open.js'
 import { rowsOfBits } from '../payload-index/bits.js'
 import { decodePayload, type Payload } from '../rows.js'
 import type { Store } from '../store.js'
@@ -28,10 +29,19 @@ const MAX_BATCH_ROWS = 8192
 const SLICE_ROWS = 1024
 
 /** At least one batch, of no rows when there are none: a stream needs its schema. */
-export async function* exportRows(
+export function exportRows(
+  store: Store,
+  options: ToArrowOptions,
+  alive: () => void,
+): AsyncGenerator<Arrow.RecordBatch, void, undefined> {
+  return holding(held => batches(store, options, alive, held))
+}
+
+async function* batches(
   store: Store,
   { columns, filter, signal }: ToArrowOptions,
   alive: () => void,
+  held: Held,
 ): AsyncGenerator<Arrow.RecordBatch, void, undefined> {
   const matches = filter === undefined ? undefined : parseFilter(filter)
   const arrow = await import('apache-arrow')
@@ -42,6 +52,7 @@ export async function* exportRows(
     rows: rowsOfBits(matching.rows),
     pin: index.pin(),
   }))
+  held.release = pin.release
   try {
     const wanted = (name: string) => columns === undefined || columns.includes(name)
     const keysWanted = columns === undefined || columns.some(name => name !== 'id' && name !== 'vector')

@@ -53,8 +53,8 @@ export function threadExecutor(): Executor {
     filename: new URL('./thread.js', import.meta.url.replace('/src/', '/dist/')).href,
     minThreads: 0,
     maxThreads: MAX_THREADS,
-    idleTimeout: IDLE_MS,
-    atomics: 'disabled',
+    idleMs: IDLE_MS,
+    waitsDeaf: false,
   })
   return {
     isThread: true,
@@ -69,6 +69,6 @@ export function threadExecutor(): Executor {
       if (failure) throw new DriftError(failure.code, failure.message, failure.details)
       return result as TaskResults[T['kind']]
     },
-    close: () => threads.piscina.close(),
+    close: () => threads.close(),
   }
 }

@@ -3,6 +3,7 @@
  */
 import type { Id } from '@drift/core'
 import type { Filter } from '../filter/filter.js'
+import { type Held, holding } from '../left-open.js'
 import type { Payload } from '../rows.js'
 import type { Store } from '../store.js'
 import { decodeCursor, encodeCursor, type Place } from './order.js'
@@ -50,7 +51,7 @@ export function scanRows<Row>(work: ScanWork<Row>): Scan<Row> {
   const after = cursor === undefined ? undefined : decodeCursor(cursor)
   const state: { last: Place | undefined } = { last: undefined }
   const ordered = cursor !== undefined || limit !== undefined
-  const rows = walk(work, after, ordered, state)
+  const rows = holding(held => walk(work, after, ordered, state, held))
   return Object.defineProperty(rows, 'cursor', {
     get: () => (ordered && state.last ? encodeCursor(state.last) : undefined),
   }) as Scan<Row>
@@ -61,6 +62,7 @@ async function* walk<Row>(
   after: Place | undefined,
   ordered: boolean,
   state: { last: Place | undefined },
+  held: Held,
 ): AsyncGenerator<Row, void, undefined> {
   const { signal, limit = Number.POSITIVE_INFINITY } = options
   const goOn = (): void => {
@@ -69,6 +71,7 @@ async function* walk<Row>(
   }
   goOn()
   const pin = store.index.pin()
+  held.release = pin.release
   try {
     if (options.vectors !== false) await store.index.vectorsReady()
     const scanned = { live: pin.live, rows: pin.rows, filter: matches }
