@@ -98,14 +98,12 @@ export function show(value: unknown): string {
   return String(value)
 }
 
-/** What an array holds is null there, as in any payload. */
+/** What an array holds is null there, as in any payload. A date of another realm is no instance of this one's. */
 function assertKept(value: unknown, where: string, depth: number): void {
-  const isLost = value instanceof Date ? Number.isNaN(value.getTime()) : typeof value === 'number'
-  if (isLost && !Number.isFinite(value)) {
-    throw new ClientError(
-      'DRIFT_PATCH',
-      `${where.slice(0, 200)} is ${String(value)}, which JSON writes as null, and null removes`,
-    )
+  const isDate = Object.prototype.toString.call(value) === '[object Date]'
+  if ((isDate || typeof value === 'number') && !Number.isFinite(Number(value))) {
+    const what = `${where.slice(0, 200)} is ${String(value)}, which JSON writes as null, and null removes`
+    throw new ClientError('DRIFT_PATCH', what)
   }
   if (!isPlain(value) || depth > MAX_PATCH_DEPTH) return
   for (const [key, part] of Object.entries(value)) assertKept(part, `${where}.${key}`, depth + 1)

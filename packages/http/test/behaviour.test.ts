@@ -305,6 +305,17 @@ describe.each(openers)('%s', (_, open) => {
       rows => rows.updatePayload({ filter: { tenant: undefined } }, { n: 1 }),
       'DRIFT_FILTER',
     ],
+    ['NaN in a patch', rows => rows.updatePayload(['kept'], { deep: { n: Number.NaN } }), 'DRIFT_PATCH'],
+    [
+      'a date of no day in a patch',
+      rows => rows.updatePayload(['kept'], { n: new Date('no') }),
+      'DRIFT_PATCH',
+    ],
+    [
+      'payloads of a batch',
+      rows => rows.searchBatch(new Float32Array([1, 0, 0]), { payload: true } as never),
+      'DRIFT_OPTION',
+    ],
     ['undefined in what is counted', rows => rows.count({ filter: { n: undefined } }), 'DRIFT_FILTER'],
     [
       'undefined in what is searched',
