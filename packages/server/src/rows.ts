@@ -230,7 +230,7 @@ function copyNumbers(
 }
 
 /** Of what a getter or a toJSON of the caller's threw, which need not be an error. */
-export function messageOf(cause: unknown): string {
+function messageOf(cause: unknown): string {
   return cause instanceof Error ? cause.message : show(cause)
 }
 
