@@ -63,6 +63,7 @@ try {
   const { positionals, values } = parseArgs({
     allowPositionals: true,
     options: {
+      help: { type: 'boolean', short: 'h' },
       data: { type: 'string' },
       sets: { type: 'string' },
       engines: { type: 'string' },
@@ -77,6 +78,10 @@ try {
       out: { type: 'string' },
     },
   })
+  if (values.help) {
+    console.log(USAGE)
+    process.exit(0)
+  }
   const { quick } = values
   const command = positionals[0] ?? 'compare'
   const data = values.data ?? (process.env['DRIFT_DATA'] || undefined)

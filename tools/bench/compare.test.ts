@@ -73,6 +73,12 @@ describe('npm run bench', () => {
     expect(readFileSync(path, 'utf8')).toBe(report)
   })
 
+  test.each(['bench/bench.js', 'sim/sim.js'])('%s --help says how it is called, and is no error', script => {
+    const path = join(toolsFolder, 'dist', script)
+    const { status, stdout, stderr } = spawnSync(process.execPath, [path, '--help'], { encoding: 'utf8' })
+    expect([status, stdout.slice(0, 14), stderr]).toEqual([0, 'usage: npm run', ''])
+  })
+
   test.each([
     [['compare', '--engines', 'drift,fast'], 'ENGINE_NAME: fast'],
     [['compare', '--sets', 'nowhere'], 'DATA_SET: nowhere: there are demo'],

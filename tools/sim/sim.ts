@@ -42,6 +42,7 @@ try {
   const { positionals, values } = parseArgs({
     allowPositionals: true,
     options: {
+      help: { type: 'boolean', short: 'h' },
       size: { type: 'string', default: '100k' },
       small: { type: 'boolean', default: false },
       target: { type: 'string', default: '0.95' },
@@ -56,6 +57,10 @@ try {
       out: { type: 'string', default: join(toolsFolder, 'sim', 'out') },
     },
   })
+  if (values.help) {
+    console.log(USAGE)
+    process.exit(0)
+  }
   if (positionals.length === 0) throw new ToolError('OPTION', `name a runbook\n${USAGE}`)
   const size = oneOf('size', values.small ? 'small' : values.size, ['small', '100k', '1m'] as const)
   const target = oneOf('target', String(Number(values.target)), TARGETS.map(String))

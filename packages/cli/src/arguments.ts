@@ -8,6 +8,19 @@ export function integer(text: string): number {
   return Number(text)
 }
 
+export function counted(text: string): number {
+  const value = integer(text)
+  if (value < 1) throw new InvalidArgumentError('expected a whole number above 0.')
+  return value
+}
+
+/** Zero or more. */
+export function seconds(text: string): number {
+  const value = number(text)
+  if (value < 0) throw new InvalidArgumentError('expected a number of at least 0.')
+  return value
+}
+
 export function positive(text: string): number {
   const value = Number(text)
   if (text.trim() === '' || !Number.isFinite(value) || value <= 0)

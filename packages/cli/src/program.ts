@@ -32,9 +32,13 @@ export async function run(args: readonly string[], { out, err }: Output): Promis
     { json: () => [program, ...program.commands].some(each => each.opts()['json'] === true) },
   )
   const program = commands(report)
+  // Of arguments that cannot be read no option is known yet.
+  const wantsJson = args.includes('--json')
   const quiet = {
     writeOut: (text: string) => out(text.trimEnd()),
-    writeErr: (text: string) => err(text.trimEnd()),
+    writeErr: (text: string) => {
+      if (!wantsJson) err(text.trimEnd())
+    },
   }
   for (const each of [program, ...program.commands]) {
     const name = each === program ? '' : `${each.name()} `
@@ -52,7 +56,12 @@ export async function run(args: readonly string[], { out, err }: Output): Promis
     } = error as CliError & { exitCode?: number }
     // What the system says has a code of its own: a port that is taken, a file that may not be read.
     const name = /^E[A-Z0-9]+$/.test(given) ? 'DRIFT_SYSTEM' : given
-    if (name.startsWith('commander.')) return exitCode === 0 ? EXIT.done : EXIT.usage
+    if (name.startsWith('commander.')) {
+      if (exitCode === 0) return EXIT.done
+      if (wantsJson)
+        err(JSON.stringify({ error: { code: 'DRIFT_OPTION', message: message.replace(/^error: /, '') } }))
+      return EXIT.usage
+    }
     err(
       report.json()
         ? JSON.stringify({ error: { code: name, message, details } }, writable)

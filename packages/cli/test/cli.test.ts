@@ -56,6 +56,30 @@ describe.each(['folder', 'server'])('on a %s', kind => {
   })
 })
 
+describe('arguments that cannot be', () => {
+  it.each([
+    ['serve', 'nowhere', '--grace', '-5'],
+    ['serve', 'nowhere', '--log-level', 'loud'],
+    ['bench', 'nowhere', 'docs', '-k', '0'],
+    ['bench', 'nowhere', 'docs', '--callers', '0'],
+    ['import', 'nowhere', 'docs', 'rows.npy', '--batch', '0'],
+    ['query'],
+    ['nothing'],
+  ])('%s %s %s %s are refused with exit code 2, with --json as one line of JSON', async (...args) => {
+    const text = await drift(...args)
+    expect([text.code, text.err]).toEqual([EXIT.usage, expect.stringContaining('error:')])
+    const { code, err, out } = await drift(...args, '--json')
+    expect([code, out, JSON.parse(err)]).toMatchObject([EXIT.usage, '', { error: { code: 'DRIFT_OPTION' } }])
+  })
+
+  it('a collection that is not there is not dropped, and that is an error with a code', async () => {
+    const db = join(folder, 'undropped')
+    await drift('create', db, 'docs', '--dim', '1')
+    const { code, err } = await drift('drop', db, 'other')
+    expect([code, err]).toEqual([EXIT.failed, `DRIFT_NO_COLLECTION: there is no collection 'other' in ${db}`])
+  })
+})
+
 describe('the command', () => {
   it.each([
     [[]],

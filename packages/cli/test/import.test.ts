@@ -225,6 +225,39 @@ describe('import', () => {
     )
   })
 
+  it('reads a .csv in UTF-8 or with the mark of UTF-16, and refuses other bytes, of which two ids would become one', async () => {
+    const db = join(folder, 'bytes')
+    const utf16 = file('utf16.csv', Buffer.from('\ufeffid,vector\nété,"1 2"\n', 'utf16le'))
+    expect((await drift('import', db, 'docs', utf16)).code).toBe(EXIT.done)
+    const latin1 = file('latin1.csv', Buffer.from('id,vector\nété,"1 2"\nètè,"1 2"\n', 'latin1'))
+    const refused = await drift('import', db, 'docs', latin1)
+    expect([refused.code, refused.err]).toEqual([EXIT.failed, `DRIFT_IMPORT_FILE: ${latin1} is not UTF-8`])
+    expect([...(await contents(db, 'docs')).keys()]).toEqual(['été'])
+  })
+
+  it('refuses a .csv with a column twice, and rows whose vectors leave out a number', async () => {
+    const db = join(folder, 'columns')
+    const twice = file('twice.csv', 'id,vector,id\na,1 2,b\n')
+    expect((await drift('import', db, 'docs', twice)).err).toContain("has the column 'id' twice")
+    const gaps = file('gaps.csv', 'id,vector\na,"1,2"\nb,"1,,2"\nc,"[1,2,]"\nd," [1 , 2] "\n')
+    expect((await drift('import', db, 'docs', gaps)).code).toBe(EXIT.rejects)
+    expect([...(await contents(db, 'docs')).keys()]).toEqual(['a', 'd'])
+  })
+
+  it('refuses a file of ids that has not one for each row, before a row is written, and where it is of no use', async () => {
+    const db = join(folder, 'ids')
+    const rows = file('two.npy', npy('<f4', 2, 1, floats([1, 2])))
+    const three = file('three.ids.jsonl', '1\n2\n3\n')
+    const refused = await drift('import', db, 'docs', rows, '--ids', three)
+    expect([refused.code, refused.err]).toEqual([EXIT.failed, expect.stringContaining('has 3 ids, and')])
+    const lines = file('own.jsonl', '{"id":1,"vector":[1]}\n')
+    expect((await drift('import', db, 'docs', lines, '--ids', three)).err).toContain(
+      'DRIFT_OPTION: --ids is for',
+    )
+    expect((await drift('import', db, 'docs', lines, '--number-fields', 'a')).err).toContain('DRIFT_OPTION')
+    expect((await drift('--json', 'stats', db)).json).toMatchObject({ collections: [] })
+  })
+
   it('takes ids from a file, and notices when there are too few', async () => {
     const db = join(folder, 'db-ids')
     const input = file('three.npy', npy('<f4', 3, 1, floats([1, 2, 3])))
@@ -232,7 +265,7 @@ describe('import', () => {
     expect((await drift('import', db, 'docs', input, '--metric', 'l2', '--ids', ids)).code).toBe(EXIT.done)
     expect(new Set((await contents(db, 'docs')).keys())).toEqual(new Set(['a', 7n, 7]))
     const few = file('few.ids', '"a"\n')
-    expect((await drift('import', db, 'few', input, '--ids', few)).err).toContain('has fewer ids than')
+    expect((await drift('import', db, 'few', input, '--ids', few)).err).toContain('has 1 ids, and')
   })
 })
 

@@ -134,6 +134,17 @@ describe('a key for some collections', () => {
     expect((await fetch(`${url}/v1/backups`, sent('POST', { name: 'all' }, headers))).status).toBe(403)
   })
 
+  it('a backup that is there is named as the caller did, not as a path of the machine', async () => {
+    const backupFolder = temporaryFolder()
+    const { url } = await started({ backupFolder })
+    const backup = (): Promise<Response> => fetch(`${url}/v1/backups`, sent('POST', { name: 'monday' }))
+    expect((await backup()).status).toBe(200)
+    const again = await backup()
+    const text = await again.text()
+    expect([again.status, text.includes(backupFolder)]).toEqual([409, false])
+    expect(text).toContain("there is a backup 'monday'")
+  })
+
   it("of a tenant is told nothing of the tenant's name", async () => {
     const { key, hash } = createKey()
     const { url } = await started({ keys: [{ id: 'k', hash, scope: 'admin', tenant: 'acme' }] })

@@ -1,7 +1,7 @@
 /** `bench`: what recall costs on the user's own rows. */
 import { SingleBar } from 'cli-progress'
 import { type Command, InvalidArgumentError } from 'commander'
-import { filterOption, integer, positive } from '../arguments.js'
+import { counted, filterOption, integer, positive } from '../arguments.js'
 import { bench } from '../bench/bench.js'
 import type { Report } from '../output.js'
 import { table } from '../table.js'
@@ -25,12 +25,12 @@ export function addBench(program: Command, report: Report): void {
     .description(
       'recall against exact answers, and queries per second, p50 and p99, at several recall targets',
     )
-    .option('-k <number>', 'neighbours', integer, 10)
-    .option('--queries <number>', 'how many', integer, 200)
+    .option('-k <number>', 'neighbours', counted, 10)
+    .option('--queries <number>', 'how many', counted, 200)
     .option('--file <file>', 'queries of a file (.npy, .fvecs, .jsonl, ...); default: rows of the collection')
     .option('--recalls <shares>', 'targets, with commas between', shares, [0.9, 0.95, 0.99])
     .option('--filter <json>', 'only rows whose payload matches (docs/filters.md)')
-    .option('--callers <number>', 'searches that are under way at once', integer, 1)
+    .option('--callers <number>', 'searches that are under way at once', counted, 1)
     .option('--seconds <number>', 'of measuring, for each target', positive, 3)
     .option('--seed <number>', 'of the sample', integer, 1)
     .action((where: string, name: string, { filter, ...flags }: BenchFlags) =>
@@ -44,7 +44,6 @@ export function addBench(program: Command, report: Report): void {
         })
         const result = await bench(await target.collection(name), {
           ...flags,
-          callers: Math.max(1, flags.callers),
           ...filterOption(filter),
           onProgress(done, total) {
             if (!bar.isActive) bar.start(total, done)

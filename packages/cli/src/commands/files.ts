@@ -2,7 +2,7 @@
 import type { CollectionOptions } from '@drift/client'
 import { SingleBar } from 'cli-progress'
 import type { Command } from 'commander'
-import { filterOption, integer, list } from '../arguments.js'
+import { counted, filterOption, list } from '../arguments.js'
 import { CliError, EXIT } from '../errors.js'
 import { exportFile } from '../export.js'
 import { importFile, type Reject } from '../import.js'
@@ -34,7 +34,7 @@ export function addFiles(program: Command, report: Report): void {
       '.npy, .fvecs, .bvecs, .jsonl, .csv or .arrow; the collection is made when it is not there. Ctrl-C stops behind a whole batch',
     )
     .option('--metric <metric>', 'for a collection that is not there yet')
-    .option('--batch <rows>', 'rows that are written at once', integer, 1_000)
+    .option('--batch <rows>', 'rows that are written at once', counted, 1_000)
     .option('--resume', 'go on where an import of the same file was broken off')
     .option('--rejects <file>', 'where refused rows go (default: FILE.rejects.jsonl)')
     .option('--id-field <name>', 'of a .csv, .jsonl or .arrow', 'id')
@@ -66,7 +66,6 @@ async function importInto(
   report: Report,
 ): Promise<void> {
   const { batch, metric, resume = false, rejects, ids, ...fields } = options
-  if (batch < 1) throw new CliError('DRIFT_OPTION', '--batch is 0, expected at least 1')
   const rejectsFile = rejects ?? `${file}.rejects.jsonl`
   const bar = progressBar(name)
   const result = await untilInterrupted(signal =>

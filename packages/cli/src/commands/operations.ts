@@ -1,7 +1,7 @@
 /** `stats`, `flush`, `maintain`, `compact`, `drop`, `backup`, `check`, `repair`: looking after a database. */
 import { type CheckReport, Drift, type RepairReport } from '@drift/server'
 import type { Command } from 'commander'
-import { EXIT } from '../errors.js'
+import { CliError, EXIT } from '../errors.js'
 import type { Report } from '../output.js'
 import { call, isUrl, withTarget } from '../target.js'
 
@@ -34,11 +34,9 @@ export function addOperations(program: Command, report: Report): void {
     .action((where: string, name: string) =>
       withTarget(where, 'write', async target => {
         const dropped = await target.db.drop(name)
-        report(
-          { dropped },
-          dropped ? 'dropped' : `there is no collection ${name}`,
-          dropped ? EXIT.done : EXIT.failed,
-        )
+        if (!dropped)
+          throw new CliError('DRIFT_NO_COLLECTION', `there is no collection '${name}' in ${where}`)
+        report({ dropped }, 'dropped')
       }),
     )
   program

@@ -2,12 +2,14 @@
 import { once } from 'node:events'
 import type { ApiKey, ServeOptions } from '@drift/http'
 import type { OpenOptions, RecoveryReport } from '@drift/server'
-import type { Command } from 'commander'
-import { integer, list, number } from '../arguments.js'
+import { type Command, InvalidArgumentError } from 'commander'
+import { integer, list, number, seconds } from '../arguments.js'
 import { CliError } from '../errors.js'
 import { json, jsonFile } from '../json.js'
 import type { Report } from '../output.js'
 import { settings } from '../settings.js'
+
+const LEVELS: readonly string[] = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
 
 export function addServe(program: Command, report: Report): void {
   const command = program
@@ -42,8 +44,8 @@ export function addServe(program: Command, report: Report): void {
     .option('--maintenance <mode>', 'background, manual or off', 'background')
     .option('--shadow <share>', 'of the searches that are also answered exactly, to measure recall', number)
     .option('--min-free-bytes <bytes>', 'free room on the disk below which writes are refused', integer)
-    .option('--grace <seconds>', 'for requests under way when it is told to stop', number, 20)
-    .option('--log-level <level>', 'trace, debug, info, warn, error or silent', 'info')
+    .option('--grace <seconds>', 'for requests under way when it is told to stop', seconds, 20)
+    .option('--log-level <level>', 'trace, debug, info, warn, error, fatal or silent', logLevel, 'info')
   command.action(async (folder: string) => {
     const options = settings(command)
     // Loaded where it is needed: the other commands start in half the time without it.
@@ -81,6 +83,11 @@ export function addServe(program: Command, report: Report): void {
       const made = createKey()
       report(made, `key   ${made.key}\nhash  ${made.hash}`)
     })
+}
+
+function logLevel(text: string): string {
+  if (LEVELS.includes(text)) return text
+  throw new InvalidArgumentError(`expected one of ${LEVELS.join(', ')}.`)
 }
 
 function recovered({ clean, replayedRecords, replayedBytes, torn, losses }: RecoveryReport): string {

@@ -32,6 +32,8 @@ export function fixedRows(
     dim,
     share: () => (rows > 0 ? done / rows : 1),
     async *rows(skip) {
+      // Before the first row: beside other rows an id would name the wrong one.
+      if (idsFile !== undefined) await assertAsMany(idsFile, path, rows)
       const ids = idsFile === undefined ? undefined : idsOf(idsFile, skip)
       for (let first = skip; first < rows; first += READ_ROWS) {
         const count = Math.min(READ_ROWS, rows - first)
@@ -41,7 +43,7 @@ export function fixedRows(
           const number = first + i
           const id = ids ? (await ids.next()).value : number
           done = number + 1
-          if (id === undefined) throw broken(idsFile!, `has fewer ids than ${path} has rows: ${number}`)
+          if (id === undefined) throw broken(idsFile!, 'shrank while it was read')
           if (lead > 0 && row.readInt32LE() !== dim) {
             yield { number, reason: `the row has ${row.readInt32LE()} values, expected ${dim}` }
           } else yield { number, id, vector: decode(row.subarray(lead)) }
@@ -50,6 +52,13 @@ export function fixedRows(
     },
     close: () => file.close(),
   }
+}
+
+/** @throws CliError DRIFT_IMPORT_FILE */
+async function assertAsMany(idsFile: string, path: string, rows: number): Promise<void> {
+  let ids = 0
+  for await (const { text } of linesOf(idsFile, () => undefined)) if (text?.trim() !== '') ids++
+  if (ids !== rows) throw broken(idsFile, `has ${ids} ids, and ${path} has ${rows} rows`)
 }
 
 async function* idsOf(path: string, skip: number): AsyncGenerator<Id, undefined, undefined> {

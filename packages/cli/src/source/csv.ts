@@ -1,6 +1,7 @@
 /** .csv with a header: the vector's column holds its numbers in JSON or with spaces between; other columns are the payload. */
 import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
+import { Readable } from 'node:stream'
 import { type CsvError, parse } from 'csv-parse'
 import { broken } from './broken.js'
 import type { Source, SourceOptions, SourceRow, Unreadable } from './source.js'
@@ -34,13 +35,16 @@ export async function openCsv(path: string, options: SourceOptions): Promise<Sou
             const others = header.map(column => `'${column.slice(0, 40)}'`).join(', ')
             throw broken(path, `has no column '${name}', only ${others}`)
           }
+          const twice = header.find((name, at) => header.indexOf(name) < at)
+          if (twice !== undefined) throw broken(path, `has the column '${twice.slice(0, 40)}' twice`)
           return header
         },
       })
-      input.on('error', error => parser.destroy(error))
+      const text = Readable.from(utf8(path, input))
+      text.on('error', error => parser.destroy(error))
       let number = -1
       try {
-        for await (const { record, info } of input.pipe(parser) as AsyncIterable<Parsed>) {
+        for await (const { record, info } of text.pipe(parser) as AsyncIterable<Parsed>) {
           if (++number < skip) continue
           yield { number, line: info.lines, ...rowOf(record, info.error, options) }
         }
@@ -52,6 +56,26 @@ export async function openCsv(path: string, options: SourceOptions): Promise<Sou
   }
 }
 
+/** @throws CliError DRIFT_IMPORT_FILE for other bytes: read as text, two ids would become one. */
+async function* utf8(path: string, input: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, undefined> {
+  const decoder = new TextDecoder('utf-8', { fatal: true })
+  const check = (bytes?: Buffer): void => {
+    try {
+      decoder.decode(bytes, { stream: bytes !== undefined })
+    } catch (cause) {
+      throw broken(path, 'is not UTF-8', cause)
+    }
+  }
+  let isUtf16: boolean | undefined
+  for await (const chunk of input) {
+    // The parser reads it by its mark.
+    isUtf16 ??= chunk[0] === 0xff && chunk[1] === 0xfe
+    if (!isUtf16) check(chunk)
+    yield chunk
+  }
+  if (!isUtf16) check()
+}
+
 function rowOf(
   record: Readonly<Record<string, string>>,
   error: CsvError | undefined,
@@ -60,9 +84,11 @@ function rowOf(
   const text = JSON.stringify(record).slice(0, SHOWN_CHARS)
   if (error) return { reason: error.message, text }
   const { [idField]: id = '', [vectorField]: vector = '', ...rest } = record
-  const items = vector.replace(/^\s*\[|\]\s*$/g, '').match(/[^\s,;]+/g)
-  if (!items) return { reason: `'${vectorField}' is empty`, text }
-  const values = items.map(Number)
+  const numbers = vector.replace(/^\s*\[|\]\s*$/g, '').trim()
+  const items = numbers.split(/\s*[,;]\s*|\s+/)
+  if (numbers === '') return { reason: `'${vectorField}' is empty`, text }
+  // A number that is left out is none, and not 0.
+  const values = items.map(item => (item === '' ? Number.NaN : Number(item)))
   const wrong = values.findIndex(Number.isNaN)
   if (wrong >= 0) return { reason: `'${vectorField}' holds ${JSON.stringify(items[wrong])}, no number`, text }
   const payload: Record<string, unknown> = { ...rest }

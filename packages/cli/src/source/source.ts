@@ -49,9 +49,19 @@ export interface SourceOptions {
   readonly idsFile?: string
 }
 
-/** @throws CliError DRIFT_IMPORT_FORMAT, DRIFT_IMPORT_FILE */
+const VECTORS_ONLY: readonly string[] = ['.npy', '.fvecs', '.bvecs']
+
+/** @throws CliError DRIFT_IMPORT_FORMAT, DRIFT_IMPORT_FILE, DRIFT_OPTION */
 export async function openSource(path: string, options: SourceOptions = {}): Promise<Source> {
-  switch (extname(path).toLowerCase()) {
+  const format = extname(path).toLowerCase()
+  // What a format has no use for would be taken for done.
+  if (options.idsFile !== undefined && !VECTORS_ONLY.includes(format)) {
+    throw new CliError('DRIFT_OPTION', `--ids is for ${VECTORS_ONLY.join(', ')}: ${path} has ids of its own`)
+  }
+  if (options.numberFields !== undefined && format !== '.csv') {
+    throw new CliError('DRIFT_OPTION', `--number-fields is for .csv, not for ${path}`)
+  }
+  switch (format) {
     case '.npy':
       return openNpy(path, options)
     case '.fvecs':

@@ -66,7 +66,13 @@ export const operationRoutes: readonly Route[] = [
         throw new HttpError('DRIFT_NOT_IMPLEMENTED', 'this server has no backup folder; start it with one')
       }
       const { name } = body as { name: string }
-      await backup(join(backupFolder, name))
+      try {
+        await backup(join(backupFolder, name))
+      } catch (error) {
+        // In the engine's words it is a path of this machine's.
+        if ((error as HttpError).code !== 'DRIFT_BACKUP_EXISTS') throw error
+        throw new HttpError('DRIFT_BACKUP_EXISTS', `there is a backup '${name}'`, { name }, { cause: error })
+      }
       return { name }
     },
   },
