@@ -11,6 +11,7 @@ import type { IndexShape } from './index-state.js'
 import { type Metric, squaredLength, validateVectors } from './metric.js'
 import type { RecallMap } from './recall/map.js'
 import { nearOf } from './recall/meeting.js'
+import { rerankOf } from './recall/resolution.js'
 import type { PaperRule } from './search/paper.js'
 import { NEVER_FLAT, type SearchWidth, type Weights } from './search/view.js'
 
@@ -234,6 +235,8 @@ export function requireQueries(shape: IndexShape, queries: Float32Array): number
 /** What a search needs to know of an index to see how much to look at. */
 export interface WidthContext {
   readonly recall: RecallMap
+  /** Codes tell rows apart; where they do not, only comparing all of them finds a share of the nearest. */
+  readonly tellsApart: boolean
   /** Live rows for each of those that a bitmap allows; 1 when it allows none. */
   rowsPerAllowed(allow: Uint32Array): number
 }
@@ -282,17 +285,16 @@ export function requireWidth(options: SearchOptions, context: WidthContext, quer
     throw new CoreError('DRIFT_ALLOW', 'allow is no Uint32Array', {})
   }
   const { recall: map } = context
+  const isByRecall = probes === undefined && floor === undefined && paper === undefined
+  const isExact = isByRecall && (recall === 1 || !context.tellsApart)
   // An exact search goes by no estimate, so nothing is counted for it.
-  const reach = allow === undefined || recall === 1 ? k : reachOf(k * context.rowsPerAllowed(allow))
+  const reach = allow === undefined || isExact ? k : reachOf(k * context.rowsPerAllowed(allow))
   return {
     k,
     owed: k,
-    probes: recall === 1 ? Number.POSITIVE_INFINITY : probes,
-    floor:
-      floor ??
-      (probes === undefined && paper === undefined && recall !== 1
-        ? map.floorOf(recall ?? DEFAULT_RECALL, reach)
-        : 0),
+    rerank: rerankOf(k, map.depth),
+    probes: isExact ? Number.POSITIVE_INFINITY : probes,
+    floor: floor ?? (isByRecall && !isExact ? map.floorOf(recall ?? DEFAULT_RECALL, reach) : 0),
     weights: weights ?? map.weightsOf(reach),
     near: nearOf(k),
     flat: floor === undefined && allow === undefined ? map.flatOf(reach) : NEVER_FLAT,

@@ -15,6 +15,7 @@ import type { Refinement } from './maintenance/refine.js'
 import { type GraphOptions, Memtable } from './memtable.js'
 import { kernelMetric, type Metric, routingMetric } from './metric.js'
 import { RecallMap } from './recall/map.js'
+import { Resolution } from './recall/resolution.js'
 import { Router } from './router/router.js'
 import { RowStore } from './row-store.js'
 import { fixedIn } from './search/allowed.js'
@@ -58,6 +59,7 @@ export class IndexState {
   readonly temperature: Temperature = new Temperature()
   /** From recalls to floors: the prior, or what was learned. */
   readonly recall: RecallMap = new RecallMap(() => this.directory.rowsAtHome)
+  readonly #resolution = new Resolution()
   active: Memtable
   frozen: readonly Memtable[] = []
   unassigned: RowList = new RowList()
@@ -176,6 +178,11 @@ export class IndexState {
     this.#enliven(rows, ids)
     this.unassigned.push(rows)
     return rows
+  }
+
+  /** Whether the codes of rows tell them apart. */
+  get tellsApart(): boolean {
+    return this.#resolution.tellsApart(this.store)
   }
 
   rowsPerAllowed(allow: Uint32Array): number {

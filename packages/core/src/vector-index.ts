@@ -335,6 +335,11 @@ export class VectorIndex {
     return this.#jobs.calibrate(options)
   }
 
+  /** Whether floors are the index's own. */
+  get isCalibrated(): boolean {
+    return this.#life.open().recall.own !== undefined
+  }
+
   /** Whether so many rows came or went, or moved, since that the last calibration, if any, says little. */
   get isCalibrationDue(): boolean {
     return this.#jobs.isCalibrationDue

@@ -90,6 +90,14 @@ export class ShadowRecall {
     }
   }
 
+  /** A collection that never was: until then floors are those of all data, which find too little of some. Never rejects: it is tried again. */
+  async calibrateFirst(engine: Engine, store: Store): Promise<void> {
+    const { index } = store
+    const isMeasured = this.share > 0 || engine.janitor.healing.mode === 'background'
+    if (!isMeasured || index.isCalibrated || !index.isCalibrationDue) return
+    await index.calibrate({ signal: this.#ending.signal }).catch(() => undefined)
+  }
+
   /** When it is due, beside flushes and healing, which do not wait for it. @param begun - flushes so far. */
   async #calibrate(store: Store, begun: number, between: () => Promise<void>): Promise<void> {
     const { index } = store

@@ -155,13 +155,14 @@ export class Jobs {
   }
 
   /** What calibration taught. */
-  get learned(): Pick<Learned, 'own' | 'rows'> {
-    return { own: this.#life.open().recall.own?.meetings, rows: this.#calibratedRows }
+  get learned(): Pick<Learned, 'own' | 'depth' | 'rows'> {
+    const { own } = this.#life.open().recall
+    return { own: own?.meetings, depth: own?.depth ?? 0, rows: this.#calibratedRows }
   }
 
-  restore({ own, rows }: Pick<Learned, 'own' | 'rows'>): void {
+  restore({ own, depth, rows }: Pick<Learned, 'own' | 'depth' | 'rows'>): void {
     const { recall, refinements } = this.#life.open()
-    if (own !== undefined) recall.setOwn(new OwnFloors(own), rows)
+    if (own !== undefined) recall.setOwn(new OwnFloors(own, depth), rows)
     this.#calibratedRows = rows
     this.#calibratedRefinements = refinements
   }

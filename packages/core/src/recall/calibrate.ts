@@ -7,19 +7,23 @@
  * Rule: it only reads, beside whatever changes the index: in the pool if there is one, piece by piece, each on a snapshot of its own
  * moment, so that a row is where the snapshot has it but for what moves within some ten milliseconds. Not under ip, where queries are unlike rows.
  */
+import { kernels } from '@drift/native'
 import { NONE } from '../bucket/extent.js'
 import type { IndexState } from '../index-state.js'
 import { joined } from '../joined.js'
 import { type Paced, SLICE_WORK, Slices } from '../maintenance/slices.js'
+import { kernelMetric } from '../metric.js'
 import type { IndexPool } from '../pool/pool.js'
 import { type CompareTask, type MeetTask, stepsOf, type TaskResult } from '../pool/tasks.js'
 import { seededRandom } from '../random.js'
+import { searchMany } from '../search/fan-out.js'
 import { Scratch } from '../search/scratch.js'
 import type { Snapshot } from '../search/snapshot.js'
 import { NEVER_FLAT, type SearchWidth } from '../search/view.js'
 import { type Asked, Best } from './asking.js'
 import { NEIGHBOURS, nearOf } from './meeting.js'
 import { OwnFloors, samplesOf } from './own-floors.js'
+import { rerankOf } from './resolution.js'
 
 /** Multiply-adds of comparing, about 0.2 s: each row that is not compared is found by a search, at a tenth of that and as well. */
 const WORK = 1e9
@@ -33,6 +37,11 @@ const FEW_NEIGHBOURS = 10
 const DEEP_MISSES = 1e-3
 /** Below so many rows the prior of all data serves: what it reads too much of so few is little. */
 const FEW_ROWS = 2000
+/** Rows beyond the tenth that may have to get an exact distance, and the share of neighbours for whose sake it is tried with more. */
+const DEPTHS = [0, 32, 128, 512]
+const MOST_MISSED = 0.01
+/** Deep searches in one turn of the event loop: about a millisecond at 100 000 rows. */
+const DEPTH_QUERIES = 4
 /** Multiply-adds of a task: some ten milliseconds of a thread that others wait for, too. */
 const TASK_WORK = 1.2e8
 /** Queries of a task, at most: what is read of the index is read once for all of them. */
@@ -68,7 +77,7 @@ export async function calibrate(
   const [deep, shallow] = [NEIGHBOURS, FEW_NEIGHBOURS].map(most => deepWidth(meetings, state, most))
   meetings.push(...(await meetingsBy(state, rows.subarray(compared.length, ASKED), deep!, job)))
   meetings.push(...(await meetingsBy(state, rows.subarray(ASKED), shallow!, job)))
-  return new OwnFloors(meetings)
+  return new OwnFloors(meetings, await depthOf(state, compared, near, shallow!, job))
 }
 
 /** The nearest rows of each row, itself included, exactly: every row in a bucket is compared. */
@@ -123,6 +132,56 @@ async function meetingsBy(
     for (const part of told) meetings.push(...part)
   }
   return meetings
+}
+
+/**
+ * How many rows beyond the tenth have to get an exact distance, for a search to find the nearest among what it scans: 0 where those that
+ * always do are enough, as they mostly are. Asked of the index, since what codes leave out of rows that lie close together, of buckets and
+ * of bounds adds up in ways of its own.
+ *
+ * @param near - the nearest of each row, itself included, nearest first.
+ * @param deep - a search that scans the buckets of nearly all of them.
+ */
+async function depthOf(
+  state: IndexState,
+  rows: Uint32Array,
+  near: readonly Uint32Array[],
+  deep: SearchWidth,
+  job: Sliced,
+): Promise<number> {
+  const { vectors, dim, metric } = state.store
+  if (vectors === undefined) return 0
+  const distances = new Float32Array(deep.owed)
+  for (const depth of DEPTHS) {
+    const width = { ...deep, rerank: rerankOf(deep.owed, depth) }
+    let missed = 0
+    let wanted = 0
+    for (let first = 0; first < Math.min(rows.length, LEAST_COMPARED); first += DEPTH_QUERIES) {
+      await job.between?.()
+      job.check()
+      const some = rows.subarray(first, first + DEPTH_QUERIES)
+      const { queries } = askedOf(state, some)
+      const { snapshot, release } = state.pin()
+      try {
+        const found = await searchMany(snapshot, job.pool, queries, width, job.scratch, job.check, job.signal)
+        for (let q = 0; q < some.length; q++) {
+          const query = queries.subarray(q * dim, (q + 1) * dim)
+          const nearest = near[first + q]!.subarray(0, deep.owed)
+          const [own, at] = [distances.subarray(0, nearest.length), q * width.k]
+          kernels.distancesGather(kernelMetric(metric), query, vectors, dim, nearest, nearest.length, own)
+          // By distance: any of the rows that are equally far will do.
+          const farthest = own.reduce((most, distance) => Math.max(most, distance))
+          wanted += nearest.length
+          missed += nearest.length
+          for (let i = at; i < at + nearest.length; i++) if (found.distances[i]! <= farthest) missed--
+        }
+      } finally {
+        release()
+      }
+    }
+    if (missed <= MOST_MISSED * wanted) return depth
+  }
+  return DEPTHS.at(-1)!
 }
 
 /** The tasks on the index as it is now: in the pool, or here in slices. */
@@ -184,6 +243,7 @@ function deepWidth(meetings: readonly Float32Array[], state: IndexState, neighbo
     probes: undefined,
     floor: Number.isFinite(floor) ? floor : Number.MIN_VALUE,
     weights,
+    rerank: rerankOf(neighbours + 1),
     near: nearOf(neighbours),
     flat: NEVER_FLAT,
     paper: undefined,

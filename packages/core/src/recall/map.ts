@@ -62,6 +62,12 @@ export class RecallMap {
     return this.#own
   }
 
+  /** Rows beyond the tenth that have to get an exact distance, for so many rows as there are now: as many more lie as near. */
+  get depth(): number {
+    const depth = this.#own?.depth ?? 0
+    return depth === 0 ? 0 : depth * Math.max(1, this.#rows() / this.#ownRows)
+  }
+
   weightsOf(k: number): Weights {
     return this.#of(k).weights
   }

@@ -29,6 +29,8 @@ export interface Tally {
 export interface Learned {
   /** Of each row that was asked for, MEETING_FACTS for each of its neighbours; undefined: never calibrated. */
   readonly own: readonly Float32Array[] | undefined
+  /** Rows beyond the tenth that had to get an exact distance, at that time. */
+  readonly depth: number
   /** Rows in buckets at that time. */
   readonly rows: number
   /** Share of the rows in scanned buckets that the scan left out. */
@@ -41,10 +43,11 @@ export interface Learned {
 const VERSION = 2
 const HEAD_BYTES = 8
 
-export function encodeLearned({ own, rows, loss, byK, tallies }: Learned): Uint8Array {
+export function encodeLearned({ own, depth, rows, loss, byK, tallies }: Learned): Uint8Array {
   const lengths = (parts: readonly Float32Array[]) => parts.map(({ length }) => length)
   const text = JSON.stringify({
     own: own && lengths(own),
+    depth,
     rows,
     loss,
     byK: byK.map(({ k, floors, samples }) => ({ k, floors, lengths: lengths(samples) })),
@@ -74,7 +77,7 @@ export function decodeLearned(bytes: Uint8Array): Learned {
     throw misfit(`it has ${whole.length} bytes`)
   }
   const text = Buffer.from(whole.buffer, HEAD_BYTES, textBytes!).toString()
-  const { own, rows, loss, byK, tallies } = parsed(text)
+  const { own, depth, rows, loss, byK, tallies } = parsed(text)
   const values = new Float32Array(whole.buffer, HEAD_BYTES + textBytes!)
   if (values.some(Number.isNaN)) throw misfit('a value is no number')
   let at = 0
@@ -85,6 +88,7 @@ export function decodeLearned(bytes: Uint8Array): Learned {
     })
   const learned = {
     own: own && take(own),
+    depth,
     rows,
     loss,
     byK: byK.map(({ k, floors, lengths }) => ({ k, floors, samples: take(lengths) })),
@@ -94,7 +98,7 @@ export function decodeLearned(bytes: Uint8Array): Learned {
   return learned
 }
 
-interface Described extends Pick<Learned, 'rows' | 'loss' | 'tallies'> {
+interface Described extends Pick<Learned, 'depth' | 'rows' | 'loss' | 'tallies'> {
   readonly own: number[] | undefined
   readonly byK: readonly (Omit<LearnedSamples, 'samples'> & { readonly lengths: number[] })[]
 }
@@ -106,11 +110,12 @@ function parsed(text: string): Described {
   } catch {
     throw misfit('its text is no JSON')
   }
-  const { own, rows = 0, loss, byK, tallies } = found
+  const { own, depth = 0, rows = 0, loss, byK, tallies } = found
   const areLengths = (of: unknown, unit: number): boolean =>
     Array.isArray(of) && of.every(length => Number.isSafeInteger(length) && length > 0 && length % unit === 0)
   const isSound =
     (own === undefined || areLengths(own, MEETING_FACTS)) &&
+    (depth === 0 || isCount(depth)) &&
     (rows === 0 || isCount(rows)) &&
     loss >= -1 &&
     loss <= 1 &&
@@ -119,7 +124,7 @@ function parsed(text: string): Described {
     Array.isArray(tallies) &&
     tallies.every(isTally)
   if (!isSound) throw misfit('its text names what cannot be')
-  return { ...found, rows }
+  return { ...found, depth, rows }
 }
 
 function areFloors(floors: LearnedSamples['floors']): boolean {

@@ -18,6 +18,7 @@ import type { SearchView, SearchWidth } from '../search/view.js'
 import { FloorLearner } from './learn.js'
 import { asIfNotFlat, bucketDistances, floorsAt, meetingsOf, nearOf } from './meeting.js'
 import type { Learned, Tally } from './memory.js'
+import { rerankOf } from './resolution.js'
 import { wilson } from './wilson.js'
 
 /** What was measured of queries with this k and target; the interval holds the true recall in 95 of 100 cases. */
@@ -107,7 +108,8 @@ export class RecallMonitor {
     const width: SearchWidth = {
       k,
       owed: k,
-      probes: undefined,
+      rerank: rerankOf(k, state.recall.depth),
+      probes: state.tellsApart ? undefined : Number.POSITIVE_INFINITY,
       floor,
       weights,
       near: nearOf(k),
@@ -160,13 +162,13 @@ export class RecallMonitor {
     })
   }
 
-  get learned(): Omit<Learned, 'own' | 'rows'> {
+  get learned(): Omit<Learned, 'own' | 'depth' | 'rows'> {
     this.#forget()
     const { loss, samples } = this.#learner ?? new FloorLearner()
     return { loss, byK: samples, tallies: [...this.#tallies.values()] }
   }
 
-  restore({ loss, byK, tallies }: Omit<Learned, 'own' | 'rows'>): void {
+  restore({ loss, byK, tallies }: Omit<Learned, 'own' | 'depth' | 'rows'>): void {
     this.#learner?.restore(loss, byK)
     this.#version = this.#state.store.version
     for (const tally of tallies) this.#tallies.set(keyOf(tally), { ...tally })

@@ -23,9 +23,13 @@ export class OwnFloors {
   /** By neighbours and weights. */
   readonly #told: Map<string, Told> = new Map()
 
+  /** Rows beyond the tenth that have to get an exact distance: see `rerankOf`. */
+  readonly depth: number
+
   /** @param meetings - of each row asked for: of its neighbours, nearest first. */
-  constructor(meetings: readonly Float32Array[]) {
+  constructor(meetings: readonly Float32Array[], depth = 0) {
     this.meetings = meetings
+    this.depth = depth
   }
 
   /** What `floorOf` needs first for this k, so that the search which asks for it does not wait. Yields multiply-adds. */

@@ -53,11 +53,11 @@ export class Shadows {
     return this.#monitor?.measured ?? []
   }
 
-  get learned(): Omit<Learned, 'own' | 'rows'> {
+  get learned(): Omit<Learned, 'own' | 'depth' | 'rows'> {
     return this.#monitor?.learned ?? { loss: 0, byK: [], tallies: [] }
   }
 
-  restore(learned: Omit<Learned, 'own' | 'rows'>): void {
+  restore(learned: Omit<Learned, 'own' | 'depth' | 'rows'>): void {
     this.#monitor?.restore(learned)
   }
 

@@ -11,13 +11,12 @@ import { emptySlice, type FoundSlice, SLICE_QUERIES } from './batch.js'
 import { atOnce, candidatesOf } from './bounds.js'
 import type { Ranked } from './exactly.js'
 import type { Scratch } from './scratch.js'
-import { rerankOf } from './search.js'
 import { attach, type Snapshot } from './snapshot.js'
 import type { SearchView, SearchWidth } from './view.js'
 
 /** As it is, or with rows to spare for the ranking. */
 export function widened({ exact }: IndexState, width: SearchWidth): SearchWidth {
-  return exact === undefined ? width : { ...width, k: width.k + rerankOf(width.k) }
+  return exact === undefined ? width : { ...width, k: width.k + width.rerank }
 }
 
 /** Whether all rows are to be compared with vectors that lie elsewhere. */

@@ -22,11 +22,6 @@ const MIN_EF = 64
 /** Entries of the scanned buckets, in units of k: rows have two each. */
 const LEAST_ENTRIES = 3
 
-/** Rows beyond k that may get an exact distance: SQ8 is off by less than what tells the k-th from those behind. */
-export function rerankOf(k: number): number {
-  return Math.max(8, k >>> 2)
-}
-
 /**
  * Search for the prepared query in scratch.query.
  *
@@ -63,20 +58,20 @@ export function searchView(
   }
   const scanAll = width.allow === undefined ? SCAN_ALL_ROWS : SCAN_ALLOWED_ROWS
   if (isExact || (width.probes === undefined && countable <= scanAll)) {
-    return scanEverything(view, bits, k, scratch, outRows, outDistances, at)
+    return scanEverything(view, bits, k, width.rerank, scratch, outRows, outDistances, at)
   }
   gatherExtra(view, width, bits, k, part, parts, scratch)
   const { ask } = scratch
   ask.k = k
   weigh(view, width, countable, ask)
-  ask.rerank = rerankOf(k)
+  ask.rerank = width.rerank
   ask.part = part
   ask.parts = parts
   ask.allow = allowed
   const written = searchIndex(view, scratch, outRows, outDistances, at)
   // Fewer than k only when the probed buckets hold too few rows; asked without a width, k rows are owed.
   if (written >= Math.min(width.owed, k) || parts > 1 || width.probes !== undefined) return written
-  return scanEverything(view, bits, k, scratch, outRows, outDistances, at)
+  return scanEverything(view, bits, k, width.rerank, scratch, outRows, outDistances, at)
 }
 
 /** By what the buckets are chosen. The masses of those rows that count are smaller throughout: the estimate's unit follows them. */
@@ -108,7 +103,7 @@ function searchByPaper(
 ): number {
   gatherExtra(view, width, bits, k, 0, 1, scratch)
   const taken = gatherPaper(view, rule, bits, scratch)
-  const written = searchNamed(view, k, scratch, outRows, outDistances, at)
+  const written = searchNamed(view, k, width.rerank, scratch, outRows, outDistances, at)
   scratch.scannedBuckets = taken
   scratch.effort[0] = taken
   return written
@@ -145,6 +140,7 @@ function scanEverything(
   view: SearchView,
   bits: Uint32Array,
   k: number,
+  rerank: number,
   scratch: Scratch,
   outRows: Uint32Array,
   outDistances: Float32Array,
@@ -152,13 +148,14 @@ function scanEverything(
 ): number {
   scratch.scannedAll = true
   scratch.rowCount = liveRowsOf(bits, view.slabs.rowLimit, scratch.reserveRows(view.liveRows))
-  return searchNamed(view, k, scratch, outRows, outDistances, at)
+  return searchNamed(view, k, rerank, scratch, outRows, outDistances, at)
 }
 
 /** The k nearest of scratch.rows alone. */
 function searchNamed(
   view: SearchView,
   k: number,
+  rerank: number,
   scratch: Scratch,
   outRows: Uint32Array,
   outDistances: Float32Array,
@@ -166,7 +163,7 @@ function searchNamed(
 ): number {
   const { ask } = scratch
   ask.k = k
-  ask.rerank = rerankOf(k)
+  ask.rerank = rerank
   ask.allow = undefined
   // Every row that counts is named: no bucket has to be scanned.
   ask.probes = 0

@@ -50,6 +50,8 @@ export interface SearchWidth {
   readonly k: number
   /** As many of them are owed, and asked for by who asked; those beyond are for a ranking by exact vectors that lie elsewhere. */
   readonly owed: number
+  /** Rows beyond k whose exact distance may be computed. */
+  readonly rerank: number
   /** Buckets to scan. Infinity: every live row is compared exactly. Undefined: by `floor`. */
   readonly probes: number | undefined
   /** Least expected hits per row of cost that a bucket is scanned for (`IndexQuery.floor`), in the unit of every live row. */

@@ -1,0 +1,76 @@
+/**
+ * Whether the 8-bit codes of rows tell them apart. A code's step follows the largest value of its row, so rows that lie close together far from
+ * the origin (coordinates of a town, readings around 1 000) get the same codes, and neither buckets nor bounds of them mean anything: then
+ * every row is compared exactly. Nearest neighbours that lie closer than codes tell, among rows that codes do tell apart, only take more exact
+ * distances (`rerankOf`): how many is asked by a calibration.
+ */
+import type { RowStore } from '../row-store.js'
+
+/** Rows that are looked at; neighbours of each other are compared in pairs. */
+const SAMPLED = 64
+/** What codes leave out of a row, squared, over half the squared distance of two rows: from here on they do not tell them apart. */
+const MOST_LEFT_OUT = 0.01
+/** Rows that come or go before a look, at least. */
+const LEAST_CHANGES = 16
+
+export class Resolution {
+  #tells = true
+  #dueAt = 0
+
+  /** Looked at again when as many rows came or went as there are: some 0.03 ms for 384 dimensions. */
+  tellsApart(store: RowStore): boolean {
+    if (store.version >= this.#dueAt) {
+      this.#dueAt = store.version + Math.max(LEAST_CHANGES, store.liveRows)
+      this.#tells = tellApart(store)
+    }
+    return this.#tells
+  }
+}
+
+function tellApart(store: RowStore): boolean {
+  const { vectors, dim, factors, rows } = store
+  const sample = sampleOf(store)
+  const apart: number[] = []
+  const leftOut: number[] = []
+  let before: Float32Array | undefined
+  for (const row of sample) {
+    const vector = vectors?.subarray(row * dim, (row + 1) * dim) ?? store.decodedAt(row)
+    leftOut.push((store.rotation.padded * factors[2 * row]! ** 2) / 12)
+    if (before !== undefined) apart.push(squaredDistance(before, vector) / 2)
+    before = before === undefined ? vector : undefined
+  }
+  const far = median(apart.filter(distance => distance > 0))
+  // Rows that are all the same: whichever is found is right.
+  if (rows === 0 || far === undefined) return true
+  return median(leftOut)! <= MOST_LEFT_OUT * far
+}
+
+/** Live rows, spread over all of them. */
+function sampleOf(store: RowStore): Set<number> {
+  const picked = new Set<number>()
+  for (let i = 0; i < SAMPLED; i++) {
+    let row = Math.floor((i * store.rows) / SAMPLED)
+    while (row < store.rows && !store.isLive(row)) row++
+    if (row < store.rows) picked.add(row)
+  }
+  return picked
+}
+
+/**
+ * Rows beyond k that may get an exact distance: SQ8 is mostly off by less than what tells the k-th from those behind.
+ *
+ * @param depth - where it is not: rows beyond the tenth that have to get one.
+ */
+export function rerankOf(k: number, depth = 0): number {
+  return Math.max(8, k >>> 2, Math.ceil(depth * Math.max(1, k / 10)))
+}
+
+function squaredDistance(a: Float32Array, b: Float32Array): number {
+  let sum = 0
+  for (let i = 0; i < a.length; i++) sum += (a[i]! - b[i]!) ** 2
+  return sum
+}
+
+function median(values: readonly number[]): number | undefined {
+  return values.toSorted((a, b) => a - b)[values.length >> 1]
+}

@@ -1,0 +1,43 @@
+// Proves: a flush leaves a collection that finds what it is asked for, at once and when it is opened again, also where neighbours are spread over
+// all buckets, and where they lie closer together than codes tell.
+import { expect, it } from 'vitest'
+import { type Collection, Drift } from '../src/index.js'
+import { randomNumbers, temporaryFolder } from './fixture.js'
+
+function normal(count: number, seed: number): Float32Array {
+  const random = randomNumbers(seed)
+  return Float32Array.from(
+    { length: count },
+    () => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random()),
+  )
+}
+
+async function recallOf(docs: Collection, queries: Float32Array): Promise<number> {
+  let found = 0
+  const count = queries.length / docs.dim
+  for (let q = 0; q < count; q++) {
+    const query = queries.subarray(q * docs.dim, (q + 1) * docs.dim)
+    const exact = await docs.search(query, { k: 10, recall: 1 })
+    const farthest = exact.at(-1)!.distance
+    found += (await docs.search(query, { k: 10 })).filter(({ distance }) => distance <= farthest).length
+  }
+  return found / (10 * count)
+}
+
+it.each([
+  [64, 8_000],
+  [1, 8_000],
+])('of %i dimensions, %i rows', async (dim, rows) => {
+  const folder = temporaryFolder()
+  const db = await Drift.open(folder, { minFreeBytes: 0, threads: 1 })
+  const docs = await db.collection('docs', { dim, metric: 'l2', memtableRows: 4_000 })
+  const vectors = normal(rows * dim, 1)
+  await docs.upsert({ ids: Array.from({ length: rows }, (_, i) => i), vectors })
+  await docs.flush()
+  expect(await recallOf(docs, normal(100 * dim, 2))).toBeGreaterThan(0.92)
+  await docs.compact()
+  await db.close()
+  const again = await Drift.open(folder, { minFreeBytes: 0, threads: 1, maintenance: 'manual' })
+  expect(await recallOf(await again.collection('docs'), normal(100 * dim, 3))).toBeGreaterThan(0.92)
+  await again.close()
+})
