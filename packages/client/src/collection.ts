@@ -90,7 +90,7 @@ export class RemoteCollection<P extends object = Payload> {
     options?: CallOptions,
   ): Promise<{ readonly rows: number; readonly lsn: number }> {
     const given = optionsOf(options, 'fromArrow', CALL_KEYS)
-    const call = { body: bytes, type: ARROW_TYPE, writes: true, long: true, has: WRITTEN }
+    const call = { body: bytes, type: ARROW_TYPE, writes: true, slow: true, has: WRITTEN }
     const { upserted: rows, lsn } = await this.#json<UpsertResult>('PUT', '/points', call, given)
     return { rows, lsn }
   }
@@ -204,23 +204,26 @@ export class RemoteCollection<P extends object = Payload> {
   }
 
   async flush(options?: CallOptions): Promise<void> {
-    await this.#json('POST', '/flush', { writes: true, has: DONE }, optionsOf(options, 'flush', CALL_KEYS))
+    const given = optionsOf(options, 'flush', CALL_KEYS)
+    await this.#json('POST', '/flush', { writes: true, slow: true, has: DONE }, given)
   }
 
   async compact(options?: CallOptions): Promise<void> {
-    await this.#json('POST', '/compact', { writes: true }, optionsOf(options, 'compact', CALL_KEYS))
+    const given = optionsOf(options, 'compact', CALL_KEYS)
+    await this.#json('POST', '/compact', { writes: true, slow: true }, given)
   }
 
   async maintain(
     options?: CallOptions & { readonly budget?: number; readonly policy?: 'drift' | 'paper' },
   ): Promise<HealReport> {
     const { signal, ...body } = optionsOf(options, 'maintain')
-    return this.#json('POST', '/maintain', { body, writes: true }, { signal })
+    return this.#json('POST', '/maintain', { body, writes: true, slow: true }, { signal })
   }
 
   async createIndex(path: string, type: 'keyword' | 'number', options?: CallOptions): Promise<void> {
     const given = optionsOf(options, 'createIndex', CALL_KEYS)
-    await this.#json('POST', '/indexes', { body: { path, type }, writes: true, has: DONE }, given)
+    const call = { body: { path, type }, writes: true, slow: true, has: DONE }
+    await this.#json('POST', '/indexes', call, given)
   }
 
   async dropIndex(path: string, options?: CallOptions): Promise<void> {

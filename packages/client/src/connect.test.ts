@@ -1,9 +1,9 @@
 // Proves: what is wrong with how a connection is asked for is said at once, and nobody is made to wait for an hour or to read what is no answer.
 import { once } from 'node:events'
-import { createServer, type RequestListener } from 'node:http'
+import { createServer, type RequestListener, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { afterEach, expect, it } from 'vitest'
-import { connect, type RemoteCollection } from './index.js'
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { type ConnectOptions, connect, type RemoteCollection, type RemoteDrift } from './index.js'
 
 const closers: (() => void)[] = []
 afterEach(() => {
@@ -14,7 +14,10 @@ afterEach(() => {
 async function answering(listener: RequestListener): Promise<string> {
   const server = createServer(listener).listen(0, '127.0.0.1')
   await once(server, 'listening')
-  closers.push(() => server.close())
+  closers.push(() => {
+    server.close()
+    server.closeAllConnections()
+  })
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 }
 
@@ -122,4 +125,83 @@ it('says of a list of collections that is none that no Drift server sent it', as
     const url = await answering((_, response) => response.end(body))
     await expect(connect(url)).rejects.toMatchObject({ code: 'DRIFT_ANSWER', message: expect.any(String) })
   }
+})
+
+const SLOW: readonly [string, (db: RemoteDrift, docs: RemoteCollection) => Promise<unknown>][] = [
+  ['check', db => db.check()],
+  ['backup', db => db.backup('monday')],
+  ['flush', (_, docs) => docs.flush()],
+  ['compact', (_, docs) => docs.compact()],
+  ['maintain', (_, docs) => docs.maintain()],
+  ['createIndex', (_, docs) => docs.createIndex('lang', 'keyword')],
+  ['fromArrow', (_, docs) => docs.fromArrow(new Uint8Array(8))],
+]
+
+describe.each(SLOW)('%s, which may take hours,', (_, call) => {
+  const DONE = '{"done":true,"upserted":1,"lsn":1}'
+
+  /** Looks as Drift until the call, which `listener` gets. */
+  async function slowly(
+    listener: (response: ServerResponse, asked: number) => void,
+    options?: ConnectOptions,
+  ): Promise<{ readonly asked: () => number; readonly calling: () => Promise<unknown> }> {
+    let asked = 0
+    const url = await answering((request, response) => {
+      if (request.method !== 'GET') listener(response, ++asked)
+      else response.end('{"collections":[],"name":"docs","dim":3,"metric":"l2"}')
+    })
+    const db = await connect(url, { backoffMs: 0, ...options })
+    const docs = await db.collection('docs')
+    return { asked: () => asked, calling: () => call(db, docs) }
+  }
+
+  it('is waited for as long as it takes', async () => {
+    let begin: (response: ServerResponse) => void = () => undefined
+    const began = new Promise<ServerResponse>(resolve => (begin = resolve))
+    const { calling } = await slowly(response => begin(response), { retries: 0 })
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    try {
+      const called = calling()
+      called.catch(() => undefined)
+      const response = await began
+      vi.advanceTimersByTime(24 * 3_600_000)
+      response.end(DONE)
+      await called
+    } finally {
+      vi.useRealTimers()
+    }
+  })
+
+  it('is ended by the time that was given for it, and not begun again', async () => {
+    const { asked, calling } = await slowly(() => undefined, { timeoutMs: 500 })
+    await expect(calling()).rejects.toMatchObject({ code: 'DRIFT_TIMEOUT', details: { timeoutMs: 500 } })
+    expect(asked()).toBeLessThanOrEqual(1)
+  })
+
+  it('is not begun again for a proxy that would not wait, and is for a server that was not ready', async () => {
+    const late = await slowly(response => response.writeHead(504).end())
+    await expect(late.calling()).rejects.toMatchObject({ status: 504 })
+    expect(late.asked()).toBe(1)
+    const early = await slowly((response, asked) => response.writeHead(asked < 3 ? 503 : 200).end(DONE))
+    await early.calling()
+    expect(early.asked()).toBe(3)
+  })
+})
+
+it('says of a fetch that has a limit of its own that it took too long, and does not begin again', async () => {
+  let asked = 0
+  const url = await answering((request, response) => {
+    if (request.method === 'GET') return response.end('{"collections":[]}')
+    asked++
+  })
+  // The class of Node's own, which it shows nowhere else.
+  const own = Reflect.get(globalThis, Symbol.for('undici.globalDispatcher.1')) as object
+  const dispatcher: unknown = Reflect.construct(own.constructor, [{ headersTimeout: 500 }])
+  const hasty: typeof fetch = (input, init) => fetch(input, { ...init, dispatcher } as RequestInit)
+  const db = await connect(url, { backoffMs: 0, fetch: hasty })
+  await expect(db.check()).rejects.toMatchObject({
+    code: 'DRIFT_TIMEOUT',
+    message: expect.stringContaining('Headers Timeout'),
+  })
+  expect(asked).toBe(1)
 })

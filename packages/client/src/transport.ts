@@ -9,7 +9,7 @@ import { decodeFrame, FRAME_TYPE, type Frame, IDEMPOTENCY_HEADER } from './wire.
 export interface ConnectOptions {
   /** API key, sent as a bearer token. */
   readonly key?: string
-  /** Of one try, from its beginning to the end of its answer. Default 30 000 ms; 0 or Infinity for none. */
+  /** Of one try, from its beginning to the end of its answer. Default 30 000 ms, and none for calls that may take long; 0 or Infinity for none. */
   readonly timeoutMs?: number
   /** Further tries after the first. Default 4. */
   readonly retries?: number
@@ -35,6 +35,8 @@ export interface Call {
   readonly has?: readonly [field: string, is: (value: unknown) => boolean]
   /** The answer may take as long as it takes: only its beginning is timed. */
   readonly long?: boolean
+  /** The work may take hours: no time limit unless one was given, and not begun again for having been slow. */
+  readonly slow?: boolean
   readonly signal?: AbortSignal | undefined
 }
 
@@ -48,6 +50,10 @@ const MAX_BACKOFF_MS = 10_000
 /** Who is told to come back later than this is told so, and nobody waits. */
 const MAX_PAUSE_MS = 60_000
 const AGAIN: readonly number[] = [429, 502, 503, 504]
+/** Of a proxy that waited no longer for the server. */
+const GATEWAY_TIMEOUT = 504
+/** How Node's fetch says that it waited no longer: 300 s, of which its caller can change nothing. */
+const FETCH_TIMEOUTS: readonly unknown[] = ['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT']
 /** The server is up and will say the same again. */
 const FINAL_CODES: readonly string[] = ['DRIFT_WAL_FAILED', 'DRIFT_COMMIT_FAILED']
 
@@ -143,7 +149,7 @@ export class Transport {
         call.signal?.throwIfAborted()
         failure = error
       }
-      if (!(failure instanceof ClientError) || tries >= retries || !mayHelp(failure)) throw failure
+      if (!(failure instanceof ClientError) || tries >= retries || !mayHelp(failure, call)) throw failure
       const afterSeconds = failure.details['retryAfter']
       if (typeof afterSeconds === 'number') pauseMs = Math.max(pauseMs, afterSeconds * 1000)
       if (pauseMs > MAX_PAUSE_MS) throw failure
@@ -153,7 +159,7 @@ export class Transport {
 
   /** One try. @throws ClientError */
   async #once<T>(call: Call, request: RequestInit, read: (response: Response) => Promise<T>): Promise<T> {
-    const { timeoutMs = TIMEOUT_MS } = this.#options
+    const { timeoutMs = call.slow ? 0 : TIMEOUT_MS } = this.#options
     const timeout = new AbortController()
     const isTimed = timeoutMs > 0 && timeoutMs <= MAX_TIMER_MS
     const timer = isTimed ? setTimeout(() => timeout.abort(), timeoutMs) : undefined
@@ -172,14 +178,12 @@ export class Transport {
     } catch (cause) {
       if (cause instanceof ClientError) throw cause
       const where = `${call.method} ${this.url}/v1${call.path}`
-      throw timeout.signal.aborted
-        ? new ClientError(
-            'DRIFT_TIMEOUT',
-            `${where} took more than ${timeoutMs} ms`,
-            { timeoutMs },
-            { cause },
-          )
-        : new ClientError('DRIFT_UNREACHABLE', `${where}: ${reason(cause)}`, {}, { cause })
+      if (timeout.signal.aborted) {
+        const message = `${where} took more than ${timeoutMs} ms`
+        throw new ClientError('DRIFT_TIMEOUT', message, { timeoutMs }, { cause })
+      }
+      const code = isFetchTimeout(cause) ? 'DRIFT_TIMEOUT' : 'DRIFT_UNREACHABLE'
+      throw new ClientError(code, `${where}: ${reason(cause)}`, {}, { cause })
     } finally {
       clearTimeout(timer)
     }
@@ -226,8 +230,9 @@ function json(body: unknown): string {
   }
 }
 
-function mayHelp({ code, status }: ClientError): boolean {
+function mayHelp({ code, status }: ClientError, { slow }: Call): boolean {
   if (FINAL_CODES.includes(code)) return false
+  if (slow && (code === 'DRIFT_TIMEOUT' || status === GATEWAY_TIMEOUT)) return false
   return status === undefined
     ? code === 'DRIFT_UNREACHABLE' || code === 'DRIFT_TIMEOUT'
     : AGAIN.includes(status)
@@ -257,6 +262,10 @@ function statusOf({ status, statusText, type, headers }: Response): string {
 
 function answerError({ status }: Response, cause?: unknown): ClientError {
   return new ClientError('DRIFT_ANSWER', 'the answer is not what a Drift server sends', {}, { status, cause })
+}
+
+function isFetchTimeout(cause: unknown): boolean {
+  return FETCH_TIMEOUTS.includes((cause as { cause?: { code?: unknown } } | undefined)?.cause?.code)
 }
 
 function reason(cause: unknown): string {

@@ -1,5 +1,6 @@
 /** Runs a route for a request: the collection of the path, the queue of its cost, the idempotency key of a write. */
 import { createHash } from 'node:crypto'
+import type { Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import { IDEMPOTENCY_HEADER } from '@drift/client/wire'
 import type { FastifyReply, FastifyRequest } from 'fastify'
@@ -68,21 +69,21 @@ export class Runner {
     requireBody(route, checks.body, request.body)
     const call = new RequestCall(this, request, reply)
     const key = request.headers[IDEMPOTENCY_HEADER]
-    if (!route.writes || key === undefined) return this.#queued(route, call)
+    if (!route.writes || key === undefined) return this.#queued(route, call, request)
     const { method, url } = request
     const print = `${method} ${url} ${askedOf(request)?.fingerprint ?? ''}`
     const collection = call.storedName(call.params['name'] ?? '')
     return this.#recent.once(collection, call.principal.id, String(key), print, () =>
-      this.#queued(route, call),
+      this.#queued(route, call, request),
     )
   }
 
-  async #queued(route: Route, call: Call): Promise<unknown> {
+  async #queued(route: Route, call: Call, { raw }: FastifyRequest): Promise<unknown> {
     try {
       if (route.cost === 'light') return await route.run(call)
       const gate = this.gates[route.cost]
       if (route.cost === 'search') return await gate.run(() => searched(route, call))
-      return await streamed(gate, () => route.run(call))
+      return await streamed(gate, () => unhurried(raw.socket, () => route.run(call)))
     } catch (error) {
       throw unmarked(asNotImplemented(error), call.storedName(''))
     }
@@ -93,6 +94,18 @@ export class Runner {
 function searched(route: Route, call: Call): Promise<unknown> {
   if (call.isCut) throw new HttpError('DRIFT_CANCELLED', 'the client is gone')
   return route.run(call)
+}
+
+/** While the server works on an answer its connection is not one on which nothing happens, however long that takes. */
+async function unhurried<T>(socket: Partial<Socket>, work: () => Promise<T>): Promise<T> {
+  const { timeout = 0 } = socket
+  if (timeout === 0) return work()
+  socket.setTimeout?.(0)
+  try {
+    return await work()
+  } finally {
+    socket.setTimeout?.(timeout)
+  }
 }
 
 /** An answer that is a stream holds its place until it has been sent. */

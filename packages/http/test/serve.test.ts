@@ -263,6 +263,31 @@ describe('a write that is sent again', () => {
   })
 })
 
+describe('a call that takes long', () => {
+  it('is no connection on which nothing happens, and its connection is one again afterwards', async () => {
+    const idleMs = 300
+    const db = await Drift.open(':memory:')
+    onTestFinished(() => db.close())
+    let checks = 0
+    const check = db.check.bind(db)
+    // As of a large database.
+    db.check = async options => {
+      checks++
+      await new Promise(resolve => setTimeout(resolve, 4 * idleMs))
+      return check(options)
+    }
+    const { port } = await started({ db, timeouts: { idleMs } })
+    const socket = connectTcp(port, '127.0.0.1')
+    const closed = once(socket, 'close')
+    socket.write('POST /v1/check HTTP/1.1\r\nhost: localhost\r\n\r\n')
+    let text = ''
+    socket.on('data', bytes => (text += bytes))
+    await closed
+    expect(text).toMatch(/^HTTP\/1\.1 200 OK/)
+    expect(checks).toBe(1)
+  })
+})
+
 describe('callers', () => {
   it('of two tenants have the same names and different rows', async () => {
     const [left, right, all] = [createKey(), createKey(), createKey()]
