@@ -7,6 +7,7 @@ import type { Drift } from '@drift/server'
 import Fastify, { type FastifyInstance, type FastifyServerOptions, LogController } from 'fastify'
 import { HttpError } from './errors.js'
 import { assertKnown } from './known.js'
+import { Methods } from './methods.js'
 import { HANDLER_KEYS, type HandlerOptions, parsePlugin } from './options.js'
 import { answerError, driftPlugin } from './plugin.js'
 
@@ -59,8 +60,17 @@ export function createApp(db: Drift, options: HandlerOptions, server: FastifySer
   const whole = Object.assign((...given: Parameters<typeof driftPlugin>) => driftPlugin(...given), {
     [Symbol.for('skip-override')]: true,
   })
+  const methods = new Methods()
+  app.addHook('onRoute', ({ method, url }) => methods.add(method, url))
   app.register(whole, { ...options, db })
-  app.setNotFoundHandler(() => {
+  app.setNotFoundHandler(({ method, url }, reply) => {
+    const known = methods.of(url)
+    // One that takes this method was not found for another reason.
+    if (known.length > 0 && !known.includes(method)) {
+      const allow = known.join(', ')
+      reply.header('allow', allow)
+      throw new HttpError('DRIFT_METHOD', `this path does not take ${method}, only ${allow}`, { allow })
+    }
     throw new HttpError('DRIFT_NO_ROUTE', 'there is nothing here; /v1/openapi.json lists what there is')
   })
   return app as unknown as FastifyInstance

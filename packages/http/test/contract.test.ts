@@ -187,3 +187,39 @@ describe('the list of collections', () => {
     for (const list of lists) expect((await list).status).toBe(200)
   })
 })
+
+describe('a method that a path does not take', () => {
+  it.each([
+    ['GET', '/v1/collections/docs/search', 'POST'],
+    ['POST', '/v1/stats', 'GET'],
+    ['POST', '/v1/collections/do%20cs?x=/y', 'DELETE, GET, PUT'],
+    ['DELETE', '/v1/collections/docs/points/get', 'GET, POST'],
+    ['HEAD', '/v1/collections', 'GET'],
+    ['POST', '/livez', 'GET, HEAD'],
+    ['DELETE', '/v1/openapi.json', 'GET'],
+    ['POST', '/mine/7', 'GET'],
+  ])('%s %s is answered 405 with those that it does', async (method, path, allow) => {
+    const { url } = await started({
+      routes: app => void app.get('/mine/:id', { config: { scope: 'read' } as object }, async () => 'mine'),
+    })
+    const answer = await fetch(url + path, sent(method, method === 'POST' ? {} : undefined))
+    expect([answer.status, answer.headers.get('allow')]).toEqual([405, allow])
+    if (method === 'HEAD') return
+    const { error } = (await answer.json()) as { error: { code: string; message: string } }
+    expect(error).toMatchObject({ code: 'DRIFT_METHOD', message: expect.stringContaining(allow) })
+  })
+
+  it('is told to who has a key only, and a path that is none stays 404', async () => {
+    const { key, hash } = createKey()
+    const { url } = await started({ keys: [{ id: 'reader', hash, scope: 'read' }] })
+    const ask = async (method: string, path: string, headers?: Record<string, string>) => {
+      const answer = await fetch(url + path, { method, ...(headers ? { headers } : {}) })
+      return [answer.status, answer.headers.get('allow')]
+    }
+    const headers = { authorization: `Bearer ${key}` }
+    expect(await ask('DELETE', '/v1/stats')).toEqual([401, null])
+    expect(await ask('DELETE', '/v1/stats', headers)).toEqual([405, 'GET'])
+    expect(await ask('DELETE', '/v1/statistics', headers)).toEqual([404, null])
+    expect(await ask('DELETE', '/v1/stats/', headers)).toEqual([404, null])
+  })
+})
