@@ -50,6 +50,12 @@ export interface Reject extends Unreadable {
 const ROW_FAULTS = /^DRIFT_(BATCH$|DIMENSION|ID$|PAYLOAD|VECTOR|ZERO_VECTOR|UNKNOWN_OPTION)/
 const SHOWN_REJECTS = 3
 
+/** Before a database is opened, which may make it. @throws CliError for a file that cannot be read, or not as it is asked for. */
+export async function assertImportable(path: string, options: SourceOptions): Promise<void> {
+  await importPlace(path, '')
+  await (await openSource(path, options)).close()
+}
+
 /** @throws CliError for a file that cannot be read; what the database throws. */
 export async function importFile(path: string, options: ImportOptions): Promise<ImportResult> {
   const { batchRows, rejectsFile, signal } = options

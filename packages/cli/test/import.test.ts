@@ -151,6 +151,10 @@ describe('import', () => {
     expect((await drift('import', db, 'docs', join(folder, 'nowhere.npy'))).err).toMatch(
       /^DRIFT_IMPORT_FILE: .*ENOENT/,
     )
+    const text = file('text.npy', 'no matrix')
+    expect((await drift('import', db, 'docs', text)).err).toMatch(/^DRIFT_IMPORT_FILE: .*is no \.npy file/)
+    expect((await drift('import', db, 'docs', file('rows.txt', ''))).err).toMatch(/^DRIFT_IMPORT_FORMAT/)
+    expect(existsSync(db)).toBe(false)
     await drift('create', db, 'docs', '--dim', '3')
     const input = file('two.npy', npy('<f4', 1, 2, floats([1, 2])))
     expect((await drift('import', db, 'docs', input)).err).toBe(

@@ -5,9 +5,10 @@ import type { Command } from 'commander'
 import { counted, filterOption, list } from '../arguments.js'
 import { CliError, EXIT } from '../errors.js'
 import { exportFile } from '../export.js'
-import { importFile, type Reject } from '../import.js'
+import { assertImportable, importFile, type Reject } from '../import.js'
 import type { Report } from '../output.js'
 import { isArrow } from '../sink/sink.js'
+import type { SourceOptions } from '../source/source.js'
 import { type Rows, type Target, withTarget } from '../target.js'
 
 interface ImportFlags {
@@ -41,9 +42,10 @@ export function addFiles(program: Command, report: Report): void {
     .option('--vector-field <name>', 'of a .csv, .jsonl or .arrow', 'vector')
     .option('--number-fields <names>', 'columns of a .csv that hold numbers, with commas between', list)
     .option('--ids <file>', 'ids of a .npy, .fvecs or .bvecs, one in JSON a line; default: row numbers')
-    .action((where: string, name: string, file: string, options: ImportFlags) =>
-      withTarget(where, 'create', target => importInto(target, where, name, file, options, report)),
-    )
+    .action(async (where: string, name: string, file: string, options: ImportFlags) => {
+      await assertImportable(file, sourceOptions(options))
+      await withTarget(where, 'create', target => importInto(target, where, name, file, options, report))
+    })
   program
     .command('export <database> <collection> <file>')
     .summary('rows to a .jsonl, .csv, .npy, .fvecs, .bvecs or .arrow')
@@ -65,13 +67,12 @@ async function importInto(
   options: ImportFlags,
   report: Report,
 ): Promise<void> {
-  const { batch, metric, resume = false, rejects, ids, ...fields } = options
+  const { batch, metric, resume = false, rejects } = options
   const rejectsFile = rejects ?? `${file}.rejects.jsonl`
   const bar = progressBar(name)
   const result = await untilInterrupted(signal =>
     importFile(file, {
-      ...fields,
-      ...(ids === undefined ? {} : { idsFile: ids }),
+      ...sourceOptions(options),
       batchRows: batch,
       resume,
       rejectsFile,
@@ -97,6 +98,15 @@ async function importInto(
     lines.join('\n'),
     stopped ? EXIT.stopped : rejected > 0 ? EXIT.rejects : EXIT.done,
   )
+}
+
+function sourceOptions({ idField, vectorField, numberFields, ids }: ImportFlags): SourceOptions {
+  return {
+    idField,
+    vectorField,
+    ...(numberFields === undefined ? {} : { numberFields }),
+    ...(ids === undefined ? {} : { idsFile: ids }),
+  }
 }
 
 async function exportFrom(
