@@ -170,6 +170,10 @@ export interface CollectionStats {
 export interface DriftStats {
   /** `full`: writes are refused until the disk has room. `failed`: writing needs a restart of the server. */
   readonly state: 'open' | 'full' | 'read-only' | 'failed'
+  /** Flushes or compactions fail and are tried again. Of a server only: the embedded engine has `lastError` in its place. */
+  readonly failing?: boolean
+  /** Why they do. A server tells it to admins of all collections. */
+  readonly lastError?: string | undefined
   readonly collections: readonly CollectionStats[]
   /** Maintenance rests while more than one search in a hundred waits longer than `maxSearchWaitMs` for the server's event loop. */
   readonly maintenance: {

@@ -80,9 +80,13 @@ export function seesCollection(principal: Principal, name: string): boolean {
   return principal.collections.some(glob => matches(glob, name))
 }
 
+export function seesAll({ collections, tenant }: Principal): boolean {
+  return tenant === undefined && collections.includes('*')
+}
+
 /** @throws HttpError DRIFT_FORBIDDEN for who sees some collections only, where a call is about all of them. */
-export function assertSeesAll({ collections, tenant }: Principal, why: string): void {
-  if (tenant === undefined && collections.includes('*')) return
+export function assertSeesAll(principal: Principal, why: string): void {
+  if (seesAll(principal)) return
   throw new HttpError('DRIFT_FORBIDDEN', `${why}; this takes a key for all of them`)
 }
 

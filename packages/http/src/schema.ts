@@ -259,6 +259,20 @@ export const ErrorAnswer = Type.Object(
   OPEN,
 )
 
+/** The rest is the engine's, too. */
+export const DatabaseStats = Type.Object(
+  {
+    state: Type.String({ description: 'open, full, read-only or failed' }),
+    failing: Type.Boolean({ description: 'flushes or compactions fail and are tried again' }),
+    lastError: Type.Optional(
+      Type.String({
+        description: 'why they do; only while they do, and only to an admin of all collections',
+      }),
+    ),
+  },
+  OPEN,
+)
+
 export type Validate<T extends TSchema> = (value: unknown) => Static<T>
 
 /** A function that returns what fits the schema. @throws HttpError with the `x-code` nearest to what does not. */

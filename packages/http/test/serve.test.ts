@@ -8,6 +8,7 @@ import { connect as connectTcp, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { connect } from '@drift/client'
 import { encodeFrame, FRAME_TYPE } from '@drift/client/wire'
+import { FaultFs, SimFs } from '@drift/fs'
 import { Drift } from '@drift/server'
 import Fastify from 'fastify'
 import { describe, expect, it, onTestFinished } from 'vitest'
@@ -310,6 +311,34 @@ describe('callers', () => {
     expect(await (await connect(url, { key: all.key })).collections()).toEqual(['left--docs', 'right--docs'])
   })
 
+  it('learn why flushes fail when they are admins of all collections, and only that they do otherwise', async () => {
+    const [admin, reader, tenant] = [createKey(), createKey(), createKey()]
+    const db = await Drift.open('/db', { fs: new FailingSegments(new SimFs(), []), threads: 0 })
+    onTestFinished(() => db.close().catch(() => undefined))
+    const { url } = await started({
+      db,
+      keys: [
+        { id: 'admin', hash: admin.hash, scope: 'admin' },
+        { id: 'reader', hash: reader.hash, scope: 'read' },
+        { id: 'tenant', hash: tenant.hash, scope: 'admin', tenant: 'left' },
+      ],
+    })
+    const statsOf = async (key: string) => (await connect(url, { key })).stats()
+    const before = await statsOf(admin.key)
+    expect([before.failing, 'lastError' in before]).toEqual([false, false])
+    const docs = await db.collection('docs', { dim: 1, metric: 'l2' })
+    await docs.upsert([{ id: 1, vector: [1] }])
+    await expect(docs.flush()).rejects.toThrow('EIO')
+    expect(await statsOf(admin.key)).toMatchObject({
+      failing: true,
+      lastError: expect.stringContaining('EIO'),
+    })
+    for (const { key } of [reader, tenant]) {
+      const told = await statsOf(key)
+      expect([told.failing, 'lastError' in told]).toEqual([true, false])
+    }
+  })
+
   it('may be known by a function, and extra routes stand behind the same guard', async () => {
     const { url } = await started({
       authenticate: ({ headers }) =>
@@ -545,4 +574,13 @@ async function spawned(folder: string): Promise<{ child: ChildProcess; url: stri
   onTestFinished(() => void child.kill('SIGKILL'))
   const [line] = (await once(child.stdout!, 'data')) as [Buffer]
   return { child, url: String(line).trim() }
+}
+
+/** A disk that takes the log and no segments. */
+class FailingSegments extends FaultFs {
+  override open(path: string, mode: 'read' | 'write' | 'create'): number {
+    if (mode === 'create' && path.includes('seg-'))
+      return new FaultFs(new SimFs(), [{ at: 1, errno: 'EIO' }]).open(path, mode)
+    return super.open(path, mode)
+  }
 }
