@@ -199,8 +199,8 @@ function kill(child: ChildProcess, isTraced: boolean): void {
 }
 
 /**
- * Searches for rows by their own vector, evenly over what is there. What is asked for a recall of 0.95 may miss one row in twenty; what looks
- * into every bucket, none.
+ * Searches for rows by their own vector, evenly over what is there. What is asked for a recall of 0.95 may miss one row in twenty and three
+ * standard errors of so many; what looks into every bucket, none.
  */
 async function countUnfound(collection: Collection, lanes: readonly LaneProgress[]): Promise<number> {
   const ids = lanes.flatMap(lane => [...lane.state.keys()])
@@ -213,7 +213,8 @@ async function countUnfound(collection: Collection, lanes: readonly LaneProgress
     missed++
     if (!(await isFound(collection, vector, { probes: EVERY_BUCKET }))) unfound++
   }
-  return missed > Math.ceil((1 - RECALL) * searched) ? missed : unfound
+  const most = (1 - RECALL) * searched + 3 * Math.sqrt(RECALL * (1 - RECALL) * searched)
+  return missed > most ? missed : unfound
 }
 
 async function isFound(
