@@ -85,6 +85,7 @@ export async function crashRound(
       dim: workload.dim,
       metric: 'l2',
       memtableRows: options.memtableRows,
+      ...(options.cold && { cold: options.cold }),
     })
     const openMs = performance.now() - start
     const verdict = await checkCrash(collection, workload, expected)
