@@ -40,7 +40,8 @@ describe('the commands of README.md', () => {
     writeFileSync(command, `#!/bin/sh\nexec '${process.execPath}' '${program}' "$@"\n`)
     chmodSync(command, 0o755)
     const env = { ...process.env, PATH: `${commands}:${process.env['PATH']}` }
-    const shell = spawnSync('bash', ['-euo', 'pipefail', '-c', blocks.join('\n')], {
+    // Whose standard input is a socket, as here, may take itself for a remote shell and read what the machine has for these.
+    const shell = spawnSync('bash', ['--norc', '-euo', 'pipefail', '-c', blocks.join('\n')], {
       cwd: folder,
       env,
       encoding: 'utf8',
