@@ -4,6 +4,7 @@
  * the engine finds now for what was asked lately. The exact answer is computed by the pool, or here in slices of about a millisecond.
  */
 import { kernels } from '@drift/native'
+import { requireWidth } from '../arguments.js'
 import type { IndexState } from '../index-state.js'
 import { Slices } from '../maintenance/slices.js'
 import type { IndexPool } from '../pool/pool.js'
@@ -16,9 +17,8 @@ import { searchView } from '../search/search.js'
 import { attach, type Snapshot } from '../search/snapshot.js'
 import type { SearchView, SearchWidth } from '../search/view.js'
 import { FloorLearner } from './learn.js'
-import { asIfNotFlat, bucketDistances, floorsAt, meetingsOf, nearOf } from './meeting.js'
+import { asIfNotFlat, bucketDistances, floorsAt, meetingsOf } from './meeting.js'
 import type { Learned, Tally } from './memory.js'
-import { rerankOf } from './resolution.js'
 import { wilson } from './wilson.js'
 
 /** What was measured of queries with this k and target; the interval holds the true recall in 95 of 100 cases. */
@@ -103,21 +103,8 @@ export class RecallMonitor {
     this.#forget()
     const { k, target, query } = sampled
     const floor = state.recall.floorOf(target, k)
-    const weights = state.recall.weightsOf(k)
-    const flat = state.recall.flatOf(k)
-    const width: SearchWidth = {
-      k,
-      owed: k,
-      rerank: rerankOf(k, state.recall.depth),
-      probes: state.tellsApart ? undefined : Number.POSITIVE_INFINITY,
-      floor,
-      weights,
-      near: nearOf(k),
-      flat,
-      paper: undefined,
-      ef: undefined,
-      allow: undefined,
-    }
+    const width = requireWidth({ k, recall: target }, state)
+    const { weights, flat } = width
     const isElsewhere = state.exact !== undefined
     const { snapshot, release } = state.pin()
     try {

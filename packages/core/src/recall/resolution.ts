@@ -28,7 +28,7 @@ export class Resolution {
 }
 
 function tellApart(store: RowStore): boolean {
-  const { vectors, dim, factors, rows } = store
+  const { vectors, dim, factors } = store
   const sample = sampleOf(store)
   const apart: number[] = []
   const leftOut: number[] = []
@@ -40,16 +40,17 @@ function tellApart(store: RowStore): boolean {
     before = before === undefined ? vector : undefined
   }
   const far = median(apart.filter(distance => distance > 0))
-  // Rows that are all the same: whichever is found is right.
-  if (rows === 0 || far === undefined) return true
+  // No rows, or all the same: whichever is found is right.
+  if (far === undefined) return true
   return median(leftOut)! <= MOST_LEFT_OUT * far
 }
 
 /** Live rows, spread over all of them. */
 function sampleOf(store: RowStore): Set<number> {
   const picked = new Set<number>()
-  for (let i = 0; i < SAMPLED; i++) {
-    let row = Math.floor((i * store.rows) / SAMPLED)
+  // Ascending, so that dead rows are passed over once.
+  for (let i = 0, row = 0; i < SAMPLED; i++) {
+    row = Math.max(row, Math.floor((i * store.rows) / SAMPLED))
     while (row < store.rows && !store.isLive(row)) row++
     if (row < store.rows) picked.add(row)
   }
