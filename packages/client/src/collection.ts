@@ -4,7 +4,7 @@
  */
 import { frame, searchBody, upsertBody } from './body.js'
 import { ClientError } from './errors.js'
-import { idOf, optionsOf, patchOf, show, targetOf } from './given.js'
+import { idOf, type NamesOf, optionsOf, patchOf, show, targetOf } from './given.js'
 import type {
   BatchHits,
   CallOptions,
@@ -45,7 +45,7 @@ type Has = NonNullable<Call['has']>
 export const DONE: Has = ['done', value => value === true]
 const WRITTEN: Has = ['lsn', Number.isSafeInteger]
 /** Of a call that takes no others. */
-const CALL_KEYS: readonly string[] = ['signal']
+const CALL_KEYS: NamesOf<CallOptions> = { signal: true }
 
 /** Rows of one name. `P` is what their payloads are, for the compiler only. */
 export class RemoteCollection<P extends object = Payload> {
@@ -99,7 +99,7 @@ export class RemoteCollection<P extends object = Payload> {
   async *toArrow(
     options?: CallOptions & { readonly filter?: Filter },
   ): AsyncGenerator<Uint8Array, void, undefined> {
-    const { signal, ...body } = optionsOf(options, 'toArrow', ['filter', 'signal'])
+    const { signal, ...body } = optionsOf(options, 'toArrow', { filter: true, ...CALL_KEYS })
     const call = this.#call('POST', '/scan', { body, accept: ARROW_TYPE }, { signal })
     yield* parts(await this.#transport.stream(call), signal)
   }
@@ -233,7 +233,7 @@ export class RemoteCollection<P extends object = Payload> {
 
   /** @param options - `buckets`: how each of them is filled, too. */
   async stats(options?: CallOptions & { readonly buckets?: boolean }): Promise<CollectionStats> {
-    const { buckets, ...given } = optionsOf(options, 'stats', ['buckets', ...CALL_KEYS])
+    const { buckets, ...given } = optionsOf(options, 'stats', { buckets: true, ...CALL_KEYS })
     if (buckets !== undefined && typeof buckets !== 'boolean') {
       throw new ClientError('DRIFT_OPTION', `buckets is ${show(buckets)}, expected true or false`, {
         option: 'buckets',

@@ -77,14 +77,14 @@ export class RemoteDrift {
 
   /** @param name - of the backup below the server's backup folder; the embedded `backup` takes a folder here. */
   async backup(name: string, options?: CallOptions): Promise<unknown> {
-    const { signal } = optionsOf(options, 'backup', ['signal'])
+    const { signal } = optionsOf(options, 'backup', { signal: true })
     const call = { method: 'POST', path: '/backups', body: { name } } as const
     return this.#transport.json({ ...call, writes: true, slow: true, signal })
   }
 
   /** Verify the files of the server's database. */
   async check(options?: CallOptions): Promise<unknown> {
-    const { signal } = optionsOf(options, 'check', ['signal'])
+    const { signal } = optionsOf(options, 'check', { signal: true })
     return this.#transport.json({ method: 'POST', path: '/check', slow: true, signal })
   }
 

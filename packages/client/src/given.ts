@@ -11,24 +11,24 @@ const MAX_FILTER_DEPTH = 64
 const MAX_PATCH_DEPTH = 64
 const MAX_SHOWN_CHARS = 40
 
+/** Every name that options of this type have: a list that lacks one does not compile. */
+export type NamesOf<T> = Readonly<Record<keyof T, true>>
+
 /** The options of a call, `filter` among them. @throws ClientError DRIFT_OPTION, DRIFT_UNKNOWN_OPTION, DRIFT_FILTER */
-export function optionsOf<T extends object>(
-  options: T | undefined,
-  where: string,
-  known?: readonly string[],
-): T {
+export function optionsOf<T extends object>(options: T | undefined, where: string, known?: NamesOf<T>): T {
   if (options === undefined) return {} as T
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw new ClientError('DRIFT_OPTION', `the options of ${where} are ${show(options)}, expected an object`)
   }
   for (const key of Object.keys(options)) {
-    if (!known || known.includes(key)) continue
+    if (!known || Object.hasOwn(known, key)) continue
+    const names = Object.keys(known)
     throw new ClientError(
       'DRIFT_UNKNOWN_OPTION',
-      `${where} has no option '${key}', only ${known.join(', ')}`,
+      `${where} has no option '${key}', only ${names.join(', ')}`,
       {
         option: key,
-        known,
+        known: names,
       },
     )
   }

@@ -3,7 +3,7 @@
  * Rule: a write is repeated under one idempotency key, so it is applied once however often it is sent.
  */
 import { ClientError } from './errors.js'
-import { isPlain, optionsOf, show } from './given.js'
+import { isPlain, type NamesOf, optionsOf, show } from './given.js'
 import { decodeFrame, FRAME_TYPE, type Frame, IDEMPOTENCY_HEADER } from './wire.js'
 
 export interface ConnectOptions {
@@ -40,7 +40,14 @@ export interface Call {
   readonly signal?: AbortSignal | undefined
 }
 
-const CONNECT_KEYS: readonly string[] = ['key', 'timeoutMs', 'retries', 'backoffMs', 'headers', 'fetch']
+const CONNECT_KEYS: NamesOf<ConnectOptions> = {
+  key: true,
+  timeoutMs: true,
+  retries: true,
+  backoffMs: true,
+  headers: true,
+  fetch: true,
+}
 const TIMEOUT_MS = 30_000
 /** The longest that timers take; a longer one would end at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1

@@ -9,10 +9,13 @@ import type { Id } from './id.js'
 import type { IdTable } from './id-table.js'
 import type { IndexShape } from './index-state.js'
 import { type Metric, squaredLength, validateVectors } from './metric.js'
+import type { IndexPool } from './pool/pool.js'
 import type { RecallMap } from './recall/map.js'
 import { nearOf } from './recall/meeting.js'
+import type { ShadowOptions } from './recall/monitor.js'
 import { rerankOf } from './recall/resolution.js'
 import type { PaperRule } from './search/paper.js'
+import type { Abortable } from './search/queries.js'
 import { NEVER_FLAT, type SearchWidth, type Weights } from './search/view.js'
 
 export interface VectorIndexOptions {
@@ -35,6 +38,12 @@ export interface VectorIndexOptions {
    * are handed over and read from there afterwards, for the best few rows of a search, so distances are exact. Default `resident`.
    */
   readonly vectors?: 'resident' | 'none' | VectorSource
+}
+
+/** Not owned: both outlive the index. */
+export interface IndexParts {
+  readonly pool?: IndexPool
+  readonly shadow?: ShadowOptions
 }
 
 /** The search of "Drift-Aware Vector Indexing", see search/paper.ts: instead of `recall`, `probes` and `floor`. */
@@ -95,34 +104,37 @@ const BUCKET_ROWS_OF_CODES = 48
 
 const DEFAULT_MEMTABLE_BYTES = 24 * 1024 * 1024
 
-const INDEX_OPTIONS: ReadonlySet<string> = new Set([
-  'dim',
-  'metric',
-  'memtableRows',
-  'bucketRows',
-  'M',
-  'efConstruction',
-  'seed',
-  'vectors',
-  'pool',
-  'shadow',
-])
+const INDEX_OPTIONS: NamesOf<VectorIndexOptions & IndexParts> = {
+  dim: true,
+  metric: true,
+  memtableRows: true,
+  bucketRows: true,
+  M: true,
+  efConstruction: true,
+  seed: true,
+  vectors: true,
+  pool: true,
+  shadow: true,
+}
+
+/** Every name that options of this type have: a list that lacks one does not compile. */
+export type NamesOf<T> = Readonly<Record<keyof T, true>>
 
 /** What a misspelt option is refused by: silently ignored, it would be another index or another answer than was asked for. */
-export function requireKnown(options: unknown, known: ReadonlySet<string>, where: string): void {
+export function requireKnown<T extends object>(options: T, known: NamesOf<T>, where: string): void {
   if (typeof options !== 'object' || options === null) {
     throw new CoreError('DRIFT_OPTION', `the options of ${where} are ${kindOf(options)}, expected an object`)
   }
   for (const key of Object.keys(options)) {
-    if (known.has(key)) continue
-    const names = [...known].join(', ')
+    if (Object.hasOwn(known, key)) continue
+    const names = Object.keys(known).join(', ')
     throw new CoreError('DRIFT_UNKNOWN_OPTION', `${where} has no option '${key}', only ${names}`, {
       option: key,
     })
   }
 }
 
-export function requireShape(options: VectorIndexOptions): IndexShape {
+export function requireShape(options: VectorIndexOptions & IndexParts): IndexShape {
   requireKnown(options, INDEX_OPTIONS, 'VectorIndex')
   const { dim, metric, M = 16, efConstruction = 200, seed = 1, vectors = 'resident' } = options
   const { bucketRows = vectors === 'resident' ? BUCKET_ROWS : BUCKET_ROWS_OF_CODES } = options
@@ -241,22 +253,26 @@ export interface WidthContext {
   rowsPerAllowed(allow: Uint32Array): number
 }
 
-const SEARCH_OPTIONS: ReadonlySet<string> = new Set([
-  'k',
-  'recall',
-  'probes',
-  'floor',
-  'weights',
-  'ef',
-  'allow',
-  'signal',
-  'mode',
-  'lambda',
-  'tau',
-  'confidence',
-  'normalised',
-  'efSearch',
-])
+const PAPER_OPTIONS: NamesOf<Omit<PaperOptions, 'mode'>> = {
+  lambda: true,
+  tau: true,
+  confidence: true,
+  normalised: true,
+  efSearch: true,
+}
+
+const SEARCH_OPTIONS: NamesOf<SearchOptions & Abortable> = {
+  k: true,
+  recall: true,
+  probes: true,
+  floor: true,
+  weights: true,
+  ef: true,
+  allow: true,
+  signal: true,
+  mode: true,
+  ...PAPER_OPTIONS,
+}
 
 /** @param queries - of a batch. */
 export function requireWidth(options: SearchOptions, context: WidthContext, queries?: number): SearchWidth {
@@ -307,13 +323,11 @@ export function requireWidth(options: SearchOptions, context: WidthContext, quer
 /** To say how much to scan: one of them is enough. */
 const WAYS = ['recall', 'probes', 'floor', 'mode'] as const
 
-const PAPER_OPTIONS = ['lambda', 'tau', 'confidence', 'normalised', 'efSearch'] as const
-
 /** @throws CoreError DRIFT_OPTION. */
 function requirePaper(options: SearchOptions): PaperRule | undefined {
   const { mode, lambda, tau, confidence = 1, normalised = false, ef, efSearch } = options
   if (mode === undefined) {
-    for (const name of PAPER_OPTIONS) {
+    for (const name of Object.keys(PAPER_OPTIONS) as (keyof typeof PAPER_OPTIONS)[]) {
       if (options[name] !== undefined) refuse(name, options[name], "nothing without mode: 'paper'")
     }
     return undefined

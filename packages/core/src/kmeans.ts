@@ -4,7 +4,7 @@
  * centroid has a row, and the assignment is to the nearest of them by f32 distances, however many were excluded unseen
  * (kmeans-heads.ts). Means are summed in double precision. Rows must be finite.
  */
-import { kindOf, requireInteger, requireKnown } from './arguments.js'
+import { kindOf, type NamesOf, requireInteger, requireKnown } from './arguments.js'
 import { Clusters, membersOf, normaliseAll } from './clusters.js'
 import { CoreError, type CoreErrorCode } from './errors.js'
 import { learnByBatches } from './kmeans-batches.js'
@@ -208,28 +208,28 @@ export function hierarchicalKmeans(
   return partitionOf([...fitting, ...splitByLevels(large)], dim, index.length)
 }
 
-const KMEANS_OPTIONS: ReadonlySet<string> = new Set([
-  'k',
-  'seed',
-  'iterations',
-  'index',
-  'spherical',
-  'sampleRows',
-  'batchRows',
-  'tolerance',
-  'signal',
-  'onProgress',
-])
-const HIERARCHICAL_OPTIONS: ReadonlySet<string> = new Set([
-  'seed',
-  'index',
-  'spherical',
-  'signal',
-  'iterations',
-  'targetRows',
-  'branching',
-  'onProgress',
-])
+const KMEANS_OPTIONS: NamesOf<KmeansOptions> = {
+  k: true,
+  seed: true,
+  iterations: true,
+  index: true,
+  spherical: true,
+  sampleRows: true,
+  batchRows: true,
+  tolerance: true,
+  signal: true,
+  onProgress: true,
+}
+const HIERARCHICAL_OPTIONS: NamesOf<HierarchicalKmeansOptions> = {
+  seed: true,
+  index: true,
+  spherical: true,
+  signal: true,
+  iterations: true,
+  targetRows: true,
+  branching: true,
+  onProgress: true,
+}
 
 const DEFAULT_ITERATIONS = 10
 const DEFAULT_TOLERANCE = 1e-4

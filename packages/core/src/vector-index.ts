@@ -6,6 +6,7 @@
  */
 
 import {
+  type IndexParts,
   requireBatch,
   requireIds,
   requirePrepared,
@@ -32,7 +33,7 @@ import { type Memtable, noMemtable } from './memtable.js'
 import { kernelMetric, type Metric } from './metric.js'
 import type { IndexPool } from './pool/pool.js'
 import { decodeLearned, encodeLearned } from './recall/memory.js'
-import type { MeasuredRecall, ShadowOptions } from './recall/monitor.js'
+import type { MeasuredRecall } from './recall/monitor.js'
 import { Shadows } from './recall/shadows.js'
 import type { Homes } from './router/homes.js'
 import { noVectors } from './row-store.js'
@@ -73,7 +74,7 @@ export class VectorIndex {
   readonly #pool: IndexPool | undefined
 
   /** @param options - `pool` is shared, not owned: it outlives the index. Without one everything runs in this thread. */
-  constructor(options: VectorIndexOptions & { readonly pool?: IndexPool; readonly shadow?: ShadowOptions }) {
+  constructor(options: VectorIndexOptions & IndexParts) {
     const shape = requireShape(options)
     this.dim = shape.dim
     this.metric = shape.metric
@@ -94,7 +95,7 @@ export class VectorIndex {
    * @throws CoreError as the constructor and `append`.
    */
   static async build(
-    options: VectorIndexOptions & { readonly pool?: IndexPool; readonly shadow?: ShadowOptions },
+    options: VectorIndexOptions & IndexParts,
     vectors: Float32Array,
     { ids, ...job }: BuildOptions = {},
   ): Promise<VectorIndex> {

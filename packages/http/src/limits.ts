@@ -69,7 +69,7 @@ export const DEFAULT_LIMITS: Limits = {
 export function parseLimits(given: Partial<Limits> = {}): Limits {
   for (const [name, value] of Object.entries(given)) {
     const least = name === 'eventLoopDelayMs' ? 0 : 1
-    if (!(name in DEFAULT_LIMITS) || !Number.isSafeInteger(value) || (value as number) < least) {
+    if (!Object.hasOwn(DEFAULT_LIMITS, name) || !Number.isSafeInteger(value) || (value as number) < least) {
       throw new HttpError(
         'DRIFT_OPTION',
         `limit ${name} is ${value}, expected a known limit and a whole number`,

@@ -7,7 +7,7 @@ import type { FastifyInstance } from 'fastify'
 import { type ApiKey, type Authenticate, authenticator } from './auth.js'
 import { assertOrigins } from './cors.js'
 import { HttpError } from './errors.js'
-import { assertKnown } from './known.js'
+import { assertKnown, type NamesOf } from './known.js'
 import { type Limits, parseLimits } from './limits.js'
 
 export interface HandlerOptions {
@@ -52,9 +52,15 @@ const KINDS: {
   draining: [isFunction, 'a function'],
 }
 
-export const HANDLER_KEYS = Object.keys(KINDS) as readonly (keyof HandlerOptions)[]
+export const HANDLER_KEYS = Object.fromEntries(
+  Object.keys(KINDS).map(option => [option, true]),
+) as NamesOf<HandlerOptions>
 /** Fastify gives a plugin its own options too. */
-const PLUGIN_KEYS: readonly string[] = [...HANDLER_KEYS, 'db', 'prefix', 'logLevel', 'logSerializers']
+const PLUGIN_KEYS: NamesOf<PluginOptions> = {
+  ...HANDLER_KEYS,
+  db: true,
+  ...{ prefix: true, logLevel: true, logSerializers: true },
+}
 
 export interface PluginOptions extends HandlerOptions {
   readonly db: Drift

@@ -10,7 +10,7 @@ import { Drift, type OpenOptions } from '@drift/server'
 import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 import { HttpError } from './errors.js'
 import { createApp } from './handler.js'
-import { assertKnown } from './known.js'
+import { assertKnown, type NamesOf } from './known.js'
 import { HANDLER_KEYS, type HandlerOptions, parseOptions } from './options.js'
 
 export interface ServeOptions extends Omit<HandlerOptions, 'open' | 'draining'> {
@@ -53,6 +53,7 @@ export interface DriftServer {
 }
 
 const TIMEOUTS: Timeouts = { headersMs: 10_000, requestMs: 60_000, checkMs: 1_000, idleMs: 65_000 }
+const TIMEOUT_KEYS: NamesOf<Timeouts> = { headersMs: true, requestMs: true, checkMs: true, idleMs: true }
 const DEFAULT_PORT = 7700
 const MAX_PORT = 65_535
 const GRACE_MS = 20_000
@@ -64,17 +65,18 @@ const MAX_HEADER_BYTES = 16 * 1024
 const MAX_REQUESTS_PER_SOCKET = 10_000
 const LOOPBACK_HOSTS = ['localhost', '127.0.0.1', '[::1]']
 
-const SERVE_KEYS: readonly string[] = [
-  ...HANDLER_KEYS.filter(key => key !== 'draining'),
-  'db',
-  'host',
-  'port',
-  'tls',
-  'insecurePlaintext',
-  'insecureNoKeys',
-  'logger',
-  'timeouts',
-] satisfies (keyof ServeOptions)[]
+const { draining: _, ...HOST_KEYS } = HANDLER_KEYS
+const SERVE_KEYS: NamesOf<ServeOptions> = {
+  ...HOST_KEYS,
+  db: true,
+  host: true,
+  port: true,
+  tls: true,
+  insecurePlaintext: true,
+  insecureNoKeys: true,
+  logger: true,
+  timeouts: true,
+}
 
 /** @throws HttpError DRIFT_INSECURE, DRIFT_OPTION, DRIFT_UNKNOWN_OPTION; what `Drift.open` throws; the system's error when the port is taken. */
 export async function serve(options: ServeOptions): Promise<DriftServer> {
@@ -194,7 +196,7 @@ export function closeOnSignals(
 
 /** @throws HttpError DRIFT_UNKNOWN_OPTION, DRIFT_OPTION */
 function parseTimeouts(given: Partial<Timeouts> = {}): Timeouts {
-  assertKnown(given, Object.keys(TIMEOUTS), 'timeouts')
+  assertKnown(given, TIMEOUT_KEYS, 'timeouts')
   const times = { ...TIMEOUTS, ...given }
   for (const [option, ms] of Object.entries(times)) {
     if (Number.isInteger(ms) && ms > 0 && ms <= MAX_TIMEOUT_MS) continue
@@ -212,7 +214,7 @@ function parseTimeouts(given: Partial<Timeouts> = {}): Timeouts {
 
 /** @throws HttpError DRIFT_OPTION for files that are not there, or no certificate and its key. */
 function parseTls(given: NonNullable<ServeOptions['tls']>): SecureContextOptions {
-  assertKnown(given, ['certFile', 'keyFile'], 'tls')
+  assertKnown(given, { certFile: true, keyFile: true }, 'tls')
   try {
     const options = {
       cert: readFileSync(given.certFile),

@@ -22,13 +22,14 @@ import {
   type BatchSearchOptions,
   type FlushOptions,
   type MaintainOptions,
-  parseArrowOptions,
   parseBatchOptions,
   parseFilterOptions,
+  parseFromArrowOptions,
   parseMaintainOptions,
   parseScanOptions,
   parseSearchOptions,
   parseStatsOptions,
+  parseToArrowOptions,
   parseWriteOptions,
   type SearchOptions,
   type WriteOptions,
@@ -314,14 +315,14 @@ export class Collection<P extends object = Payload> {
    * Needs `apache-arrow`'s writers to become bytes: `await RecordBatchStreamWriter.writeAll(docs.toArrow())`.
    */
   async *toArrow(options?: ToArrowOptions): AsyncGenerator<RecordBatch, void, undefined> {
-    const parsed = parseArrowOptions(options, 'toArrow', ['columns', 'filter', 'signal'])
+    const parsed = parseToArrowOptions(options)
     this.#assertOpen()
     yield* exportRows(this.#store, parsed, () => this.#assertOpen())
   }
 
   /** Upsert the rows of Arrow IPC bytes, a stream of them, record batches or a table. The other columns become the payloads. */
   async fromArrow(input: ArrowInput, options?: FromArrowOptions): Promise<FromArrowResult> {
-    const parsed = parseArrowOptions(options, 'fromArrow', ['id', 'vector', 'signal', 'onProgress'])
+    const parsed = parseFromArrowOptions(options)
     this.#assertWritable()
     const { signal } = parsed
     return importRows(input, this.dim, parsed, async rows => {

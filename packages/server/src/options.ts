@@ -4,11 +4,15 @@
  */
 import type { HealPolicy, Metric, PaperOptions } from '@drift/core'
 import type { DriftFs } from '@drift/fs'
+import type { ToArrowOptions } from './arrow/export.js'
+import type { FromArrowOptions } from './arrow/import.js'
+import type { BackupOptions } from './backup/backup.js'
 import { DriftError } from './errors.js'
 import type { Filter } from './filter/filter.js'
 import type { MaintenanceMode } from './healing.js'
 import type { RecoveryMode } from './log-recovery.js'
 import { type IndexDeclarations, parseIndexes } from './payload-index/payload-indexes.js'
+import type { RepairOptions } from './repair/repair.js'
 import type { ScanOptions } from './scan/rows.js'
 import type { RecallBelow } from './shadow.js'
 
@@ -113,7 +117,7 @@ export interface MaintainOptions extends FlushOptions {
 }
 
 export function parseStatsOptions(options: unknown): { readonly buckets?: boolean } {
-  const given = knownKeys(options, ['buckets'], 'stats') as { buckets?: boolean }
+  const given = knownKeys<{ readonly buckets?: boolean }>(options, { buckets: true }, 'stats')
   if (given.buckets === undefined || typeof given.buckets === 'boolean') return given
   throw new DriftError('DRIFT_OPTION', `buckets is ${show(given.buckets)}, expected true or false`, {
     option: 'buckets',
@@ -121,7 +125,7 @@ export function parseStatsOptions(options: unknown): { readonly buckets?: boolea
 }
 
 export function parseMaintainOptions(options: unknown): MaintainOptions {
-  const given = knownKeys(options, ['budget', 'policy', ...WRITE_KEYS], 'maintain') as MaintainOptions
+  const given = knownKeys<MaintainOptions>(options, { budget: true, policy: true, ...WRITE_KEYS }, 'maintain')
   integerOption('budget', given.budget, 0, Number.MAX_SAFE_INTEGER)
   callbacks(given)
   return given
@@ -139,43 +143,68 @@ const MAX_THREADS = 64
 /** A timer that is set for longer goes off at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1
 
-const OPEN_KEYS = [
-  'sync',
-  'threads',
-  'walFileBytes',
-  'maintenance',
-  'maxSearchWaitMs',
-  'shadow',
-  'onRecallBelow',
-  'fs',
-  'pageCacheBytes',
-  'minFreeBytes',
-  'recovery',
-  'onProgress',
-  'signal',
-  'readOnly',
-]
-const COLLECTION_KEYS = ['dim', 'metric', 'memtableRows', 'cold', 'indexes']
+/** Every name that options of this type have: a list that lacks one does not compile. */
+type NamesOf<T> = Readonly<Record<keyof T, true>>
+
+const OPEN_KEYS: NamesOf<OpenOptions> = {
+  sync: true,
+  threads: true,
+  walFileBytes: true,
+  maintenance: true,
+  maxSearchWaitMs: true,
+  shadow: true,
+  onRecallBelow: true,
+  fs: true,
+  pageCacheBytes: true,
+  minFreeBytes: true,
+  recovery: true,
+  onProgress: true,
+  signal: true,
+  readOnly: true,
+}
+const COLLECTION_KEYS: NamesOf<CollectionOptions> = {
+  dim: true,
+  metric: true,
+  memtableRows: true,
+  cold: true,
+  indexes: true,
+}
 /** Options that the index takes as they are. */
-const WIDTH_KEYS: readonly (keyof Width)[] = [
-  'recall',
-  'probes',
-  'ef',
-  'signal',
-  'mode',
-  'lambda',
-  'tau',
-  'confidence',
-  'normalised',
-  'efSearch',
-]
-const SEARCH_KEYS = ['k', ...WIDTH_KEYS, 'filter', 'radius', 'payload']
-const SCAN_KEYS = ['filter', 'cursor', 'limit', 'vectors', 'payload', 'signal']
-const WRITE_KEYS = ['signal', 'onProgress']
+const WIDTH_KEYS: NamesOf<Width> = {
+  recall: true,
+  probes: true,
+  ef: true,
+  signal: true,
+  mode: true,
+  lambda: true,
+  tau: true,
+  confidence: true,
+  normalised: true,
+  efSearch: true,
+}
+const WIDTH_NAMES = Object.keys(WIDTH_KEYS) as (keyof Width)[]
+const SEARCH_KEYS: NamesOf<SearchOptions> = {
+  k: true,
+  ...WIDTH_KEYS,
+  filter: true,
+  radius: true,
+  payload: true,
+}
+const SCAN_KEYS: NamesOf<ScanOptions> = {
+  filter: true,
+  cursor: true,
+  limit: true,
+  vectors: true,
+  payload: true,
+  signal: true,
+}
+const WRITE_KEYS: NamesOf<WriteOptions> = { signal: true, onProgress: true }
+const TO_ARROW_KEYS: NamesOf<ToArrowOptions> = { columns: true, filter: true, signal: true }
+const FROM_ARROW_KEYS: NamesOf<FromArrowOptions> = { id: true, vector: true, ...WRITE_KEYS }
 
 export function parseOpenOptions(options: unknown): OpenOptions {
-  const given = knownKeys(options, OPEN_KEYS, 'Drift.open')
-  const { sync, threads, walFileBytes, minFreeBytes, readOnly } = given as OpenOptions
+  const given = knownKeys<OpenOptions>(options, OPEN_KEYS, 'Drift.open')
+  const { sync, threads, walFileBytes, minFreeBytes, readOnly } = given
   if (readOnly !== undefined && typeof readOnly !== 'boolean') {
     throw new DriftError('DRIFT_OPTION', `readOnly is ${show(readOnly)}, expected true or false`, {
       option: 'readOnly',
@@ -191,7 +220,7 @@ export function parseOpenOptions(options: unknown): OpenOptions {
       )
     }
   }
-  const { maintenance, shadow, onRecallBelow } = given as OpenOptions
+  const { maintenance, shadow, onRecallBelow } = given
   if (
     shadow !== undefined &&
     shadow !== false &&
@@ -213,7 +242,7 @@ export function parseOpenOptions(options: unknown): OpenOptions {
       { option: 'maintenance' },
     )
   }
-  const { maxSearchWaitMs } = given as OpenOptions
+  const { maxSearchWaitMs } = given
   if (maxSearchWaitMs !== undefined && !(typeof maxSearchWaitMs === 'number' && maxSearchWaitMs >= 0)) {
     throw new DriftError(
       'DRIFT_OPTION',
@@ -223,16 +252,16 @@ export function parseOpenOptions(options: unknown): OpenOptions {
   }
   integerOption('threads', threads, 0, MAX_THREADS)
   integerOption('walFileBytes', walFileBytes, MIN_WAL_FILE_BYTES, MAX_WAL_FILE_BYTES)
-  recoveryOption((given as OpenOptions).recovery)
-  diskOption((given as OpenOptions).fs)
+  recoveryOption(given.recovery)
+  diskOption(given.fs)
   integerOption('minFreeBytes', minFreeBytes, 0, Number.MAX_SAFE_INTEGER)
-  integerOption('pageCacheBytes', (given as OpenOptions).pageCacheBytes, 0, Number.MAX_SAFE_INTEGER)
+  integerOption('pageCacheBytes', given.pageCacheBytes, 0, Number.MAX_SAFE_INTEGER)
   callbacks(given)
-  return given as OpenOptions
+  return given
 }
 
 export function parseCollectionOptions(options: unknown): CollectionOptions {
-  const given = knownKeys(options, COLLECTION_KEYS, 'collection') as CollectionOptions
+  const given = knownKeys<CollectionOptions>(options, COLLECTION_KEYS, 'collection')
   const { dim, metric, memtableRows, cold } = given
   if (dim !== undefined && !(Number.isInteger(dim) && dim >= 1 && dim <= MAX_DIM)) {
     throw new DriftError('DRIFT_DIMENSION', `dim is ${show(dim)}, expected an integer from 1 to ${MAX_DIM}`, {
@@ -262,7 +291,7 @@ export interface Asked extends SearchOptions {
 }
 
 export function parseSearchOptions(options: unknown, where = 'search'): Asked {
-  const given = knownKeys(options, SEARCH_KEYS, where) as SearchOptions
+  const given = knownKeys<SearchOptions>(options, SEARCH_KEYS, where)
   const k = given.k === undefined ? DEFAULT_K : given.k
   if (!Number.isInteger(k) || k < 1) {
     throw new DriftError('DRIFT_K', `k is ${show(k)}, expected an integer of at least 1`, { k })
@@ -294,12 +323,12 @@ export type Width = Pick<SearchOptions, 'recall' | 'probes' | 'ef' | 'signal' | 
 
 export function widthOf(options: SearchOptions): Width {
   const width: Record<string, unknown> = {}
-  for (const key of WIDTH_KEYS) if (options[key] !== undefined) width[key] = options[key]
+  for (const key of WIDTH_NAMES) if (options[key] !== undefined) width[key] = options[key]
   return width
 }
 
 export function parseScanOptions(options: unknown): ScanOptions {
-  const given = knownKeys(options, SCAN_KEYS, 'scan') as ScanOptions
+  const given = knownKeys<ScanOptions>(options, SCAN_KEYS, 'scan')
   integerOption('limit', given.limit, 1, Number.MAX_SAFE_INTEGER)
   booleanOption('vectors', given.vectors)
   booleanOption('payload', given.payload)
@@ -312,26 +341,35 @@ export function parseFilterOptions(
   options: unknown,
   where: string,
 ): { filter?: unknown; signal?: AbortSignal } {
-  const given = knownKeys(options, ['filter', 'signal'], where)
+  const given = knownKeys<{ filter?: unknown; signal?: AbortSignal }>(
+    options,
+    { filter: true, signal: true },
+    where,
+  )
   callbacks(given)
   return given
 }
 
 export function parseWriteOptions(options: unknown, where: string): WriteOptions {
-  const given = knownKeys(options, WRITE_KEYS, where) as WriteOptions
+  const given = knownKeys<WriteOptions>(options, WRITE_KEYS, where)
   callbacks(given)
   return given
 }
 
-export function parseArrowOptions<T extends object>(
-  options: T | undefined,
-  where: string,
-  keys: readonly string[],
-): T {
-  const given = knownKeys(options, keys, where) as Record<
-    'columns' | 'id' | 'vector' | 'onProgress' | 'signal',
-    unknown
-  >
+export function parseToArrowOptions(options: unknown): ToArrowOptions {
+  const given = knownKeys<ToArrowOptions>(options, TO_ARROW_KEYS, 'toArrow')
+  callbacks(given)
+  const { columns } = given
+  if (columns !== undefined && !(Array.isArray(columns) && columns.every(name => typeof name === 'string'))) {
+    throw new DriftError('DRIFT_OPTION', `columns is ${show(columns)}, expected an array of names`, {
+      option: 'columns',
+    })
+  }
+  return given
+}
+
+export function parseFromArrowOptions(options: unknown): FromArrowOptions {
+  const given = knownKeys<FromArrowOptions>(options, FROM_ARROW_KEYS, 'fromArrow')
   callbacks(given)
   for (const name of ['id', 'vector'] as const) {
     if (given[name] === undefined || typeof given[name] === 'string') continue
@@ -339,26 +377,22 @@ export function parseArrowOptions<T extends object>(
       option: name,
     })
   }
-  const { columns } = given
-  if (columns !== undefined && !(Array.isArray(columns) && columns.every(name => typeof name === 'string'))) {
-    throw new DriftError('DRIFT_OPTION', `columns is ${show(columns)}, expected an array of names`, {
-      option: 'columns',
-    })
-  }
-  return given as T
+  return given
 }
+
+type FolderOptions = RepairOptions & BackupOptions & Pick<OpenOptions, 'fs'>
 
 /** Of calls on whole folders. */
 export function parseFolderOptions(
   options: unknown,
   where: string,
   flag?: 'acceptLoss' | 'copy',
-): WriteOptions & { readonly fs?: DriftFs; readonly acceptLoss?: boolean; readonly copy?: boolean } {
-  const more = flag === 'copy' ? [flag] : ['fs', ...(flag ? [flag] : [])]
-  const given = knownKeys(options, [...WRITE_KEYS, ...more], where)
+): FolderOptions {
+  const more = flag === 'copy' ? { copy: true } : { fs: true, ...(flag && { [flag]: true }) }
+  const given = knownKeys<FolderOptions>(options, { ...WRITE_KEYS, ...more } as NamesOf<FolderOptions>, where)
   callbacks(given)
-  diskOption((given as { fs?: unknown }).fs)
-  const value = flag && (given as Record<string, unknown>)[flag]
+  diskOption(given.fs)
+  const value: unknown = flag && given[flag]
   if (value !== undefined && typeof value !== 'boolean') {
     throw new DriftError('DRIFT_OPTION', `${flag} is ${show(value)}, expected true or false`, {
       option: flag,
@@ -380,20 +414,21 @@ export function parseName(name: unknown): string {
 }
 
 /** A copy: whoever waits would else see what the caller makes of its object meanwhile. */
-function knownKeys(options: unknown, known: readonly string[], where: string): object {
-  if (options === undefined) return {}
+function knownKeys<T extends object>(options: unknown, known: NamesOf<T>, where: string): T {
+  if (options === undefined) return {} as T
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw new DriftError('DRIFT_OPTION', `the options of ${where} are ${show(options)}, expected an object`)
   }
   for (const key of Object.keys(options)) {
-    if (known.includes(key)) continue
+    if (Object.hasOwn(known, key)) continue
+    const names = Object.keys(known)
     throw new DriftError(
       'DRIFT_UNKNOWN_OPTION',
-      `${where} has no option '${key}'; did you mean '${nearest(key, known)}'?`,
-      { option: key, known },
+      `${where} has no option '${key}'; did you mean '${nearest(key, names)}'?`,
+      { option: key, known: names },
     )
   }
-  return { ...options }
+  return { ...options } as T
 }
 
 function recoveryOption(recovery: unknown): void {

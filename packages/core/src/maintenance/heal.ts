@@ -1,5 +1,5 @@
 /** Healing by hand: plan, apply the best for its moves, plan again, until nothing pays or the budget of moves is spent. */
-import { requireInteger } from '../arguments.js'
+import { type NamesOf, requireInteger } from '../arguments.js'
 import { CoreError } from '../errors.js'
 import type { Healed } from './apply.js'
 import type { MaintenanceOptions } from './assign.js'
@@ -15,8 +15,7 @@ export interface HealOptions extends Pick<MaintenanceOptions, 'onProgress'>, Pla
   readonly onOperation?: (healed: Healed) => void
 }
 
-/** Each of them, or this does not compile: an option that is not named is refused. */
-const NAMED: Readonly<Record<keyof HealOptions, true>> = {
+export const HEAL_OPTIONS: NamesOf<HealOptions> = {
   signal: true,
   budget: true,
   policy: true,
@@ -24,7 +23,6 @@ const NAMED: Readonly<Record<keyof HealOptions, true>> = {
   onProgress: true,
   onOperation: true,
 }
-export const HEAL_OPTIONS: ReadonlySet<string> = new Set(Object.keys(NAMED))
 
 export interface HealReport {
   readonly operations: number

@@ -6,7 +6,7 @@
  * Inside, values are divided by a power of two near the largest learnt from, so that 1e30 and 1e-30 square without loss.
  */
 import { type KernelMetric, kernels } from '@drift/native'
-import { requireKnown } from '../arguments.js'
+import { type NamesOf, requireKnown } from '../arguments.js'
 import { Rotation } from '../rotation.js'
 import { FAST_SCAN_ROWS, fastScanBytes, nibbleAt, putNibble, scan, scanTable } from './fast-scan.js'
 import { columnOf, trainCodebooks } from './pq-training.js'
@@ -35,17 +35,17 @@ export interface PqTraining {
   readonly onProgress?: ((done: number, subspaces: number) => void) | undefined
 }
 
-const PQ_OPTIONS: ReadonlySet<string> = new Set([
-  'dim',
-  'subspaces',
-  'bits',
-  'rotate',
-  'seed',
-  'iterations',
-  'sampleRows',
-  'signal',
-  'onProgress',
-])
+const PQ_OPTIONS: NamesOf<PqTraining> = {
+  dim: true,
+  subspaces: true,
+  bits: true,
+  rotate: true,
+  seed: true,
+  iterations: true,
+  sampleRows: true,
+  signal: true,
+  onProgress: true,
+}
 
 /** @throws CoreError DRIFT_EMPTY_BATCH, DRIFT_DIMENSION, DRIFT_VECTOR_VALUE, DRIFT_OPTION; whatever the signal throws. */
 export function trainPq(vectors: Float32Array, options: PqTraining): Quantizer {
