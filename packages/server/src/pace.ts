@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 export interface PaceStats {
   /** It rests now, for searches. */
   readonly paused: boolean
-  /** For so long it has rested since the database was opened. */
+  /** For so long it has rested since the database was opened; of rests at the same time, the time. */
   readonly pausedMs: number
   /** Share of the searches of late that waited longer than `maxSearchWaitMs`: above 0.01, maintenance rests. 0 while nobody searches. */
   readonly lateSearches: number
@@ -39,13 +39,13 @@ export class Pace {
   #answered = 0
   #answeredMs = 0
   #searchedMs = Number.NEGATIVE_INFINITY
-  readonly #courses: Set<Course> = new Set()
-  #pausedMs = 0
+  readonly #rests: Rests
 
   /** @param now - milliseconds, from any start. */
   constructor(maxWaitMs: number, now: () => number) {
     this.#maxWaitMs = maxWaitMs
     this.#now = now
+    this.#rests = new Rests(now)
   }
 
   /**
@@ -60,27 +60,16 @@ export class Pace {
 
   /** For pieces of work that follow each other, the first of which begins now. Each course has its own tenth of the time. */
   course(signal?: AbortSignal): Course {
-    return new Course(
-      this.#now,
-      () => this.#lateAt(this.#now()) > MAX_LATE,
-      this.#courses,
-      this.#rested,
-      signal,
-    )
+    return new Course(this.#now, () => this.#lateAt(this.#now()) > MAX_LATE, this.#rests, signal)
   }
 
   stats(): PaceStats {
-    const resting = [...this.#courses]
     return {
-      paused: resting.some(({ isResting }) => isResting),
-      pausedMs: resting.reduce((ms, { restedMs }) => ms + restedMs, this.#pausedMs),
+      paused: this.#rests.isAny,
+      pausedMs: this.#rests.count(),
       lateSearches: this.#lateAt(this.#now()),
       maxSearchWaitMs: this.#maxWaitMs,
     }
-  }
-
-  readonly #rested = (ms: number): void => {
-    this.#pausedMs += ms
   }
 
   readonly #turned = (): void => {
@@ -99,49 +88,69 @@ export class Pace {
   }
 }
 
+/** The courses that rest, and the time in which at least one of them did. */
+class Rests {
+  readonly #now: () => number
+  readonly #courses: Set<Course> = new Set()
+  #ms = 0
+  #countedMs: number
+
+  constructor(now: () => number) {
+    this.#now = now
+    this.#countedMs = now()
+  }
+
+  get isAny(): boolean {
+    return [...this.#courses].some(({ isResting }) => isResting)
+  }
+
+  set(course: Course, rests: boolean): void {
+    if (this.#courses.has(course) === rests) return
+    this.count()
+    if (rests) this.#courses.add(course)
+    else this.#courses.delete(course)
+  }
+
+  /** @returns milliseconds until now. */
+  count(): number {
+    const now = this.#now()
+    // One that nobody asks again ends by itself.
+    const ends = Math.max(...Array.from(this.#courses, ({ restUntil }) => restUntil))
+    this.#ms += Math.max(0, Math.min(now, ends) - this.#countedMs)
+    this.#countedMs = now
+    return this.#ms
+  }
+}
+
 /** Pieces of maintenance that follow each other, and the rests between them. */
 export class Course {
   readonly #now: () => number
   readonly #isLate: () => boolean
-  readonly #resting: Set<Course>
-  readonly #rested: (ms: number) => void
+  readonly #rests: Rests
   readonly #signal: AbortSignal | undefined
   #began: number
   #restUntil = Number.NEGATIVE_INFINITY
-  /** While this rests. */
-  #restFrom = 0
 
-  constructor(
-    now: () => number,
-    isLate: () => boolean,
-    resting: Set<Course>,
-    rested: (ms: number) => void,
-    signal: AbortSignal | undefined,
-  ) {
+  constructor(now: () => number, isLate: () => boolean, rests: Rests, signal: AbortSignal | undefined) {
     this.#now = now
     this.#isLate = isLate
-    this.#resting = resting
-    this.#rested = rested
+    this.#rests = rests
     this.#signal = signal
     this.#began = now()
   }
 
   /** A piece took so long. */
   worked(ms: number): void {
+    this.#rests.set(this, false)
     this.#restUntil = this.#now() + Math.min(MAX_REST_MS, REST_TIMES * ms)
   }
 
   /** Milliseconds after which to ask again whether the next piece may begin; 0: it may. */
   get restMs(): number {
     const left = this.#restUntil - this.#now()
-    if (left > 0 && this.#isLate()) {
-      if (!this.#resting.has(this)) this.#restFrom = this.#now()
-      this.#resting.add(this)
-      return Math.min(left, LOOK_MS)
-    }
-    if (this.#resting.has(this)) this.#rested(this.restedMs)
-    this.#resting.delete(this)
-    return 0
+    const rests = left > 0 && this.#isLate()
+    this.#rests.set(this, rests)
+    return rests ? Math.min(left, LOOK_MS) : 0
   }
 
   /** Resolves when the piece that follows the one that ends now may begin, or the signal aborts. */
@@ -151,16 +160,15 @@ export class Course {
       // An aborted sleep is the end of the rest: whoever rests looks at the signal next.
       await sleep(ms, undefined, this.#signal ? { signal: this.#signal } : {}).catch(() => undefined)
     }
-    if (this.#signal?.aborted) this.#resting.delete(this)
+    if (this.#signal?.aborted) this.#rests.set(this, false)
     this.#began = this.#now()
   }
 
   get isResting(): boolean {
-    return this.#resting.has(this) && this.#restUntil > this.#now() && this.#isLate()
+    return this.#restUntil > this.#now() && this.#isLate()
   }
 
-  /** Of the rest that is under way. */
-  get restedMs(): number {
-    return Math.max(0, Math.min(this.#now(), this.#restUntil) - this.#restFrom)
+  get restUntil(): number {
+    return this.#restUntil
   }
 }

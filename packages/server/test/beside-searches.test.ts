@@ -90,6 +90,23 @@ it('healing rests while searches are late, and comes to its end all the same', a
   expect(maintenance.pausedMs).toBeGreaterThan(0)
 })
 
+it('two collections that rest at the same time rest for that time, not for twice as long', async () => {
+  const began = performance.now()
+  const db = await open(':memory:', { maintenance: 'manual', maxSearchWaitMs: 0 })
+  const all = await Promise.all(
+    ['a', 'b', 'c', 'd'].map(name => db.collection(name, { dim: DIM, metric: 'l2' })),
+  )
+  for (const docs of all) {
+    await docs.upsert(part(0, ROWS))
+    await docs.flush()
+    await docs.delete(part(0, ROWS).ids.filter(id => id % 10 > 0))
+  }
+  await searchUntil(all[0]!, Promise.all(all.map(docs => docs.maintain())))
+  const { pausedMs } = (await db.stats()).maintenance
+  expect(pausedMs).toBeGreaterThan(0)
+  expect(pausedMs).toBeLessThan(performance.now() - began)
+})
+
 it('nobody searches, or nobody is late: healing does not rest', async () => {
   for (const [maxSearchWaitMs, searches] of [
     [0, false],
