@@ -31,8 +31,6 @@ export interface Frame {
 
 const MAGIC = 0x31465244
 const HEADER_BYTES = 16
-/** Up to here, the options of a search, the call of a decoder takes longer than the text. */
-const SHORT_BYTES = 64
 const utf8 = new TextEncoder()
 const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 /** Float32Array has the machine's byte order; the frame's is little-endian. */
@@ -67,8 +65,11 @@ export function encodeFrame(
   return frame
 }
 
-/** @throws RangeError when the bytes are no frame; the message says why. */
-export function decodeFrame(bytes: Uint8Array): Frame {
+/**
+ * @param parseMeta - for who has rules of their own for JSON of strangers.
+ * @throws RangeError when the bytes are no frame; the message says why. What `parseMeta` throws.
+ */
+export function decodeFrame(bytes: Uint8Array, parseMeta: (json: Uint8Array) => unknown = anyJson): Frame {
   if (bytes.length < HEADER_BYTES) {
     throw new RangeError(`a frame has at least ${HEADER_BYTES} bytes, this has ${bytes.length}`)
   }
@@ -84,12 +85,7 @@ export function decodeFrame(bytes: Uint8Array): Frame {
       `the frame has ${bytes.length} bytes; ${rows} rows of ${dim} values and ${metaBytes} bytes of meta make ${expected}`,
     )
   }
-  let meta: unknown
-  try {
-    meta = JSON.parse(textOf(bytes, HEADER_BYTES, HEADER_BYTES + metaBytes))
-  } catch {
-    throw new RangeError('meta is not JSON in UTF-8')
-  }
+  const meta = parseMeta(bytes.subarray(HEADER_BYTES, HEADER_BYTES + metaBytes))
   const start = bytes.byteOffset + HEADER_BYTES + metaBytes
   const aligned = start % 4 === 0 && !swaps
   const body = aligned ? undefined : bytes.slice(HEADER_BYTES + metaBytes)
@@ -98,15 +94,12 @@ export function decodeFrame(bytes: Uint8Array): Frame {
   return { rows, dim, meta, values }
 }
 
-/** @throws TypeError when it is not UTF-8. */
-function textOf(bytes: Uint8Array, from: number, to: number): string {
-  if (to - from > SHORT_BYTES) return text.decode(bytes.subarray(from, to))
-  let ascii = ''
-  for (let i = from; i < to; i++) {
-    if (bytes[i]! >= 0x80) return text.decode(bytes.subarray(from, to))
-    ascii += String.fromCharCode(bytes[i]!)
+function anyJson(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(text.decode(bytes))
+  } catch {
+    throw new RangeError('meta is not JSON in UTF-8')
   }
-  return ascii
 }
 
 function swapEach4(bytes: Uint8Array, from: number): void {

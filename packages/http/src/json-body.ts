@@ -12,30 +12,31 @@ const [QUOTE, BACKSLASH, OPEN_ARRAY, CLOSE_ARRAY, OPEN_OBJECT, CLOSE_OBJECT] = [
 /** Also where the name is written with escapes. */
 const SUSPICIOUS = ['__proto__', '\\u']
 
-/** @throws HttpError DRIFT_JSON */
-export function parseJson(bytes: Buffer, maxDepth: number): unknown {
-  if (bytes.length === 0) throw new HttpError('DRIFT_JSON', 'the body is empty, expected JSON')
-  assertDepth(bytes, maxDepth)
+/** @param what - is parsed: its name in errors. @throws HttpError DRIFT_JSON */
+export function parseJson(given: Uint8Array, maxDepth: number, what = 'the body'): unknown {
+  const bytes = Buffer.from(given.buffer, given.byteOffset, given.byteLength)
+  if (bytes.length === 0) throw new HttpError('DRIFT_JSON', `${what} is empty, expected JSON`)
+  assertDepth(bytes, maxDepth, what)
   const ascii = isAscii(bytes)
-  if (!ascii && !isUtf8(bytes)) throw new HttpError('DRIFT_JSON', 'the body is not UTF-8')
+  if (!ascii && !isUtf8(bytes)) throw new HttpError('DRIFT_JSON', `${what} is not UTF-8`)
   const json = bytes.toString(ascii ? 'latin1' : 'utf8')
   const suspicious = SUSPICIOUS.some(part => bytes.includes(part))
   try {
-    return suspicious ? JSON.parse(json, refusePrototype) : JSON.parse(json)
+    return suspicious ? JSON.parse(json, (key, value) => refusePrototype(key, value, what)) : JSON.parse(json)
   } catch (error) {
     if (error instanceof HttpError) throw error
-    throw new HttpError('DRIFT_JSON', 'the body is not JSON')
+    throw new HttpError('DRIFT_JSON', `${what} is not JSON`)
   }
 }
 
-function refusePrototype(key: string, value: unknown): unknown {
+function refusePrototype(key: string, value: unknown, what: string): unknown {
   if (key === '__proto__') {
-    throw new HttpError('DRIFT_JSON', `the body has the key '${key}', which is not allowed`)
+    throw new HttpError('DRIFT_JSON', `${what} has the key '${key}', which is not allowed`)
   }
   return value
 }
 
-function assertDepth(bytes: Buffer, maxDepth: number): void {
+function assertDepth(bytes: Buffer, maxDepth: number, what: string): void {
   if (opensAtMost(bytes, maxDepth)) return
   let depth = 0
   for (let i = 0; i < bytes.length; i++) {
@@ -44,7 +45,7 @@ function assertDepth(bytes: Buffer, maxDepth: number): void {
       for (i++; i < bytes.length && bytes[i] !== QUOTE; i++) if (bytes[i] === BACKSLASH) i++
     } else if (byte === OPEN_ARRAY || byte === OPEN_OBJECT) {
       if (++depth > maxDepth)
-        throw new HttpError('DRIFT_JSON', `the body is nested deeper than ${maxDepth} levels`)
+        throw new HttpError('DRIFT_JSON', `${what} is nested deeper than ${maxDepth} levels`)
     } else if (byte === CLOSE_ARRAY || byte === CLOSE_OBJECT) depth--
   }
 }

@@ -124,8 +124,9 @@ function parseBodies(app: FastifyInstance, limits: Limits): void {
   add(ARROW_TYPE, limits.binaryBytes, bytes => bytes)
   add(FRAME_TYPE, limits.binaryBytes, bytes => {
     try {
-      return decodeFrame(bytes)
+      return decodeFrame(bytes, meta => parseJson(meta, limits.jsonDepth, 'meta'))
     } catch (error) {
+      if (error instanceof HttpError) throw error
       throw new HttpError('DRIFT_FRAME', (error as Error).message)
     }
   })

@@ -460,6 +460,16 @@ export function vectorCases(): Case[] {
   return [...cases, ...frameCases()]
 }
 
+/** A row of zeros, and this as its meta. */
+function framed(json: string | Uint8Array): Uint8Array {
+  const meta = Buffer.from(json)
+  const padded = Buffer.concat([meta, Buffer.alloc(-meta.length & 3, ' ')])
+  const header = Buffer.alloc(16)
+  header.write('DRF1')
+  for (const [i, field] of [1, DIM, padded.length].entries()) header.writeUInt32LE(field, 4 * (i + 1))
+  return Buffer.concat([header, padded, Buffer.alloc(4 * DIM)])
+}
+
 function frameCases(): Case[] {
   const frame = (title: string, body: Uint8Array, code: string, path = POINTS, status = 400): Case =>
     kind(
@@ -519,6 +529,15 @@ function frameCases(): Case[] {
   ]
   for (const [title, value, code] of meta) {
     cases.push(frame(`with ${title} for meta`, encodeFrame(1, DIM, value, new Float32Array(3)), code))
+  }
+  const nested = (depth: number): string => '{"a":'.repeat(depth) + 1 + '}'.repeat(depth)
+  for (const [title, json] of [
+    ...[33, 10_000, 1_000_000].map(depth => [`${depth} objects`, nested(depth)] as const),
+    ['a key that reaches a prototype', '{"ids":[1],"payloads":[{"__proto__":{"x":1}}]}'],
+    ['half of JSON', '{"ids":[1]'],
+    ['no UTF-8', Buffer.of(0xff, 0xff, 0xff, 0xff)],
+  ] as const) {
+    cases.push(frame(`with ${title} for meta`, framed(json), 'DRIFT_JSON'))
   }
   cases.push(
     frame('of other vectors', encodeFrame(1, 2, { ids: [1] }, new Float32Array(2)), 'DRIFT_DIMENSION'),
