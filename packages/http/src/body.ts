@@ -2,6 +2,7 @@
  * A body as it comes in: into memory of its full length when that is said beforehand, so that no large body is put together at its end, in
  * one long step. Rule: what was announced is what has to come; one byte more or less, and the request is refused.
  */
+import type { Hash } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import { HttpError } from './errors.js'
 
@@ -11,12 +12,14 @@ const SMALL_BYTES = 64 * 1024
 /**
  * @param length - the field content-length, if there is one.
  * @param limit - bytes.
+ * @param hash - told of every byte as it comes, so that no large body is hashed in one long step either.
  * @param done - called once, with memory that is the caller's.
  */
 export function readBody(
   stream: Readable,
   length: string | undefined,
   limit: number,
+  hash: Hash | undefined,
   done: (error: Error | null, body?: Buffer) => void,
 ): void {
   const expected = length === undefined ? undefined : Number(length)
@@ -50,6 +53,7 @@ export function readBody(
   }
   const take = (given: Buffer | string): void => {
     const chunk = typeof given === 'string' ? Buffer.from(given) : given
+    hash?.update(chunk)
     const at = received
     received += chunk.length
     if (received > (expected ?? limit)) end(expected === undefined ? tooLarge(limit) : wrongLength())

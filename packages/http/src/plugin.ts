@@ -27,7 +27,7 @@ import { openApi } from './openapi.js'
 import { type AnswerEntry, type HandlerOptions, type PluginOptions, parsePlugin } from './options.js'
 import type { Route } from './routes/route.js'
 import { routes } from './routes/routes.js'
-import { fingerprint, Runner } from './run.js'
+import { fingerprintOf, Runner } from './run.js'
 import { NOTHING, validator } from './schema.js'
 import { tracing } from './tracing.js'
 import { LoopDelay, Turn } from './turn.js'
@@ -107,11 +107,12 @@ function parseBodies(app: FastifyInstance, limits: Limits): void {
   app.removeAllContentTypeParsers()
   const add = (type: string, limit: number, parse: (bytes: Buffer) => unknown): void => {
     app.addContentTypeParser(type, (request: FastifyRequest, payload: Readable, done: Parsed) => {
-      readBody(payload, request.headers['content-length'], limit, (error, bytes) => {
+      const hash = fingerprintOf(request)
+      readBody(payload, request.headers['content-length'], limit, hash, (error, bytes) => {
         if (bytes === undefined) return done(error)
         let body: unknown
         try {
-          fingerprint(request, bytes)
+          if (hash) askedOf(request)!.fingerprint = hash.digest('base64')
           body = parse(bytes)
         } catch (refused) {
           return done(refused as Error)

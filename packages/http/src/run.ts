@@ -1,5 +1,5 @@
 /** Runs a route for a request: the collection of the path, the queue of its cost, the idempotency key of a write. */
-import { createHash } from 'node:crypto'
+import { createHash, type Hash } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import { IDEMPOTENCY_HEADER } from '@drift/client/wire'
@@ -18,16 +18,12 @@ import type { Turn } from './turn.js'
 
 /** Between a tenant and a collection's name; a tenant has no `-` in it, so the first one ends it. */
 const TENANT_MARK = '--'
-/** Of a body's beginning and of its end, for telling two requests under one key apart. */
-const FINGERPRINT_BYTES = 64 * 1024
-
-/** Called by the parsers, which see the body's bytes. */
-export function fingerprint(request: FastifyRequest, bytes: Uint8Array): void {
-  if (request.headers[IDEMPOTENCY_HEADER] === undefined) return
-  const hash = createHash('sha256').update(String(bytes.length)).update(bytes.subarray(0, FINGERPRINT_BYTES))
-  hash.update(bytes.subarray(Math.max(0, bytes.length - FINGERPRINT_BYTES)))
-  const asked = askedOf(request)
-  if (asked) asked.fingerprint = hash.digest('base64')
+/**
+ * For the parsers, which see the body's bytes: tells two requests under one key apart. All of a body counts, 1.1 ms a megabyte: two pages of
+ * one import may begin and end alike.
+ */
+export function fingerprintOf({ headers }: FastifyRequest): Hash | undefined {
+  return headers[IDEMPOTENCY_HEADER] === undefined ? undefined : createHash('sha256')
 }
 
 /** Of a route, compiled once; each throws for what does not fit. */

@@ -225,6 +225,37 @@ describe('a write that is sent again', () => {
     expect((await put('a', 'k2'))[1]).not.toEqual(first)
   })
 
+  it.each(['JSON', 'a frame'])(
+    'is another request under its key when %s differs in the middle only',
+    async kind => {
+      const { url, db } = await started()
+      const dim = 64
+      const docs = await db.collection('docs', { dim, metric: 'l2' })
+      const ids = Array.from({ length: 2_000 }, (_, i) => i)
+      const put = async (value: number): Promise<number> => {
+        const vectors = new Float32Array(ids.length * dim).fill(1)
+        vectors[vectors.length / 2] = value
+        const isFrame = kind === 'a frame'
+        const answer = await fetch(`${url}/v1/collections/docs/points`, {
+          method: 'PUT',
+          headers: {
+            'content-type': isFrame ? FRAME_TYPE : 'application/json',
+            'idempotency-key': 'one',
+          },
+          body: isFrame
+            ? encodeFrame(ids.length, dim, { ids }, vectors)
+            : JSON.stringify({ ids, vectors: [...vectors] }),
+        })
+        await answer.arrayBuffer()
+        return answer.status
+      }
+      expect(await put(2)).toBe(200)
+      expect(await put(2)).toBe(200)
+      expect(await put(3)).toBe(422)
+      expect((await docs.get(ids.length / 2))?.vector[0]).toBe(2)
+    },
+  )
+
   it('is remembered for so many keys, and a failure is not remembered', async () => {
     const { url, db } = await started({ limits: { idempotencyKeys: 2 } })
     const docs = await db.collection('docs', { dim: 1, metric: 'l2' })
