@@ -1,5 +1,6 @@
 /** Rows: write, read, delete, count, and all of them as lines of JSON. */
 import { pipeline, Readable } from 'node:stream'
+import { setImmediate as turn } from 'node:timers/promises'
 import { ARROW_TYPE, type Frame, idFromJson, idToJson, NDJSON_TYPE } from '@drift/client/wire'
 import { type CollectionDoor, feature, type Id, requireFilters, type StoredRow } from '../engine-door.js'
 import { HttpError, refusalOf } from '../errors.js'
@@ -24,8 +25,14 @@ import {
 } from '../schema.js'
 import { type Call, isFrame, type Route } from './route.js'
 
-/** Lines are sent in parts of about this size. */
-const SCAN_CHUNK_CHARS = 64 * 1024
+/** Lines, and long lists of rows, are sent in parts of about this size. */
+const CHUNK_CHARS = 64 * 1024
+/** Rows by id that have so many values together are one text: some 2 ms. Beyond, neither the event loop nor memory waits for all of it. */
+const SHORT_VALUES = 16_384
+/** What a payload costs beside its vector, in values. */
+const ROW_VALUES = 128
+/** Milliseconds between two turns of the event loop. */
+const SLICE_MS = 2
 const upsertMeta = validator(UpsertMeta, 'meta')
 
 const row = { id: 'a', vector: [1, 2, 3, 4], payload: { lang: 'en' } }
@@ -86,12 +93,19 @@ export const pointRoutes: readonly Route[] = [
       const { ids, vectors = true } = body as { ids: unknown[]; vectors?: boolean }
       within(limits, 'rows', ids.length)
       const docs = await call.collection()
-      const rows: unknown[] = []
-      for (const id of ids) {
-        const found = await docs.get(idFromJson(id))
-        rows.push(found ? jsonRow(found, vectors) : null)
+      const wanted = ids.map(idFromJson)
+      if (wanted.length * Math.max(docs.dim, ROW_VALUES) <= SHORT_VALUES) {
+        const rows: unknown[] = []
+        for (const id of wanted) rows.push(jsonRowOrNull(await docs.get(id), vectors))
+        return { rows }
       }
-      return { rows }
+      // All are looked up first, so that what is no id is an error and not half an answer.
+      for await (const _ of rowsInSlices(docs, wanted)) if (call.isCut) break
+      call.reply.type('application/json; charset=utf-8')
+      return Readable.from(rowsText(docs, wanted, vectors), {
+        objectMode: false,
+        highWaterMark: CHUNK_CHARS,
+      })
     },
   },
   {
@@ -160,7 +174,7 @@ export const pointRoutes: readonly Route[] = [
       reply.type(NDJSON_TYPE)
       return Readable.from(jsonLines(rows, iterator, first, vectors !== false), {
         objectMode: false,
-        highWaterMark: SCAN_CHUNK_CHARS,
+        highWaterMark: CHUNK_CHARS,
       })
     },
   },
@@ -296,6 +310,41 @@ function jsonRow({ id, vector, payload }: StoredRow, withVector = true): object 
   }
 }
 
+function jsonRowOrNull(found: StoredRow | undefined, withVector: boolean): object | null {
+  return found ? jsonRow(found, withVector) : null
+}
+
+async function* rowsInSlices(
+  docs: CollectionDoor,
+  ids: readonly Id[],
+): AsyncGenerator<StoredRow | undefined, void, undefined> {
+  let end = performance.now() + SLICE_MS
+  for (const id of ids) {
+    yield await docs.get(id)
+    if (performance.now() < end) continue
+    await turn()
+    end = performance.now() + SLICE_MS
+  }
+}
+
+/** The text of `{ rows }`, part by part as the client takes it: each row is as it is when its turn comes. */
+async function* rowsText(
+  docs: CollectionDoor,
+  ids: readonly Id[],
+  withVectors: boolean,
+): AsyncGenerator<string, void, undefined> {
+  let chunk = '{"rows":['
+  let comma = ''
+  for await (const found of rowsInSlices(docs, ids)) {
+    chunk += comma + JSON.stringify(jsonRowOrNull(found, withVectors))
+    comma = ','
+    if (chunk.length < CHUNK_CHARS) continue
+    yield chunk
+    chunk = ''
+  }
+  yield `${chunk}]}`
+}
+
 /** An engine that can leave vectors out is told so; the others' vectors are left out here. */
 function scanVectors(docs: CollectionDoor, vectors: boolean): object {
   return typeof docs.updatePayload === 'function' ? { vectors } : {}
@@ -314,7 +363,7 @@ async function* jsonLines(
     for (let next = first; !next.done; next = await rows.next()) {
       chunk += `${JSON.stringify(jsonRow(next.value, withVectors))}\n`
       count++
-      if (chunk.length < SCAN_CHUNK_CHARS) continue
+      if (chunk.length < CHUNK_CHARS) continue
       yield chunk
       chunk = ''
     }
