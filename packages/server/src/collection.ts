@@ -105,7 +105,10 @@ export interface StoredRow<P extends object = Payload> {
   readonly payload?: P
 }
 
-/** Rows of one name. `P` is what their payloads are, for the compiler only: nothing checks what is stored. */
+/**
+ * Rows of one name. `P` is what their payloads are, for the compiler only: nothing checks what is stored. Writes are done in the order of
+ * their calls, awaited or not; a read sees those that have resolved.
+ */
 export class Collection<P extends object = Payload> {
   readonly #engine: Engine
   readonly #store: Store
@@ -157,8 +160,8 @@ export class Collection<P extends object = Payload> {
   }
 
   /**
-   * Delete by id (ids that do not exist are counted out), or every row that matches a filter. Durable and atomic like `upsert`; it comes
-   * after the writes that were called for before it, awaited or not.
+   * Delete by id (ids that do not exist are counted out), or every row that matches a filter in its turn: other writes wait while those
+   * are looked for. Durable and atomic like `upsert`.
    *
    * @throws DriftError DRIFT_FILTER, DRIFT_BATCH_TOO_LARGE when more rows match than one record of the log can name.
    */
@@ -446,14 +449,20 @@ export class Collection<P extends object = Payload> {
     const { writers } = this.#store
     const turn = writers.enter(signal)
     if (turn) await turn
-    writers.leave()
-    // What a filter matches is seen once those are: ids are looked for in flight, rows that a filter would match cannot be.
-    if ('filter' in target) await orAborted(this.#store.inFlight.ended(), signal)
-    const { lsn, done } = await onTarget(this.#store, target, signal, rows => {
-      this.#assertWritable()
-      const wait = noRoom(this.#engine, this.#store, grows, signal)
-      return wait ? { wait } : log(rows)
-    })
+    let logged: Logged
+    try {
+      // What a filter matches is seen once those are: ids are looked for in flight, rows that a filter would match cannot be.
+      if ('filter' in target) await orAborted(this.#store.inFlight.ended(), signal)
+      logged = await onTarget(this.#store, target, signal, rows => {
+        this.#assertWritable()
+        const wait = noRoom(this.#engine, this.#store, grows, signal)
+        return wait ? { wait } : log(rows)
+      })
+    } finally {
+      // Those that were called for after it would else be written first, and this would change what they wrote.
+      writers.leave()
+    }
+    const { lsn, done } = logged
     if (this.#store.frozen.length > 0) this.#engine.janitor.wake()
     const changed = await done
     this.#engine.janitor.wake()

@@ -1,7 +1,8 @@
 // Proves: a large batch leaves the event loop to others while it is copied, keeps its place among the writes that were called for before and
-// after it, and is gone without a trace when it is given up half way.
+// after it, and is gone without a trace when it is given up half way; writes that nobody awaits have the order of their calls.
 import { describe, expect, it } from 'vitest'
 import { type Collection, Drift } from '../src/index.js'
+import { randomNumbers, temporaryFolder } from './fixture.js'
 
 const DIM = 64
 const ROWS = 20_000
@@ -111,5 +112,62 @@ describe('many small batches', () => {
     expect(await turnsOf(Promise.all(writes))).toBeGreaterThanOrEqual(LEAST_TURNS)
     expect(await docs.count()).toBe(ROWS)
     await db.close()
+  })
+})
+
+describe('writes that are called for at once', () => {
+  const vector = new Array(DIM).fill(1)
+  type Payload = { readonly n?: number; readonly even?: boolean }
+
+  it.each([
+    ['an update by id', (docs: Collection) => docs.updatePayload(['a'], { patched: 1 })],
+    ['an update by filter', (docs: Collection) => docs.updatePayload({ filter: { n: 1 } }, { patched: 1 })],
+    ['a delete by filter', (docs: Collection) => docs.delete({ filter: { n: 1 } })],
+  ])('%s does not reach what is upserted after it', async (_, first) => {
+    const { db, docs } = await opened()
+    await docs.upsert([{ id: 'a', vector, payload: { n: 1 } }])
+    await Promise.all([first(docs), docs.upsert([{ id: 'a', vector, payload: { n: 1, new: true } }])])
+    expect((await docs.get('a'))?.payload).toEqual({ n: 1, new: true })
+    await db.close()
+  })
+
+  it.each([':memory:', 'a folder'])('are done in the order of their calls, in %s', async where => {
+    const path = where === ':memory:' ? where : temporaryFolder()
+    const db = await Drift.open(path, { threads: 0 })
+    const docs = await db.collection('docs', { dim: DIM, metric: 'l2', memtableRows: 64 })
+    const random = randomNumbers(11)
+    const model = new Map<number, Payload>()
+    const ids = Array.from({ length: 8 }, (_, i) => i)
+    for (let round = 0; round < 40; round++) {
+      const calls: Promise<unknown>[] = []
+      for (let call = 0; call < 12; call++) {
+        const id = ids[Math.floor(random() * ids.length)]!
+        const n = 100 * round + call
+        const even = call % 2 === 0
+        const kind = Math.floor(random() * 6)
+        if (kind < 3) {
+          calls.push(docs.upsert([{ id, vector, payload: { n, even } }]))
+          model.set(id, { n, even })
+        } else if (kind === 3) {
+          calls.push(docs.delete([id]))
+          model.delete(id)
+        } else if (kind === 4) {
+          calls.push(docs.updatePayload([id], { n }))
+          if (model.has(id)) model.set(id, { ...model.get(id), n })
+        } else {
+          calls.push(docs.delete({ filter: { even } }))
+          for (const [each, payload] of model) if (payload.even === even) model.delete(each)
+        }
+      }
+      await Promise.all(calls)
+      const found = new Map<number, unknown>()
+      for await (const { id, payload } of docs.scan()) found.set(id as number, payload)
+      expect([round, Object.fromEntries(found)]).toEqual([round, Object.fromEntries(model)])
+    }
+    await db.close()
+    if (path === ':memory:') return
+    await using again = await Drift.open(path, { threads: 0 })
+    const rows = await again.collection('docs')
+    for (const id of ids) expect((await rows.get(id))?.payload).toEqual(model.get(id))
   })
 })
