@@ -21,7 +21,7 @@ export function upsertBody(batch: readonly Row<object>[] | Columns<object>, dim:
   }
   const { ids, vectors, payloads, ...others } = batch as Columns<object>
   if (!Array.isArray(ids)) throw new ClientError('DRIFT_BATCH', `ids is ${show(ids)}, expected an array`)
-  if (!(vectors instanceof Float32Array)) {
+  if (!isFloats(vectors)) {
     throw new ClientError('DRIFT_VECTOR_TYPE', `vectors is ${show(vectors)}, expected a Float32Array`)
   }
   const jsonIds = Array.from(ids, idOf)
@@ -87,13 +87,18 @@ function jsonRow(row: Row<object>): unknown {
 
 /** What is no number in it is null, for the server to refuse: JSON makes numbers of more than those. */
 function jsonVector(vector: unknown): unknown {
-  if (!Array.isArray(vector) && !(vector instanceof Float32Array)) return isPlain(vector) ? {} : vector
+  if (!Array.isArray(vector) && !isFloats(vector)) return isPlain(vector) ? {} : vector
   return Array.from(vector, value => (typeof value === 'number' ? value : null))
+}
+
+/** Also one of another realm (vm, jest), which is no instance of this one's. */
+export function isFloats(value: unknown): value is Float32Array {
+  return ArrayBuffer.isView(value) && Object.prototype.toString.call(value) === '[object Float32Array]'
 }
 
 /** As float32, or undefined when something in it is not a number. */
 function packed(vector: unknown): Float32Array | undefined {
-  if (vector instanceof Float32Array) return vector
+  if (isFloats(vector)) return vector
   if (!Array.isArray(vector)) return undefined
   // By index: a hole is no number either.
   for (let i = 0; i < vector.length; i++) if (typeof vector[i] !== 'number') return undefined

@@ -2,7 +2,7 @@
  * RemoteCollection: the methods of the embedded `Collection`, over the network. What is wrong with a call the server says, in the engine's
  * words; here is refused only what would not arrive as it was given (given.ts, body.ts).
  */
-import { frame, searchBody, upsertBody } from './body.js'
+import { frame, isFloats, searchBody, upsertBody } from './body.js'
 import { ClientError } from './errors.js'
 import { idOf, type NamesOf, optionsOf, patchOf, show, targetOf } from './given.js'
 import type {
@@ -141,7 +141,7 @@ export class RemoteCollection<P extends object = Payload> {
   async searchBatch(queries: Float32Array, options?: SearchOptions): Promise<BatchHits> {
     const { signal, ...rest } = optionsOf(options, 'search')
     const { dim } = this
-    if (!(queries instanceof Float32Array)) {
+    if (!isFloats(queries)) {
       throw new ClientError('DRIFT_VECTOR_TYPE', `queries is ${show(queries)}, expected a Float32Array`)
     }
     if (queries.length === 0 || queries.length % dim !== 0) {

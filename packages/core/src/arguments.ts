@@ -2,6 +2,7 @@
  * The boundary of the index: what callers pass is checked here, once, and trusted inside.
  * Rule: a refusal is a CoreError that names the value and comes before anything changed.
  */
+import { types } from 'node:util'
 import { kernels } from '@drift/native'
 import type { VectorSource } from './cold-vectors.js'
 import { CoreError } from './errors.js'
@@ -193,7 +194,7 @@ const lengths = new Float64Array(LENGTHS)
 /** `count` vectors that the metric can rank. @returns the `squaredLength` of the last. */
 export function requireVectors(shape: IndexShape, vectors: Float32Array, count: number): number {
   const { dim, metric } = shape
-  if (!(vectors instanceof Float32Array)) {
+  if (!types.isFloat32Array(vectors)) {
     throw new CoreError('DRIFT_VECTOR_VALUE', `vectors are ${kindOf(vectors)}, expected a Float32Array`)
   }
   if (vectors.length !== count * dim) {
@@ -237,7 +238,7 @@ export function requirePrepared(shape: IndexShape, vectors: Float32Array): void 
 
 /** @returns how many queries `queries` holds, at least 1. */
 export function requireQueries(shape: IndexShape, queries: Float32Array): number {
-  if (!(queries instanceof Float32Array)) requireVectors(shape, queries, 1)
+  if (!types.isFloat32Array(queries)) requireVectors(shape, queries, 1)
   const count = Math.ceil(queries.length / shape.dim)
   if (count === 0) throw new CoreError('DRIFT_EMPTY_BATCH', 'the batch has no queries')
   requireVectors(shape, queries, count)
@@ -297,7 +298,7 @@ export function requireWidth(options: SearchOptions, context: WidthContext, quer
     throw new CoreError('DRIFT_FLOOR', `floor is ${String(floor)}, expected a number above 0`, { floor })
   }
   if (ef !== undefined) requireInteger('DRIFT_EF', 'ef', ef, 1, 2 ** 20)
-  if (allow !== undefined && !(allow instanceof Uint32Array)) {
+  if (allow !== undefined && !types.isUint32Array(allow)) {
     throw new CoreError('DRIFT_ALLOW', 'allow is no Uint32Array', {})
   }
   const { recall: map } = context

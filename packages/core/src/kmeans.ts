@@ -4,6 +4,7 @@
  * centroid has a row, and the assignment is to the nearest of them by f32 distances, however many were excluded unseen
  * (kmeans-heads.ts). Means are summed in double precision. Rows must be finite.
  */
+import { types } from 'node:util'
 import { kindOf, type NamesOf, requireInteger, requireKnown } from './arguments.js'
 import { Clusters, membersOf, normaliseAll } from './clusters.js'
 import { CoreError, type CoreErrorCode } from './errors.js'
@@ -263,7 +264,7 @@ function everyRow(count: number): Uint32Array {
 function indexOf(rows: Float32Array, dim: number, index: Uint32Array | undefined): Uint32Array {
   const count = rows.length / dim
   if (index === undefined) return everyRow(count)
-  if (!(index instanceof Uint32Array)) {
+  if (!types.isUint32Array(index)) {
     throw new CoreError('DRIFT_ROW', `index is ${kindOf(index)}, expected a Uint32Array`)
   }
   for (let i = 0; i < index.length; i++) {
@@ -278,7 +279,7 @@ function requireSeed(seed: number): void {
 
 /** @throws CoreError DRIFT_VECTOR_VALUE; DRIFT_DIMENSION unless `rows` is a whole number of rows of `dim` values. */
 function requireMatrix(rows: Float32Array, dim: number): void {
-  if (!(rows instanceof Float32Array)) {
+  if (!types.isFloat32Array(rows)) {
     throw new CoreError('DRIFT_VECTOR_VALUE', `rows are ${kindOf(rows)}, expected a Float32Array`)
   }
   if (Number.isSafeInteger(dim) && dim >= 1 && rows.length % dim === 0) return

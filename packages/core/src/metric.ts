@@ -2,6 +2,7 @@
  * What nearness means: how vectors are checked and prepared for a metric, and how kernel distances are told to people.
  * Inside, smaller is nearer and there are two kernels: cosine is the inner product over rows of unit length.
  */
+import { types } from 'node:util'
 import type { KernelMetric } from '@drift/native'
 import { CoreError } from './errors.js'
 
@@ -41,7 +42,7 @@ export function validateVectors(values: ArrayLike<number>, dim: number): void {
     )
   }
   // The squares of float32 values add up to a finite double unless one of them is none.
-  if (values instanceof Float32Array && Number.isFinite(squaredLength(values, 0, values.length))) return
+  if (types.isFloat32Array(values) && Number.isFinite(squaredLength(values, 0, values.length))) return
   for (let i = 0; i < values.length; i++) {
     const value = values[i]
     if (typeof value !== 'number' || !(Math.abs(value) <= FLOAT32_MAX)) refuse(value, i, dim)

@@ -1,5 +1,6 @@
 // The same program against an embedded database and against a server, from Node and as a page would: same methods, same answers, same
 // error codes. Only the line that opens it differs.
+import { runInNewContext } from 'node:vm'
 import { type CollectionOptions, connect, type RemoteCollection } from '@drift/client'
 import { type Collection, Drift } from '@drift/server'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -65,6 +66,16 @@ describe.each(openers)('%s', (_, open) => {
     expect((await db.stats()).state).toBe('open')
     expect((await db.stats()).pageCache.maxBytes).toBeGreaterThan(0)
     expect((await db.stats()).collections.map(({ name }) => name)).toContain('docs')
+  })
+
+  it('takes vectors of another realm', async () => {
+    const rows = await db.collection('realm', { dim: 1, metric: 'l2' })
+    const floats = (...values: number[]) =>
+      runInNewContext('Float32Array.from(values)', { values }) as Float32Array
+    await rows.upsert([{ id: 1, vector: floats(1) }])
+    await rows.upsert({ ids: [2, 3], vectors: floats(2, 3) })
+    expect(await rows.search(floats(2), { k: 1 })).toMatchObject([{ id: 2 }])
+    expect((await rows.searchBatch(floats(1, 3), { k: 1 })).ids).toEqual([[1], [3]])
   })
 
   it('returns the rows that were written, with their payloads', async () => {

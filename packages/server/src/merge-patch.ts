@@ -3,6 +3,7 @@
  * write as null without being it, NaN for one, is refused: nobody who computes a value means to remove it.
  * Rule: names are data, `__proto__` too; the patch's depth bounds the recursion.
  */
+import { types } from 'node:util'
 import { DriftError } from './errors.js'
 import { show } from './options.js'
 import { decodePayload, encodePayload, type Payload } from './rows.js'
@@ -36,7 +37,7 @@ function refuseLostValues(this: unknown, key: string, value: unknown): unknown {
   const given = (this as Payload)[key]
   const isLost = value === null || (typeof value === 'number' && !Number.isFinite(value))
   if (given === null || Array.isArray(this) || !isLost) return value
-  const what = given instanceof Date ? 'an invalid Date' : show(given)
+  const what = types.isDate(given) ? 'an invalid Date' : show(given)
   throw new Error(
     `${show(key)} is ${what}, which JSON writes as null, and null removes; leave it out or give null`,
   )

@@ -471,7 +471,10 @@ function callbacks(given: { onProgress?: unknown; signal?: unknown }): void {
       option: 'onProgress',
     })
   }
-  if (given.signal !== undefined && !(given.signal instanceof AbortSignal)) {
+  // By what is asked of it: one of another realm or of a polyfill is as good.
+  const { throwIfAborted, addEventListener } = (given.signal ?? {}) as Partial<AbortSignal>
+  const isSignal = typeof throwIfAborted === 'function' && typeof addEventListener === 'function'
+  if (given.signal !== undefined && !isSignal) {
     throw new DriftError('DRIFT_OPTION', `signal is ${show(given.signal)}, expected an AbortSignal`, {
       option: 'signal',
     })

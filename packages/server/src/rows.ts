@@ -1,8 +1,10 @@
 /**
  * What a user hands to `upsert`, `delete` and `search`, turned into flat arrays: rows or columns, number[] or
  * Float32Array. Everything is checked before anything is copied into the engine; values that float32 cannot hold are
- * refused by the index itself, which sees every vector.
+ * refused by the index itself, which sees every vector. Arrays and objects of another realm (vm, jest) are as good: what a value is
+ * is asked of itself, not of a constructor of this one.
  */
+import { types } from 'node:util'
 import type { Id } from '@drift/core'
 import { DriftError } from './errors.js'
 import { show } from './options.js'
@@ -61,7 +63,7 @@ export function parseQuery(query: unknown, dim: number, many = false): Float32Ar
     copyNumbers(query, vector, 0, dim, 'the query')
     return vector
   }
-  if (!(query instanceof Float32Array)) {
+  if (!types.isFloat32Array(query)) {
     const expected = many ? 'a Float32Array' : 'a Float32Array or an array of numbers'
     throw new DriftError('DRIFT_VECTOR_TYPE', `${what} is ${show(query)}, expected ${expected}`)
   }
@@ -82,9 +84,7 @@ export function encodePayload(
 ): Uint8Array | undefined {
   if (payload === undefined) return undefined
   const where = `payload of row ${position}`
-  const prototype =
-    typeof payload === 'object' && payload !== null ? Object.getPrototypeOf(payload) : undefined
-  if (prototype !== Object.prototype && (prototype !== null || typeof payload !== 'object')) {
+  if (!isPlain(payload)) {
     throw new DriftError('DRIFT_PAYLOAD', `${where} is ${show(payload)}, expected a plain object`, {
       position,
     })
@@ -115,6 +115,13 @@ export function encodePayload(
     )
   }
   return bytes
+}
+
+/** A plain object of any realm, or one without a prototype. */
+export function isPlain(value: unknown): value is object {
+  if (typeof value !== 'object' || value === null) return false
+  const prototype = Object.getPrototypeOf(value)
+  return prototype === null || Object.getPrototypeOf(prototype) === null
 }
 
 export function decodePayload(bytes: Uint8Array): Payload {
@@ -172,7 +179,7 @@ function parseColumns(columns: Record<string, unknown>, dim: number): Batch {
   const { ids, vectors, payloads } = columns
   if (!Array.isArray(ids)) throw new DriftError('DRIFT_BATCH', `ids is ${show(ids)}, expected an array`)
   if (ids.length === 0) throw emptyBatch()
-  if (!(vectors instanceof Float32Array)) {
+  if (!types.isFloat32Array(vectors)) {
     throw new DriftError('DRIFT_VECTOR_TYPE', `vectors is ${show(vectors)}, expected a Float32Array`)
   }
   if (vectors.length !== ids.length * dim) {
@@ -194,7 +201,7 @@ function parseColumns(columns: Record<string, unknown>, dim: number): Batch {
 }
 
 function copyVector(vector: unknown, into: Float32Array, position: number, dim: number): void {
-  if (vector instanceof Float32Array) {
+  if (types.isFloat32Array(vector)) {
     if (vector.length !== dim) throw wrongLength(`vector ${position}`, vector.length, dim)
     into.set(vector, position * dim)
   } else if (Array.isArray(vector)) {

@@ -4,6 +4,7 @@
  *   [magic u32][version u32][kind u32][dim u32][subspaces u32][bits u32][rotated u32][count u32][seed f64]
  *   [values: count * f32][CRC32C of all before u32]
  */
+import { types } from 'node:util'
 import { kernels, MAX_DIMENSION } from '@drift/native'
 import { CoreError } from '../errors.js'
 import type { QuantizerKind } from './quantizer.js'
@@ -42,7 +43,7 @@ export function writeStored(stored: StoredQuantizer): Uint8Array {
 
 /** @throws CoreError DRIFT_QUANTIZER_CORRUPT for what `writeStored` did not write, DRIFT_QUANTIZER_VERSION for a later one. */
 export function readStored(bytes: Uint8Array): StoredQuantizer {
-  if (!(bytes instanceof Uint8Array)) throw corrupt('is no Uint8Array')
+  if (!types.isUint8Array(bytes)) throw corrupt('is no Uint8Array')
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const end = bytes.length - CRC_BYTES
   if (end < HEADER_BYTES) throw corrupt(`has ${bytes.length} bytes, fewer than its header`)

@@ -3,7 +3,9 @@
  * library, since only names and values are looked at. The next batch is taken when the one before is written. Arrow itself checks no byte
  * of a body: what has been damaged on the way is found here only where it makes no sense.
  */
+
 import type { FileHandle } from 'node:fs/promises'
+import { types } from 'node:util'
 import type { Id } from '@drift/core'
 import type * as Arrow from 'apache-arrow'
 import { DriftError } from '../errors.js'
@@ -149,12 +151,12 @@ function rowsOf(
 
 async function* batchesOf(input: unknown): AsyncGenerator<Arrow.RecordBatch> {
   const table = input as { batches?: Iterable<unknown> } | null
-  if (typeof table === 'object' && table !== null && table.batches && !(input instanceof Uint8Array)) {
+  if (typeof table === 'object' && table !== null && table.batches && !types.isUint8Array(input)) {
     for (const batch of table.batches) yield asBatch(batch)
     return
   }
-  if (input instanceof Uint8Array || input instanceof ArrayBuffer) {
-    yield* decode(input instanceof Uint8Array ? input : new Uint8Array(input))
+  if (types.isUint8Array(input) || types.isArrayBuffer(input)) {
+    yield* decode(types.isUint8Array(input) ? input : new Uint8Array(input))
     return
   }
   if (typeof input === 'object' && input !== null && 'fd' in input) {
@@ -169,7 +171,7 @@ async function* batchesOf(input: unknown): AsyncGenerator<Arrow.RecordBatch> {
     yield first.value
     for (let next = await items.next(); !next.done; next = await items.next()) yield next.value
   }
-  if (first.value instanceof Uint8Array) yield* decode(rest() as AsyncGenerator<Uint8Array>)
+  if (types.isUint8Array(first.value)) yield* decode(rest() as AsyncGenerator<Uint8Array>)
   else for await (const batch of rest()) yield asBatch(batch)
 }
 
@@ -185,8 +187,8 @@ async function* decode(
   const { RecordBatchReader } = await import('apache-arrow')
   try {
     // A stream is looked at as it comes, by the same rules as bytes.
-    if (bytes instanceof Uint8Array) assertWithinBounds(bytes)
-    const isStream = !(bytes instanceof Uint8Array) && Symbol.asyncIterator in bytes
+    if (types.isUint8Array(bytes)) assertWithinBounds(bytes)
+    const isStream = !types.isUint8Array(bytes) && Symbol.asyncIterator in bytes
     const within = isStream ? withinBounds(bytes) : bytes
     const reader = await RecordBatchReader.from(within as AsyncIterable<Uint8Array>)
     await reader.open()
@@ -235,7 +237,7 @@ function vectorsOf(batch: Arrow.RecordBatch, name: string, dim: number): Float32
   const [data, more] = column.data
   const values: unknown = data?.children[0]?.values
   const plain =
-    values instanceof Float32Array && more === undefined && String(column.type).startsWith('FixedSizeList')
+    types.isFloat32Array(values) && more === undefined && String(column.type).startsWith('FixedSizeList')
   if (
     column.nullCount === 0 &&
     plain &&

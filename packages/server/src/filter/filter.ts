@@ -2,8 +2,10 @@
  * The filter language: Mongo-style JSON, read once into a tree of five kinds of nodes that cannot be wrong. What it means, row by
  * row, is in docs/filters.md. Rule: whatever is handed in is refused with a code that names the place, or read completely.
  */
+import { types } from 'node:util'
 import { DriftError } from '../errors.js'
 import { nearest, show } from '../options.js'
+import { isPlain } from '../rows.js'
 import { instantOf } from './instant.js'
 import { isScalar, type Path, type Scalar } from './path.js'
 
@@ -169,7 +171,7 @@ function scalars(operand: unknown, where: string): ReadonlySet<Scalar> {
 
 function scalar(value: unknown, where: string): Scalar {
   if (!isScalar(value)) {
-    const hint = value instanceof Date ? '; write a date as toISOString() or getTime()' : ''
+    const hint = types.isDate(value) ? '; write a date as toISOString() or getTime()' : ''
     throw malformed(where, `is ${show(value)}, expected a string, number, boolean or null${hint}`)
   }
   if (typeof value === 'number' && !Number.isFinite(value)) {
@@ -180,11 +182,8 @@ function scalar(value: unknown, where: string): Scalar {
 
 /** Own enumerable entries of a plain object; each value is read once. */
 function entriesOf(value: unknown, where: string, expected: string): [string, unknown][] {
-  const prototype = typeof value === 'object' && value !== null ? Object.getPrototypeOf(value) : undefined
-  if (prototype === undefined || (prototype !== Object.prototype && prototype !== null)) {
-    throw malformed(where, `is ${show(value)}, expected ${expected}`)
-  }
-  const keys = Object.keys(value as object)
+  if (!isPlain(value)) throw malformed(where, `is ${show(value)}, expected ${expected}`)
+  const keys = Object.keys(value)
   if (keys.length > MAX_CONDITIONS) throw tooMuch(where, 'conditions', keys.length, MAX_CONDITIONS)
   return keys.map(key => [key, (value as Filter)[key]])
 }
