@@ -21,6 +21,11 @@ export function seconds(text: string): number {
   return value
 }
 
+/** Zero or more, or Infinity. */
+export function milliseconds(text: string): number {
+  return text === 'Infinity' ? Number.POSITIVE_INFINITY : seconds(text)
+}
+
 export function positive(text: string): number {
   const value = Number(text)
   if (text.trim() === '' || !Number.isFinite(value) || value <= 0)

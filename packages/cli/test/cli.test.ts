@@ -215,7 +215,7 @@ describe('serve', () => {
       'serve.json',
       JSON.stringify({ port: 1, logLevel: 'silent', limits: { k: 5 }, hosts: ['drift.test'] }),
     )
-    const env = { DRIFT_PORT: '2', DRIFT_CONFIG: config, DRIFT_MAINTENANCE: 'manual' }
+    const env = { DRIFT_PORT: '2', DRIFT_CONFIG: config, DRIFT_MAINTENANCE: 'manual', DRIFT_THREADS: '0' }
     const child = start(['--json', 'serve', join(folder, 'db-serve'), '--port', '0'], env)
     const { url } = await opened(child)
     expect((await fetch(`${url}/readyz`)).status).toBe(200)
@@ -225,10 +225,47 @@ describe('serve', () => {
     expect((await once(child, 'exit'))[0]).toBe(0)
   })
 
+  it('gives maintenance, caches and connections the bounds that it was given', async () => {
+    const config = file(
+      'bounds.json',
+      JSON.stringify({ timeouts: { headersMs: 300, requestMs: 300, checkMs: 20 }, pageCacheBytes: 65_536 }),
+    )
+    const bounds = ['--config', config, '--max-search-wait-ms', '7.5', '--threads', '0']
+    const child = start([
+      '--json',
+      'serve',
+      join(folder, 'db-bounds'),
+      '--port',
+      '0',
+      '--log-level',
+      'silent',
+      ...bounds,
+    ])
+    const { url } = await opened(child)
+    const stats = (await (await fetch(`${url}/v1/stats`)).json()) as {
+      readonly maintenance: object
+      readonly pageCache: object
+    }
+    expect(stats.maintenance).toMatchObject({ maxSearchWaitMs: 7.5 })
+    expect(stats.pageCache).toMatchObject({ maxBytes: 65_536 })
+    const slow = connect(Number(new URL(url).port), '127.0.0.1', () =>
+      slow.write('POST /v1/sync HTTP/1.1\r\n'),
+    )
+    const [answer] = (await once(slow, 'data')) as [Buffer]
+    expect(String(answer)).toMatch(/^HTTP\/1.1 408 /)
+    child.kill('SIGTERM')
+    expect((await once(child, 'exit'))[0]).toBe(0)
+  })
+
   it.each([
     [{ prot: 1 }, /no option 'prot', only host, port/],
     [{ port: 'seven' }, /'port' in .* is seven: expected a whole number/],
     [{ insecureNoKeys: 'perhaps' }, /'insecureNoKeys' in .* is "perhaps", expected true or false/],
+    [{ maxSearchWaitMs: -1 }, /'maxSearchWaitMs' in .* is -1: expected a number of at least 0/],
+    [{ threads: 65 }, /threads is 65, expected an integer from 0 to 64/],
+    [{ pageCacheBytes: 'much' }, /'pageCacheBytes' in .* is much: expected a whole number/],
+    [{ timeouts: { requestsMs: 1 } }, /timeouts has no option 'requestsMs'/],
+    [{ timeouts: 5 }, /the options of timeouts are 5, expected an object/],
     [{ limits: { nothing: 1 } }, /limit nothing is 1, expected a known limit/],
     [{ sync: 'never' }, /sync is "never", expected 'always'/],
     [{ tlsCert: 'a.pem' }, /--tls-cert and --tls-key come together/],

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import type { ApiKey, ServeOptions } from '@drift/http'
 import type { OpenOptions, RecoveryReport } from '@drift/server'
 import { type Command, InvalidArgumentError } from 'commander'
-import { integer, list, number, seconds } from '../arguments.js'
+import { integer, list, milliseconds, number, seconds } from '../arguments.js'
 import { CliError } from '../errors.js'
 import { json, jsonFile } from '../json.js'
 import type { Report } from '../output.js'
@@ -36,13 +36,23 @@ export function addServe(program: Command, report: Report): void {
     .option('--limits <json>', 'limits of requests (docs/http.md): {"rows":1000}', text =>
       json(text, '--limits'),
     )
+    .option('--timeouts <json>', 'of connections, in milliseconds: {"requestMs":60000}', text =>
+      json(text, '--timeouts'),
+    )
     .option(
       '--sync <mode>',
       'when a write is acknowledged: always, os, or a number of milliseconds',
       'always',
     )
     .option('--maintenance <mode>', 'background, manual or off', 'background')
+    .option(
+      '--max-search-wait-ms <ms>',
+      'that one search in a hundred may wait; while more do, maintenance rests; Infinity: never',
+      milliseconds,
+    )
     .option('--shadow <share>', 'of the searches that are also answered exactly, to measure recall', number)
+    .option('--threads <number>', 'that scan and heal beside the one that serves', integer)
+    .option('--page-cache-bytes <bytes>', "memory for vectors of collections with cold: 'disk'", integer)
     .option('--min-free-bytes <bytes>', 'free room on the disk below which writes are refused', integer)
     .option('--grace <seconds>', 'for requests under way when it is told to stop', seconds, 20)
     .option('--log-level <level>', 'trace, debug, info, warn, error, fatal or silent', logLevel, 'info')
@@ -107,13 +117,15 @@ type Given = {
   readonly hosts?: readonly string[]
   readonly origins?: readonly string[]
   readonly limits?: object
+  readonly timeouts?: NonNullable<ServeOptions['timeouts']>
 }
 
 function serveOptions(folder: string, options: Readonly<Record<string, unknown>>): ServeOptions {
   const { host, port, keys, tlsCert, tlsKey, insecurePlaintext, insecureNoKeys, hosts, origins, limits } =
     options as unknown as Given
-  const { backupFolder, logLevel, sync } = options as unknown as Given
-  const { maintenance, shadow, minFreeBytes } = options as OpenOptions
+  const { backupFolder, logLevel, sync, timeouts } = options as unknown as Given
+  const { maintenance, maxSearchWaitMs, shadow, threads, pageCacheBytes, minFreeBytes } =
+    options as OpenOptions
   if ((tlsCert === undefined) !== (tlsKey === undefined)) {
     throw new CliError('DRIFT_OPTION', '--tls-cert and --tls-key come together')
   }
@@ -122,12 +134,15 @@ function serveOptions(folder: string, options: Readonly<Record<string, unknown>>
     host: host!,
     port,
     logger: { level: logLevel! },
-    open: { ...defined({ maintenance, shadow, minFreeBytes }), sync: syncMode(sync!) },
+    open: {
+      ...defined({ maintenance, maxSearchWaitMs, shadow, threads, pageCacheBytes, minFreeBytes }),
+      sync: syncMode(sync!),
+    },
     ...(keys === undefined ? {} : { keys: jsonFile(keys) as ApiKey[] }),
     ...(tlsCert === undefined ? {} : { tls: { certFile: tlsCert, keyFile: tlsKey! } }),
     ...(insecurePlaintext ? { insecurePlaintext } : {}),
     ...(insecureNoKeys ? { insecureNoKeys } : {}),
-    ...defined({ backupFolder, hosts, origins, limits }),
+    ...defined({ backupFolder, hosts, origins, limits, timeouts }),
   }
 }
 
