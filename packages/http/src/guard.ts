@@ -49,7 +49,7 @@ export class Guard {
     this.#authenticate = authenticate
     this.#keyed = keyed
     this.#limits = limits
-    this.#hosts = hosts
+    this.#hosts = hosts?.map(name => name.toLowerCase())
     this.#draining = draining
     this.#requests = new Windows(limits.requestsPerSecond, SECOND_MS)
     this.#failures = new Windows(limits.failedLoginsPerMinute, MINUTE_MS)

@@ -24,7 +24,7 @@ export interface HandlerOptions {
   readonly routes?: (app: FastifyInstance) => void | Promise<void>
   /** Told of each request when it has been answered. Holds no keys, vectors or payloads. */
   readonly onAnswer?: (entry: AnswerEntry) => void
-  /** Names in the Host header that are answered. Default: any. */
+  /** Names in the Host header that are answered, without ports. Default: any. */
   readonly hosts?: readonly string[]
   /** Origins whose pages may call from a browser, such as https://app.example.com. Default: none. */
   readonly origins?: readonly string[]
@@ -33,6 +33,8 @@ export interface HandlerOptions {
 }
 
 const isFunction = (value: unknown): boolean => typeof value === 'function'
+/** A name or an address as a Host header has it, an IPv6 one in brackets; without the port. */
+const HOST = /^(?:\[[\da-f:.]+\]|[^\s:/[\]]+)$/i
 const isTexts = (value: unknown): boolean =>
   Array.isArray(value) && value.every(item => typeof item === 'string')
 
@@ -47,7 +49,10 @@ const KINDS: {
   backupFolder: [value => typeof value === 'string' && value !== '', 'a path'],
   routes: [isFunction, 'a function'],
   onAnswer: [isFunction, 'a function'],
-  hosts: [isTexts, 'an array of names'],
+  hosts: [
+    value => isTexts(value) && (value as string[]).every(name => HOST.test(name)),
+    "an array of names without ports, such as ['drift.example', '[::1]']",
+  ],
   origins: [isTexts, 'an array of origins'],
   draining: [isFunction, 'a function'],
 }

@@ -156,6 +156,21 @@ describe('safe by default', () => {
     expect(await exchange(port, bytes)).toMatchObject({ status: 403, code: 'DRIFT_HOST' })
   })
 
+  it('is answered under the names that it was given, however they are written', async () => {
+    const { port } = await started({ hosts: ['Drift.Example', '[::1]'] })
+    const statusFor = async (host: string): Promise<number> =>
+      (
+        await exchange(
+          port,
+          rawRequest({ method: 'GET', path: '/v1/collections', headers: [['host', host]] }),
+        )
+      ).status
+    expect(await statusFor('drift.example')).toBe(200)
+    expect(await statusFor(`DRIFT.example:${port}`)).toBe(200)
+    expect(await statusFor(`[::1]:${port}`)).toBe(200)
+    expect(await statusFor('127.0.0.1')).toBe(403)
+  })
+
   it('keys are told apart, and failed logins are refused sooner but keep out nobody who has a key', async () => {
     const { key, hash } = createKey()
     const { url } = await started({
