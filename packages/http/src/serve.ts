@@ -2,9 +2,10 @@
  * serve: a server of its own. Rule: what can be reached from other machines needs keys and TLS, unless the caller says
  * in so many words that it does not.
  */
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import type { Server, ServerOptions } from 'node:http'
-import { type AddressInfo, isIP } from 'node:net'
+import { type AddressInfo, createServer, isIP } from 'node:net'
 import { createSecureContext, type SecureContextOptions } from 'node:tls'
 import { Drift, type OpenOptions } from '@drift/server'
 import type { FastifyInstance, FastifyServerOptions } from 'fastify'
@@ -124,6 +125,8 @@ export async function serve(options: ServeOptions): Promise<DriftServer> {
     connectionsCheckingInterval: times.checkMs,
   }
   const owned = typeof given === 'string'
+  // Opening may take long, makes a folder and takes its lock: not for a port that others have.
+  if (owned) await assertFree(host, port)
   const db = owned ? await Drift.open(given, options.open) : given
   let app: FastifyInstance | undefined
   try {
@@ -247,6 +250,14 @@ function assertSafe(
       { host },
     )
   }
+}
+
+/** @throws the system's error. */
+async function assertFree(host: string, port: number): Promise<void> {
+  const probe = createServer().listen({ host, port })
+  await once(probe, 'listening')
+  probe.close()
+  await once(probe, 'close')
 }
 
 function isLoopback(host: string): boolean {

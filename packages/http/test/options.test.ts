@@ -1,9 +1,11 @@
 // Proves: what a host gives is checked when it is given, by type and by name, and a server that does not start leaves the folder free.
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { Drift } from '@drift/server'
 import Fastify from 'fastify'
 import { describe, expect, it } from 'vitest'
 import { createHandler, createKey, driftPlugin, type HandlerOptions, serve } from '../src/index.js'
-import { temporaryFolder } from './fixture.js'
+import { started, temporaryFolder } from './fixture.js'
 
 const { hash } = createKey()
 const key = { id: 'k', hash, scope: 'read' }
@@ -53,5 +55,13 @@ describe('options that cannot be', () => {
     if (title.includes('log')) await expect(starting).rejects.toThrow('loud')
     else await expect(starting).rejects.toMatchObject({ code: 'DRIFT_OPTION' })
     await (await Drift.open(folder)).close()
+  })
+
+  it('a port that another has: the server does not start, and makes no database', async () => {
+    const other = await started()
+    const folder = join(temporaryFolder(), 'db')
+    const starting = serve({ db: folder, port: other.port, logger: false })
+    await expect(starting).rejects.toMatchObject({ code: 'EADDRINUSE', port: other.port })
+    expect(existsSync(folder)).toBe(false)
   })
 })
