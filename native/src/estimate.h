@@ -41,24 +41,25 @@ static inline float fast_exp2(float x) {
   return part * scale;
 }
 
+/* Buckets that tell the unit of distances, and whether a query is flat: no more than are looked at first. */
+enum { FLAT_BUCKETS = 16 };
+
 /* What makes squared distances, as order and ratio need them, of a router's: d^2 = at + times * distance. Inner products are taken as
- * distances between the query and centroids lifted to one length, that of the longest listed. */
+ * distances between query and centroids lifted to one length, that of the longest of the nearest FLAT_BUCKETS: a query's own length
+ * changes no order, so it must not change what is scanned, and neither may long rows that are far from it. */
 typedef struct {
   float times, at;
 } squares;
 
 static inline squares squares_of(const router *routes, const prepared_query *query, size_t count) {
   if (routes->metric == DRIFT_L2) return (squares){1, 0};
-  float longest = 0;
-  for (size_t j = 0; j < count; j++) {
+  float longest = 0, own = query->factors[1];
+  for (size_t j = 0; j < count && j < FLAT_BUCKETS; j++) {
     float squared = routes->index->centroid_factors[2 * routes->list[j].bucket + 1];
     longest = squared > longest ? squared : longest;
   }
-  return (squares){2, query->factors[1] + longest};
+  return (squares){own > 0 ? 2 * sqrtf(longest / own) : 0, 2 * longest};
 }
-
-/* Buckets that tell whether a query is flat: no more than are looked at first. */
-enum { FLAT_BUCKETS = 16 };
 
 /* d_0^2, where lives[j] entries of list[0 .. count) count. */
 static inline float near_square(const drift_query *ask, const routed *list, squares to, const float *lives, size_t count) {

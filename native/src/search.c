@@ -228,6 +228,26 @@ static void order(drift_found *list, size_t count) {
   }
 }
 
+/* Centroids whose lengths are looked at. */
+enum { LENGTHS = 64 };
+
+/* What to multiply a query by. Under ip its length changes no order, but entries tell <s, q - c>, which says little of a query that is short
+ * beside its centroids: it is brought to their length, by a power of two, which rounds nothing. */
+static float lengthen(const drift_index *index, const float *rotated) {
+  float own = pair_dot(rotated, rotated, index->padded);
+  if (index->routing != DRIFT_IP || !(own > FLT_MIN)) return 1;
+  int sum = 0, count = 0;
+  for (size_t b = 0; b < index->bucket_count; b += index->bucket_count / LENGTHS + 1) {
+    float squared = index->centroid_factors[2 * b + 1];
+    if (!(squared > FLT_MIN)) continue;
+    sum += ilogbf(squared);
+    count++;
+  }
+  if (count == 0) return 1;
+  int lack = sum / count - ilogbf(own);
+  return ldexpf(1, (lack - (lack & 1)) / 2);
+}
+
 int64_t KERNEL(index_search)(const drift_index *index, const drift_query *ask, const float *query, drift_scratch *scratch,
                              uint32_t *out_row, float *out_distance, drift_effort *effort) {
   if (ask->k == 0) {
@@ -243,6 +263,8 @@ int64_t KERNEL(index_search)(const drift_index *index, const drift_query *ask, c
 
   float *rotated = arena_take(&memory, 4 * padded);
   KERNEL(rotate)(query, index->dim, padded, 0, 1, index->flips, index->rounds, rotated);
+  float times = lengthen(index, rotated);
+  for (size_t i = 0; times != 1 && i < padded; i++) rotated[i] *= times;
   prepared_query prepared = prepare_rotated(rotated, padded, &memory);
   int is_routed = index->bucket_count > 0 && (ask->probes > 0 || ask->floor > 0);
   router routes = {.list = NULL};
@@ -266,7 +288,7 @@ int64_t KERNEL(index_search)(const drift_index *index, const drift_query *ask, c
       else squared = norms + 2 * distance;
     }
     if (done.buckets < ask->trace_room) {
-      ask->trace[done.buckets] = (drift_probe){(uint32_t)bucket, ranks[i], distance, hits[i]};
+      ask->trace[done.buckets] = (drift_probe){(uint32_t)bucket, ranks[i], distance / times, hits[i]};
     }
     done.buckets++;
     done.entries += index->sizes[bucket];
@@ -286,7 +308,9 @@ int64_t KERNEL(index_search)(const drift_index *index, const drift_query *ask, c
 
   heap_sort(s.best, s.size);
   size_t kept = s.size < ask->k ? s.size : ask->k;
-  if (index->vectors && kept > 0) {
+  if (!index->vectors) {
+    for (size_t i = 0; i < kept; i++) s.best[i].distance /= times;
+  } else if (kept > 0) {
     /* Beyond what SQ8 can be wrong about, a row is not among the k. */
     float margin = sq8_margin(index, &prepared, s.best[kept - 1].node), worst = s.best[kept - 1].distance;
     while (kept < s.size && s.best[kept].distance <= worst + margin) kept++;

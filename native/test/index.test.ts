@@ -289,6 +289,40 @@ describe.each(supportedVariants())('%s', variant => {
       expect(scanned({ floor: 0.01, flat: 1, flatTimes: 0.1 })).toEqual(few)
     })
 
+    it.runIf(metric === 'ip')(
+      'the length of a query changes neither what is scanned nor what is found',
+      () => {
+        const r = random(12)
+        const index = filled(metric, 40, r)
+        const trace = new Uint32Array(PROBE_WORDS * BUCKETS)
+        const floats = new Float32Array(trace.buffer)
+        const told = (query: Float32Array, ask: Partial<IndexQuery>) => {
+          const { rows, effort } = search(index, query, asking({ near: 10, ...ask, trace }))
+          const probes = Array.from({ length: effort[0]! }, (_, i) => 4 * i)
+          return {
+            rows,
+            effort,
+            buckets: probes.map(at => trace[at]),
+            distances: probes.map(at => floats[at + 2]!),
+          }
+        }
+        for (let i = 0; i < 10; i++) {
+          const query = Float32Array.from({ length: 40 }, () => r.normal())
+          for (const ask of [{ floor: 0.003 }, { probes: 5 }]) {
+            const { distances, ...alike } = told(query, ask)
+            for (const times of [2 ** -30, 0.5, 2 ** 30]) {
+              const { distances: longer, ...same } = told(
+                query.map(x => times * x),
+                ask,
+              )
+              expect(same).toEqual(alike)
+              expect(longer).toEqual(distances.map(distance => times * distance))
+            }
+          }
+        }
+      },
+    )
+
     it('rows that are dead, beyond the limit or not allowed are not found; rows named beside the buckets are', () => {
       const r = random(6)
       const index = filled(metric, 40, r)

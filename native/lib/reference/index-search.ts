@@ -36,6 +36,8 @@ export function indexSearch(
 ): number {
   const rotated = new Float32Array(index.padded)
   rotate(query, index.dim, index.padded, 0, 1, index.flips, rotated)
+  const times = lengthen(index, rotated)
+  for (let i = 0; i < rotated.length; i++) rotated[i]! *= times
   const prepared = prepareRotated(rotated)
   const best = new Best(index, ask, prepared)
   for (const row of ask.extra.subarray(0, ask.extraCount)) best.score(row)
@@ -48,7 +50,7 @@ export function indexSearch(
     const at = PROBE_WORDS * effort[0]!++
     if (at + PROBE_WORDS <= words.length) {
       words.set([bucket, rank], at)
-      floats.set([distance, hits], at + 2)
+      floats.set([distance / times, hits], at + 2)
     }
     effort[1]! += index.sizes[bucket]!
     const { base, squared } = centroidTerms(index, prepared, bucket, distance)
@@ -62,12 +64,33 @@ export function indexSearch(
     }
   })
   effort[2] = best.met.size
-  const found = exact(index, query, best.list).slice(0, ask.k)
+  const found = exact(index, query, best.list, times).slice(0, ask.k)
   found.forEach(({ row, distance }, i) => {
     outRow[at + i] = row
     outDistance[at + i] = distance
   })
   return found.length
+}
+
+const LENGTHS = 64
+
+/** As src/search.c. */
+function lengthen({ routing, bucketCount, centroidFactors }: IndexSlabs, rotated: Float32Array): number {
+  const own = rotated.reduce((sum, value) => sum + value * value, 0)
+  if (routing !== 'ip' || !(own > FLT_MIN)) return 1
+  const step = Math.floor(bucketCount / LENGTHS) + 1
+  const exponents: number[] = []
+  for (let b = 0; b < bucketCount; b += step) {
+    const squared = centroidFactors[2 * b + 1]!
+    if (squared > FLT_MIN) exponents.push(exponentOf(squared))
+  }
+  if (exponents.length === 0) return 1
+  const mean = Math.trunc(exponents.reduce((sum, exponent) => sum + exponent, 0) / exponents.length)
+  return 2 ** Math.floor((mean - exponentOf(own)) / 2)
+}
+
+function exponentOf(value: number): number {
+  return Math.floor(Math.log2(value))
 }
 
 /** A routed bucket, its place by distance, and its expected hits. */
@@ -145,9 +168,13 @@ function expectHits(
   query: PreparedQuery,
   list: readonly Routed[],
 ): { list: Candidate[]; floor: number } {
-  const longest = Math.max(...list.map(({ bucket }) => index.centroidFactors[2 * bucket + 1]!))
+  const longest = Math.max(
+    ...list.slice(0, FLAT_BUCKETS).map(({ bucket }) => index.centroidFactors[2 * bucket + 1]!),
+  )
+  const own = query.factors[1]!
+  const times = own > 0 ? 2 * Math.sqrt(longest / own) : 0
   const squared = list.map(({ distance }) =>
-    index.routing === 'l2' ? distance : query.factors[1]! + longest + 2 * distance,
+    index.routing === 'l2' ? distance : 2 * longest + times * distance,
   )
   const masses = list.map(({ bucket }) => countable(index, ask, bucket))
   const nearest = Math.max(FLT_MIN, nearSquare(ask, squared, masses))
@@ -263,10 +290,11 @@ class Best {
   }
 }
 
-function exact(index: IndexSlabs, query: Float32Array, list: readonly Found[]): Found[] {
+/** @param times - that `list` is of a query multiplied by. */
+function exact(index: IndexSlabs, query: Float32Array, list: readonly Found[], times: number): Found[] {
   const { metric, vectors, dim } = index
   const rows = Uint32Array.from(list, ({ row }) => row)
-  const distances = Float32Array.from(list, ({ distance }) => distance)
+  const distances = Float32Array.from(list, ({ distance }) => distance / times)
   if (vectors !== undefined) distancesGather(metric, query, vectors, dim, rows, rows.length, distances)
   return Array.from(rows, (row, i) => ({ row, distance: distances[i]! })).sort(
     (a, b) => a.distance - b.distance || a.row - b.row,

@@ -161,8 +161,8 @@ export class Jobs {
   }
 
   restore({ own, depth, rows }: Pick<Learned, 'own' | 'depth' | 'rows'>): void {
-    const { recall, refinements } = this.#life.open()
-    if (own !== undefined) recall.setOwn(new OwnFloors(own, depth), rows)
+    const { recall, refinements, shape } = this.#life.open()
+    if (own !== undefined) recall.setOwn(new OwnFloors(shape.metric, own, depth), rows)
     this.#calibratedRows = rows
     this.#calibratedRefinements = refinements
   }

@@ -10,7 +10,7 @@ import type { Scratch } from '../search/scratch.js'
 import { searchView } from '../search/search.js'
 import type { RowBuckets } from '../search/snapshot.js'
 import type { SearchView, SearchWidth } from '../search/view.js'
-import { bucketDistances, meetingsOf } from './meeting.js'
+import { bucketDistances, distanceWithout, meetingsOf } from './meeting.js'
 
 /** Rows of the index that are asked for as if they were queries. */
 export interface Asked {
@@ -88,8 +88,8 @@ export function* meet(
     const own = distances.subarray(i * bucketCount, (i + 1) * bucketCount)
     const home = buckets.home[row]!
     const count = mates[i]!
-    if (home < bucketCount && count > 1) own[home]! *= (count / (count - 1)) ** 2
-    meetings.push(meetingsOf(view, buckets, own, others))
+    if (home < bucketCount && count > 1) own[home] = distanceWithout(view, query, own[home]!, count)
+    meetings.push(meetingsOf(view, buckets, query, own, others))
     yield (scratch.scannedRows + others.length) * dim
   }
   return meetings

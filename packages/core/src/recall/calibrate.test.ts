@@ -134,13 +134,42 @@ it('it is due again when a quarter more rows have come into buckets, and after a
   expect(index.isCalibrationDue).toBe(true)
 })
 
-it('an index of few rows, or under ip, keeps the prior of all data', async () => {
+it('an index of few rows keeps the prior of all data', async () => {
   const { vectors, queries } = world(WORLDS['small topics']!, 5)
   const few = await VectorIndex.build({ dim: DIM, metric: 'l2' }, vectors.subarray(0, 1700 * DIM))
   expect(recallOf(few, queries, 10, 0.95).recall).toBeGreaterThan(0.9)
-  const ip = await VectorIndex.build({ dim: DIM, metric: 'ip' }, vectors)
-  expect(ip.isCalibrationDue).toBe(false)
-  expect(recallOf(ip, queries, 10, 0.9).recall).toBeGreaterThan(0.8)
+})
+
+// By the prior of all data 0.60 to 0.72 is found where 0.9 is asked for.
+it.each([
+  ['of one length', () => 1],
+  ['that grow', (share: number) => 1 + 9 * share],
+])('under ip, vectors %s are found as asked for, whatever the length of the query', async (_, length) => {
+  const random = seededRandom(21)
+  const cloud = (rows: number) =>
+    Float32Array.from({ length: rows * DIM }, (_, i) => length(i / (rows * DIM)) * gaussian(random))
+  const queries = cloud(200)
+  const index = await VectorIndex.build({ dim: DIM, metric: 'ip' }, cloud(12_000))
+  expect(index.isCalibrationDue).toBe(false)
+  for (const times of [0.01, 1, 100]) {
+    const { recall } = recallOf(
+      index,
+      queries.map(x => times * x),
+      10,
+      0.9,
+    )
+    expect(recall).toBeGreaterThan(0.85)
+    expect(recall).toBeLessThan(0.96)
+  }
+})
+
+it('rows that are all the same do not speak for the others', async () => {
+  const random = seededRandom(22)
+  const { vectors, queries } = world({ ...WORLDS['one cloud']!, rows: 12_000 }, 23)
+  const empty = Float32Array.from({ length: DIM }, () => gaussian(random))
+  for (let row = 0; row < 12_000; row++) if (row % 5 > 0) vectors.set(empty, row * DIM)
+  const index = await VectorIndex.build({ dim: DIM, metric: 'l2' }, vectors)
+  expect(recallOf(index, queries, 10, 0.9).recall).toBeGreaterThan(0.86)
 })
 
 // Without it 0.890 and 0.895 of the ten nearest are found here.

@@ -5,7 +5,7 @@
  * Few rows leave the mean uncertain, and comparing one with a million takes 30 ms: rows beyond what WORK pays for are asked of the index
  * itself, by a floor that misses next to nothing of what those before them tell.
  * Rule: it only reads, beside whatever changes the index: in the pool if there is one, piece by piece, each on a snapshot of its own
- * moment, so that a row is where the snapshot has it but for what moves within some ten milliseconds. Not under ip, where queries are unlike rows.
+ * moment, so that a row is where the snapshot has it but for what moves within some ten milliseconds.
  */
 import { kernels } from '@drift/native'
 import { NONE } from '../bucket/extent.js'
@@ -16,6 +16,7 @@ import { kernelMetric } from '../metric.js'
 import type { IndexPool } from '../pool/pool.js'
 import { type CompareTask, type MeetTask, stepsOf, type TaskResult } from '../pool/tasks.js'
 import { seededRandom } from '../random.js'
+import type { RowStore } from '../row-store.js'
 import { searchMany } from '../search/fan-out.js'
 import { Scratch } from '../search/scratch.js'
 import type { Snapshot } from '../search/snapshot.js'
@@ -33,6 +34,8 @@ const ASKED = 384
 /** Rows asked for few neighbours besides, which is a tenth of the work: what tells the small k that is mostly asked for. */
 const ASKED_FEW = 768
 const FEW_NEIGHBOURS = 10
+/** Rows drawn for each that is asked for, at most, where most are alike. */
+const MOST_DRAWN = 8
 /** Share of the neighbours found by comparing that a deep search may miss, before its floor is halved. */
 const DEEP_MISSES = 1e-3
 /** Below so many rows the prior of all data serves: what it reads too much of so few is little. */
@@ -66,7 +69,7 @@ export async function calibrate(
   { pool, signal, check, between }: CalibrateJob,
 ): Promise<OwnFloors | undefined> {
   const { store, directory, shape } = state
-  if (shape.metric === 'ip' || directory.rowsAtHome < FEW_ROWS) return undefined
+  if (directory.rowsAtHome < FEW_ROWS) return undefined
   const job = { pool, signal, check, between, slices: new Slices(check), scratch: new Scratch(shape.dim) }
   const random = seededRandom(shape.seed ^ store.version)
   const rows = chosen(state, ASKED + ASKED_FEW, random)
@@ -77,7 +80,7 @@ export async function calibrate(
   const [deep, shallow] = [NEIGHBOURS, FEW_NEIGHBOURS].map(most => deepWidth(meetings, state, most))
   meetings.push(...(await meetingsBy(state, rows.subarray(compared.length, ASKED), deep!, job)))
   meetings.push(...(await meetingsBy(state, rows.subarray(ASKED), shallow!, job)))
-  return new OwnFloors(meetings, await depthOf(state, compared, near, shallow!, job))
+  return new OwnFloors(shape.metric, meetings, await depthOf(state, compared, near, shallow!, job))
 }
 
 /** The nearest rows of each row, itself included, exactly: every row in a bucket is compared. */
@@ -218,18 +221,33 @@ function askedOf({ store, directory }: IndexState, rows: Uint32Array): Asked {
   return { rows: rows.slice(), queries, mates }
 }
 
-/** Some rows in buckets, each once, in random order. */
+/**
+ * Some rows in buckets, no two alike, in random order: a vector that most rows have (of an empty text) is found by whoever looks at all, and
+ * would speak for those that are not.
+ */
 function chosen(
   { store, directory: { rowsAtHome } }: IndexState,
   most: number,
   random: () => number,
 ): Uint32Array {
-  const picked = new Set<number>()
-  while (picked.size < Math.min(most, rowsAtHome)) {
+  const picked = new Map<number, number>()
+  for (let drawn = 0; drawn < MOST_DRAWN * most && picked.size < Math.min(most, rowsAtHome); ) {
     const row = Math.floor(random() * store.rows)
-    if (store.isAtHome(row)) picked.add(row)
+    if (!store.isAtHome(row)) continue
+    drawn++
+    const hash = hashOf(store, row)
+    if (!picked.has(hash)) picked.set(hash, row)
   }
-  return Uint32Array.from(picked)
+  return Uint32Array.from(picked.values())
+}
+
+/** Of the vector, or of its code where that is elsewhere: FNV-1a over 32-bit words. */
+function hashOf(store: RowStore, row: number): number {
+  const { vectors, dim } = store
+  const vector = vectors?.slice(row * dim, (row + 1) * dim) ?? store.decodedAt(row)
+  let hash = 0x811c9dc5
+  for (const word of new Uint32Array(vector.buffer)) hash = Math.imul(hash ^ word, 0x01000193)
+  return hash
 }
 
 /** A search for the neighbours and the row itself that misses next to none of those that were met. */

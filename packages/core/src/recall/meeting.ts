@@ -4,6 +4,7 @@
  */
 import { FLAT_BUCKETS, type IndexSlabs, kernels } from '@drift/native'
 import { NONE } from '../bucket/extent.js'
+import { squaredLength } from '../metric.js'
 import type { RowBuckets } from '../search/snapshot.js'
 import type { Flat, SearchView, Weights } from '../search/view.js'
 
@@ -30,15 +31,18 @@ const OPENING = 16
 /**
  * MEETING_FACTS for each of the rows.
  *
- * @param distances - of the query to every bucket, as `bucketDistances` tells them.
+ * @param query - prepared.
+ * @param toBuckets - its distances to all of them, as `bucketDistances` tells them.
  */
 export function meetingsOf(
   { slabs, meanLives }: SearchView,
   { home, second }: RowBuckets,
-  distances: Float32Array,
+  query: Float32Array,
+  toBuckets: Float32Array,
   rows: Uint32Array,
 ): Float32Array {
   const { bucketCount, lives, sizes } = slabs
+  const distances = squaresOf(slabs, query, toBuckets)
   const nearest = Math.max(
     2 ** -126,
     distances.reduce((least, d) => Math.min(least, d), Number.POSITIVE_INFINITY),
@@ -155,10 +159,7 @@ export function asIfNotFlat(
 /** Bytes of centroids that stay in a core's cache while all queries are compared with them. */
 const TILE_BYTES = 256 * 1024
 
-/**
- * Squared distances of prepared queries to all centroids, of query q from q * bucketCount on; under ip as if these were lifted to one
- * length.
- */
+/** Distances of prepared queries to all centroids by the metric that routes, of query q from q * bucketCount on. */
 export function bucketDistances({ slabs }: SearchView, queries: Float32Array): Float32Array {
   const { dim, bucketCount, padded, routing, centroids, flips } = slabs
   const count = queries.length / dim
@@ -174,20 +175,43 @@ export function bucketDistances({ slabs }: SearchView, queries: Float32Array): F
       kernels.distances(routing, query, centroids, padded, first, some, into)
     }
   }
-  if (routing === 'ip') lift(slabs, rotated, distances)
   return distances
 }
 
-function lift(
-  { bucketCount, padded, centroidFactors }: IndexSlabs,
-  queries: Float32Array,
+/**
+ * What `bucketDistances` would tell of a bucket if the query were no row of it.
+ *
+ * @param rows - of which its centroid is the mean, the query one of them: at least 2.
+ */
+export function distanceWithout(
+  { slabs }: SearchView,
+  query: Float32Array,
+  distance: number,
+  rows: number,
+): number {
+  if (slabs.routing === 'l2') return distance * (rows / (rows - 1)) ** 2
+  return (rows * distance + squaredLength(query, 0, query.length)) / (rows - 1)
+}
+
+/** As squares_of of src/estimate.h. @param distances - of the query, as `bucketDistances` tells them. */
+function squaresOf(
+  { routing, centroidFactors }: IndexSlabs,
+  query: Float32Array,
   distances: Float32Array,
-): void {
-  let longest = 0
-  for (let b = 0; b < bucketCount; b++) longest = Math.max(longest, centroidFactors[2 * b + 1]!)
-  for (let q = 0; q < queries.length / padded; q++) {
-    const query = queries.subarray(q * padded, (q + 1) * padded)
-    const add = longest + query.reduce((sum, x) => sum + x * x, 0)
-    for (let b = q * bucketCount; b < (q + 1) * bucketCount; b++) distances[b] = add + 2 * distances[b]!
-  }
+): Float32Array {
+  if (routing === 'l2') return distances
+  const nearest = new Uint32Array(FLAT_BUCKETS)
+  const found = kernels.topK(
+    distances,
+    distances.length,
+    FLAT_BUCKETS,
+    nearest,
+    new Float32Array(FLAT_BUCKETS),
+  )
+  const longest = nearest
+    .subarray(0, found)
+    .reduce((most, bucket) => Math.max(most, centroidFactors[2 * bucket + 1]!), 0)
+  const own = squaredLength(query, 0, query.length)
+  const times = own > 0 ? 2 * Math.sqrt(longest / own) : 0
+  return distances.map(distance => 2 * longest + times * distance)
 }

@@ -40,7 +40,7 @@ export interface Learned {
 }
 
 /** Of the layout and of what the values mean. */
-const VERSION = 2
+const VERSION = 3
 const HEAD_BYTES = 8
 
 export function encodeLearned({ own, depth, rows, loss, byK, tallies }: Learned): Uint8Array {

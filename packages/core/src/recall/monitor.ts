@@ -131,7 +131,7 @@ export class RecallMonitor {
       const hit = new Set(found.subarray(0, hits))
       const missed = truth.rows.subarray(0, room).filter(row => !hit.has(row))
       const due = Uint32Array.from([...hit, ...missed]).subarray(0, room)
-      const meetings = meetingsOf(view, state.store, bucketDistances(view, query), due)
+      const meetings = meetingsOf(view, state.store, query, bucketDistances(view, query), due)
       this.#learner?.learn(k, asIfNotFlat(floorsAt(meetings, weights), meetings, flat), target, floor, hits)
       return true
     } finally {

@@ -4,6 +4,7 @@
  */
 import { joined } from '../joined.js'
 import { atOnce } from '../maintenance/slices.js'
+import type { Metric } from '../metric.js'
 import { type Flat, NEVER_FLAT, type Weights } from '../search/view.js'
 import { flatnessOf, floorsAt, MEETING_FACTS, nearOf } from './meeting.js'
 
@@ -20,6 +21,7 @@ const FLOOR_WORK = 2_000
 
 export class OwnFloors {
   readonly meetings: readonly Float32Array[]
+  readonly #most: number
   /** By neighbours and weights. */
   readonly #told: Map<string, Told> = new Map()
 
@@ -27,7 +29,8 @@ export class OwnFloors {
   readonly depth: number
 
   /** @param meetings - of each row asked for: of its neighbours, nearest first. */
-  constructor(meetings: readonly Float32Array[], depth = 0) {
+  constructor(metric: Metric, meetings: readonly Float32Array[], depth = 0) {
+    this.#most = metric === 'ip' ? MOST_OF_OTHERS : MOST
     this.meetings = meetings
     this.depth = depth
   }
@@ -57,7 +60,7 @@ export class OwnFloors {
     const scaled = (own * prior) / priorOf(Math.min(recall, told), rows)
     // A higher floor has to be earned, a lower one is taken at its word.
     const pulled = scaled > prior ? prior * (scaled / prior) ** (count / (count + PULL)) : scaled
-    return Math.min(prior * MOST, Math.max(prior * LEAST, pulled))
+    return Math.min(prior * this.#most, Math.max(prior * LEAST, pulled))
   }
 
   /**
@@ -110,6 +113,8 @@ const LOSS = 0.003
 const PULL = 16
 /** Own floors lie within these times the prior of all data. */
 const MOST = 8
+/** Under ip queries may be unlike rows: what these tell may cost more than the prior, and never finds less. */
+const MOST_OF_OTHERS = 1
 const LEAST = 1 / 64
 
 /** Of each that knows so many, the logarithms of the floors at which its nearest `rows` neighbours are just met. */
