@@ -37,3 +37,17 @@ it.each(['constructor', '__proto__', 'toString'])('there is no index on %s until
   await docs.dropIndex(path)
   expect(Object.keys((await docs.stats()).indexes)).toEqual([])
 })
+
+it('an index that is dropped twice at once is gone once, and one that is made then stays', async () => {
+  await using db = await Drift.open(temporaryFolder(), { threads: 0, walFileBytes: 65_536 })
+  const docs = await db.collection('docs', { dim: 1, metric: 'l2', indexes: { a: 'number' } })
+  await docs.upsert(rows)
+  const first = docs.dropIndex('a')
+  const second = docs.dropIndex('a')
+  const refused = expect(second).rejects.toMatchObject({ code: 'DRIFT_NO_INDEX' })
+  await first
+  await docs.createIndex('a', 'keyword')
+  await refused
+  expect((await docs.stats()).indexes).toEqual({ a: 'keyword' })
+  expect((await docs.explain([1], { filter: { a: 7 } })).filter?.access).toBe('index')
+})

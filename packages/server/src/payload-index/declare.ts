@@ -106,7 +106,9 @@ export async function createIndex(
 
 /** @throws DriftError DRIFT_NO_INDEX. */
 export async function dropIndex(engine: Engine, store: Store, path: string): Promise<void> {
-  if (!Object.hasOwn(store.indexes.declarations(), path)) {
+  // Not declared: another call is about to drop it.
+  const isThere = Object.hasOwn(store.indexes.declarations(), path) && declaredKind(store.config, path)
+  if (!isThere) {
     throw new DriftError('DRIFT_NO_INDEX', `there is no index on '${path}'`, { path })
   }
   await declare(engine, store, path, undefined)
