@@ -7,6 +7,8 @@ const ISO_DATE = /^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(Z|[
 /** A date alone; JavaScript takes it for UTC already. */
 const DATE_LENGTH = 10
 const MAX_LENGTH = 35
+/** Days that every month has. */
+const EVERY_MONTH = 28
 
 /** Milliseconds since 1970, or undefined when the text is no date. Fractions below a millisecond are cut off. */
 export function instantOf(text: string): number | undefined {
@@ -14,5 +16,11 @@ export function instantOf(text: string): number | undefined {
   const match = ISO_DATE.exec(text)
   if (!match) return undefined
   const instant = Date.parse(text.length > DATE_LENGTH && match[1] === undefined ? `${text}Z` : text)
-  return Number.isNaN(instant) ? undefined : instant
+  return Number.isNaN(instant) || !isInMonth(text) ? undefined : instant
+}
+
+/** JavaScript takes 30 February for the first day of March: a month's end written without a calendar would let in what comes after. */
+function isInMonth(text: string): boolean {
+  const day = Number(text.slice(DATE_LENGTH - 2, DATE_LENGTH))
+  return day <= EVERY_MONTH || new Date(text.slice(0, DATE_LENGTH)).getUTCDate() === day
 }
