@@ -341,6 +341,11 @@ export class VectorIndex {
     return this.#life.open().recall.own !== undefined
   }
 
+  /** How many ended: what was learned is another after each. */
+  get calibrations(): number {
+    return this.#jobs.calibrations
+  }
+
   /** Whether so many rows came or went, or moved, since that the last calibration, if any, says little. */
   get isCalibrationDue(): boolean {
     return this.#jobs.isCalibrationDue

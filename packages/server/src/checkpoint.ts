@@ -15,6 +15,11 @@ const GROWTH_DUE = 1.5
 /** Or when this share of the rows is in segments that it does not know. */
 const UNKNOWN_DUE = 1 / 3
 
+/** Whether the index file is of other rows than there are, or of what was known before a calibration. */
+export function isOutdated({ index, checkpointRows, checkpointCalibrations }: Store): boolean {
+  return index.count !== checkpointRows || index.calibrations !== checkpointCalibrations
+}
+
 export async function writeCheckpointIfDue(engine: Engine, store: Store): Promise<void> {
   // A compaction is at it; after the next flush it will be due again.
   if (store.isBusy) return
@@ -50,9 +55,10 @@ async function writeAlone(engine: Engine, store: Store): Promise<boolean> {
     segments: settledSegments(store),
     lsn: engine.journal.durableLsn,
     learned: store.index.takeLearned(),
+    calibrations: store.index.calibrations,
   }))
   try {
-    const { rows, segments, lsn, learned } = moment
+    const { rows, segments, lsn, learned, calibrations } = moment
     const places: SegmentPlaces[] = []
     for (const segment of segments) {
       places.push({ segment: segment.entry.uuid, places: await livePlaces(store, segment, live) })
@@ -72,6 +78,7 @@ async function writeAlone(engine: Engine, store: Store): Promise<boolean> {
       change: entry => ({ ...entry, checkpoint }),
     }))
     store.checkpointRows = rows
+    store.checkpointCalibrations = calibrations
     store.covered = new Set(segments.map(({ entry }) => entry.uuid))
     for (const segment of segments) segment.origins = undefined
     return true

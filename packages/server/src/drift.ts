@@ -11,7 +11,7 @@ import type { PageCacheStats } from '@drift/storage'
 import { type BackupOptions, type BackupReport, backupEngine } from './backup/backup.js'
 import { type CheckOptions, checkEngine, checkFolder } from './check/check.js'
 import type { CheckReport } from './check/report.js'
-import { writePartition } from './checkpoint.js'
+import { isOutdated, writePartition } from './checkpoint.js'
 import { Collection } from './collection.js'
 import type { DiskStats } from './disk.js'
 import { assertOpen, assertWritable, catalog, type Engine, floorLsn } from './engine.js'
@@ -322,8 +322,7 @@ export class Drift {
       const { journal, persistence } = engine
       if (!engine.readOnly && !journal.failed && !journal.dropped && !persistence.failed) {
         for (const store of engine.stores.values()) {
-          if (store.checkpointRows === store.index.count) continue
-          await writePartition(engine, store)
+          if (isOutdated(store)) await writePartition(engine, store)
         }
         await this.#commit()
       }

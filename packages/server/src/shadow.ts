@@ -90,11 +90,14 @@ export class ShadowRecall {
     }
   }
 
-  /** A collection that never was: until then floors are those of all data, which find too little of some. Never rejects: it is tried again. */
-  async calibrateFirst(engine: Engine, store: Store): Promise<void> {
+  /**
+   * A collection that never was, or in which so much came or went that what it was told means little: until then floors find too little of
+   * some data. Never rejects: it is tried again.
+   */
+  async calibrateOverdue(engine: Engine, store: Store): Promise<void> {
     const { index } = store
     const isMeasured = this.share > 0 || engine.janitor.healing.mode === 'background'
-    if (!isMeasured || index.isCalibrated || !index.isCalibrationDue) return
+    if (!isMeasured || !(index.isCalibrated ? index.isCalibrationOverdue : index.isCalibrationDue)) return
     await index.calibrate({ signal: this.#ending.signal }).catch(() => undefined)
   }
 

@@ -76,6 +76,8 @@ export class Store {
   dropped = false
   /** Rows when the index was last written. */
   checkpointRows = 0
+  /** Calibrations of the index that were in it. */
+  checkpointCalibrations = 0
   /** Uuids of the segments whose rows the newest index file knows. */
   covered: ReadonlySet<string> = new Set()
   readonly #pages: PageCache | undefined

@@ -1,5 +1,5 @@
 // Proves: a flush leaves a collection that finds what it is asked for, at once and when it is opened again, also where neighbours are spread over
-// all buckets, and where they lie closer together than codes tell.
+// all buckets, where they lie closer together than codes tell, and where most rows are gone.
 import { expect, it } from 'vitest'
 import { type Collection, Drift } from '../src/index.js'
 import { randomNumbers, temporaryFolder } from './fixture.js'
@@ -35,9 +35,20 @@ it.each([
   await docs.upsert({ ids: Array.from({ length: rows }, (_, i) => i), vectors })
   await docs.flush()
   expect(await recallOf(docs, normal(100 * dim, 2))).toBeGreaterThan(0.92)
-  await docs.compact()
   await db.close()
   const again = await Drift.open(folder, { minFreeBytes: 0, threads: 1, maintenance: 'manual' })
   expect(await recallOf(await again.collection('docs'), normal(100 * dim, 3))).toBeGreaterThan(0.92)
   await again.close()
+})
+
+it('of what is left when most rows were deleted', async () => {
+  const dim = 32
+  await using db = await Drift.open(temporaryFolder(), { minFreeBytes: 0, threads: 1 })
+  const docs = await db.collection('docs', { dim, metric: 'l2' })
+  const ids = Array.from({ length: 20_000 }, (_, i) => i)
+  await docs.upsert({ ids, vectors: normal(ids.length * dim, 4) })
+  await docs.flush()
+  await docs.delete(ids.filter(id => id % 10 > 0))
+  await docs.flush()
+  expect(await recallOf(docs, normal(100 * dim, 5))).toBeGreaterThan(0.92)
 })

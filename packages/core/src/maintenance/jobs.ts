@@ -53,6 +53,7 @@ export class Jobs {
   /** Rows in buckets then, and refinements that had ended. */
   #calibratedRows = 0
   #calibratedRefinements = 0
+  #calibrations = 0
   #last: Promise<void> = Promise.resolve()
   #lastCalibration: Promise<void> = Promise.resolve()
 
@@ -132,9 +133,14 @@ export class Jobs {
       this.#calibratedAt = version
       this.#calibratedRows = rowsAtHome
       this.#calibratedRefinements = refinements
+      this.#calibrations++
     })
     this.#lastCalibration = result.catch(() => {}) // as in #run
     return result
+  }
+
+  get calibrations(): number {
+    return this.#calibrations
   }
 
   get isCalibrationDue(): boolean {
