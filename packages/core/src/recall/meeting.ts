@@ -17,10 +17,10 @@ export const MEETING_FACTS: number = 2 * FACTS + NEAR_FACTS
 
 /** Neighbours that are known of a row, at most; a larger k follows them as the prior of all data does. */
 export const NEIGHBOURS = 100
-/** A smaller k is told by so many too: one neighbour of each row says little. */
+/** The unit of distances is that of so many entries at least. */
 const LEAST_NEIGHBOURS = 4
 
-/** Neighbours that tell of a search for k rows. */
+/** Nearest entries whose mean distance is the unit in a search for k rows. */
 export function nearOf(k: number): number {
   return Math.min(NEIGHBOURS, Math.max(LEAST_NEIGHBOURS, k))
 }

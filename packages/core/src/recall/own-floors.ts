@@ -6,7 +6,7 @@ import { joined } from '../joined.js'
 import { atOnce } from '../maintenance/slices.js'
 import type { Metric } from '../metric.js'
 import { type Flat, NEVER_FLAT, type Weights } from '../search/view.js'
-import { flatnessOf, floorsAt, MEETING_FACTS, nearOf } from './meeting.js'
+import { flatnessOf, floorsAt, MEETING_FACTS, NEIGHBOURS, nearOf } from './meeting.js'
 
 /** The logarithms of the floors at which neighbours are just met: of each row asked for, and all of them ascending. */
 interface Told {
@@ -37,6 +37,7 @@ export class OwnFloors {
 
   /** What `floorOf` needs first for this k, so that the search which asks for it does not wait. Yields multiply-adds. */
   *prepare(k: number, weights: Weights): Generator<number, void> {
+    yield* this.#tell(toldBy(k), weights)
     yield* this.#tell(nearOf(k), weights)
   }
 
@@ -48,7 +49,7 @@ export class OwnFloors {
     priorOf: (recall: number, k: number) => number,
   ): number {
     const prior = priorOf(recall, k)
-    const rows = nearOf(k)
+    const rows = toldBy(k)
     const { samples, logs } = atOnce(this.#tell(rows, weights))
     const count = samples.length
     if (count === 0) return prior
@@ -91,6 +92,11 @@ export class OwnFloors {
     yield told.logs.length * FLOOR_WORK
     return told
   }
+}
+
+/** Neighbours that tell a floor for k rows: those that are asked for, as the first may be as hard to find as the tenth, or easier by far. */
+function toldBy(k: number): number {
+  return Math.min(NEIGHBOURS, k)
 }
 
 /** Sorted logarithms that are kept: 4 bytes for each neighbour of each row asked for. */
