@@ -161,14 +161,19 @@ export class Jobs {
   }
 
   /** What calibration taught. */
-  get learned(): Pick<Learned, 'own' | 'depth' | 'rows'> {
+  get learned(): Pick<Learned, 'own' | 'depth' | 'leftOut' | 'rows'> {
     const { own } = this.#life.open().recall
-    return { own: own?.meetings, depth: own?.depth ?? 0, rows: this.#calibratedRows }
+    return {
+      own: own?.meetings,
+      depth: own?.depth ?? 0,
+      leftOut: own?.loss ?? 0,
+      rows: this.#calibratedRows,
+    }
   }
 
-  restore({ own, depth, rows }: Pick<Learned, 'own' | 'depth' | 'rows'>): void {
+  restore({ own, depth, leftOut, rows }: Pick<Learned, 'own' | 'depth' | 'leftOut' | 'rows'>): void {
     const { recall, refinements, shape } = this.#life.open()
-    if (own !== undefined) recall.setOwn(new OwnFloors(shape.metric, own, depth), rows)
+    if (own !== undefined) recall.setOwn(new OwnFloors(shape.metric, own, depth, leftOut), rows)
     this.#calibratedRows = rows
     this.#calibratedRefinements = refinements
   }

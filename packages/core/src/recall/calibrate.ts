@@ -22,7 +22,8 @@ import { Scratch } from '../search/scratch.js'
 import type { Snapshot } from '../search/snapshot.js'
 import { NEVER_FLAT, type SearchWidth } from '../search/view.js'
 import { type Asked, Best } from './asking.js'
-import { NEIGHBOURS, nearOf } from './meeting.js'
+import { priorFloor } from './map.js'
+import { floorsAt, NEIGHBOURS, nearOf } from './meeting.js'
 import { OwnFloors, samplesOf } from './own-floors.js'
 import { rerankOf } from './resolution.js'
 
@@ -43,6 +44,9 @@ const FEW_ROWS = 2000
 /** Rows beyond the tenth that may have to get an exact distance, and the share of neighbours for whose sake it is tried with more. */
 const DEPTHS = [0, 32, 128, 512]
 const MOST_MISSED = 0.01
+/** Rows by which is told what searches leave out, and the recall of ten that they ask for. */
+const LOSS_ROWS = 128
+const LOSS_RECALL = 0.95
 /** Deep searches in one turn of the event loop: about a millisecond at 100 000 rows. */
 const DEPTH_QUERIES = 4
 /** Multiply-adds of a task: some ten milliseconds of a thread that others wait for, too. */
@@ -80,7 +84,16 @@ export async function calibrate(
   const [deep, shallow] = [NEIGHBOURS, FEW_NEIGHBOURS].map(most => deepWidth(meetings, state, most))
   meetings.push(...(await meetingsBy(state, rows.subarray(compared.length, ASKED), deep!, job)))
   meetings.push(...(await meetingsBy(state, rows.subarray(ASKED), shallow!, job)))
-  return new OwnFloors(shape.metric, meetings, await depthOf(state, compared, near, shallow!, job))
+  const depth = await depthOf(state, compared, near, shallow!, job)
+  const loss = await lossOf(
+    state,
+    compared,
+    near,
+    shallow!,
+    new OwnFloors(shape.metric, meetings, depth),
+    job,
+  )
+  return new OwnFloors(shape.metric, meetings, depth, loss)
 }
 
 /** The nearest rows of each row, itself included, exactly: every row in a bucket is compared. */
@@ -112,12 +125,16 @@ async function nearestOf(state: IndexState, rows: Uint32Array, job: Sliced): Pro
   return best.map(one => one.near().rows)
 }
 
-/** @param by - the nearest rows of each, or a search that finds them. */
+/**
+ * @param by - the nearest rows of each, or a search that finds them.
+ * @param isIn - the row asked for counts in the centroid of its home, as it does for a search.
+ */
 async function meetingsBy(
   state: IndexState,
   rows: Uint32Array,
   by: readonly Uint32Array[] | SearchWidth,
   job: Sliced,
+  isIn = false,
 ): Promise<Float32Array[]> {
   const meetings: Float32Array[] = []
   for (let first = 0; first < rows.length; ) {
@@ -126,6 +143,7 @@ async function meetingsBy(
     const parts: { readonly asked: Asked; readonly by: MeetTask['by'] }[] = []
     while (first < rows.length && parts.length < (job.pool?.threads ?? 1)) {
       const asked = askedOf(state, rows.subarray(first, first + count))
+      if (isIn) asked.mates.fill(0)
       parts.push({ asked, by: 'k' in by ? by : by.slice(first, first + count) })
       first += count
     }
@@ -152,39 +170,81 @@ async function depthOf(
   deep: SearchWidth,
   job: Sliced,
 ): Promise<number> {
-  const { vectors, dim, metric } = state.store
-  if (vectors === undefined) return 0
-  const distances = new Float32Array(deep.owed)
+  if (state.store.vectors === undefined) return 0
   for (const depth of DEPTHS) {
     const width = { ...deep, rerank: rerankOf(deep.owed, depth) }
-    let missed = 0
-    let wanted = 0
-    for (let first = 0; first < Math.min(rows.length, LEAST_COMPARED); first += DEPTH_QUERIES) {
-      await job.between?.()
-      job.check()
-      const some = rows.subarray(first, first + DEPTH_QUERIES)
-      const { queries } = askedOf(state, some)
-      const { snapshot, release } = state.pin()
-      try {
-        const found = await searchMany(snapshot, job.pool, queries, width, job.scratch, job.check, job.signal)
-        for (let q = 0; q < some.length; q++) {
-          const query = queries.subarray(q * dim, (q + 1) * dim)
-          const nearest = near[first + q]!.subarray(0, deep.owed)
-          const [own, at] = [distances.subarray(0, nearest.length), q * width.k]
-          kernels.distancesGather(kernelMetric(metric), query, vectors, dim, nearest, nearest.length, own)
-          // By distance: any of the rows that are equally far will do.
-          const farthest = own.reduce((most, distance) => Math.max(most, distance))
-          wanted += nearest.length
-          missed += nearest.length
-          for (let i = at; i < at + nearest.length; i++) if (found.distances[i]! <= farthest) missed--
-        }
-      } finally {
-        release()
-      }
-    }
-    if (missed <= MOST_MISSED * wanted) return depth
+    const found = await foundOf(state, rows.subarray(0, LEAST_COMPARED), near, width, job)
+    const wanted = deep.owed * found.length
+    if (wanted - found.reduce((sum, count) => sum + count, 0) <= MOST_MISSED * wanted) return depth
   }
   return DEPTHS.at(-1)!
+}
+
+/**
+ * Share of the rows in buckets that are worth scanning which a search leaves out all the same: by 1-bit entries, and as it chooses buckets by codes
+ * of their centroids. Less a standard error: samples must show it.
+ *
+ * @param near, deep - as `depthOf`.
+ */
+async function lossOf(
+  state: IndexState,
+  rows: Uint32Array,
+  near: readonly Uint32Array[],
+  deep: SearchWidth,
+  own: OwnFloors,
+  job: Sliced,
+): Promise<number> {
+  if (state.store.vectors === undefined) return 0
+  const asked = rows.subarray(0, LOSS_ROWS)
+  const nearest = near.slice(0, asked.length).map(of => of.subarray(0, deep.owed))
+  const floor = own.floorOf(LOSS_RECALL, deep.owed - 1, deep.weights, priorFloor)
+  const width = { ...deep, floor, rerank: rerankOf(deep.owed, own.depth) }
+  const meetings = await meetingsBy(state, asked, nearest, job, true)
+  const found = await foundOf(state, asked, near, width, job)
+  const lost = found.map((count, q) => {
+    const floors = floorsAt(meetings[q]!, deep.weights)
+    // The row itself is met by whoever asks for it.
+    const met = floors.filter(floor_ => floor_ >= Math.log(floor)).length + nearest[q]!.length - floors.length
+    return (met - count) / deep.owed
+  })
+  const mean = lost.reduce((sum, share) => sum + share, 0) / lost.length
+  const squares = lost.reduce((sum, share) => sum + (share - mean) ** 2, 0)
+  return Math.max(0, mean - Math.sqrt(squares) / lost.length)
+}
+
+/** Of the `owed` nearest of each row, itself included, how many a search finds, by distance: any of the rows that are equally far will do. */
+async function foundOf(
+  state: IndexState,
+  rows: Uint32Array,
+  near: readonly Uint32Array[],
+  width: SearchWidth,
+  job: Sliced,
+): Promise<number[]> {
+  const { vectors, dim, metric } = state.store
+  const counts: number[] = []
+  const distances = new Float32Array(width.owed)
+  for (let first = 0; first < rows.length; first += DEPTH_QUERIES) {
+    await job.between?.()
+    job.check()
+    const some = rows.subarray(first, first + DEPTH_QUERIES)
+    const { queries } = askedOf(state, some)
+    const { snapshot, release } = state.pin()
+    try {
+      const found = await searchMany(snapshot, job.pool, queries, width, job.scratch, job.check, job.signal)
+      for (let q = 0; q < some.length; q++) {
+        const query = queries.subarray(q * dim, (q + 1) * dim)
+        const nearest = near[first + q]!.subarray(0, width.owed)
+        const [own, at] = [distances.subarray(0, nearest.length), q * width.k]
+        kernels.distancesGather(kernelMetric(metric), query, vectors!, dim, nearest, nearest.length, own)
+        const farthest = own.reduce((most, distance) => Math.max(most, distance))
+        const told = found.distances.subarray(at, at + nearest.length)
+        counts.push(told.reduce((count, distance) => count + (distance <= farthest ? 1 : 0), 0))
+      }
+    } finally {
+      release()
+    }
+  }
+  return counts
 }
 
 /** The tasks on the index as it is now: in the pool, or here in slices. */

@@ -31,6 +31,8 @@ export interface Learned {
   readonly own: readonly Float32Array[] | undefined
   /** Rows beyond the tenth that had to get an exact distance, at that time. */
   readonly depth: number
+  /** Of the rows that searches should have met, the share that they left out, at that time. */
+  readonly leftOut: number
   /** Rows in buckets at that time. */
   readonly rows: number
   /** Share of the rows in scanned buckets that the scan left out. */
@@ -43,11 +45,12 @@ export interface Learned {
 const VERSION = 3
 const HEAD_BYTES = 8
 
-export function encodeLearned({ own, depth, rows, loss, byK, tallies }: Learned): Uint8Array {
+export function encodeLearned({ own, depth, leftOut, rows, loss, byK, tallies }: Learned): Uint8Array {
   const lengths = (parts: readonly Float32Array[]) => parts.map(({ length }) => length)
   const text = JSON.stringify({
     own: own && lengths(own),
     depth,
+    leftOut,
     rows,
     loss,
     byK: byK.map(({ k, floors, samples }) => ({ k, floors, lengths: lengths(samples) })),
@@ -77,7 +80,7 @@ export function decodeLearned(bytes: Uint8Array): Learned {
     throw misfit(`it has ${whole.length} bytes`)
   }
   const text = Buffer.from(whole.buffer, HEAD_BYTES, textBytes!).toString()
-  const { own, depth, rows, loss, byK, tallies } = parsed(text)
+  const { own, depth, leftOut, rows, loss, byK, tallies } = parsed(text)
   const values = new Float32Array(whole.buffer, HEAD_BYTES + textBytes!)
   if (values.some(Number.isNaN)) throw misfit('a value is no number')
   let at = 0
@@ -89,6 +92,7 @@ export function decodeLearned(bytes: Uint8Array): Learned {
   const learned = {
     own: own && take(own),
     depth,
+    leftOut,
     rows,
     loss,
     byK: byK.map(({ k, floors, lengths }) => ({ k, floors, samples: take(lengths) })),
@@ -98,7 +102,7 @@ export function decodeLearned(bytes: Uint8Array): Learned {
   return learned
 }
 
-interface Described extends Pick<Learned, 'depth' | 'rows' | 'loss' | 'tallies'> {
+interface Described extends Pick<Learned, 'depth' | 'leftOut' | 'rows' | 'loss' | 'tallies'> {
   readonly own: number[] | undefined
   readonly byK: readonly (Omit<LearnedSamples, 'samples'> & { readonly lengths: number[] })[]
 }
@@ -110,13 +114,15 @@ function parsed(text: string): Described {
   } catch {
     throw misfit('its text is no JSON')
   }
-  const { own, depth = 0, rows = 0, loss, byK, tallies } = found
+  const { own, depth = 0, leftOut, rows = 0, loss, byK, tallies } = found
   const areLengths = (of: unknown, unit: number): boolean =>
     Array.isArray(of) && of.every(length => Number.isSafeInteger(length) && length > 0 && length % unit === 0)
   const isSound =
     (own === undefined || areLengths(own, MEETING_FACTS)) &&
     (depth === 0 || isCount(depth)) &&
     (rows === 0 || isCount(rows)) &&
+    leftOut >= 0 &&
+    leftOut <= 1 &&
     loss >= -1 &&
     loss <= 1 &&
     Array.isArray(byK) &&

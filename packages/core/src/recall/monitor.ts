@@ -149,13 +149,13 @@ export class RecallMonitor {
     })
   }
 
-  get learned(): Omit<Learned, 'own' | 'depth' | 'rows'> {
+  get learned(): Omit<Learned, 'own' | 'depth' | 'leftOut' | 'rows'> {
     this.#forget()
     const { loss, samples } = this.#learner ?? new FloorLearner()
     return { loss, byK: samples, tallies: [...this.#tallies.values()] }
   }
 
-  restore({ loss, byK, tallies }: Omit<Learned, 'own' | 'depth' | 'rows'>): void {
+  restore({ loss, byK, tallies }: Omit<Learned, 'own' | 'depth' | 'leftOut' | 'rows'>): void {
     this.#learner?.restore(loss, byK)
     this.#version = this.#state.store.version
     for (const tally of tallies) this.#tallies.set(keyOf(tally), { ...tally })

@@ -27,12 +27,15 @@ export class OwnFloors {
 
   /** Rows beyond the tenth that have to get an exact distance: see `rerankOf`. */
   readonly depth: number
+  /** Of the rows that searches should meet, the share that they leave out. */
+  readonly loss: number
 
   /** @param meetings - of each row asked for: of its neighbours, nearest first. */
-  constructor(metric: Metric, meetings: readonly Float32Array[], depth = 0) {
+  constructor(metric: Metric, meetings: readonly Float32Array[], depth = 0, loss = 0) {
     this.#most = metric === 'ip' ? MOST_OF_OTHERS : MOST
     this.meetings = meetings
     this.depth = depth
+    this.loss = loss
   }
 
   /** What `floorOf` needs first for this k, so that the search which asks for it does not wait. Yields multiply-adds. */
@@ -55,7 +58,8 @@ export class OwnFloors {
     if (count === 0) return prior
     const told = 1 - LEAST_MISSES / logs.length
     const logAt = (share: number) => logs[Math.floor((1 - Math.min(share, told)) * logs.length)]!
-    const asked = recall / (1 - LOSS)
+    const loss = Math.max(LOSS, Math.min(this.loss, MOST_LOSS, (1 - recall) / 3))
+    const asked = recall / (1 - loss)
     const error = errorAt(samples, logAt(asked))
     const own = Math.exp(logAt(asked + CAUTION * error))
     const scaled = (own * prior) / priorOf(Math.min(recall, told), rows)
@@ -113,8 +117,10 @@ const FLAT_TOLD = 256
 const LEAST_MISSES = 4
 /** Added to what is asked for, in standard errors of the mean over samples: samples tell it to that much, and falling short is worse than reading more. */
 const CAUTION = 0.5
-/** Of the rows that scanned buckets hold, the share that the 1-bit scan leaves out. */
+/** Of the rows that scanned buckets hold, the share that the 1-bit scan leaves out, at least. */
 const LOSS = 0.003
+/** The same where it was measured: at most, and no more than a third of what may be missed, since lower floors do not find what scans leave out. */
+const MOST_LOSS = 0.03
 /** The prior of all data counts as so many samples against a floor above it. */
 const PULL = 16
 /** Own floors lie within these times the prior of all data. */

@@ -53,11 +53,11 @@ export class Shadows {
     return this.#monitor?.measured ?? []
   }
 
-  get learned(): Omit<Learned, 'own' | 'depth' | 'rows'> {
+  get learned(): Omit<Learned, 'own' | 'depth' | 'leftOut' | 'rows'> {
     return this.#monitor?.learned ?? { loss: 0, byK: [], tallies: [] }
   }
 
-  restore(learned: Omit<Learned, 'own' | 'depth' | 'rows'>): void {
+  restore(learned: Omit<Learned, 'own' | 'depth' | 'leftOut' | 'rows'>): void {
     this.#monitor?.restore(learned)
   }
 
