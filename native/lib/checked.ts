@@ -245,7 +245,7 @@ export function checked(kernels: Kernels): Kernels {
       kernels.indexRouteEntries(index, first, count)
     },
 
-    indexAssign(index, rows, first, count, home, second, neighbours, width = 1) {
+    indexAssign(index, rows, first, count, home, second, near, width = 1) {
       requireSlabs(index)
       if (index.bucketCount === 0) throw wrong('bucketCount', '0', 'at least 1')
       requireCount('first', first)
@@ -256,8 +256,20 @@ export function checked(kernels: Kernels): Kernels {
       if (second !== undefined) requireWords('second', second, first + count)
       requireCount('width', width)
       if (width === 0) throw wrong('width', '0', 'at least 1')
-      if (neighbours !== undefined) requireWords('neighbours', neighbours, 0)
-      kernels.indexAssign(index, rows, first, count, home, second, neighbours, width)
+      if (near !== undefined) requireWords('near', near, (first + count) * width)
+      kernels.indexAssign(index, rows, first, count, home, second, near, width)
+    },
+
+    indexNear(index, rows, first, count, width, out) {
+      requireSlabs(index)
+      if (index.bucketCount === 0) throw wrong('bucketCount', '0', 'at least 1')
+      requireCount('first', first)
+      requireCount('count', count)
+      requireCount('width', width)
+      requireWords('rows', rows, first + count)
+      requireRows('rows', rows, first, first + count, codedRows(index))
+      requireWords('out', out, (first + count) * width)
+      kernels.indexNear(index, rows, first, count, width, out)
     },
 
     indexHalve(index, rows, own, count, first, second, side, centroids, blocks) {

@@ -326,8 +326,8 @@ export interface Kernels {
    * `second` is undefined, the one of least SOAR loss (0xffffffff when there is only one bucket). From the codes of the rows. Needs at
    * least one bucket.
    *
-   * @param neighbours - `width` buckets for each of the first buckets, as `indexNeighbours` gives them: where home[j] is one of those, the
-   *   buckets are chosen among its neighbours, which is several times faster than routing. Otherwise home[j] says nothing before.
+   * @param near - those of row j are chosen among near[j * width ...], as `indexNear` lists them, unless none of these is there (`width` of 1
+   *   and more, 1 by default). Several times faster than looking at all.
    */
   indexAssign(
     index: IndexSlabs,
@@ -336,8 +336,21 @@ export interface Kernels {
     count: number,
     home: Uint32Array,
     second: Uint32Array | undefined,
-    neighbours?: Uint32Array,
+    near?: Uint32Array,
     width?: number,
+  ): void
+
+  /**
+   * out[j * width ...] = the `width` buckets nearest to rows[j], first <= j < first + count: its home as `indexAssign` finds it, then by
+   * squared L2 of the codes; 0xffffffff behind the last. Needs at least one bucket.
+   */
+  indexNear(
+    index: IndexSlabs,
+    rows: Uint32Array,
+    first: number,
+    count: number,
+    width: number,
+    out: Uint32Array,
   ): void
 
   /**

@@ -34,6 +34,7 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
   const indexRouteEntries = raw.indexRouteEntries as (...args: unknown[]) => void
   const indexAssign = raw.indexAssign as (...args: unknown[]) => number
   const indexHalve = raw.indexHalve as (...args: unknown[]) => number
+  const indexNear = raw.indexNear as (...args: unknown[]) => number
   const indexNeighbours = raw.indexNeighbours as (...args: unknown[]) => number
   const encodeRows = raw.encodeRows as (...args: Parameters<Kernels['encodeRows']>) => number
   const project = raw.project as (...args: Parameters<Kernels['project']>) => number
@@ -121,11 +122,12 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
     indexRouteEntries(index, first, count) {
       indexRouteEntries(descriptorOf(index), first, count)
     },
-    indexAssign(index, rows, first, count, home, second, neighbours, width) {
+    indexAssign(index, rows, first, count, home, second, near, width) {
       const { bucketCount } = index
-      countOf(
-        indexAssign(descriptorOf(index), bucketCount, rows, first, count, home, second, neighbours, width),
-      )
+      countOf(indexAssign(descriptorOf(index), bucketCount, rows, first, count, home, second, near, width))
+    },
+    indexNear(index, rows, first, count, width, out) {
+      countOf(indexNear(descriptorOf(index), index.bucketCount, rows, first, count, width, out))
     },
     indexHalve(index, rows, own, count, first, second, side, centroids, blocks) {
       return countOf(

@@ -16,6 +16,7 @@ import {
   indexAppend,
   indexAssign,
   indexCopy,
+  indexNear,
   indexNeighbours,
   indexRouteEntries,
 } from './reference/index-assign.js'
@@ -57,6 +58,7 @@ export const reference: Kernels = {
   indexRouteEntries,
   indexAssign,
   indexHalve,
+  indexNear,
   indexNeighbours,
   crc32c,
   hash64,

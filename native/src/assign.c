@@ -63,14 +63,13 @@ static void choose_two(const drift_index *index, const float *x, const routed *n
   }
 }
 
-/* The buckets of the list, nearest first by their codes. */
-static size_t rank_listed(const drift_index *index, const prepared_query *query, const drift_neighbours *of, size_t home,
+/* The buckets of a row's list, nearest first by their codes. */
+static size_t rank_listed(const drift_index *index, const prepared_query *query, const uint32_t *buckets, size_t width,
                           arena *memory, routed **out) {
   size_t count = 0;
-  routed *list = arena_take(memory, of->width * sizeof *list), *room = arena_take(memory, of->width * sizeof *room);
+  routed *list = arena_take(memory, width * sizeof *list), *room = arena_take(memory, width * sizeof *room);
   uint32_t *bins = arena_take(memory, SORT_BINS * sizeof *bins);
-  const uint32_t *buckets = of->buckets + home * of->width;
-  for (size_t i = 0; i < of->width; i++) {
+  for (size_t i = 0; i < width; i++) {
     if (buckets[i] >= index->bucket_count) continue;
     list[count++].bucket = buckets[i];
   }
@@ -80,24 +79,31 @@ static size_t rank_listed(const drift_index *index, const prepared_query *query,
   return count;
 }
 
-/* Its codes are those of the row. */
+/* At least the min(wanted, all) nearest buckets, in order. */
+static size_t route_row(const drift_index *index, prepared_query *query, size_t wanted, arena *memory, routed **out) {
+  query->signs = sign_table(query->rotated, index->padded, arena_take(memory, 4 * index->padded));
+  router routes = route_open(index, DRIFT_L2, query, NULL, memory);
+  route_more(&routes, wanted);
+  *out = routes.list;
+  return routes.count;
+}
+
+/* All but the signs, which routing needs alone. Its codes are those of the row. */
 static prepared_query prepare_coded(const drift_index *index, size_t row, const float *x, arena *memory) {
   size_t padded = index->padded;
-  prepared_query q;
+  prepared_query q = {.rotated = x};
   int8_t *codes = arena_take(memory, padded);
-  q.rotated = x;
   q.factors[0] = index->factors[2 * row];
   q.factors[1] = pair_dot(x, x, padded);
   q.factors[2] = (float)code_values(index->codes + row * padded, padded, codes);
   q.codes = codes;
-  q.signs = sign_table(x, padded, arena_take(memory, 4 * padded));
   return q;
 }
 
-int64_t KERNEL(index_assign)(const drift_index *index, const uint32_t *rows, size_t count, const drift_neighbours *of,
+int64_t KERNEL(index_assign)(const drift_index *index, const uint32_t *rows, size_t count, const uint32_t *near, size_t width,
                              uint32_t *home, uint32_t *second, drift_scratch *scratch) {
   size_t padded = index->padded;
-  size_t listed = 2 * arena_size(of->width * sizeof(routed)) + arena_size(SORT_BINS * sizeof(uint32_t));
+  size_t listed = 2 * arena_size(width * sizeof(routed)) + arena_size(SORT_BINS * sizeof(uint32_t));
   arena memory;
   size_t fixed = arena_size(4 * padded) + arena_size(padded) + prepared_bytes(padded);
   if (!arena_open(scratch, fixed + route_bytes(index) + listed, &memory)) return DRIFT_NO_MEMORY;
@@ -106,21 +112,42 @@ int64_t KERNEL(index_assign)(const drift_index *index, const uint32_t *rows, siz
   for (size_t j = 0; j < count; j++) {
     arena again = memory;
     routed *list = NULL;
-    size_t near = 0;
     decode_row(index, rows[j], x);
     prepared_query query = prepare_coded(index, rows[j], x, &again);
-    if (home[j] < of->count) near = rank_listed(index, &query, of, home[j], &again, &list);
-    if (near == 0) {
-      router routes = route_open(index, DRIFT_L2, &query, NULL, &again);
-      route_more(&routes, 2 * CANDIDATES);
-      list = routes.list;
-      near = routes.count;
-    }
+    size_t found = near ? rank_listed(index, &query, near + j * width, width, &again, &list) : 0;
+    if (found == 0) found = route_row(index, &query, 2 * CANDIDATES, &again, &list);
     if (second) {
-      choose_two(index, x, list, near < CANDIDATES ? near : CANDIDATES, other, home + j, second + j);
+      choose_two(index, x, list, found < CANDIDATES ? found : CANDIDATES, other, home + j, second + j);
     } else {
-      home[j] = list[nearest_exactly(index, x, list, near)].bucket;
+      home[j] = list[nearest_exactly(index, x, list, found)].bucket;
     }
+  }
+  return 0;
+}
+
+static void list_buckets(const routed *list, size_t count, uint32_t *out, size_t width) {
+  for (size_t i = 0; i < width; i++) out[i] = i < count ? list[i].bucket : NO_ROW;
+}
+
+int64_t KERNEL(index_near)(const drift_index *index, const uint32_t *rows, size_t count, size_t width, uint32_t *out,
+                           drift_scratch *scratch) {
+  size_t padded = index->padded;
+  arena memory;
+  if (!arena_open(scratch, arena_size(4 * padded) + prepared_bytes(padded) + route_bytes(index), &memory)) {
+    return DRIFT_NO_MEMORY;
+  }
+  float *x = arena_take(&memory, 4 * padded);
+  for (size_t j = 0; j < count; j++) {
+    arena again = memory;
+    routed *list;
+    decode_row(index, rows[j], x);
+    prepared_query query = prepare_coded(index, rows[j], x, &again);
+    size_t found = route_row(index, &query, 2 * (width > CANDIDATES ? width : CANDIDATES), &again, &list);
+    size_t best = nearest_exactly(index, x, list, found);
+    routed nearest = list[best];
+    memmove(list + 1, list, best * sizeof *list);
+    list[0] = nearest;
+    list_buckets(list, found, out + j * width, width);
   }
   return 0;
 }
@@ -135,7 +162,7 @@ int64_t KERNEL(index_neighbours)(const drift_index *index, size_t first, size_t 
     prepared_query query = prepare_rotated(index->centroids + (first + j) * padded, padded, &again);
     router routes = route_open(index, DRIFT_L2, &query, NULL, &again);
     route_more(&routes, 2 * width);
-    for (size_t i = 0; i < width; i++) out[j * width + i] = i < routes.count ? routes.list[i].bucket : NO_ROW;
+    list_buckets(routes.list, routes.count, out + j * width, width);
   }
   return 0;
 }

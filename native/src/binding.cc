@@ -246,12 +246,18 @@ NAN_METHOD(indexAssign) {
   drift_index index = indexOf(info);
   index.bucket_count = size(info, 1);
   size_t first = size(info, 3), width = size(info, 8);
-  drift_neighbours neighbours = {nullptr, width, 0};
-  if (!info[7]->IsUndefined()) neighbours = {view<uint32_t>(info, 7), width, length(info, 7) / width};
+  const uint32_t *near = info[7]->IsUndefined() ? nullptr : view<uint32_t>(info, 7) + first * width;
   uint32_t *second = info[6]->IsUndefined() ? nullptr : view<uint32_t>(info, 6) + first;
-  number(info, static_cast<double>(kernels(info)->index_assign(&index, view<uint32_t>(info, 2) + first, size(info, 4),
-                                                               &neighbours, view<uint32_t>(info, 5) + first, second,
-                                                               &scratch)));
+  number(info, static_cast<double>(kernels(info)->index_assign(&index, view<uint32_t>(info, 2) + first, size(info, 4), near,
+                                                               width, view<uint32_t>(info, 5) + first, second, &scratch)));
+}
+
+NAN_METHOD(indexNear) {
+  drift_index index = indexOf(info);
+  index.bucket_count = size(info, 1);
+  size_t first = size(info, 3), width = size(info, 5);
+  number(info, static_cast<double>(kernels(info)->index_near(&index, view<uint32_t>(info, 2) + first, size(info, 4), width,
+                                                             view<uint32_t>(info, 6) + first * width, &scratch)));
 }
 
 NAN_METHOD(indexHalve) {
@@ -421,6 +427,7 @@ NAN_MODULE_INIT(init) {
     add(set, "indexCopy", indexCopy, i);
     add(set, "indexRouteEntries", indexRouteEntries, i);
     add(set, "indexAssign", indexAssign, i);
+    add(set, "indexNear", indexNear, i);
     add(set, "indexHalve", indexHalve, i);
     add(set, "indexNeighbours", indexNeighbours, i);
     add(set, "crc32c", crc32c);

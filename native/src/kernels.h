@@ -107,12 +107,6 @@ typedef struct {
   uint32_t buckets, entries, rows;
 } drift_effort;
 
-/* Near buckets of buckets 0 .. count - 1, `width` each. */
-typedef struct {
-  const uint32_t *buckets;
-  size_t width, count;
-} drift_neighbours;
-
 /* Instead of a count: */
 enum { DRIFT_DAMAGED_GRAPH = -1, DRIFT_NO_MEMORY = -2 };
 
@@ -218,10 +212,14 @@ typedef struct {
   /* The router's entries of buckets first .. first + count - 1, from `centroids` and `center`. */
   void (*index_route_entries)(const drift_index *index, size_t first, size_t count);
 
-  /* The two buckets of each row: assign.c. second: UINT32_MAX where there is none; NULL: not asked. home[j] below of->count:
-   * the buckets are chosen among the neighbours of this one. */
-  int64_t (*index_assign)(const drift_index *index, const uint32_t *rows, size_t count, const drift_neighbours *of,
+  /* The two buckets of each row: assign.c. second: UINT32_MAX where there is none; NULL: not asked. near: those of row j are chosen
+   * among near[j * width ..], unless none of these is there; NULL: among all. */
+  int64_t (*index_assign)(const drift_index *index, const uint32_t *rows, size_t count, const uint32_t *near, size_t width,
                           uint32_t *home, uint32_t *second, drift_scratch *scratch);
+
+  /* out[j * width ..] = the `width` buckets nearest to row j, first its home, then by their codes; UINT32_MAX behind the last. */
+  int64_t (*index_near)(const drift_index *index, const uint32_t *rows, size_t count, size_t width, uint32_t *out,
+                        drift_scratch *scratch);
 
   /* The two halves of a bucket's rows, the first `own` of which call it home: 2-means of these, by what the codes say; the others go to the
    * nearer half. first, second: in [0, 1), by which two rows are drawn to start from. side[j], j < count: 0 or 1. centroids:

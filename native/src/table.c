@@ -32,8 +32,9 @@ int64_t KERNEL(index_append)(const drift_index *, const uint32_t *, const uint32
                              drift_scratch *);
 void KERNEL(index_copy)(const drift_index *, const uint32_t *, const uint32_t *, size_t);
 void KERNEL(index_route_entries)(const drift_index *, size_t, size_t);
-int64_t KERNEL(index_assign)(const drift_index *, const uint32_t *, size_t, const drift_neighbours *, uint32_t *,
-                             uint32_t *, drift_scratch *);
+int64_t KERNEL(index_assign)(const drift_index *, const uint32_t *, size_t, const uint32_t *, size_t, uint32_t *, uint32_t *,
+                             drift_scratch *);
+int64_t KERNEL(index_near)(const drift_index *, const uint32_t *, size_t, size_t, uint32_t *, drift_scratch *);
 int64_t KERNEL(index_halve)(const drift_index *, const uint32_t *, size_t, size_t, float, float, uint32_t *, float *,
                             uint8_t *, drift_scratch *);
 int64_t KERNEL(index_neighbours)(const drift_index *, size_t, size_t, size_t, uint32_t *, drift_scratch *);
@@ -67,6 +68,7 @@ const drift_kernels KERNEL(kernels) = {
     .index_copy = KERNEL(index_copy),
     .index_route_entries = KERNEL(index_route_entries),
     .index_assign = KERNEL(index_assign),
+    .index_near = KERNEL(index_near),
     .index_halve = KERNEL(index_halve),
     .index_neighbours = KERNEL(index_neighbours),
     .float_page_encode = KERNEL(float_page_encode),

@@ -382,23 +382,43 @@ describe.each(supportedVariants())('%s', variant => {
     }
   })
 
-  it('rows get the buckets that the reference gives them, also among neighbours', () => {
+  it('rows get the buckets that the reference gives them, also among those listed as near', () => {
     const r = random(7)
     const index = filled('l2', 96, r)
     const rows = Uint32Array.from({ length: ROWS }, (_, i) => i)
-    const assign = (k: typeof kernels, neighbours?: Uint32Array) => {
+    const assign = (k: typeof kernels, near?: Uint32Array) => {
       const [home, second] = [new Uint32Array(ROWS).fill(3), new Uint32Array(ROWS)]
-      k.indexAssign(index, rows, 0, ROWS, home, second, neighbours, 8)
+      k.indexAssign(index, rows, 0, ROWS, home, second, near, 8)
       return [...home, ...second]
     }
-    const near = new Uint32Array(BUCKETS * 8)
-    kernels.indexNeighbours(index, 0, BUCKETS, 8, near)
-    for (let b = 0; b < BUCKETS; b++) expect(near[8 * b]).toBe(b)
-    for (const neighbours of [undefined, near]) {
-      const expected = assign(reference, neighbours)
-      const same = assign(kernels, neighbours).filter((bucket, i) => bucket === expected[i]).length
+    const list = (k: typeof kernels) => {
+      const near = new Uint32Array(ROWS * 8)
+      k.indexNear(index, rows, 0, ROWS, 8, near)
+      return near
+    }
+    const near = list(kernels)
+    for (const of of [undefined, near]) {
+      const expected = assign(reference, of)
+      const same = assign(kernels, of).filter((bucket, i) => bucket === expected[i]).length
       expect(same).toBeGreaterThan(0.99 * 2 * ROWS)
     }
+    const listed = list(reference)
+    const isListed = (bucket: number, i: number) => listed.subarray(i & ~7, (i & ~7) + 8).includes(bucket)
+    expect(near.filter(isListed).length).toBeGreaterThan(0.97 * near.length)
+    const [all, among] = [assign(kernels), assign(kernels, near)]
+    for (const row of rows) {
+      expect(near[8 * row]).toBe(all[row])
+      expect(among[row]).toBe(all[row])
+    }
+    // A list of another row decides; one with nothing in it does not.
+    const others = near.map((_, i) => near[(i + 8) % near.length]!)
+    expect(assign(kernels, others).slice(0, ROWS)).not.toEqual(all.slice(0, ROWS))
+    expect(
+      assign(
+        kernels,
+        near.map(() => NONE),
+      ).slice(0, ROWS),
+    ).toEqual(all.slice(0, ROWS))
     const only = new Uint32Array(1)
     kernels.indexAssign({ ...index, bucketCount: 1 }, rows, 0, 1, only, new Uint32Array(1))
     expect(only[0]).toBe(0)

@@ -17,18 +17,33 @@ export function indexAssign(
   count: number,
   home: Uint32Array,
   second: Uint32Array | undefined,
-  neighbours: Uint32Array = new Uint32Array(0),
+  near: Uint32Array = new Uint32Array(0),
   width = 1,
 ): void {
   for (let j = first; j < first + count; j++) {
     const x = decode(index, rows[j]!)
     const query = prepareRotated(x)
-    const at = home[j]! * width
-    const list = neighbours.subarray(at, at + width).filter(bucket => bucket < index.bucketCount)
-    const near = list.length > 0 ? rank(index, 'l2', query, list) : route(index, 'l2', query, 2 * CANDIDATES)
-    const chosen = chooseTwo(index, x, near.slice(0, CANDIDATES))
+    const list = near.subarray(j * width, (j + 1) * width).filter(bucket => bucket < index.bucketCount)
+    const found = list.length > 0 ? rank(index, 'l2', query, list) : route(index, 'l2', query, 2 * CANDIDATES)
+    const chosen = chooseTwo(index, x, found.slice(0, CANDIDATES))
     home[j] = chosen.home
     if (second !== undefined) second[j] = chosen.second
+  }
+}
+
+export function indexNear(
+  index: IndexSlabs,
+  rows: Uint32Array,
+  first: number,
+  count: number,
+  width: number,
+  out: Uint32Array,
+): void {
+  for (let j = first; j < first + count; j++) {
+    const x = decode(index, rows[j]!)
+    const near = route(index, 'l2', prepareRotated(x), 2 * Math.max(width, CANDIDATES))
+    near.unshift(...near.splice(nearestExactly(index, x, near), 1))
+    for (let i = 0; i < width; i++) out[j * width + i] = near[i]?.bucket ?? NO_ROW
   }
 }
 
@@ -47,17 +62,24 @@ export function indexNeighbours(
   }
 }
 
-/** The home by exact distance among the FINALISTS; the second by the distances of the codes. */
-function chooseTwo(
-  { centroids, centroidCodes, centroidFactors, padded }: IndexSlabs,
-  x: Float32Array,
-  near: readonly Routed[],
-): { home: number; second: number } {
+/** Place of the home: which of the FINALISTS is nearest by exact distance. */
+function nearestExactly({ centroids, padded }: IndexSlabs, x: Float32Array, near: readonly Routed[]): number {
   const finalists = Uint32Array.from(near.slice(0, FINALISTS), ({ bucket }) => bucket)
   const distances = new Float32Array(finalists.length)
   distancesGather('l2', x, centroids, padded, finalists, finalists.length, distances)
   let best = 0
   for (let i = 1; i < distances.length; i++) if (distances[i]! < distances[best]!) best = i
+  return best
+}
+
+/** The home by exact distance; the second by the distances of the codes. */
+function chooseTwo(
+  index: IndexSlabs,
+  x: Float32Array,
+  near: readonly Routed[],
+): { home: number; second: number } {
+  const { centroidCodes, centroidFactors, padded } = index
+  const best = nearestExactly(index, x, near)
   const { bucket: home, distance: toHome } = near[best]!
   const codes = Int8Array.from(centroidCodes.subarray(home * padded, (home + 1) * padded), code => code - 128)
   const factors = Float32Array.of(

@@ -1,14 +1,14 @@
-/* index_assign, index_neighbours, index_route_entries, index_append, index_copy, index_halve and index_search over one small index: each
- * row's buckets, entries and half against their formulas; each result live, allowed, met once, in order and at its distance; and all rows
- * found when all may be. With values whose squares overflow nothing is said of the results but that the calls end within their
- * arguments. */
+/* index_assign, index_near, index_neighbours, index_route_entries, index_append, index_copy, index_halve and index_search over one small
+ * index: each row's buckets, entries and half against their formulas; each result live, allowed, met once, in order and at its distance;
+ * and all rows found when all may be. With values whose squares overflow nothing is said of the results but that the calls end within
+ * their arguments. */
 #include "index.h"
 
 #include "harness.h"
 
 uint32_t *sign_flips(size_t padded, size_t rounds);
 
-enum { MOST_ROWS = 60, MOST_BUCKETS = 80, SPARE_BLOCKS = 4, SURE_BUCKETS = 16 };
+enum { MOST_ROWS = 60, MOST_BUCKETS = 80, SPARE_BLOCKS = 4, SURE_BUCKETS = 16, NEAR_ROWS = 8 };
 
 /* From so many buckets on, groups are read. */
 enum { GROUPED_BUCKETS = 2100, MORE_BUCKETS = 400, MOST_GROUPS = 90 };
@@ -224,20 +224,33 @@ static void damage(world *w, uint32_t draws) {
   }
 }
 
+/* Buckets that are there, each once, NO_ROW behind the last. */
+static void check_near(const world *w, const uint32_t *near, size_t of, size_t width) {
+  size_t buckets = w->index.bucket_count;
+  for (size_t i = 0; i < width; i++) {
+    if (near[i] >= buckets && near[i] != NO_ROW) fail("neighbour %zu of %zu is %u", i, of, near[i]);
+    if (i >= buckets && near[i] != NO_ROW) fail("%zu neighbours of %zu buckets", i, buckets);
+    for (size_t j = 0; j < i; j++) {
+      if (near[j] == near[i] && near[i] != NO_ROW) fail("neighbour %u of %zu is there twice", near[i], of);
+    }
+  }
+}
+
 /* Each bucket's neighbours: itself first unless another centroid is as near, each once, NO_ROW behind the last. */
 static void check_neighbours(const world *w, const drift_kernels *k, size_t width, uint32_t *out, drift_scratch *scratch) {
   size_t buckets = w->index.bucket_count > MOST_BUCKETS ? MOST_BUCKETS : w->index.bucket_count;
   check_equal("neighbours", 0, (uint64_t)k->index_neighbours(&w->index, 0, buckets, width, out, scratch), 0);
-  for (size_t b = 0; b < buckets; b++) {
-    const uint32_t *near = out + b * width;
-    for (size_t i = 0; i < width; i++) {
-      if (near[i] >= w->index.bucket_count && near[i] != NO_ROW) fail("neighbour %zu of %zu is %u", i, b, near[i]);
-      if (i >= w->index.bucket_count && near[i] != NO_ROW) fail("%zu neighbours of %zu buckets", i, buckets);
-      for (size_t j = 0; j < i; j++) {
-        if (near[j] == near[i] && near[i] != NO_ROW) fail("neighbour %u of %zu is there twice", near[i], b);
-      }
-    }
-  }
+  for (size_t b = 0; b < buckets; b++) check_near(w, out + b * width, b, width);
+}
+
+/* The same of a few rows; among what is listed each has the home that it has among all, which comes first. */
+static void check_rows_near(const world *w, const drift_kernels *k, const uint32_t *rows, size_t count, size_t width, uint32_t *out,
+                            drift_scratch *scratch) {
+  uint32_t listed[NEAR_ROWS];
+  check_equal("near", 0, (uint64_t)k->index_near(&w->index, rows, count, width, out, scratch), 0);
+  for (size_t r = 0; r < count; r++) check_near(w, out + r * width, r, width);
+  check_equal("assign among near", 0, (uint64_t)k->index_assign(&w->index, rows, count, out, width, listed, NULL, scratch), 0);
+  for (size_t r = 0; w->finite && r < count; r++) check_equal("home among near", r, listed[r], out[r * width]);
 }
 
 /* Each row in the half whose centroid is nearer, in order, with an entry around it; nothing else in the blocks. */
@@ -324,7 +337,7 @@ void run_index(void) {
   uint32_t *row = memory(ask.k * 4), *row_again = memory(ask.k * 4);
   float *distance = outputs(ask.k), *distance_again = outputs(ask.k);
   size_t width = 1 + below(20);
-  uint32_t *neighbours = memory(index->bucket_count * width * 4);
+  uint32_t *neighbours = memory(index->bucket_count * width * 4), *rows_near = memory(NEAR_ROWS * width * 4);
   static float rotated[2112];
   for (const drift_kernels *k; (k = next_variant());) {
     drift_scratch scratch = {0};
@@ -337,7 +350,8 @@ void run_index(void) {
     }
     if (index->groups) fill_groups(&w, k, &scratch);
     check_neighbours(&w, k, width, neighbours, &scratch);
-    int64_t done = k->index_assign(index, every_row, w.row_count, &(drift_neighbours){NULL, 1, 0}, w.home, w.second, &scratch);
+    check_rows_near(&w, k, every_row, w.row_count < NEAR_ROWS ? w.row_count : NEAR_ROWS, width, rows_near, &scratch);
+    int64_t done = k->index_assign(index, every_row, w.row_count, NULL, 1, w.home, w.second, &scratch);
     check_equal("assign", 0, (uint64_t)done, 0);
     for (size_t r = 0; r < w.row_count; r++) check_assignment(&w, r);
     fill(&w, k, &scratch);

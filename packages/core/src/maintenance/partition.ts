@@ -1,7 +1,8 @@
 /**
  * The buckets of an index that has none: k-means with as many clusters as rows / bucketRows, over all rows or an even sample of very
- * many. Lloyd passes assign by the router itself, so they cost one routing a row instead of a comparison with every centroid. The
- * buckets exist and are empty meanwhile; searches find the rows where they are.
+ * many. Lloyd passes assign by the router itself, so they cost one routing a row instead of a comparison with every centroid; the later
+ * ones look only at the buckets that were near to the row before (docs/adr/0045-passes-over-near-buckets.md). The buckets exist and are
+ * empty meanwhile; searches find the rows where they are.
  */
 import { allocateSlab, kernels } from '@drift/native'
 import type { IndexState } from '../index-state.js'
@@ -11,11 +12,18 @@ import { groupBuckets } from './grouping.js'
 import { routeRows } from './route.js'
 import { Slices } from './slices.js'
 
-/**
- * Lloyd passes. Rows scanned at recall@10 0.95 hardly change after: 100 000 commit embeddings, share 0.84, recall and rows after
- * 3 passes 0.9576 and 1 081, after 5 0.9584 and 1 064, after 8 0.9579 and 1 054.
- */
-const PASSES = 3
+/** Lloyd passes over all buckets, and those after them over the ones near to each row. */
+const PASSES = 2
+const NEAR_PASSES = 4
+
+/** Buckets that are near to a row. */
+const NEAR = 16
+
+/** Rows that are compared with theirs at once. */
+const PART_ROWS = 256
+
+/** Multiply-adds that a row's part of a mean is worth, for each of its values. */
+const MEAN_WORK = 8
 
 /** Rows per bucket that a sample has at least: fewer place its centroid too roughly. */
 const SAMPLE_ROWS = 10
@@ -33,17 +41,41 @@ export async function partitionRows(state: IndexState, rows: Uint32Array, job: J
   state.addRotatedBuckets(state.store.rotatePoints(means.centroids))
   const slices = new Slices(job.check)
   await groupBuckets(state, slices)
-  for (let pass = 0; pass < PASSES; pass++) {
-    means.clear()
-    await routeRows(state, sample, { seconds: false }, slices, job, async (part, found, first) => {
-      means.add(state.store.points(part), found.homes)
-      job.onProgress(pass * sample.length + first + part.length, (PASSES + 1) * sample.length)
-      await slices.spend(part.length * pointDim * 8)
-    })
+  const moveCentroids = async () => {
     // An empty bucket gets a row at random: near many others, most likely.
     means.divide(() => point(state, sample[Math.floor(random() * sample.length)]!))
     state.router.replace(state.store.rotatePoints(means.centroids))
     await groupBuckets(state, slices)
+  }
+  const near = new Uint32Array(allocateSlab(4 * sample.length * NEAR))
+  for (let pass = 0; pass < PASSES; pass++) {
+    means.clear()
+    await routeRows(
+      state,
+      sample,
+      { seconds: false, near: NEAR },
+      slices,
+      job,
+      async (part, found, first) => {
+        means.add(state.store.points(part), found.homes)
+        near.set(found.near, first * NEAR)
+        job.onProgress(pass * sample.length + first + part.length, (PASSES + 1) * sample.length)
+        await slices.spend(part.length * pointDim * MEAN_WORK)
+      },
+    )
+    await moveCentroids()
+  }
+  const homes = new Uint32Array(PART_ROWS)
+  for (let pass = 0; pass < NEAR_PASSES; pass++) {
+    means.clear()
+    for (let first = 0; first < sample.length; first += PART_ROWS) {
+      const part = sample.subarray(first, first + PART_ROWS)
+      const lists = near.subarray(first * NEAR, (first + part.length) * NEAR)
+      kernels.indexAssign(state.slabs, part, 0, part.length, homes, undefined, lists, NEAR)
+      means.add(state.store.points(part), homes.subarray(0, part.length))
+      await slices.spend(part.length * pointDim * (MEAN_WORK + NEAR))
+    }
+    await moveCentroids()
   }
 }
 

@@ -4,7 +4,7 @@
 import type { IndexState } from '../index-state.js'
 import type { IndexPool } from '../pool/pool.js'
 import type { RouteTask } from '../pool/tasks.js'
-import { assignBuckets, type Homes, SECOND_CHOICES } from '../router/homes.js'
+import { assignBuckets, homesFor, type Routed, type Routing, SECOND_CHOICES } from '../router/homes.js'
 import type { Job } from './assign.js'
 import type { Slices } from './slices.js'
 
@@ -20,13 +20,8 @@ const ROUTE_SHARE = 0.1
 /** Of buckets in groups, as if about so many were looked at, the groups included. */
 const GROUPED = 4096
 
-export interface Routing {
-  /** Also the second buckets. */
-  readonly seconds: boolean
-}
-
 /** Gets a part of the rows, its buckets, and the place of its first row. */
-export type EachPart = (part: Uint32Array, homes: Homes, first: number) => Promise<void>
+export type EachPart = (part: Uint32Array, homes: Routed, first: number) => Promise<void>
 
 export async function routeRows(
   state: IndexState,
@@ -43,7 +38,7 @@ export async function routeRows(
 async function routeHere(
   state: IndexState,
   rows: Uint32Array,
-  { seconds }: Routing,
+  routing: Routing,
   slices: Slices,
   each: EachPart,
 ): Promise<void> {
@@ -53,8 +48,8 @@ async function routeHere(
   for (let first = 0; first < rows.length; ) {
     const count = Math.min(rows.length - first, slices.fit(work), TASK_ROWS)
     const part = rows.subarray(first, first + count)
-    const found = { homes: new Uint32Array(count), seconds: new Uint32Array(count) }
-    assignBuckets(state.slabs, part, 0, count, found, seconds)
+    const found = homesFor(count, routing)
+    assignBuckets(state.slabs, part, 0, count, found, routing)
     await each(part, found, first)
     first += count
     await slices.spend(count * work)
@@ -72,7 +67,7 @@ async function routeInPool(
   // A snapshot of now: the partition may be younger than a pin that the caller holds.
   const { snapshot, release } = state.pin()
   const wave = pool.threads * TASKS_PER_WAVE * TASK_ROWS
-  let running: Promise<Homes[]> = Promise.resolve([])
+  let running: Promise<Routed[]> = Promise.resolve([])
   try {
     running = pool.runAll(routeTasks(snapshot, rows, routing, 0, wave), job.signal)
     for (let first = 0; first < rows.length; first += wave) {
@@ -98,7 +93,7 @@ async function routeInPool(
 function routeTasks(
   snapshot: RouteTask['snapshot'],
   rows: Uint32Array,
-  { seconds }: Routing,
+  routing: Routing,
   first: number,
   count: number,
 ): RouteTask[] {
@@ -107,7 +102,7 @@ function routeTasks(
   for (let at = first; at < end; at += TASK_ROWS) {
     const to = Math.min(end, at + TASK_ROWS)
     // A copy: posting a view would post the whole buffer behind it.
-    tasks.push({ kind: 'route', snapshot, rows: rows.slice(at, to), seconds })
+    tasks.push({ kind: 'route', snapshot, rows: rows.slice(at, to), routing })
   }
   return tasks
 }

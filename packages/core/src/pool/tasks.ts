@@ -5,7 +5,7 @@
 import { type Halves, halveBuckets } from '../maintenance/halve.js'
 import { NOT_DRAWN, type RedrawAsk, type Redrawn, redraw } from '../maintenance/redraw.js'
 import { type Asked, compareRows, meet, type Near } from '../recall/asking.js'
-import { assignBuckets, type Homes } from '../router/homes.js'
+import { assignBuckets, homesFor, type Routed, type Routing } from '../router/homes.js'
 import { fixRows } from '../search/allowed.js'
 import { type FoundSlice, type Part, searchPart, searchSlice, sliceOf, takeSlice } from '../search/batch.js'
 import type { Candidates } from '../search/bounds.js'
@@ -40,7 +40,7 @@ export interface RouteTask {
   readonly kind: 'route'
   readonly snapshot: Snapshot
   readonly rows: Uint32Array
-  readonly seconds: boolean
+  readonly routing: Routing
 }
 
 /** Rows that may be among the k nearest of all, by the bounds of their codes. */
@@ -101,7 +101,7 @@ export type Task =
 interface Results {
   readonly search: undefined
   readonly part: Part
-  readonly route: Homes
+  readonly route: Routed
   readonly bounds: Candidates
   /** By query. */
   readonly compare: Near[]
@@ -224,11 +224,11 @@ function boundsTask({ snapshot, query, k, allow }: BoundsTask, cancel: Int32Arra
   return untilCancelled(work, cancel) ?? { rows: new Uint32Array(0), least: new Float32Array(0) }
 }
 
-function routeTask({ snapshot, rows, seconds }: RouteTask, cancel: Int32Array): Homes {
+function routeTask({ snapshot, rows, routing }: RouteTask, cancel: Int32Array): Routed {
   const { slabs } = attach(snapshot)
-  const found = { homes: new Uint32Array(rows.length), seconds: new Uint32Array(rows.length) }
+  const found = homesFor(rows.length, routing)
   for (let first = 0; first < rows.length && Atomics.load(cancel, 0) === 0; first += SLICE_ROWS) {
-    assignBuckets(slabs, rows, first, Math.min(SLICE_ROWS, rows.length - first), found, seconds)
+    assignBuckets(slabs, rows, first, Math.min(SLICE_ROWS, rows.length - first), found, routing)
   }
   return found
 }

@@ -59,7 +59,7 @@ export class OwnFloors {
     const told = 1 - LEAST_MISSES / logs.length
     const logAt = (share: number) => logs[Math.floor((1 - Math.min(share, told)) * logs.length)]!
     const loss = Math.max(LOSS, Math.min(this.loss, MOST_LOSS, (1 - recall) / 3))
-    const asked = recall / (1 - loss)
+    const asked = (1 - OWN_MISSES * (1 - recall)) / (1 - loss)
     const error = errorAt(samples, logAt(asked))
     const own = Math.exp(logAt(asked + CAUTION * error))
     const scaled = (own * prior) / priorOf(Math.min(recall, told), rows)
@@ -117,6 +117,8 @@ const FLAT_TOLD = 256
 const LEAST_MISSES = 4
 /** Added to what is asked for, in standard errors of the mean over samples: samples tell it to that much, and falling short is worse than reading more. */
 const CAUTION = 0.5
+/** What rows asked for miss of what queries miss, which took no part in drawing the partition: docs/adr/0045-passes-over-near-buckets.md. */
+const OWN_MISSES = 0.94
 /** Of the rows that scanned buckets hold, the share that the 1-bit scan leaves out, at least. */
 const LOSS = 0.003
 /** The same where it was measured: at most, and no more than a third of what may be missed, since lower floors do not find what scans leave out. */

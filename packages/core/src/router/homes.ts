@@ -9,22 +9,48 @@ export interface Homes {
   readonly seconds: Uint32Array
 }
 
+/** What routing found. */
+export interface Routed extends Homes {
+  /** Of each row the buckets nearest to it, its home first; empty unless they were asked for. */
+  readonly near: Uint32Array
+}
+
+/** What is wanted besides the homes. */
+export interface Routing {
+  /** Also the second buckets. */
+  readonly seconds: boolean
+  /** Buckets to be listed of each row, instead of the second. */
+  readonly near?: number
+}
+
 /** Buckets among which the second is chosen. */
 export const SECOND_CHOICES = 16
+
+/** Room for `count` rows. */
+export function homesFor(count: number, { near = 0 }: Routing): Routed {
+  return {
+    homes: new Uint32Array(count),
+    seconds: new Uint32Array(count),
+    near: new Uint32Array(count * near),
+  }
+}
 
 /**
  * Into places first .. first + count - 1 of `into`. Among all buckets: those near to a row's own centroid are no substitute, since in many
  * dimensions the centroids nearest to a row are not near to each other.
- *
- * @param seconds - choose second buckets too.
  */
 export function assignBuckets(
   slabs: IndexSlabs,
   rows: Uint32Array,
   first: number,
   count: number,
-  into: Homes,
-  seconds: boolean,
+  into: Routed,
+  { seconds, near = 0 }: Routing,
 ): void {
-  kernels.indexAssign(slabs, rows, first, count, into.homes, seconds ? into.seconds : undefined)
+  if (near === 0)
+    kernels.indexAssign(slabs, rows, first, count, into.homes, seconds ? into.seconds : undefined)
+  else {
+    kernels.indexNear(slabs, rows, first, count, near, into.near)
+    for (let i = first; i < first + count; i++) into.homes[i] = into.near[i * near]!
+  }
 }
