@@ -44,6 +44,11 @@ export function isTruth(name: string): boolean {
   return TRUTH.test(name)
 }
 
+/** Whether the name is one that a database gives: every other is somebody else's. */
+export function isOwn(name: string): boolean {
+  return name === 'FORMAT' || isTruth(name) || OWNED.test(name) || UNFINISHED.test(name)
+}
+
 /** Number of a segment, tombstone or checkpoint file name. */
 export function fileNumber(name: string): number {
   return Number(name.slice(4, 20))

@@ -1,12 +1,12 @@
 // A backup is the database of one moment: taken while writes, flushes and removals go on it holds every write up to its LSN and none
 // after, it stands on its own when the database is gone, and one that was cut off, failed or damaged never opens as a good one.
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { FaultFs, FsError, SimFs } from '@drift/fs'
 import { describe, expect, it } from 'vitest'
 import { Drift } from '../src/index.js'
 import { type Contents, churn, contents, DIM, fill, rowText, SMALL, withDatabase } from './churn.js'
-import { temporaryFolder } from './fixture.js'
+import { clusteredVectors, filesOpenIn, temporaryFolder } from './fixture.js'
 
 async function contentsAt(path: string, options: object = {}): Promise<Contents> {
   return withDatabase(path, options, async db => contents(await db.collection('docs')))
@@ -127,6 +127,59 @@ describe('a backup', () => {
       await db.backup(join(root, 'copy'))
       expect(statSync(join(root, 'copy', 'FORMAT')).size).toBe(64)
     })
+  })
+
+  it('asked for twice in one folder is made once, and stands when the other one has been refused', async () => {
+    const root = temporaryFolder()
+    await withDatabase(join(root, 'db'), {}, async db => {
+      const docs = await db.collection('docs', { dim: 2 })
+      await docs.upsert([{ id: 1, vector: [1, 0] }])
+      const [first, second] = await Promise.allSettled([
+        db.backup(join(root, 'copy')),
+        db.backup(join(root, 'copy')),
+      ])
+      expect(first).toMatchObject({ status: 'fulfilled' })
+      expect(second).toMatchObject({ status: 'rejected', reason: { code: 'DRIFT_BACKUP_EXISTS' } })
+    })
+    expect([...(await contentsAt(join(root, 'copy'))).keys()]).toEqual(['number 1'])
+  })
+
+  it('that is aborted takes nothing with it that others put in its folder meanwhile', async () => {
+    const root = temporaryFolder()
+    const copy = join(root, 'copy')
+    await withDatabase(join(root, 'db'), {}, async db => {
+      await fill(db)
+      const controller = new AbortController()
+      const onProgress = () => {
+        writeFileSync(join(copy, 'mine'), 'kept')
+        controller.abort(new Error('enough'))
+      }
+      await expect(db.backup(copy, { signal: controller.signal, onProgress })).rejects.toThrow('enough')
+    })
+    expect(readdirSync(copy)).toEqual(['mine'])
+    expect(readFileSync(join(copy, 'mine'), 'utf8')).toBe('kept')
+  })
+
+  it.runIf(process.platform === 'linux')('and a check that are cut off leave no file open', async () => {
+    const root = temporaryFolder()
+    const db = await Drift.open(join(root, 'db'), { threads: 0 })
+    // One file that takes many slices, so that each of them is cut off within it.
+    const docs = await db.collection('docs', { dim: 256, metric: 'l2', memtableRows: 8192 })
+    const ids = Array.from({ length: 8000 }, (_, i) => i)
+    await docs.upsert({ ids, vectors: clusteredVectors(8000, 256, 3) })
+    await docs.flush()
+    const cut = async (call: (options: object) => Promise<unknown>) => {
+      const controller = new AbortController()
+      const onProgress = () => controller.abort(new Error('enough'))
+      await expect(call({ signal: controller.signal, onProgress })).rejects.toThrow('enough')
+    }
+    await cut(options => db.check(options))
+    const closed = expect(db.backup(join(root, 'copy'))).rejects.toMatchObject({ code: 'DRIFT_CLOSED' })
+    await db.close()
+    await closed
+    await cut(options => Drift.check(join(root, 'db'), options))
+    await cut(options => Drift.repair(join(root, 'db'), options))
+    expect(filesOpenIn(root)).toEqual([])
   })
 
   it('is whole or does not open, wherever the power fails', async () => {

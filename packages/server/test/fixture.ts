@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach } from 'vitest'
@@ -14,6 +14,18 @@ export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'drift-test-'))
   folders.push(folder)
   return folder
+}
+
+/** Files below a folder that this process has open, removed ones too. Linux. */
+export function filesOpenIn(folder: string): string[] {
+  const open = readdirSync('/proc/self/fd').map(fd => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`)
+    } catch {
+      return '' // the one that lists them
+    }
+  })
+  return open.filter(path => path.startsWith(folder))
 }
 
 /** Uniform numbers in [0, 1), the same for the same seed (mulberry32). */

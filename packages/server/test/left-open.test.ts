@@ -1,10 +1,9 @@
 // Proves: an iteration that is left in the middle, without `return`, keeps no file open beyond the database, and no rows beyond itself.
-import { readdirSync, readlinkSync } from 'node:fs'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { describe, expect, it } from 'vitest'
 import { type Collection, Drift } from '../src/index.js'
-import { temporaryFolder } from './fixture.js'
+import { filesOpenIn, temporaryFolder } from './fixture.js'
 
 const ROWS = 1_000
 
@@ -28,14 +27,7 @@ describe('an iteration that is left in the middle', () => {
     await scan.next()
     await docs.compact()
     await db.close()
-    const open = readdirSync('/proc/self/fd').map(fd => {
-      try {
-        return readlinkSync(`/proc/self/fd/${fd}`)
-      } catch {
-        return '' // the one that lists them
-      }
-    })
-    expect(open.filter(path => path.startsWith(folder))).toEqual([])
+    expect(filesOpenIn(folder)).toEqual([])
     await expect(scan.next()).rejects.toMatchObject({ code: 'DRIFT_CLOSED' })
   })
 

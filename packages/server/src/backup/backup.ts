@@ -11,7 +11,7 @@ import { checkDisk } from '../check/disk.js'
 import { isLogDamage, isMissing } from '../check/survey.js'
 import { assertOpen, assertWritable, type Engine } from '../engine.js'
 import { DriftError } from '../errors.js'
-import { makeFolders, writeFormat } from '../folder.js'
+import { isOwn, makeFolders, writeFormat } from '../folder.js'
 import { namesOf } from '../persistence/persistence.js'
 import { runSliced, type SliceOptions } from '../slices.js'
 
@@ -47,6 +47,8 @@ const NO_LINK = /^DRIFT_FS_(EXDEV|EPERM|ENOTSUP|EOPNOTSUPP|EMLINK|ENOSYS|EACCES)
 const LOG_ATTEMPTS = 10
 /** Number of the backup's only log file. */
 const LOG_FILE = 1
+/** Stands in the folder until the first file of the backup does, so that a second backup finds it taken. */
+const CLAIM = 'tmp-backup'
 
 /** @throws DRIFT_BACKUP_EXISTS, DRIFT_BACKUP_DAMAGED, the signal's reason; what had been written of the backup is gone then. */
 export async function backupEngine(
@@ -84,6 +86,7 @@ async function write(
   options.signal?.throwIfAborted()
   // A log that is shorter than this record is then damage, not a torn end.
   commitManifest(target.fs, target.folder, { ...manifest, durableLsn: lsn, logFile: LOG_FILE }, 0)
+  target.fs.remove(join(target.folder, CLAIM))
 
   const check = checkDisk(target.fs, target.folder, { beside: false })
   const report = await runSliced(check, 'backup verify', total, options, alive)
@@ -106,18 +109,34 @@ async function write(
   }
 }
 
-/** @returns whether the folder was made here. */
-function prepareFolder({ fs, folder }: Target): boolean {
-  const stat = fs.stat(folder)
-  if (stat?.kind !== 'folder') {
-    makeFolders(fs, folder)
-    return true
-  }
+/** Takes the folder for this backup alone. @returns whether it was made here. */
+function prepareFolder(target: Target): boolean {
+  const { fs, folder } = target
+  const made = fs.stat(folder)?.kind !== 'folder'
+  if (made) makeFolders(fs, folder)
   const [name] = fs.list(folder)
-  if (name === undefined) return false
-  throw new DriftError('DRIFT_BACKUP_EXISTS', `${folder} holds ${name}; a backup needs a folder of its own`, {
-    folder,
-  })
+  if (name !== undefined) throw taken(folder, name)
+  let fd: number
+  try {
+    fd = fs.open(join(folder, CLAIM), 'create')
+  } catch (error) {
+    // Between the look and this another backup came, perhaps of another process: what is in there is that one's.
+    if (error instanceof FsError && error.code === 'DRIFT_FS_EEXIST') throw taken(folder, CLAIM)
+    discard(target, made)
+    throw error
+  }
+  fs.close(fd)
+  return made
+}
+
+function taken(folder: string, name: string): DriftError {
+  return new DriftError(
+    'DRIFT_BACKUP_EXISTS',
+    `${folder} holds ${name}; a backup needs a folder of its own`,
+    {
+      folder,
+    },
+  )
 }
 
 /** @returns files linked. */
@@ -202,10 +221,10 @@ function readRecords(engine: Engine, { database, floorLsn }: Manifest, lsn: numb
   }
 }
 
-/** Only what this backup wrote is in there. Without FORMAT it opens as nothing, so what cannot be removed does no harm. */
+/** What has a name of ours was written by this backup. Without FORMAT it opens as nothing, so what cannot be removed does no harm. */
 function discard({ fs, folder }: Target, made: boolean): void {
   try {
-    for (const name of fs.list(folder)) fs.remove(join(folder, name))
+    for (const name of fs.list(folder)) if (isOwn(name)) fs.remove(join(folder, name))
     if (made) fs.remove(folder)
   } catch (error) {
     // The error that led here is the one to be told.

@@ -15,6 +15,7 @@ import {
   type FileSurvey,
   isMissing,
   type LogSurvey,
+  passed,
   surveyFiles,
   surveyLog,
   surveyManifests,
@@ -96,10 +97,10 @@ export function* checkDisk(
     )
 
   const known = new Map<string, FileSurvey>()
-  const surveys = yield* counted(surveyFiles(fs, folder, manifest, known), size => count(size, 0))
+  const surveys = yield* passed(surveyFiles(fs, folder, manifest, known), size => count(size, 0))
   const needed = namesOf(manifest)
   const older = before
-    ? yield* counted(surveyFiles(fs, folder, before.manifest, known), size => count(size, 0))
+    ? yield* passed(surveyFiles(fs, folder, before.manifest, known), size => count(size, 0))
     : []
   files += known.size
   for (const survey of surveys) findings.push(...fileFindings(survey, 'error'))
@@ -179,12 +180,6 @@ function readLog(fs: DriftFs, folder: string, manifest: Manifest, live: boolean)
       if (isLast || !isMissing(error)) throw error
     }
   }
-}
-
-function* counted<T>(steps: Generator<number, T>, count: (bytes: number) => number): Generator<number, T> {
-  let step = steps.next()
-  for (; !step.done; step = steps.next()) yield count(step.value)
-  return step.value
 }
 
 function manifestFinding(name: string, damage: Error, masked: boolean): Finding {

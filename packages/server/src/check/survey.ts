@@ -135,19 +135,27 @@ function* surveyFile(
   const damages: Inspected[] = []
   let inspection: Inspection | undefined
   try {
-    const steps = inspect(fs, folder, kind, entry)
-    let step = steps.next()
-    for (; !step.done; step = steps.next()) {
-      if (step.value.damage) damages.push(step.value)
-      yield step.value.bytes
-    }
-    inspection = step.value ?? undefined
+    inspection = yield* passed(inspect(fs, folder, kind, entry), step => {
+      if (step.damage) damages.push(step)
+      return step.bytes
+    })
   } catch (error) {
     // Checksums that agree around a content that makes no sense.
     if (!isDamage(error)) throw error
     damages.push({ bytes: 0, offset: 0, damage: error })
   }
   return { kind, collection, entry, damages, inspection }
+}
+
+/** Yields what `map` makes of each step. Ended early it ends `steps` too, which have a file open. */
+export function* passed<S, T>(steps: Generator<S, T>, map: (step: S) => number): Generator<number, T> {
+  try {
+    let step = steps.next()
+    for (; !step.done; step = steps.next()) yield map(step.value)
+    return step.value
+  } finally {
+    steps.return(undefined as T)
+  }
 }
 
 function inspect(
