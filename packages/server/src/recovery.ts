@@ -185,17 +185,19 @@ async function recoverLocked(
   if (!loaded) {
     await persistence.commit(() => ({ floorLsn: manifest.floorLsn, durableLsn: 0, collections: [] }))
   }
-  const commitRecovered = (logFile?: number) =>
+  const commitRecovered = (logFile?: number, durableLsn = lastLsn) =>
     persistence.commit(() => ({
       floorLsn: manifest.floorLsn,
-      durableLsn: lastLsn,
+      durableLsn,
       collections: [...stores.values()].map(({ number, config }) => ({ number, config })),
+      withoutCheckpoints: wal.replaced,
       ...(logFile === undefined ? {} : { logFile }),
     }))
   if (wal.replaced) {
     quarantined.push(...setAside(fs, folder, { ...wal, losses }, mode))
-    // The state that is gone back to is committed before the log says so, and after: both manifests that are kept then agree with it.
-    if (typeof mode === 'object') await commitRecovered()
+    // The state that is gone back to is committed before the log says so, and after: both manifests that are kept then agree with it. Under
+    // salvage the log stays damaged until it is replaced, and what it must hold is as it was.
+    await commitRecovered(undefined, typeof mode === 'object' ? lastLsn : manifest.durableLsn)
   }
   publish()
   const writer = await (early ?? openWriter(thread ?? false))

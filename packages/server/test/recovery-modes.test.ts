@@ -297,6 +297,36 @@ describe('a power cut while a log is replaced', () => {
   )
 })
 
+describe('an index file that knows of deletions that the log has lost', () => {
+  it.each(['salvage', 'pointInTime'] as const)(
+    'hides no row after %s, also when the process is killed before it can write another',
+    async mode => {
+      const disk = new SimFs()
+      const db = await open(disk, { maintenance: 'manual' })
+      const docs = await db.collection('docs', { dim: 8, metric: 'l2' })
+      await docs.upsert(ids(BATCHES).map(row))
+      await docs.flush()
+      const { durableLsn } = (await db.stats()).wal
+      await docs.delete([5, 6])
+      await db.close()
+      expect(await idsOfCopy(disk)).not.toContain(5)
+      if (mode === 'salvage')
+        for (const name of disk.list('/db')) if (/^wal-/.test(name)) remove(disk, `/db/${name}`)
+      const recovery: RecoveryMode = mode === 'salvage' ? mode : { pointInTime: durableLsn }
+      const recovered = await open(disk, { recovery })
+      const killed = disk.processKill()
+      expect(await idsOf(recovered)).toEqual(ids(BATCHES))
+      await recovered.close()
+      for (const image of [killed, disk]) {
+        const again = await open(image)
+        expect(await idsOf(again)).toEqual(ids(BATCHES))
+        expect((await again.check()).findings.filter(({ severity }) => severity !== 'info')).toEqual([])
+        await again.close()
+      }
+    },
+  )
+})
+
 it('a long replay tells its bytes and can be cancelled', async () => {
   const disk = new SimFs()
   const db = await Drift.open('/db', { fs: disk, threads: 0, walFileBytes: 1024 * 1024 })

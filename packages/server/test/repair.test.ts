@@ -6,7 +6,7 @@ import { NodeFs, SimFs } from '@drift/fs'
 import { commitManifest, loadManifest } from '@drift/storage'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { Drift } from '../src/index.js'
-import { type Contents, churn, contents, fill, SMALL, withDatabase } from './churn.js'
+import { type Contents, churn, contents, fill, rowText, SMALL, withDatabase } from './churn.js'
 import { clusteredVectors, randomNumbers, temporaryFolder } from './fixture.js'
 
 /** One sound database, copied for each test. */
@@ -178,6 +178,42 @@ describe('repair', () => {
     for (const [id, row] of left) if (wanted.has(id)) expect([wanted.get(id), undefined]).toContain(row)
     await expectAlive(path, left)
   })
+
+  it.each(['del', 'seg', 'wal'] as const)(
+    'gives every reader the same rows when a %s file is gone that the index file knows',
+    async kind => {
+      const path = join(temporaryFolder(), 'db')
+      const row = (id: number, value: number) => ({ id, vector: new Float32Array(8).fill(value) })
+      const ids = [...Array(500).keys()]
+      await withDatabase(path, { maintenance: 'manual' }, async db => {
+        const docs = await db.collection('docs', { dim: 8, metric: 'l2' })
+        await docs.upsert(ids.map(id => row(id, id)))
+        await docs.flush()
+        await docs.delete([1, 2])
+        await docs.upsert([row(3, -3)])
+        if (kind !== 'wal') await docs.flush()
+      })
+      await withDatabase(path, {}, async () => undefined)
+      expect(names(path, /^idx-/).length).toBeGreaterThan(0)
+      const gone = names(path, new RegExp(`^${kind}-`))
+      rmSync(join(path, kind === 'wal' ? gone[0]! : gone.at(-1)!))
+      const report = await Drift.repair(path, { acceptLoss: true })
+      expect(report.check.ok).toBe(true)
+      const lost = kind === 'seg' ? [1, 2] : []
+      const third = kind === 'del' ? -3 : 3
+      await withDatabase(path, {}, async db => {
+        const rows = await contents(await db.collection('docs'))
+        expect([...rows.keys()].sort()).toEqual(
+          ids
+            .filter(id => !lost.includes(id))
+            .map(id => `number ${id}`)
+            .sort(),
+        )
+        expect(rows.get('number 3')).toBe(rowText(row(3, third).vector, undefined))
+        expect((await db.check()).findings.filter(({ severity }) => severity !== 'info')).toEqual([])
+      })
+    },
+  )
 
   it('keeps what the log holds before and behind its damage, names the LSN that is gone, and gives none twice', async () => {
     const path = join(temporaryFolder(), 'db')

@@ -25,6 +25,8 @@ export interface Edit {
   /** New files of one collection. */
   readonly change?: (entry: CollectionEntry) => CollectionEntry
   readonly changed?: number
+  /** Index files are named no more: they know of writes that the log has lost. */
+  readonly withoutCheckpoints?: boolean
 }
 
 export interface CatalogEntry {
@@ -222,7 +224,9 @@ function applyEdit(manifest: Manifest, edit: Edit, number: number, nextFile: num
     const entry = known
       ? { ...known, options: optionsOf(collection.config, known.options) }
       : emptyEntry(collection.number, collection.config)
-    return collection.number === edit.changed && edit.change ? edit.change(entry) : entry
+    const { checkpoint: _, ...rest } = entry
+    const kept = edit.withoutCheckpoints ? rest : entry
+    return collection.number === edit.changed && edit.change ? edit.change(kept) : kept
   })
   const nextCollection = Math.max(manifest.nextCollection, ...collections.map(entry => entry.number + 1))
   return {

@@ -195,7 +195,9 @@ function repaired(
       .filter(survey => survey.collection.number === collection.number)
       .map(survey => [survey.entry.name, rebuildFile(survey)]),
   )
-  const keep = checkpoint && !plan.drop.some(({ entry }) => entry.name === checkpoint.name)
+  // An index file knows which rows were deleted or replaced: also by what is lost.
+  const isWhole = !plan.losses.some(loss => (loss.collection ?? collection.name) === collection.name)
+  const keep = checkpoint && isWhole && !plan.drop.some(({ entry }) => entry.name === checkpoint.name)
   const segments = collection.segments.flatMap(entry => {
     const made = files.get(entry.name)
     return made ? (made.segment ? [made.segment] : []) : [entry]
