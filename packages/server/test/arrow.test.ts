@@ -1,19 +1,28 @@
 // Rows go out as Arrow and come back the same, over bytes, streams, tables and batches; the schema is the narrowest that holds every value;
 // what a row cannot hold is refused by code; and pyarrow, where python has it, reads the same rows.
 import { execFileSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { createReadStream, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import {
+  Dictionary,
   Field,
   FixedSizeList,
   Float32,
+  Int32,
   Int64,
+  makeData,
+  RecordBatch,
   RecordBatchStreamWriter,
+  Schema,
+  Struct,
   Table,
+  TimestampMicrosecond,
   tableFromArrays,
   tableFromIPC,
   tableToIPC,
+  Utf8,
+  type Vector,
   vectorFromArray,
 } from 'apache-arrow'
 import { describe, expect, it } from 'vitest'
@@ -60,6 +69,8 @@ function everything(n: number): Payload | undefined {
     'payload.id': -n,
     half: n % 2 === 0 ? 'x' : `half of a pair: \ud83d ${n}`,
     ['__proto__']: n,
+    '': n,
+    null: -n,
     ...(n % 7 === 0 ? { rare: true } : {}),
   }
 }
@@ -115,6 +126,8 @@ describe('toArrow and fromArrow', () => {
         'payload.payload.id: Int64',
         'half: Utf8',
         '__proto__: Int64',
+        'payload.: Int64',
+        'null: Int64',
         'rare: Bool',
       ])
     })
@@ -197,6 +210,92 @@ describe('toArrow and fromArrow', () => {
       await expect(docs.fromArrow(good, { idd: 'x' } as never)).rejects.toMatchObject({
         code: 'DRIFT_UNKNOWN_OPTION',
       })
+    })
+  })
+
+  it('let a stream go that they do not read to its end, and say what it threw itself', async () => {
+    await withDatabase(':memory:', {}, async db => {
+      const docs = await filled(
+        db,
+        Array.from({ length: 2000 }, (_, n) => n),
+        everything,
+      )
+      const file = join(temporaryFolder(), 'rows.arrows')
+      writeFileSync(file, await bytesOf(docs))
+      const other = await db.collection('other', { dim: DIM + 1, metric: 'l2' })
+      const copy = await db.collection('copy', { dim: DIM, metric: 'l2' })
+      for (const [call, code] of [
+        [(stream: Readable) => other.fromArrow(stream), 'DRIFT_DIMENSION'],
+        [(stream: Readable) => copy.fromArrow(stream, { signal: AbortSignal.abort() }), 20],
+        [(stream: Readable) => copy.fromArrow(stream, { id: 'nobody' }), 'DRIFT_ARROW'],
+      ] as const) {
+        const stream = createReadStream(file, { highWaterMark: 4096 })
+        const closed = new Promise(resolve => stream.once('close', resolve))
+        await expect(call(stream)).rejects.toMatchObject({ code })
+        await closed
+      }
+      await expect(copy.fromArrow(createReadStream(`${file}.gone`))).rejects.toMatchObject({ code: 'ENOENT' })
+      const buffers = async function* (): AsyncGenerator<ArrayBuffer> {
+        for await (const chunk of createReadStream(file)) yield Uint8Array.from(chunk as Buffer).buffer
+      }
+      expect(await copy.fromArrow(buffers())).toMatchObject({ rows: 2000 })
+    })
+  })
+
+  it('refuse what would lose rows or values without a word: times as ids, columns of one name', async () => {
+    await withDatabase(':memory:', {}, async db => {
+      const docs = await db.collection('docs', { dim: 2, metric: 'l2' })
+      const when = vectorFromArray([1.5, 1.25], new TimestampMicrosecond())
+      const fields = (names: string[]) => names.map((name, i) => new Field(name, columns[i]!.type, true))
+      const id = vectorFromArray(['a', 'b'], new Utf8())
+      const pairs = vectorFromArray(
+        [
+          [1, 2],
+          [3, 4],
+        ],
+        new FixedSizeList(2, new Field('item', new Float32(), false)),
+      )
+      const columns: Vector[] = [id, pairs, when, id]
+      const batch = (...names: string[]) => {
+        const children = columns.slice(0, names.length).map(column => column.data[0]!)
+        const type = new Struct(fields(names))
+        return [
+          new RecordBatch(new Schema(fields(names)), makeData({ type, length: 2, nullCount: 0, children })),
+        ]
+      }
+      for (const [input, options] of [
+        [batch('x', 'vector', 'id'), {}],
+        [batch('id', 'vector', 'x', 'x'), {}],
+        [batch('id', 'vector', 'x', 'id'), {}],
+      ] as const)
+        await expect(docs.fromArrow(input, options)).rejects.toMatchObject({
+          code: 'DRIFT_ARROW',
+          details: { rows: 0 },
+        })
+      columns[2] = vectorFromArray([0, 1], new Dictionary(new TimestampMicrosecond(), new Int32()))
+      await docs.fromArrow(batch('id', 'vector', 'x'))
+      expect(await docs.get('a')).toMatchObject({ payload: { x: '1970-01-01T00:00:00.000Z' } })
+    })
+  })
+
+  it('refuse a stream that has been cut within a message, at whatever byte', async () => {
+    await withDatabase(':memory:', {}, async db => {
+      const docs = await filled(db, ['a', 'b', 'c'], n => ({ n }))
+      const bytes = await bytesOf(docs)
+      const whole: number[] = []
+      for (let length = 1; length < bytes.length; length++) {
+        const copy = await db.collection('copy', { dim: DIM, metric: 'l2' })
+        const part = bytes.subarray(0, length)
+        const outcome = copy.fromArrow(length % 2 === 0 ? part : Readable.from([part]))
+        const code = await outcome.then(
+          () => undefined,
+          error => error.code,
+        )
+        if (code === undefined) whole.push(length)
+        else expect(code).toBe('DRIFT_ARROW')
+      }
+      // Behind the schema, and behind the batch: the mark of the end, 8 bytes, may be missing as a whole.
+      expect(whole).toEqual([expect.any(Number), bytes.length - 8])
     })
   })
 

@@ -14,8 +14,8 @@ export type Kind = Scalar | `list:${Scalar | ''}` | 'json'
 export const KEY = 'drift.key'
 /** `json`: the text is JSON. Of the id column `mixed`: "text", 12 or 12n. */
 export const FORM = 'drift.form'
-/** Names of other columns, and what keys of those names are called: no two keys become one column. */
-const RESERVED = /^(payload\.)*(id|vector)$/
+/** Names of other columns, the empty one, which the library writes as none, and what keys of those names are called: no two keys become one column. */
+const RESERVED = /^(payload\.)*(id|vector|)$/
 
 const HALF_PAIR = /\p{Surrogate}/u
 

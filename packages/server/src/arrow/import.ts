@@ -155,24 +155,66 @@ async function* batchesOf(input: unknown): AsyncGenerator<Arrow.RecordBatch> {
     for (const batch of table.batches) yield asBatch(batch)
     return
   }
-  if (types.isUint8Array(input) || types.isArrayBuffer(input)) {
+  if (isBytes(input)) {
     yield* decode(types.isUint8Array(input) ? input : new Uint8Array(input))
     return
   }
-  if (typeof input === 'object' && input !== null && 'fd' in input) {
+  // A stream of a file has a descriptor too.
+  if (typeof input === 'object' && input !== null && 'fd' in input && !(Symbol.asyncIterator in input)) {
     yield* decode(input as FileHandle)
     return
   }
   const items = typeof input === 'object' && input !== null ? iteratorOf(input) : undefined
   if (!items) throw refused(`fromArrow got ${show(input)}, expected IPC bytes, a stream of them, or a table`)
-  const first = await items.next()
-  if (first.done) throw refused('the stream is empty')
-  const rest = async function* (): AsyncGenerator<unknown> {
-    yield first.value
-    for (let next = await items.next(); !next.done; next = await items.next()) yield next.value
+  let ended = false
+  let failed: { readonly error: unknown } | undefined
+  const take = async (): Promise<IteratorResult<unknown>> => {
+    try {
+      const next = await items.next()
+      ended = next.done === true
+      return next
+    } catch (error) {
+      ended = true
+      failed = { error }
+      throw error
+    }
   }
-  if (types.isUint8Array(first.value)) yield* decode(rest() as AsyncGenerator<Uint8Array>)
-  else for await (const batch of rest()) yield asBatch(batch)
+  try {
+    const first = await take()
+    if (first.done) throw refused('the stream is empty')
+    const rest = async function* (): AsyncGenerator<unknown> {
+      yield first.value
+      for (let next = await take(); !next.done; next = await take()) yield next.value
+    }
+    if (isBytes(first.value)) yield* decode(bytesOf(rest()))
+    else for await (const batch of rest()) yield asBatch(batch)
+  } catch (error) {
+    // What the source itself threw says nothing of Arrow.
+    throw failed ? failed.error : error
+  } finally {
+    // Not waited for: a source that has stalled would keep the error from its caller.
+    if (!ended) void letGo(items)
+  }
+}
+
+/** A stream that is not read to its end is told, so that it closes what it has open. */
+async function letGo(items: AsyncIterator<unknown> | Iterator<unknown>): Promise<void> {
+  try {
+    await items.return?.()
+  } catch {
+    // The error that led here is the one to be told.
+  }
+}
+
+function isBytes(value: unknown): value is Uint8Array | ArrayBuffer {
+  return types.isUint8Array(value) || types.isArrayBuffer(value)
+}
+
+async function* bytesOf(chunks: AsyncIterable<unknown>): AsyncGenerator<Uint8Array> {
+  for await (const chunk of chunks) {
+    if (!isBytes(chunk)) throw refused(`the stream holds ${show(chunk)}, expected bytes`)
+    yield types.isUint8Array(chunk) ? chunk : new Uint8Array(chunk)
+  }
 }
 
 function iteratorOf(input: object): AsyncIterator<unknown> | Iterator<unknown> | undefined {
@@ -196,6 +238,9 @@ async function* decode(
     for await (const batch of reader) yield batch
   } catch (cause) {
     if (cause instanceof DriftError) throw cause
+    // As Feather files of pandas are, by lz4.
+    if (/compress/i.test((cause as Error).message))
+      throw refused('the record batches are compressed, which is not read here: write them uncompressed')
     throw notArrow('the bytes are not Arrow IPC', cause)
   }
 }
@@ -211,7 +256,10 @@ function idsOf(batch: Arrow.RecordBatch, name: string): Id[] {
   const column = child(batch, name)
   const field = batch.schema.fields.find(field => field.name === name)!
   const mixed = field.metadata.get(FORM) === 'mixed'
-  const unsigned = String(field.type) === 'Uint64'
+  const type = plainType(String(field.type))
+  // As numbers, times that differ by less than their unit here would become one row.
+  if (TIME.test(type)) throw refused(`column '${name}' has type ${type}, expected ids: text or numbers`)
+  const unsigned = type === 'Uint64'
   return Array.from({ length: batch.numRows }, (_, row) => {
     const value: unknown = column.get(row)
     if (mixed && typeof value === 'string') return parseMixed(value, name, row)
@@ -301,8 +349,16 @@ function parseJson(value: unknown, key: string, row: number): unknown {
   }
 }
 
-/** What JSON can say of an Arrow value. */
-function plainOf(value: unknown, type: string, key: string, row: number): unknown {
+const TIME = /^(Date|Time|Duration|Interval)/
+
+/** Of a dictionary, the type of its values. */
+function plainType(type: string): string {
+  return /^Dictionary<[^,]*, (.*)>$/.exec(type)?.[1] ?? type
+}
+
+/** What JSON can say of an Arrow value. Times have milliseconds; what is finer is cut. */
+function plainOf(value: unknown, encoded: string, key: string, row: number): unknown {
+  const type = plainType(encoded)
   if (typeof value === 'bigint') return safeNumber(value, key, row)
   if (/^(Timestamp|Date)/.test(type)) return instant(value as number, key, row)
   if (typeof value === 'number' || typeof value === 'string' || typeof value === 'boolean') return value
@@ -332,6 +388,8 @@ function safeNumber(value: bigint, name: string, row: number): number {
 }
 
 function child(batch: Arrow.RecordBatch, name: string): Arrow.Vector {
+  const named = batch.schema.fields.filter(field => field.name === name).length
+  if (named > 1) throw refused(`there are ${named} columns '${name}'`)
   const column = batch.getChild(name)
   if (column) return column
   const names = batch.schema.fields.map(field => `'${field.name}'`).join(', ')

@@ -40,7 +40,10 @@ export async function* withinBounds(
     }
     isFirst &&= chunk.length === 0
   }
-  if (held.length === 0) return
+  if (held.length === 0) {
+    watch.end()
+    return
+  }
   const file = Buffer.concat(held)
   assertWithinBounds(file)
   yield file
@@ -49,12 +52,14 @@ export async function* withinBounds(
 /** Whole bytes of a stream or a file. @throws like `withinBounds`. */
 export function assertWithinBounds(bytes: Uint8Array): void {
   if (!startsWithMagic(bytes)) {
-    new Watch().push(bytes)
+    const watch = new Watch()
+    watch.push(bytes)
+    watch.end()
     return
   }
   // A file is a stream between magics, with a footer that repeats the schema and says where the messages lie.
   const end = bytes.length - MAGIC.length - 4
-  if (end < STREAM_AT) throw new Error('the file ends within its magic')
+  if (end < STREAM_AT || !endsWithMagic(bytes)) throw new Error('the file has been cut: its end is missing')
   const footerBytes = viewOf(bytes).getUint32(end, true)
   if (footerBytes > end - STREAM_AT) throw new Error(`a footer of ${footerBytes} bytes in ${bytes.length}`)
   const watch = new Watch()
@@ -80,6 +85,10 @@ function startsWithMagic(bytes: Uint8Array): boolean {
   return String.fromCharCode(...bytes.subarray(0, MAGIC.length)) === MAGIC
 }
 
+function endsWithMagic(bytes: Uint8Array): boolean {
+  return startsWithMagic(bytes.subarray(bytes.length - MAGIC.length))
+}
+
 /** Follows the framing: length, metadata, body, again and again. */
 class Watch {
   #held: Uint8Array = new Uint8Array(0)
@@ -103,6 +112,14 @@ class Watch {
     const done = this.#messages(held)
     this.#held = held.subarray(done)
     this.#at += done
+  }
+
+  /** The mark of the end may be missing; a part of it, or of a message, is one that was cut. Of old it was four bytes of zeros. */
+  end(): void {
+    const rest = this.#held
+    const isOldMark = rest.length === 4 && rest.every(byte => byte === 0)
+    if (this.#ended || isOldMark || (rest.length === 0 && this.#skip === 0)) return
+    throw new Error(`the stream has been cut: it ends within a message, at byte ${this.#at + rest.length}`)
   }
 
   /** @returns bytes that are done with. */
