@@ -24,8 +24,9 @@ const BLOOM_HEADER_BYTES = BLOOM_RATE + 8
 const ALGORITHM_CLASSIC = 1
 /** a and b are the low and high half of XXH64. */
 const HASH_XXH64_HALVES = 1
-/** 64 hashes serve a rate of 2^-64. */
+/** 64 hashes serve a rate of about 2^-63. */
 const MAX_HASHES = 64
+const MAX_BYTES = 2 ** 31
 
 /** The library hands a key to its hash as it came, so the key given to it is the id's hash. */
 type Key = Parameters<BloomFilter['add']>[0]
@@ -44,8 +45,16 @@ export class IdFilter {
     requireArgument(Number.isSafeInteger(keys) && keys >= 0, () => `${keys} is not a number of keys`)
     requireArgument(rate > 0 && rate < 1, () => `false-positive rate ${rate} is not in (0, 1)`)
     // The library sizes a filter for no key to 0 bits and NaN hashes.
+    const bytes = (keys * Math.log(1 / rate)) / (8 * Math.LN2 ** 2)
+    requireArgument(bytes <= MAX_BYTES, () => `${keys} keys at rate ${rate} take ${bytes} bytes`)
     const { BloomFilter } = library()
-    return new IdFilter(keys === 0 ? new BloomFilter(8, 1) : BloomFilter.create(keys, rate), 0, rate)
+    const filter = keys === 0 ? new BloomFilter(8, 1) : BloomFilter.create(keys, rate)
+    const { _nbHashes: hashes } = filter
+    requireArgument(
+      hashes <= MAX_HASHES,
+      () => `rate ${rate} takes ${hashes} hashes, more than ${MAX_HASHES}`,
+    )
+    return new IdFilter(filter, 0, rate)
   }
 
   private constructor(filter: BloomFilter, keys: number, rate: number) {

@@ -6,7 +6,7 @@
  * HOMES      segments u64 | per segment { uuid 16 B, rows u64 } | per segment u32 x rows: the row's centroid, or NO_HOME
  */
 import type { DriftFs } from '@drift/fs'
-import { requireArgument } from './errors.js'
+import { requireArgument, requireArray } from './errors.js'
 import { FileKind, getU64, SectionKind, setU64, viewOf } from './segment/format.js'
 import { SectionReader } from './segment/section-reader.js'
 import { type FileEntry, writeContainer } from './segment/section-writer.js'
@@ -50,6 +50,8 @@ export function writeCheckpoint(
   input: CheckpointInput,
 ): CheckpointEntry {
   const { uuid, createdMs = 0, dim, centroids, homes } = input
+  requireArray(centroids, 'centroids', Float32Array)
+  for (const { segment, homes: of } of homes) requireArray(of, `homes of ${segment}`, Uint32Array)
   const k = centroids.length / dim
   requireArgument(Number.isSafeInteger(dim) && dim >= 1, () => `dim is ${dim}`)
   requireArgument(Number.isInteger(k), () => `${centroids.length} values are no centroids of ${dim}`)

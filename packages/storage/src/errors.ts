@@ -51,6 +51,36 @@ export function isDamage(error: unknown): error is Error {
   return error instanceof Error && 'code' in error && error.code === 'DRIFT_FS_EIO'
 }
 
+type Arrays =
+  | typeof Uint8Array
+  | typeof Uint32Array
+  | typeof Float32Array
+  | typeof Float64Array
+  | typeof BigUint64Array
+
+/** Throws DRIFT_ARGUMENT unless the value is an array of one of the types. One whose memory was transferred holds nothing, but was not empty. */
+export function requireArray(value: unknown, what: string, ...types: readonly Arrays[]): void {
+  const array = types.some(type => value instanceof type) ? (value as Uint8Array) : undefined
+  const expected = () => types.map(({ name }) => name).join(' or ')
+  requireArgument(array !== undefined, () => `${what} is ${nameOf(value)}, expected ${expected()}`)
+  requireArgument(
+    array!.length > 0 || !isDetached(array!.buffer),
+    () => `the memory of ${what} was transferred`,
+  )
+}
+
+function nameOf(value: unknown): string {
+  return typeof value === 'object' && value !== null ? (value.constructor?.name ?? 'an object') : typeof value
+}
+
+function isDetached(buffer: ArrayBufferLike): boolean {
+  try {
+    return new Uint8Array(buffer).length < 0
+  } catch {
+    return true
+  }
+}
+
 /** Throws DRIFT_ARGUMENT unless `valid`. The message names the value. */
 export function requireArgument(valid: boolean, message: () => string): void {
   if (!valid) throw new StorageError('DRIFT_ARGUMENT', message())

@@ -13,7 +13,7 @@
  */
 import type { DriftFs } from '@drift/fs'
 import { blockBytes, paddedDim } from '@drift/native'
-import { requireArgument } from './errors.js'
+import { requireArgument, requireArray } from './errors.js'
 import { FileKind, getU64, SectionKind, setU64, viewOf } from './segment/format.js'
 import { SectionReader } from './segment/section-reader.js'
 import { type FileEntry, type Page, writeContainer } from './segment/section-writer.js'
@@ -106,6 +106,7 @@ export function writeIndexFile(fs: DriftFs, folder: string, name: string, input:
   requireArgument(Number.isSafeInteger(dim) && dim >= 1, () => `dim is ${dim}`)
   for (const column of INDEX_COLUMNS) {
     const expected = columnBytes(column, sizes, dim)
+    requireArray(columns[column], column, Uint8Array)
     const { length } = columns[column]
     requireArgument(length === expected, () => `${column} has ${length} bytes, expected ${expected}`)
   }

@@ -9,7 +9,7 @@ import { FileKind, SectionKind } from './segment/format.js'
 import { SectionReader } from './segment/section-reader.js'
 import { type FileEntry, writeContainer } from './segment/section-writer.js'
 import { digestIds, encodeStats, readStats } from './segment/stats.js'
-import { checkLsnRange } from './segment/writer.js'
+import { checkIds, checkLsnRange } from './segment/writer.js'
 
 export interface TombstoneInput {
   readonly uuid: string
@@ -36,6 +36,7 @@ export function writeTombstones(
 ): TombstoneEntry {
   const { uuid, createdMs = 0, ids, lsnLow, lsnHigh } = input
   checkLsnRange(lsnLow, lsnHigh)
+  checkIds(ids)
   const rows = ids.length
   const header = { kind: FileKind.tombstones, uuid, createdMs, dim: 0 }
   const entry = writeContainer(fs, folder, name, header, rows, input.syncFolder, writer => {

@@ -7,7 +7,7 @@
  * 32 per page: length u32, CRC32C u32; then the pages (native/src/float_page.c), each of 16 384 values, the last of the rest
  */
 import { floatPageRoom, kernels, PageFault } from '@drift/native'
-import { requireArgument, StorageError, type StorageErrorCode } from '../errors.js'
+import { requireArgument, requireArray, StorageError, type StorageErrorCode } from '../errors.js'
 import { getU64, setU64, viewOf } from '../segment/format.js'
 
 /** 64 KiB of float32: the cost of a call and of a header is lost in it. */
@@ -21,7 +21,9 @@ const ELEMENT_F32 = 1
 const ELEMENT_F64 = 2
 const NAME = 'encoded floats'
 
+/** @throws StorageError DRIFT_ARGUMENT for anything but these two. */
 export function encodeFloats(values: Float32Array | Float64Array): Uint8Array {
+  requireArray(values, 'values', Float32Array, Float64Array)
   const elementBytes = values.BYTES_PER_ELEMENT
   const pages = Math.ceil(values.length / VALUES_PER_PAGE)
   const table = HEADER_BYTES + pages * ENTRY_BYTES
@@ -53,6 +55,7 @@ export function decodeFloats(
   bytes: Uint8Array,
   maxValues: number = Number.MAX_SAFE_INTEGER,
 ): Float32Array | Float64Array {
+  requireArray(bytes, 'bytes', Uint8Array)
   if (bytes.length < HEADER_BYTES) throw corrupt('TRUNCATED', `${bytes.length} bytes are less than a header`)
   const view = viewOf(bytes)
   if (view.getUint32(0, true) !== MAGIC) throw corrupt('MAGIC', 'they do not start with DRFV')

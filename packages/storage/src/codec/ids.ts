@@ -9,7 +9,7 @@
  * Words: `width` bits, interleaved in 16 lanes (native/src/bitpack.h). RAW: the ids as they are; base and step are 0, width is 64.
  */
 import { kernels, packedBytes } from '@drift/native'
-import { StorageError } from '../errors.js'
+import { requireArgument, requireArray, StorageError } from '../errors.js'
 import { getU64, setU64, viewOf } from '../segment/format.js'
 
 const BLOCK_IDS = 1024
@@ -31,7 +31,9 @@ interface Block {
   readonly words: BigUint64Array | undefined
 }
 
+/** @throws StorageError DRIFT_ARGUMENT for anything but this: signed ids would come back as others. */
 export function encodeIds(ids: BigUint64Array): Uint8Array {
+  requireArray(ids, 'ids', BigUint64Array)
   const blocks = Math.ceil(ids.length / BLOCK_IDS)
   const bytes = new Uint8Array(HEADER_BYTES + blocks * BLOCK_HEADER_BYTES + ids.byteLength)
   const view = viewOf(bytes)
@@ -58,6 +60,7 @@ export function encodeIds(ids: BigUint64Array): Uint8Array {
 
 /** At most 64 ids for each byte of `bytes`, since equal steps take 24 bytes a block; `maxIds` bounds it further. */
 export function decodeIds(bytes: Uint8Array, maxIds: number = Number.MAX_SAFE_INTEGER): BigUint64Array {
+  requireArray(bytes, 'bytes', Uint8Array)
   if (bytes.length < HEADER_BYTES) throw corrupt('TRUNCATED', `${bytes.length} bytes are less than a header`)
   const view = viewOf(bytes)
   if (view.getUint32(0, true) !== MAGIC) throw corrupt('MAGIC', 'they do not start with DRIC')
@@ -67,7 +70,8 @@ export function decodeIds(bytes: Uint8Array, maxIds: number = Number.MAX_SAFE_IN
   if (view.getUint32(CRC_AT, true) !== crcOf(bytes)) throw corrupt('CRC', 'they have another CRC')
   const count = getU64(view, 8, NAME)
   const room = Math.floor((bytes.length - HEADER_BYTES) / BLOCK_HEADER_BYTES) * BLOCK_IDS
-  if (count > Math.min(room, maxIds)) throw corrupt('BOUNDS', `${count} ids in ${bytes.length} bytes`)
+  if (count > room) throw corrupt('BOUNDS', `${count} ids in ${bytes.length} bytes`)
+  requireArgument(count <= maxIds, () => `${count} ids are more than ${maxIds}`)
   const ids = new BigUint64Array(count)
   let at = HEADER_BYTES
   for (let from = 0; from < count; from += BLOCK_IDS) {

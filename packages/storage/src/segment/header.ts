@@ -1,6 +1,6 @@
 /** The first 64 bytes of a container file: what it is and whose. Read last, since the footer says first whether the file is whole. */
 import { kernels } from '@drift/native'
-import { StorageError } from '../errors.js'
+import { requireArgument, StorageError } from '../errors.js'
 import { uuidBytes, uuidText } from '../uuid.js'
 import {
   checkCrc,
@@ -50,7 +50,12 @@ const HEADER_CRC = HEADER_WRITER + 8
 /** The low half of the name's hash tells which program wrote the file; only people read it. */
 const WRITER_NAME = '@drift/storage'
 
+/** What could not be read back is refused. */
 export function encodeHeader(header: FileHeader): Uint8Array {
+  const { createdMs, dim, metric } = header
+  requireArgument(Number.isSafeInteger(createdMs) && createdMs >= 0, () => `createdMs is ${createdMs}`)
+  requireArgument(Number.isInteger(dim) && dim >= 0 && dim < 2 ** 32, () => `dim is ${dim}`)
+  requireArgument(METRICS.includes(metric), () => `metric is ${metric}, expected one of ${METRICS.slice(1)}`)
   const bytes = new Uint8Array(HEADER_BYTES)
   const view = new DataView(bytes.buffer)
   bytes.set(MAGIC_BYTES, HEADER_MAGIC)

@@ -3,7 +3,9 @@
  * al., SOSP 2023): a new page waits in a short queue and reaches the long one only when it was asked for again meanwhile, or soon after
  * it went, so a scan that asks for every page once takes a tenth of the room and no more. One thread's own.
  */
+
 import { allocateSlab, MAX_SLAB_BYTES, touchedBytes } from '@drift/native'
+import { requireArgument } from '../errors.js'
 
 /** Values of a frame: no vector page of up to 4 096 dimensions holds more. */
 export const FRAME_VALUES: number = 4096
@@ -43,6 +45,7 @@ export class PageCache {
 
   /** @param maxBytes - of pages; what is less than one page holds none. */
   constructor(maxBytes: number) {
+    requireArgument(typeof maxBytes === 'number' && maxBytes >= 0, () => `maxBytes is ${maxBytes}`)
     this.#frames = Math.floor(Math.min(maxBytes, MAX_SLAB_BYTES) / FRAME_BYTES)
     this.#page = new Uint32Array(this.#frames)
     this.#hitsOf = new Uint8Array(this.#frames)

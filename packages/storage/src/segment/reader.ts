@@ -5,7 +5,7 @@
 import type { DriftFs } from '@drift/fs'
 import { kernels } from '@drift/native'
 import { IdFilter } from '../bloom.js'
-import { isDamage, requireArgument, StorageError } from '../errors.js'
+import { isDamage, requireArgument, requireArray, StorageError } from '../errors.js'
 import { decodeChunk, readColumn } from './bytes-column.js'
 import { ChunkCache } from './chunk-cache.js'
 import { FileKind, type Metric, SectionKind } from './format.js'
@@ -105,6 +105,7 @@ export class SegmentReader {
     const { dim, rows } = this
     const inside = Number.isSafeInteger(first) && Number.isSafeInteger(count) && first >= 0 && count >= 0
     requireArgument(inside && first + count <= rows, () => `rows ${first} + ${count} are not among ${rows}`)
+    requireArray(into, 'into', Float32Array)
     requireArgument(
       into.length === count * dim,
       () => `${count} rows of ${dim} do not fit ${into.length} values`,
@@ -130,6 +131,7 @@ export class SegmentReader {
     }
     const { dim, rows } = this
     requireArgument(Number.isSafeInteger(row) && row >= 0 && row < rows, () => `row ${row} of ${rows}`)
+    requireArray(into, 'into', Float32Array)
     requireArgument(into.length === dim, () => `a row of ${dim} does not fit ${into.length} values`)
     const perPage = this.#rowsPerPage
     const page = Math.floor(row / perPage)

@@ -5,7 +5,7 @@
 import type { DriftFs } from '@drift/fs'
 import { kernels } from '@drift/native'
 import { IdFilter } from '../bloom.js'
-import { requireArgument } from '../errors.js'
+import { requireArgument, requireArray } from '../errors.js'
 import { CHUNK_BYTES, encodeChunks } from './bytes-column.js'
 import { FileKind, type Metric, SectionKind } from './format.js'
 import { encodeOrigins, type Origins } from './origins.js'
@@ -88,8 +88,14 @@ export function writeSegment(fs: DriftFs, folder: string, name: string, input: S
   return { ...entry, rows, lsnLow, lsnHigh }
 }
 
-function checkInput({ dim, ids, vectors, payloads, lsnLow, lsnHigh }: SegmentInput): void {
+function checkInput(input: SegmentInput): void {
+  const { dim, metric, ids, vectors, payloads, quantizer, lsnLow, lsnHigh } = input
   requireArgument(Number.isSafeInteger(dim) && dim >= 1 && dim < 2 ** 28, () => `dim is ${dim}`)
+  requireArgument(metric !== undefined, () => 'a segment needs a metric')
+  checkIds(ids)
+  if (typeof vectors !== 'function') requireArray(vectors, 'vectors', Float32Array)
+  requireArgument(payloads === undefined || Array.isArray(payloads), () => 'payloads are no array')
+  requireArray(quantizer, 'quantizer', Uint8Array)
   const values = ids.length * dim
   requireArgument(
     typeof vectors === 'function' || vectors.length === values,
@@ -102,6 +108,11 @@ function checkInput({ dim, ids, vectors, payloads, lsnLow, lsnHigh }: SegmentInp
   checkLsnRange(lsnLow, lsnHigh)
 }
 
+export function checkIds(ids: readonly Uint8Array[]): void {
+  requireArgument(Array.isArray(ids), () => 'ids are no array')
+  for (const [row, id] of ids.entries()) requireArray(id, `id ${row}`, Uint8Array)
+}
+
 export function checkLsnRange(lsnLow: number, lsnHigh: number): void {
   const ordered =
     Number.isSafeInteger(lsnLow) && Number.isSafeInteger(lsnHigh) && 0 <= lsnLow && lsnLow <= lsnHigh
@@ -112,6 +123,7 @@ function rowSource({ vectors, dim }: SegmentInput): (row: number) => Float32Arra
   if (typeof vectors !== 'function') return row => vectors.subarray(row * dim, (row + 1) * dim)
   return row => {
     const values = vectors(row)
+    requireArray(values, `vector ${row}`, Float32Array)
     requireArgument(values.length === dim, () => `vector ${row} has ${values.length} values, expected ${dim}`)
     return values
   }
