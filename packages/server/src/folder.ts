@@ -59,9 +59,10 @@ export function ownedFiles(fs: DriftFs, folder: string): string[] {
   return fs.list(folder).filter(name => OWNED.test(name))
 }
 
-/** Leftovers of writes that were cut short. */
+/** Leftovers of writes that were cut short. A folder of such a name is somebody else's. */
 export function unfinishedFiles(fs: DriftFs, folder: string): string[] {
-  return fs.list(folder).filter(name => UNFINISHED.test(name))
+  const names = fs.list(folder).filter(name => UNFINISHED.test(name))
+  return names.filter(name => fs.stat(join(folder, name))?.kind === 'file')
 }
 
 /** Move a damaged file out of the way, never to be overwritten or deleted. Durable when it returns. */

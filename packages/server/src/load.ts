@@ -36,10 +36,27 @@ export async function loadFiles(
   entry: CollectionEntry,
   options: OpenOptions,
 ): Promise<void> {
+  const readers = new Map<string, SegmentReader>()
+  try {
+    const { fs, folder } = around
+    for (const segment of entry.segments) readers.set(segment.uuid, store.openSegment(fs, folder, segment))
+    await loadInto(around, store, entry, readers, options)
+  } catch (error) {
+    // Those that the store does not have yet are nobody's else.
+    for (const reader of readers.values()) reader.close()
+    throw error
+  }
+}
+
+async function loadInto(
+  around: Around,
+  store: Store,
+  entry: CollectionEntry,
+  readers: ReadonlyMap<string, SegmentReader>,
+  options: OpenOptions,
+): Promise<void> {
   const { fs, folder } = around
   const total = entry.segments.reduce((rows, segment) => rows + segment.rows, 0)
-  const readers = new Map<string, SegmentReader>()
-  for (const segment of entry.segments) readers.set(segment.uuid, store.openSegment(fs, folder, segment))
   const known = isWholeLog(options) ? restoreIndex(around, store, entry, readers) : undefined
   if (known) options.onProgress?.({ stage: `restore ${entry.name}`, done: store.index.count, total })
   let done = 0

@@ -230,7 +230,7 @@ describe('toArrow and fromArrow', () => {
         [(stream: Readable) => copy.fromArrow(stream, { id: 'nobody' }), 'DRIFT_ARROW'],
       ] as const) {
         const stream = createReadStream(file, { highWaterMark: 4096 })
-        const closed = new Promise(resolve => stream.once('close', resolve))
+        const closed = new Promise<void>(resolve => stream.once('close', () => resolve()))
         await expect(call(stream)).rejects.toMatchObject({ code })
         await closed
       }

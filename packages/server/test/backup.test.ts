@@ -94,6 +94,17 @@ describe('a backup', () => {
     })
   })
 
+  it('may lie in the folder of the database under any name, which it opens with as before', async () => {
+    const path = join(temporaryFolder(), 'db')
+    const wanted = await withDatabase(path, {}, async db => {
+      const docs = await fill(db, 2)
+      for (const name of ['copy', 'tmp-copy']) await db.backup(join(path, name))
+      return contents(docs)
+    })
+    for (const folder of [path, join(path, 'copy'), join(path, 'tmp-copy')])
+      expect(await contentsAt(folder)).toEqual(wanted)
+  })
+
   it('needs a folder of its own', async () => {
     const root = temporaryFolder()
     await withDatabase(join(root, 'db'), {}, async db => {

@@ -1,8 +1,12 @@
-// Proves: an iteration that is left in the middle, without `return`, keeps no file open beyond the database, and no rows beyond itself.
+// Proves: an iteration that is left in the middle, without `return`, keeps no file open beyond the database, and no rows beyond itself;
+// and an opening that comes to nothing keeps no file open either.
+import { readdirSync, truncateSync } from 'node:fs'
+import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { describe, expect, it } from 'vitest'
 import { type Collection, Drift } from '../src/index.js'
+import { fill, SMALL, withDatabase } from './churn.js'
 import { filesOpenIn, temporaryFolder } from './fixture.js'
 
 const ROWS = 1_000
@@ -59,3 +63,35 @@ describe('an iteration that is left in the middle', () => {
     await db.close()
   })
 })
+
+it.runIf(process.platform === 'linux')(
+  'an opening that is cut off or refused leaves no file open',
+  async () => {
+    const path = join(temporaryFolder(), 'db')
+    await withDatabase(path, { maintenance: 'off' }, db => fill(db))
+    const controller = new AbortController()
+    const aborted = Drift.open(path, {
+      ...SMALL,
+      signal: controller.signal,
+      onProgress: () => controller.abort(new Error('enough')),
+    })
+    await expect(aborted).rejects.toThrow('enough')
+    expect(filesOpenIn(path)).toEqual([])
+    const thrown = Drift.open(path, {
+      ...SMALL,
+      onProgress: () => {
+        throw new Error('mine')
+      },
+    })
+    await expect(thrown).rejects.toThrow('mine')
+    expect(filesOpenIn(path)).toEqual([])
+    const last = readdirSync(path)
+      .filter(name => name.startsWith('seg-'))
+      .at(-1)!
+    truncateSync(join(path, last), 1000)
+    await expect(Drift.open(path, SMALL)).rejects.toMatchObject({
+      code: expect.stringMatching(/^DRIFT_CORRUPT_/),
+    })
+    expect(filesOpenIn(path)).toEqual([])
+  },
+)
