@@ -7,6 +7,7 @@ import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { NodeFs } from './node-fs.js'
+import { SimFs } from './sim-fs.js'
 
 let folder: string
 let lockPath: string
@@ -111,4 +112,23 @@ test('an errno of flock that is not a conflict is named', () => {
   expect(() => fs.lock(lockPath)).toThrow(
     expect.objectContaining({ code: 'DRIFT_FS_ENOLCK', operation: 'lock' }),
   )
+})
+
+test('wider values than bytes, and modes that there are not, are refused by both disks before anything is done', async () => {
+  for (const [fs, path] of [
+    [new NodeFs(), join(folder, 'file')],
+    [new SimFs(), '/file'],
+  ] as const) {
+    expect(() => fs.open(path, 'append' as never)).toThrow('EINVAL')
+    expect(fs.stat(path)).toBeUndefined()
+    const fd = fs.open(path, 'create')
+    const einval = expect.objectContaining({ name: 'FsError', code: 'DRIFT_FS_EINVAL', path })
+    for (const wrong of [Float32Array.of(1, 2), [1, 2], 'text', undefined] as never[]) {
+      expect(() => fs.write(fd, wrong, 0)).toThrow(einval)
+      expect(() => fs.read(fd, wrong, 0)).toThrow(einval)
+      if ('writeAside' in fs) await expect(fs.writeAside(fd, wrong, 0, true)).rejects.toEqual(einval)
+    }
+    expect(fs.stat(path)!.bytes).toBe(0)
+    fs.close(fd)
+  }
 })

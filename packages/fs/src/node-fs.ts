@@ -30,7 +30,7 @@ import { promisify } from 'node:util'
 import type { DriftFs, FileLock, FileStat, OpenMode } from './drift-fs.js'
 import { errnoOf, type FsOperation, fsError, wrapError } from './errors.js'
 import { lockPidFile } from './pid-lock.js'
-import { checkOffset, readAll, type WriteLimit, writeAll } from './transfer.js'
+import { checkOffset, checkTransfer, readAll, type WriteLimit, writeAll } from './transfer.js'
 
 export interface NodeFsOptions {
   /**
@@ -57,6 +57,7 @@ export class NodeFs implements DriftFs {
 
   open(path: string, mode: OpenMode): number {
     return attempt('open', path, () => {
+      if (!Object.hasOwn(FLAGS, mode)) throw fsError('EINVAL', 'open', path, `there is no mode ${mode}`)
       const fd = openSync(path, FLAGS[mode])
       if (fstatSync(fd).isDirectory()) {
         closeSync(fd)
@@ -81,7 +82,7 @@ export class NodeFs implements DriftFs {
 
   read(fd: number, into: Uint8Array, offset: number): number {
     const path = this.#path(fd, 'read')
-    checkOffset(offset, 'read', path)
+    checkTransfer(into, offset, 'read', path)
     return attempt('read', path, () =>
       readAll((bytes, at) => readSync(fd, bytes, 0, bytes.length, at), into, offset),
     )
@@ -89,7 +90,7 @@ export class NodeFs implements DriftFs {
 
   write(fd: number, bytes: Uint8Array, offset: number): void {
     const path = this.#path(fd, 'write')
-    checkOffset(offset, 'write', path)
+    checkTransfer(bytes, offset, 'write', path)
     attempt('write', path, () =>
       writeAll(
         (part, at) => writeSync(fd, part, 0, part.length, at),
@@ -103,7 +104,7 @@ export class NodeFs implements DriftFs {
 
   async writeAside(fd: number, bytes: Uint8Array, offset: number, isSynced: boolean): Promise<void> {
     const path = this.#path(fd, 'write')
-    checkOffset(offset, 'write', path)
+    checkTransfer(bytes, offset, 'write', path)
     try {
       for (let done = 0; done < bytes.length; ) {
         const { bytesWritten } = await writeLater(fd, bytes, done, bytes.length - done, offset + done)

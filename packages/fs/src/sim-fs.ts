@@ -9,7 +9,7 @@ import type { DriftFs, FileLock, FileStat, OpenMode } from './drift-fs.js'
 import { type FsOperation, fsError, wrapError } from './errors.js'
 import { type Choose, SimFile, type Survival } from './sim-file.js'
 import { SimFolder, type SimNode } from './sim-folder.js'
-import { checkOffset, type WriteLimit, writeAll } from './transfer.js'
+import { checkOffset, checkTransfer, type WriteLimit, writeAll } from './transfer.js'
 
 export interface SimFsOptions {
   /** Called before each operation takes effect, with its number from 1: the place to take a power cut at every point. */
@@ -72,6 +72,8 @@ export class SimFs implements DriftFs {
 
   open(path: string, mode: OpenMode): number {
     this.#count('open', path)
+    if (!['read', 'write', 'create'].includes(mode))
+      throw fsError('EINVAL', 'open', path, `there is no mode ${mode}`)
     const { folder, name, node } = this.#find(path, 'open')
     if (mode === 'create' && node) throw fsError('EEXIST', 'open', path, 'is there already')
     if (node?.kind === 'folder') throw fsError('EISDIR', 'open', path, 'is a folder')
@@ -90,13 +92,13 @@ export class SimFs implements DriftFs {
 
   read(fd: number, into: Uint8Array, offset: number): number {
     const { file, path } = this.#use(fd, 'read')
-    checkOffset(offset, 'read', path)
+    checkTransfer(into, offset, 'read', path)
     return file.read(into, offset)
   }
 
   write(fd: number, bytes: Uint8Array, offset: number): void {
     const { file, path, writable } = this.#use(fd, 'write')
-    checkOffset(offset, 'write', path)
+    checkTransfer(bytes, offset, 'write', path)
     if (!writable && bytes.length > 0) throw fsError('EBADF', 'write', path, 'is open for reading only')
     const take = (part: Uint8Array, at: number): number => {
       const room = this.#roomFor(file, at, part.length)

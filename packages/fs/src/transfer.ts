@@ -42,6 +42,12 @@ export function readAll(read: Transfer, into: Uint8Array, offset: number): numbe
   return done
 }
 
+/** Of wider values a transfer would move as many bytes as there are values. */
+export function checkTransfer(bytes: Uint8Array, offset: number, operation: FsOperation, path: string): void {
+  if (!(bytes instanceof Uint8Array)) throw fsError('EINVAL', operation, path, 'the bytes are no Uint8Array')
+  checkOffset(offset, operation, path)
+}
+
 export function checkOffset(offset: number, operation: FsOperation, path: string): void {
   if (!Number.isSafeInteger(offset) || offset < 0)
     throw fsError('EINVAL', operation, path, `${offset} is not a position in a file`)
