@@ -374,6 +374,39 @@ test('appends that arrive during a sync form the next frame, so a thread commits
   expect(frames(place)).toBeLessThan(100)
 })
 
+test('a sync mode that there is not is refused, and does not mean never', async () => {
+  const modes = ['Always', 'fsync', '', undefined, null, 5, {}, { intervalMs: '5' }]
+  for (const ms of [0, -1, Number.NaN, 2 ** 31]) modes.push({ intervalMs: ms } as never)
+  for (const sync of modes) {
+    const place = simulated()
+    await expect(open(place, { sync: sync as never })).rejects.toMatchObject({ code: 'DRIFT_WAL_ARGUMENT' })
+    expect(place.fs.list(place.folder)).toEqual([])
+  }
+  await expect(open(simulated(), { nonce: (() => 5) as never })).rejects.toMatchObject({
+    code: 'DRIFT_WAL_ARGUMENT',
+  })
+})
+
+test('what is no bytes is not logged as zeros, and takes no LSN', async () => {
+  const place = simulated()
+  const wal = await open(place)
+  const refused = expect.objectContaining({ code: 'DRIFT_WAL_ARGUMENT' })
+  for (const record of [
+    '{"a":1}',
+    [1, 2],
+    Uint16Array.of(300),
+    Float32Array.of(1),
+    new ArrayBuffer(2),
+    undefined,
+  ])
+    expect(() => wal.append(record as never)).toThrow(refused)
+  for (const bytes of [-1, 1.5, Number.NaN, '5', undefined])
+    expect(() => wal.write(bytes as never, () => {})).toThrow(refused)
+  expect(wal.append(recordOf(1)).lsn).toBe(1)
+  await wal.close()
+  expectAll(read(place), 1)
+})
+
 test('a thread needs a real disk', async () => {
   await expect(open({ ...simulated(), thread: true })).rejects.toMatchObject({ code: 'DRIFT_WAL_ARGUMENT' })
 })

@@ -87,12 +87,16 @@ export class WalWriter {
     const writer = new WalWriter(options)
     const { fs, thread = false, nonce, sync, markAfterMs = MARK_AFTER_MS } = options
     const { folder, database, firstFile, firstLsn, previous, carry, fileBytes } = options
+    assertSync(sync)
+    const drawn: unknown = nonce()
+    if (typeof drawn !== 'bigint')
+      throw new CoreError('DRIFT_WAL_ARGUMENT', `nonce gives ${String(drawn)}, expected a bigint`)
     const log = {
       folder,
       database,
       firstFile,
       firstLsn,
-      nonce: nonce(),
+      nonce: drawn,
       ...(previous && { previous }),
       ...(carry && { carry: [...carry] }),
       ...(fileBytes !== undefined && { fileBytes }),
@@ -143,6 +147,8 @@ export class WalWriter {
 
   /** Never blocks. Throws before anything has changed. */
   append(record: Uint8Array): WalAppend {
+    if (!(record instanceof Uint8Array))
+      throw new CoreError('DRIFT_WAL_ARGUMENT', 'a record is bytes: expected a Uint8Array')
     return this.write(record.length, into => into.set(record))
   }
 
@@ -150,6 +156,8 @@ export class WalWriter {
   write(bytes: number, write: (into: Uint8Array) => void): WalAppend {
     this.#checkUsable()
     if (this.#dropped) throw this.#dropped
+    if (!Number.isSafeInteger(bytes) || bytes < 0)
+      throw new CoreError('DRIFT_WAL_ARGUMENT', `a record of ${bytes} bytes cannot be`)
     if (storedBytes(bytes) > MAX_PAYLOAD_BYTES)
       throw new CoreError(
         'DRIFT_BATCH_TOO_LARGE',
@@ -326,4 +334,19 @@ function defer(): Deferred {
   })
   promise.catch(() => {})
   return { promise, resolve, reject }
+}
+
+/** A timer that is set for longer goes off at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1
+
+/** One that is not known would count as `os`, by which nothing is ever synced. */
+function assertSync(sync: unknown): void {
+  if (sync === 'always' || sync === 'os') return
+  const ms = (sync as { intervalMs?: unknown } | null | undefined)?.intervalMs
+  if (typeof ms === 'number' && ms > 0 && ms <= MAX_TIMER_MS) return
+  const given = typeof sync === 'string' ? `'${sync}'` : `{ intervalMs: ${String(ms)} }`
+  throw new CoreError(
+    'DRIFT_WAL_ARGUMENT',
+    `sync is ${given}, expected 'always', 'os' or { intervalMs: a number above 0, at most ${MAX_TIMER_MS} }`,
+  )
 }
