@@ -47,7 +47,7 @@ export interface RecoveryReport {
   readonly quarantined: readonly string[]
 }
 
-export interface LogRead extends Pick<WalScan, 'end' | 'clean' | 'torn'> {
+export interface LogRead extends Pick<WalScan, 'end' | 'clean' | 'torn' | 'files'> {
   /** Without a gap. */
   readonly records: readonly WalRecord[]
   /** Behind the point in time. */
@@ -122,6 +122,16 @@ function upTo(lsn: number, log: LogRead, manifest: Manifest, folder: string): Lo
     replaced: true,
   }
 }
+
+/** Each opening begins a file: of a database that is opened often and written seldom most of the log is room that nobody uses. */
+export function isScattered({ files, records }: LogRead): boolean {
+  const bytes = records.reduce((sum, record) => sum + record.bytes.length, 0)
+  return files.length > MOST_FILES && bytes < LITTLE_BYTES
+}
+
+/** 4 MiB each when they are new. */
+const MOST_FILES = 8
+const LITTLE_BYTES = 4 * 1024 * 1024
 
 /** A record that says so for each LSN that is gone: a log has no gaps. */
 function filled(records: readonly WalRecord[], floorLsn: number, nextLsn: number): WalRecord[] {

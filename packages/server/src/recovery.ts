@@ -21,7 +21,7 @@ import {
 import { Janitor } from './janitor.js'
 import { Journal } from './journal.js'
 import { loadFiles } from './load.js'
-import { type RecoveryLoss, readLog, removeReplaced, setAside } from './log-recovery.js'
+import { isScattered, type RecoveryLoss, readLog, removeReplaced, setAside } from './log-recovery.js'
 import { type CollectionConfig, decodeOperation } from './operation.js'
 import type { OpenOptions } from './options.js'
 import { DEFAULT_MAX_SEARCH_WAIT_MS, Pace } from './pace.js'
@@ -129,7 +129,7 @@ async function recoverLocked(
       firstFile: wal.end.file,
       firstLsn: wal.end.lsn,
       previous: wal.end,
-      ...(wal.clean ? {} : { carry: wal.records }),
+      ...(wal.clean && !isScattered(wal) ? {} : { carry: wal.records }),
       nonce: around.nonce,
       sync: options.sync ?? 'always',
       thread,
@@ -205,6 +205,11 @@ async function recoverLocked(
   // From the first acknowledgement on a log that lacks its new file is damaged, and does not end where the file before ended.
   await commitRecovered(wal.end.file)
   if (wal.replaced) await removeReplaced(fs, folder, writer)
+  // After an unclean end the files that were read stay as they are beside what was carried from them, until a flush or too many of them. What
+  // cannot be removed now is removed later.
+  else if (wal.clean || isScattered(wal)) {
+    await writer.removeBelow(persistence.logFloor).catch(() => undefined)
+  }
   journal.start(writer, lastLsn)
   const engine: Engine = {
     fs,

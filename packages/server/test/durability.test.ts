@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { FaultFs, SimFs } from '@drift/fs'
 import { describe, expect, it } from 'vitest'
 import { type Collection, Drift } from '../src/index.js'
+import { contents } from './churn.js'
 import { clusteredVectors, randomNumbers, temporaryFolder } from './fixture.js'
 
 const DIM = 8
@@ -384,4 +385,68 @@ describe('a weaker sync mode', () => {
       await db.close()
     },
   )
+})
+
+describe('a database that is opened often and written seldom', () => {
+  const DISK = { walFileBytes: 64 * 1024, threads: 0, maintenance: 'manual' } as const
+  const logs = (disk: SimFs) => disk.list('/db').filter(name => name.startsWith('wal-'))
+  const idsIn = async (disk: SimFs) => {
+    const db = await Drift.open('/db', { ...DISK, fs: disk })
+    const ids = (await contents(await db.collection('docs'))).keys()
+    expect((await db.check()).findings.filter(({ severity }) => severity !== 'info')).toEqual([])
+    await db.close()
+    return [...ids]
+  }
+  const wanted = ['number 1', 'number 2']
+
+  async function openedOften(times: number, isKilled = false): Promise<SimFs> {
+    let disk = new SimFs()
+    for (let n = 0; n < times; n++) {
+      const db = await Drift.open('/db', { ...DISK, fs: disk })
+      const docs = await db.collection('docs', { dim: 2, metric: 'l2' })
+      if (n < 2) await docs.upsert([{ id: n + 1, vector: [n, 1] }])
+      if (isKilled) disk = disk.processKill()
+      else await db.close()
+    }
+    return disk
+  }
+
+  it.each([
+    ['closed', false],
+    ['killed', true],
+  ])('does not grow with each opening, when it is %s', async (_, isKilled) => {
+    const disk = await openedOften(40, isKilled)
+    expect(logs(disk).length).toBeLessThan(11)
+    expect(await idsIn(disk)).toEqual(wanted)
+    const db = await Drift.open('/db', { ...DISK, fs: disk })
+    await (await db.collection('docs')).flush()
+    await db.close()
+    for (let n = 0; n < 3; n++) expect(await idsIn(disk)).toEqual(wanted)
+    expect(logs(disk).length).toBeLessThan(3)
+  })
+
+  it('keeps every row when the power fails while its log is brought together', async () => {
+    // The next opening finds one file too many.
+    const whole = await openedOften(9)
+    expect(logs(whole).length).toBe(9)
+    let cuts = 0
+    for (let at = 1; ; at++) {
+      let image: SimFs | undefined
+      const disk: SimFs = whole.powerCut(
+        { data: 'all', entries: 'all' },
+        {
+          before(_operation, _path, count) {
+            if (count === at) image = disk.powerCut(at % 3 ? { data: 'none', entries: 'none' } : { seed: at })
+          },
+        },
+      )
+      const db = await Drift.open('/db', { ...DISK, fs: disk })
+      expect(logs(disk).length).toBe(1)
+      await db.close()
+      if (!image) break
+      cuts++
+      expect(await idsIn(image), `cut before operation ${at}`).toEqual(wanted)
+    }
+    expect(cuts).toBeGreaterThan(40)
+  })
 })
