@@ -60,7 +60,9 @@ type Arrays =
 
 /** Throws DRIFT_ARGUMENT unless the value is an array of one of the types. One whose memory was transferred holds nothing, but was not empty. */
 export function requireArray(value: unknown, what: string, ...types: readonly Arrays[]): void {
-  const array = types.some(type => value instanceof type) ? (value as Uint8Array) : undefined
+  // By its tag: an array of another realm is none of the types here.
+  const view = ArrayBuffer.isView(value) ? (value as Uint8Array) : undefined
+  const array = types.some(({ name }) => name === view?.[Symbol.toStringTag]) ? view : undefined
   const expected = () => types.map(({ name }) => name).join(' or ')
   requireArgument(array !== undefined, () => `${what} is ${nameOf(value)}, expected ${expected()}`)
   requireArgument(

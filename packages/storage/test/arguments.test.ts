@@ -1,5 +1,6 @@
 // What a caller gets wrong is DRIFT_ARGUMENT before anything is written: never a file that holds something else, one that cannot be read
 // back, or an error that tells of damage.
+import { runInNewContext } from 'node:vm'
 import { SimFs } from '@drift/fs'
 import { describe, expect, it } from 'vitest'
 import {
@@ -147,6 +148,11 @@ it('codecs take their own types, whole, and no more values than they are told', 
   }
   expect(decodeFloats(floats, 3)).toEqual(Float32Array.of(1, 2, 3))
   expect(decodeIds(ids, 3)).toEqual(BigUint64Array.of(1n, 2n, 3n))
+  const ofAnotherRealm = runInNewContext(
+    '({ floats: Float32Array.of(1, 2, 3), ids: BigUint64Array.of(1n, 2n, 3n) })',
+  )
+  expect(encodeFloats(ofAnotherRealm.floats)).toEqual(floats)
+  expect(encodeIds(ofAnotherRealm.ids)).toEqual(ids)
 })
 
 it('filters and caches of a size that cannot be are refused', () => {

@@ -3,6 +3,7 @@
  * Rules: LSNs are consecutive in the order of the calls; acknowledgements come in that order; the first error of the log is final.
  */
 
+import { types } from 'node:util'
 import { type DriftFs, NodeFs } from '@drift/fs'
 import { CoreError } from '../errors.js'
 import { MAX_PAYLOAD_BYTES, MAX_RECORD_BYTES, storedBytes } from './format.js'
@@ -147,7 +148,7 @@ export class WalWriter {
 
   /** Never blocks. Throws before anything has changed. */
   append(record: Uint8Array): WalAppend {
-    if (!(record instanceof Uint8Array))
+    if (!types.isUint8Array(record))
       throw new CoreError('DRIFT_WAL_ARGUMENT', 'a record is bytes: expected a Uint8Array')
     return this.write(record.length, into => into.set(record))
   }
