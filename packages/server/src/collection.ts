@@ -451,13 +451,8 @@ export class Collection<P extends object = Payload> {
     if (turn) await turn
     let logged: Logged
     try {
-      // What a filter matches is seen once those are: ids are looked for in flight, rows that a filter would match cannot be.
-      if ('filter' in target) await orAborted(this.#store.inFlight.ended(), signal)
-      logged = await onTarget(this.#store, target, signal, rows => {
-        this.#assertWritable()
-        const wait = noRoom(this.#engine, this.#store, grows, signal)
-        return wait ? { wait } : log(rows)
-      })
+      const room = () => noRoom(this.#engine, this.#store, grows, signal)
+      logged = await onTarget(this.#store, target, signal, room, log)
     } finally {
       // Those that were called for after it would else be written first, and this would change what they wrote.
       writers.leave()

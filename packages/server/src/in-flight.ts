@@ -22,20 +22,22 @@ export class InFlight {
     }
   }
 
-  /** Resolves when every write that is under way now has ended. */
-  async ended(): Promise<void> {
-    await Promise.all(
-      Array.from(this.#flights, ({ waiters }) => new Promise<void>(resolve => waiters.push(resolve))),
-    )
-  }
-
-  /** Undefined when no write under way touches the ids; else resolves when one of them has ended: ask again then. */
-  conflict(ids: readonly Id[]): Promise<void> | undefined {
+  /**
+   * Undefined when no write under way touches the ids, or without ids when none is under way; else resolves when one of them has ended, or
+   * the log waits for room on the disk: ask again then.
+   */
+  conflict(ids?: readonly Id[]): Promise<void> | undefined {
     if (this.#flights.size === 0) return undefined
     const asked = new Set(ids)
     for (const flight of this.#flights) {
-      if (flight.ids.some(id => asked.has(id))) return new Promise(resolve => flight.waiters.push(resolve))
+      if (ids && !flight.ids.some(id => asked.has(id))) continue
+      return new Promise(resolve => flight.waiters.push(resolve))
     }
     return undefined
+  }
+
+  /** Whoever waits asks again. */
+  wake(): void {
+    for (const { waiters } of this.#flights) for (const resolve of waiters.splice(0)) resolve()
   }
 }

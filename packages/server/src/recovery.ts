@@ -135,7 +135,11 @@ async function recoverLocked(
       thread,
       ...(until && { until }),
       onDurable: lsn => journal.applyUpTo(lsn),
-      onStall: error => disk.meet(error),
+      onStall: error => {
+        disk.meet(error)
+        // A write that waits for those which now wait for room is refused, and so are the ones behind it.
+        for (const { inFlight } of stores.values()) inFlight.wake()
+      },
       ...(options.walFileBytes === undefined ? {} : { fileBytes: options.walFileBytes }),
     })
   // What an unclean end left is copied beside the replay, into a draft that nobody knows before all is checked.

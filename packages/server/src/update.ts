@@ -3,6 +3,7 @@
  * touch the same ids, and is logged in the tick in which what it found is still true. One record, so all of it or nothing.
  */
 import { type Id, MAX_RECORD_BYTES } from '@drift/core'
+import { orAborted } from './abort.js'
 import type { Engine } from './engine.js'
 import { DriftError } from './errors.js'
 import { type FilterNode, parseFilter } from './filter/filter.js'
@@ -37,22 +38,35 @@ export function parseTarget(target: unknown, where: string): Target {
   return { filter: parseFilter((target as { filter: unknown }).filter) }
 }
 
-/** Try until no other write is in the way. `attempt` runs in the tick in which `rows` are the target's rows. */
+/**
+ * Try until no other write is in the way, in turn with the other writers.
+ *
+ * @param room - as `noRoom`.
+ * @param log - runs in the tick in which `rows` are the target's rows, and there is room.
+ */
 export async function onTarget(
   store: Store,
   target: Target,
   signal: AbortSignal | undefined,
-  attempt: (rows: Uint32Array) => Attempt<Logged>,
+  room: () => Promise<void> | undefined,
+  log: (rows: Uint32Array) => Attempt<Logged>,
 ): Promise<Logged> {
+  const attempt = (rows: Uint32Array): Attempt<Logged> => {
+    const wait = room()
+    return wait ? { wait } : log(rows)
+  }
   await store.index.vectorsReady()
   for (;;) {
-    signal?.throwIfAborted()
-    const outcome =
-      'ids' in target
-        ? attempt(store.rowsOfIds(target.ids))
-        : await withMatching(store, target.filter, signal, matching => attempt(rowsOf(matching)))
+    const outcome = 'ids' in target ? attempt(store.rowsOfIds(target.ids)) : await matched(target.filter)
     if ('logged' in outcome) return outcome.logged
-    await outcome.wait
+    await orAborted(outcome.wait, signal)
+  }
+
+  async function matched(filter: FilterNode | undefined): Promise<Attempt<Logged>> {
+    // Ids are looked for in flight; rows that a filter would match cannot be, and are seen once those writes are.
+    const wait = room() ?? store.inFlight.conflict()
+    if (wait) return { wait }
+    return withMatching(store, filter, signal, matching => attempt(rowsOf(matching)))
   }
 }
 

@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { FaultFs, SimFs } from '@drift/fs'
 import { describe, expect, it } from 'vitest'
-import { Drift, type OpenOptions } from '../src/index.js'
+import { type Collection, Drift, type OpenOptions } from '../src/index.js'
 import { temporaryFolder } from './fixture.js'
 
 const MIB = 1024 * 1024
@@ -121,6 +121,32 @@ describe('a disk that refuses bytes', () => {
     await db.close()
     expect(await idsIn(disk)).toEqual([1])
   })
+
+  it.each([
+    ['an update by id', (docs: Collection) => docs.updatePayload([1], { n: 2 })],
+    ['an update by filter', (docs: Collection) => docs.updatePayload({ filter: { n: 1 } }, { n: 2 })],
+    ['a delete by filter', (docs: Collection) => docs.delete({ filter: { n: 1 } })],
+  ])(
+    'refuses %s that waits for a write without room, and what was called for behind it',
+    async (_, change) => {
+      const fs = new SimFs()
+      const db = await open(fs, { minFreeBytes: 0 })
+      const docs = await db.collection('docs', { dim: DIM, metric: 'l2' })
+      await docs.upsert([row(1)])
+      fs.capacity = 0
+      const rows = Array.from({ length: 2_000 }, (_, id) => ({ ...row(id), payload: { n: 1 } }))
+      const stalled = docs.upsert(rows)
+      const refused = expect.objectContaining({
+        status: 'rejected',
+        reason: expect.objectContaining({ code: 'DRIFT_DISK_FULL' }),
+      })
+      expect(await Promise.allSettled([change(docs), docs.upsert([row(2)])])).toEqual([refused, refused])
+      fs.capacity = Number.POSITIVE_INFINITY
+      await stalled
+      expect(await docs.count({ filter: { n: 1 } })).toBe(rows.length)
+      await db.close()
+    },
+  )
 
   it('closes without waiting for room, and what was acknowledged is there afterwards', async () => {
     const fs = new SimFs({ capacity: 1_200_000 })
