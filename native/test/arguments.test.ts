@@ -3,6 +3,7 @@ import { createContext, runInContext } from 'node:vm'
 import { describe, expect, it } from 'vitest'
 import {
   allocateHnsw,
+  floatPageRoom,
   hnswCapacity,
   hnswRows,
   kernelsOf,
@@ -212,6 +213,17 @@ describe.each(supportedVariants())('%s', variant => {
     const out = new Float32Array(1)
     kernelsOf(variant).distances('l2', query, Float32Array.of(4, 6), 2, 0, 1, out)
     expect(out[0]).toBe(25)
+  })
+
+  it.each(['Float32Array', 'Float64Array'] as const)('encodes and decodes a %s of another realm', name => {
+    const { floatPageEncode, floatPageDecode } = kernelsOf(variant)
+    const [values, out]: Float32Array[] = runInContext(
+      `[${name}.of(1, 2, 3.5), new ${name}(3)]`,
+      createContext(),
+    )
+    const page = new Uint8Array(floatPageRoom(3, values!.BYTES_PER_ELEMENT))
+    floatPageDecode(page.subarray(0, floatPageEncode(values!, page)), 3, 0, out!)
+    expect([...out!]).toEqual([1, 2, 3.5])
   })
 })
 

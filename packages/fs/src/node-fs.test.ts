@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { runInNewContext } from 'node:vm'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { NodeFs } from './node-fs.js'
 import { SimFs } from './sim-fs.js'
@@ -129,6 +130,20 @@ test('wider values than bytes, and modes that there are not, are refused by both
       if ('writeAside' in fs) await expect(fs.writeAside(fd, wrong, 0, true)).rejects.toEqual(einval)
     }
     expect(fs.stat(path)!.bytes).toBe(0)
+    fs.close(fd)
+  }
+})
+
+test('bytes of another realm are bytes to both disks', () => {
+  for (const [fs, path] of [
+    [new NodeFs(), join(folder, 'file')],
+    [new SimFs(), '/file'],
+  ] as const) {
+    const fd = fs.open(path, 'create')
+    fs.write(fd, runInNewContext('Uint8Array.of(1, 2, 3)'), 0)
+    const into: Uint8Array = runInNewContext('new Uint8Array(3)')
+    expect(fs.read(fd, into, 0)).toBe(3)
+    expect([...into]).toEqual([1, 2, 3])
     fs.close(fd)
   }
 })

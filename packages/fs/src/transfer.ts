@@ -3,6 +3,7 @@
  * given without any error (a full disk, RLIMIT_FSIZE, a signal), and says why only at the next call: never trust one call.
  */
 
+import { types } from 'node:util'
 import { type FsOperation, fsError } from './errors.js'
 
 /** One raw call: moves some bytes at `offset` and says how many. Zero from a read means the end of the file. */
@@ -44,7 +45,7 @@ export function readAll(read: Transfer, into: Uint8Array, offset: number): numbe
 
 /** Of wider values a transfer would move as many bytes as there are values. */
 export function checkTransfer(bytes: Uint8Array, offset: number, operation: FsOperation, path: string): void {
-  if (!(bytes instanceof Uint8Array)) throw fsError('EINVAL', operation, path, 'the bytes are no Uint8Array')
+  if (!types.isUint8Array(bytes)) throw fsError('EINVAL', operation, path, 'the bytes are no Uint8Array')
   checkOffset(offset, operation, path)
 }
 

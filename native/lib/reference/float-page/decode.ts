@@ -26,7 +26,7 @@ export function floatPageDecode(
   first: number,
   out: Float32Array | Float64Array,
 ): number {
-  return out instanceof Float32Array
+  return out.BYTES_PER_ELEMENT === 4
     ? decode(float32, page, values, first, float32.wordsOf(out))
     : decode(float64, page, values, first, float64.wordsOf(out))
 }

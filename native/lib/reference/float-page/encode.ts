@@ -34,7 +34,7 @@ const OTHER_DIVISORS = [255, 127]
 const ROUNDER = 1.5 * 2 ** 52
 
 export function floatPageEncode(values: Float32Array | Float64Array, page: Uint8Array): number {
-  return values instanceof Float32Array
+  return values.BYTES_PER_ELEMENT === 4
     ? encode(float32, float32.wordsOf(values), page)
     : encode(float64, float64.wordsOf(values), page)
 }
