@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { type IndexPool, isWalDraft, WalThread, WalWriter } from '@drift/core'
 import { type DriftFs, type FileLock, FsError } from '@drift/fs'
 import { type CollectionEntry, loadManifest, PageCache } from '@drift/storage'
+import { assertNotMerged, surveyManifests } from './check/survey.js'
 import { DEFAULT_MIN_FREE_BYTES, Disk } from './disk.js'
 import type { Engine } from './engine.js'
 import { DriftError } from './errors.js'
@@ -91,6 +92,7 @@ async function recoverLocked(
   const database = known ?? around.newDatabaseId()
   const loaded = known && loadManifest(fs, folder)
   if (known && !loaded) assertNothingLost(fs, folder)
+  if (loaded) assertNotMerged(surveyManifests(fs, folder), folder)
   const { manifest } = loaded ?? firstManifest(database)
   if (manifest.database !== hex(database)) {
     throw new DriftError('DRIFT_CORRUPT_FORMAT', `the manifest in ${folder} belongs to another database`, {

@@ -1,6 +1,15 @@
 // A backup is the database of one moment: taken while writes, flushes and removals go on it holds every write up to its LSN and none
 // after, it stands on its own when the database is gone, and one that was cut off, failed or damaged never opens as a good one.
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { FaultFs, FsError, SimFs } from '@drift/fs'
 import { describe, expect, it } from 'vitest'
@@ -103,6 +112,54 @@ describe('a backup', () => {
     })
     for (const folder of [path, join(path, 'copy'), join(path, 'tmp-copy')])
       expect(await contentsAt(folder)).toEqual(wanted)
+  })
+
+  it.each([0, 1, 6])(
+    'copied over its database after %i more flushes is told, and nothing is changed',
+    async flushes => {
+      const root = temporaryFolder()
+      const path = join(root, 'db')
+      const copy = join(root, 'copy')
+      const before = await withDatabase(path, {}, async db => {
+        const docs = await fill(db, 2)
+        await db.backup(copy, { copy: true })
+        const wanted = await contents(docs)
+        for (let round = 0; round < flushes; round++) {
+          await churn(docs, 900 + round)
+          await docs.flush()
+        }
+        if (flushes === 0) await docs.upsert([{ id: 'later', vector: new Float32Array(DIM) }])
+        return wanted
+      })
+      cpSync(copy, path, { recursive: true })
+      const files = readdirSync(path)
+      const merged = expect.objectContaining({ code: 'DRIFT_BACKUP_MERGED' })
+      for (const options of [{}, { readOnly: true }, { recovery: 'salvage' }])
+        await expect(Drift.open(path, options as object)).rejects.toEqual(merged)
+      await expect(Drift.repair(path, { acceptLoss: true })).rejects.toEqual(merged)
+      const { ok, findings } = await Drift.check(path)
+      expect(ok).toBe(false)
+      expect(findings).toContainEqual(expect.objectContaining({ kind: 'manifest', severity: 'error' }))
+      expect(readdirSync(path)).toEqual(files)
+      expect(await contentsAt(copy)).toEqual(before)
+    },
+  )
+
+  it('in the place of the database opens again after each of its first commits', async () => {
+    const root = temporaryFolder()
+    const copy = join(root, 'copy')
+    await withDatabase(join(root, 'db'), {}, async db => {
+      await fill(db, 2)
+      await db.backup(copy)
+    })
+    for (let round = 0; round < 4; round++) {
+      await withDatabase(copy, {}, async db => {
+        const docs = await db.collection('docs')
+        if (round > 0) await churn(docs, 900 + round)
+        expect(await db.check()).toMatchObject({ ok: true })
+      })
+      expect(await Drift.check(copy)).toMatchObject({ ok: true })
+    }
   })
 
   it('needs a folder of its own', async () => {

@@ -8,7 +8,7 @@ import { readWal, type WalScan, WalWriter } from '@drift/core'
 import { type DriftFs, FsError, NodeFs } from '@drift/fs'
 import { commitManifest, type Manifest } from '@drift/storage'
 import { checkDisk } from '../check/disk.js'
-import { isLogDamage, isMissing } from '../check/survey.js'
+import { BACKUP_LOG_FILE, isLogDamage, isMissing } from '../check/survey.js'
 import { assertOpen, assertWritable, type Engine } from '../engine.js'
 import { DriftError } from '../errors.js'
 import { isOwn, makeFolders, writeFormat } from '../folder.js'
@@ -45,8 +45,6 @@ const COPY_BYTES = 1024 * 1024
 const NO_LINK = /^DRIFT_FS_(EXDEV|EPERM|ENOTSUP|EOPNOTSUPP|EMLINK|ENOSYS|EACCES)$/
 /** While the log is read it is written and cut: what then looks like damage, or is gone, is read again. */
 const LOG_ATTEMPTS = 10
-/** Number of the backup's only log file. */
-const LOG_FILE = 1
 /** Stands in the folder until the first file of the backup does, so that a second backup finds it taken. */
 const CLAIM = 'tmp-backup'
 
@@ -85,7 +83,7 @@ async function write(
   await writeLog(engine, target, manifest, lsn)
   options.signal?.throwIfAborted()
   // A log that is shorter than this record is then damage, not a torn end.
-  commitManifest(target.fs, target.folder, { ...manifest, durableLsn: lsn, logFile: LOG_FILE }, 0)
+  commitManifest(target.fs, target.folder, { ...manifest, durableLsn: lsn, logFile: BACKUP_LOG_FILE }, 0)
   target.fs.remove(join(target.folder, CLAIM))
 
   const check = checkDisk(target.fs, target.folder, { beside: false })
@@ -199,7 +197,7 @@ async function writeLog(engine: Engine, target: Target, manifest: Manifest, lsn:
     fs: target.fs,
     folder: target.folder,
     database,
-    firstFile: LOG_FILE,
+    firstFile: BACKUP_LOG_FILE,
     firstLsn: Math.max(lsn + 1, manifest.floorLsn),
     carry: readRecords(engine, manifest, lsn),
     nonce: target.nonce,

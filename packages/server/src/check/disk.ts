@@ -15,6 +15,7 @@ import {
   type FileSurvey,
   isMissing,
   type LogSurvey,
+  mergedBackup,
   passed,
   surveyFiles,
   surveyLog,
@@ -95,6 +96,12 @@ export function* checkDisk(
         truth: false,
       }),
     )
+
+  const merged = mergedBackup(manifests)
+  if (merged !== undefined) {
+    const message = `${merged} is of a backup that was copied over a database; copy it to an empty folder`
+    findings.push(fault(merged, 'manifest', message, { truth: true }))
+  }
 
   const known = new Map<string, FileSurvey>()
   const surveys = yield* passed(surveyFiles(fs, folder, manifest, known), size => count(size, 0))

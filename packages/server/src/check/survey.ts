@@ -19,6 +19,7 @@ import {
   type SegmentEntry,
   type TombstoneEntry,
 } from '@drift/storage'
+import { DriftError } from '../errors.js'
 import { expectedLog } from '../log-recovery.js'
 
 export interface ManifestSurvey {
@@ -37,6 +38,9 @@ export interface FileSurvey {
   /** Undefined for a checkpoint, and for a file of which nothing can be told apart. */
   readonly inspection: Inspection | undefined
 }
+
+/** Number of a backup's only log file. */
+export const BACKUP_LOG_FILE = 1
 
 const MANIFEST = /^manifest-(\d{20})\.drm$/
 
@@ -71,6 +75,38 @@ export function surveyManifests(fs: DriftFs, folder: string): ManifestSurvey[] {
     }
   }
   return surveys
+}
+
+/**
+ * The manifest of a backup that was copied into the folder of another state: it is the first of its folder, and what is written there later
+ * follows it. A follower that is damaged gets the benefit of the doubt.
+ */
+export function mergedBackup(manifests: readonly ManifestSurvey[]): string | undefined {
+  const merged = manifests.find(({ number, decoded }) => {
+    if (!decoded || !isBackup(decoded)) return false
+    if (manifests.some(other => other.number < number)) return true
+    const later = manifests.filter(other => other.number > number)
+    return (
+      later.length > 0 && !later.some(other => other.damage || other.decoded?.previousCrc === decoded.crc)
+    )
+  })
+  return merged?.name
+}
+
+/** @throws DRIFT_BACKUP_MERGED: which of the two states is wanted only the user knows, and the newer one would win. */
+export function assertNotMerged(manifests: readonly ManifestSurvey[], folder: string): void {
+  const name = mergedBackup(manifests)
+  if (name === undefined) return
+  throw new DriftError(
+    'DRIFT_BACKUP_MERGED',
+    `${folder} holds a database and, with ${name}, a backup that was copied over it; copy the backup to an empty folder`,
+    { path: folder, manifest: name },
+  )
+}
+
+/** A database begins with manifest 1, a backup with a later one that follows none. */
+function isBackup({ manifest, previousCrc }: ReturnType<typeof decodeManifest>): boolean {
+  return previousCrc === 0 && manifest.number > 1 && manifest.logFile === BACKUP_LOG_FILE
 }
 
 /** Every file that the manifest names. @param known - surveys by file name; those found are added. */

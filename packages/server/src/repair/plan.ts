@@ -8,6 +8,7 @@ import type { DriftFs } from '@drift/fs'
 import type { Manifest, SegmentEntry, TombstoneEntry } from '@drift/storage'
 import { isTruth } from '../check/disk.js'
 import {
+  assertNotMerged,
   type FileSurvey,
   isMissing,
   type ManifestSurvey,
@@ -56,9 +57,10 @@ export interface Plan {
   readonly newestCrc: number
 }
 
-/** @returns undefined when no manifest can be read. */
+/** @returns undefined when no manifest can be read. @throws DRIFT_BACKUP_MERGED */
 export function* planRepair(fs: DriftFs, folder: string): Generator<number, Plan | undefined> {
   const manifests = surveyManifests(fs, folder)
+  assertNotMerged(manifests, folder)
   const known = new Map<string, FileSurvey>()
   let best: Plan | undefined
   for (const { decoded } of manifests) {

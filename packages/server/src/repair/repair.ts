@@ -57,7 +57,7 @@ export interface RepairReport {
 const FORMAT = 'FORMAT'
 const LOG = /^wal-(\d{16})\.drw$/
 
-/** @throws DRIFT_REPAIR_LOSS with `details.losses`, DRIFT_REPAIR_IMPOSSIBLE, DRIFT_NO_DATABASE, DRIFT_NOT_A_FOLDER, DRIFT_LOCKED. */
+/** @throws DRIFT_REPAIR_LOSS with `details.losses`, DRIFT_REPAIR_IMPOSSIBLE, DRIFT_BACKUP_MERGED, DRIFT_NO_DATABASE, DRIFT_NOT_A_FOLDER, DRIFT_LOCKED. */
 export async function repairFolder(
   fs: DriftFs,
   folder: string,
