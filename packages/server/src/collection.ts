@@ -7,7 +7,7 @@ import type { RecordBatch } from 'apache-arrow'
 import { orAborted } from './abort.js'
 import { exportRows, type ToArrowOptions } from './arrow/export.js'
 import { type ArrowInput, type FromArrowOptions, type FromArrowResult, importRows } from './arrow/import.js'
-import { writePartition } from './checkpoint.js'
+import { writeCalibrated, writePartition } from './checkpoint.js'
 import { compactOnce } from './compaction.js'
 import { assertOpen, assertWritable, type Engine } from './engine.js'
 import { DriftError } from './errors.js'
@@ -380,6 +380,7 @@ export class Collection<P extends object = Payload> {
       onProgress?.({ stage: 'flush', done: Math.max(0, total - this.#store.frozen.length), total })
     }
     await orAborted(this.#engine.recall.calibrateOverdue(this.#engine, this.#store), signal)
+    await orAborted(writeCalibrated(this.#engine, this.#store), signal)
   }
 
   /**

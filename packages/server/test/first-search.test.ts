@@ -1,5 +1,7 @@
 // Proves: a flush leaves a collection that finds what it is asked for, at once and when it is opened again, also where neighbours are spread over
 // all buckets, where they lie closer together than codes tell, and where most rows are gone.
+import { cpSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { type Collection, Drift } from '../src/index.js'
 import { randomNumbers, temporaryFolder } from './fixture.js'
@@ -39,6 +41,21 @@ it.each([
   const again = await Drift.open(folder, { minFreeBytes: 0, threads: 1, maintenance: 'manual' })
   expect(await recallOf(await again.collection('docs'), normal(100 * dim, 3))).toBeGreaterThan(0.92)
   await again.close()
+})
+
+it('of what was flushed before the process was killed', async () => {
+  const [dim, rows] = [64, 8_000]
+  const folder = temporaryFolder()
+  const copy = temporaryFolder()
+  await using db = await Drift.open(folder, { minFreeBytes: 0, threads: 1, maintenance: 'manual' })
+  const docs = await db.collection('docs', { dim, metric: 'ip', memtableRows: 4_000 })
+  await docs.upsert({ ids: Array.from({ length: rows }, (_, i) => i), vectors: normal(rows * dim, 6) })
+  await docs.flush()
+  // What a kill leaves.
+  cpSync(folder, copy, { recursive: true })
+  rmSync(join(copy, 'LOCK'), { force: true })
+  await using again = await Drift.open(copy, { minFreeBytes: 0, threads: 1, maintenance: 'manual' })
+  expect(await recallOf(await again.collection('docs'), normal(100 * dim, 7))).toBeGreaterThan(0.92)
 })
 
 it('of what is left when most rows were deleted', async () => {
