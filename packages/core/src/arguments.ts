@@ -305,14 +305,19 @@ export function requireWidth(options: SearchOptions, context: WidthContext, quer
   const isByRecall = probes === undefined && floor === undefined && paper === undefined
   const isExact = isByRecall && (recall === 1 || !context.tellsApart)
   // An exact search goes by no estimate, so nothing is counted for it.
-  const reach = allow === undefined || isExact ? k : reachOf(k * context.rowsPerAllowed(allow))
+  const shrunk = isByRecall && !isExact ? map.shrunk : 1
+  const times = isExact ? 1 : shrunk * (allow === undefined ? 1 : context.rowsPerAllowed(allow))
+  const reach = (allow === undefined && times === 1) || isExact ? k : reachOf(k * times)
+  const by = weights ?? map.weightsOf(reach)
   return {
     k,
     owed: k,
     rerank: rerankOf(k, map.depth),
     probes: isExact ? Number.POSITIVE_INFINITY : probes,
-    floor: floor ?? (isByRecall && !isExact ? map.floorOf(recall ?? DEFAULT_RECALL, reach) : 0),
-    weights: weights ?? map.weightsOf(reach),
+    floor:
+      floor ??
+      (isByRecall && !isExact ? map.floorOf(recall ?? DEFAULT_RECALL, reach) * shrunk ** -by.bySize : 0),
+    weights: by,
     near: nearOf(k),
     flat: floor === undefined && allow === undefined ? map.flatOf(reach) : NEVER_FLAT,
     paper,

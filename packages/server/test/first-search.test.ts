@@ -69,3 +69,19 @@ it('of what is left when most rows were deleted', async () => {
   await docs.flush()
   expect(await recallOf(docs, normal(100 * dim, 5))).toBeGreaterThan(0.92)
 })
+
+it.each([0.5, 0.9])(
+  'of what is left when a share of %d was deleted and nothing has been measured since',
+  async share => {
+    const dim = 32
+    const options = { minFreeBytes: 0, threads: 1, maintenance: 'manual', shadow: 0 } as const
+    await using db = await Drift.open(temporaryFolder(), options)
+    const docs = await db.collection('docs', { dim, metric: 'l2' })
+    const ids = Array.from({ length: 40_000 }, (_, i) => i)
+    await docs.upsert({ ids, vectors: normal(ids.length * dim, 8) })
+    await docs.flush()
+    await docs.maintain()
+    await docs.delete(ids.filter(id => id % 10 < 10 * share))
+    expect(await recallOf(docs, normal(100 * dim, 9))).toBeGreaterThan(0.94)
+  },
+)

@@ -90,6 +90,15 @@ export class RecallMap {
     return this.learned?.floorOf(recall, k, prior) ?? prior
   }
 
+  /**
+   * Rows that there were when own rows told for each that is left, once calibrating is due for it; 1 before. What is left lies among them like the
+   * rows that a filter allows, until it is asked for itself.
+   */
+  get shrunk(): number {
+    const times = this.#own === undefined ? 1 : this.#ownRows / Math.max(1, this.#rows())
+    return times < SHRUNK ? 1 : times
+  }
+
   /** Floors fall about as the cube root of the rows (docs/adr/0011): what own rows told of fewer is brought up to date by that. */
   get #grown(): number {
     const rows = this.#own === undefined ? 0 : this.#rows()
@@ -107,6 +116,8 @@ export class RecallMap {
   }
 }
 
+/** When a third is gone those are half of the rows that are left, for which an index is calibrated again. */
+const SHRUNK = 1.5
 /** Values of k, and recalls of each, that are remembered. */
 const MOST_KNOWN = 256
 

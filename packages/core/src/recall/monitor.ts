@@ -128,6 +128,8 @@ export class RecallMonitor {
       let hits = 0
       while (hits < count && hits < room && distances[hits]! <= farthest) hits++
       this.#count(k, target, hits / room)
+      // A floor for rows that are gone, made to serve those that are left, soon gives way to one of their own: nothing is learned by it.
+      if (state.recall.shrunk > 1) return true
       const hit = new Set(found.subarray(0, hits))
       const missed = truth.rows.subarray(0, room).filter(row => !hit.has(row))
       const due = Uint32Array.from([...hit, ...missed]).subarray(0, room)
