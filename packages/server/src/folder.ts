@@ -116,6 +116,8 @@ export function readFormat(fs: DriftFs, folder: string): Uint8Array | undefined 
     if (truth === undefined) return undefined
     throw new DriftError('DRIFT_CORRUPT_FORMAT', `${folder} holds ${truth} but no FORMAT file`, { path })
   }
+  if (stat.kind === 'folder')
+    throw new DriftError('DRIFT_CORRUPT_FORMAT', `${path} is a folder, not a file`, { path })
   const bytes = new Uint8Array(FORMAT_BYTES)
   const fd = fs.open(path, 'read')
   let length: number

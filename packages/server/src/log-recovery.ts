@@ -150,7 +150,8 @@ export function setAside(fs: DriftFs, folder: string, log: LogRead, mode: Recove
   const files = fs.list(folder).filter(name => log.aside.includes(name) || (all && WAL.test(name)))
   const names = files.map(name => {
     const target = freeName(fs, aside, name)
-    copy(fs, join(folder, name), join(aside, target))
+    if (fs.stat(join(folder, name))?.kind === 'folder') fs.rename(join(folder, name), join(aside, target))
+    else copy(fs, join(folder, name), join(aside, target))
     return target
   })
   const report = freeName(fs, aside, 'recovery.json')

@@ -1,6 +1,15 @@
 // A repair gives back everything that can still be read, in a folder that `check` finds nothing wrong with and that takes new writes; it
 // loses nothing without being told to, touches nothing when it refuses, keeps damaged files aside, and can be cut off and run again.
-import { cpSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { NodeFs, SimFs } from '@drift/fs'
 import { commitManifest, loadManifest } from '@drift/storage'
@@ -304,6 +313,50 @@ describe('repair', () => {
     }
     expect(lossless).toBeGreaterThan(rounds / 5)
     expect(lossless).toBeLessThan(rounds)
+  })
+
+  it.each([
+    ['FORMAT', /^FORMAT$/],
+    ['the newest manifest', /^manifest-/],
+    ['a log file', /^wal-/],
+    ['a segment', /^seg-/],
+    ['a tombstone file', /^del-/],
+    ['an index file', /^idx-/],
+  ])('takes a folder in the place of %s for damage, and moves it aside', async (_, pattern) => {
+    const place = async () => {
+      const path = copyOfGolden()
+      await withDatabase(path, { maintenance: 'manual' }, async db => {
+        const docs = await db.collection('docs')
+        for (const seed of [41, 42]) {
+          await churn(docs, seed)
+          await docs.flush()
+        }
+      })
+      const name = names(path, pattern).at(-1)!
+      rmSync(join(path, name))
+      mkdirSync(join(path, name))
+      writeFileSync(join(path, name, 'mine'), 'kept')
+      return { path, name }
+    }
+    const expectKept = ({ path, name }: Awaited<ReturnType<typeof place>>) =>
+      expect(readFileSync(join(path, 'quarantine', name, 'mine'), 'utf8')).toBe('kept')
+
+    const first = await place()
+    const { ok, findings } = await Drift.check(first.path)
+    expect(ok).toBe(false)
+    expect(findings.some(({ message }) => message.includes(first.name))).toBe(true)
+    const repaired = await Drift.repair(first.path, { acceptLoss: true })
+    expect(repaired).toMatchObject({ changed: true, check: { ok: true } })
+    expect(repaired.quarantined).toContain(first.name)
+    expectKept(first)
+    await expectAlive(first.path, await read(first.path))
+
+    const second = await place()
+    await withDatabase(second.path, { recovery: 'salvage' }, async db => {
+      expect(db.recovery.quarantined).toContain(second.name)
+    })
+    expectKept(second)
+    await expectAlive(second.path, await read(second.path))
   })
 
   it('that is cut off by a power failure is finished by the next one', async () => {

@@ -45,10 +45,14 @@ export class StorageError extends Error {
   }
 }
 
-/** Whether the error says that bytes on disk are damaged: a wrong checksum or field, or sectors that the device cannot read. */
+/** Whether the error says that bytes on disk are damaged: a wrong checksum or field, sectors that the device cannot read, or a folder under the file's name. */
 export function isDamage(error: unknown): error is Error {
   if (error instanceof StorageError) return error.code.startsWith('DRIFT_CORRUPT_')
-  return error instanceof Error && 'code' in error && error.code === 'DRIFT_FS_EIO'
+  return (
+    error instanceof Error &&
+    'code' in error &&
+    (error.code === 'DRIFT_FS_EIO' || error.code === 'DRIFT_FS_EISDIR')
+  )
 }
 
 type Arrays =

@@ -51,6 +51,7 @@ export function* inspectWal(fs: DriftFs, folder: string): Generator<WalFileRepor
 }
 
 function inspectFile(fs: DriftFs, path: string, file: number): WalFileReport {
+  if (fs.stat(path)?.kind === 'folder') return { file, path, bytes: 0, header: 'damaged', frames: [] }
   const bytes = readWhole(fs, path)
   const decoded = decodeFileHeader(bytes.subarray(0, PAGE_BYTES))
   const header = decoded ?? (hasFrames(bytes) ? 'damaged' : 'blank')

@@ -118,7 +118,8 @@ function findFiles(fs: DriftFs, folder: string, database: Uint8Array): FoundFile
     const file = walFileNumber(name)
     if (file === undefined) continue
     const path = `${folder}/${name}`
-    const bytes = fs.stat(path)?.bytes ?? 0
+    const { bytes = 0, kind } = fs.stat(path) ?? {}
+    if (kind === 'folder') throw damage('header', path, 0, 'it is a folder, not a file')
     const header = decodeFileHeader(readFile(fs, path, PAGE_BYTES))
     if (header === 'version') throw damage('version', path, 0, 'its format version is not known here')
     if (header && Buffer.compare(header.database, database) !== 0)

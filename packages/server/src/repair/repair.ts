@@ -311,12 +311,14 @@ function freeName(fs: DriftFs, aside: string, name: string): string {
   return target
 }
 
-/** A durable copy in quarantine/, beside older ones of the same name. @returns its name there. */
+/** A durable copy in quarantine/, beside older ones of the same name; a folder is moved. @returns its name there. */
 function copyAside(fs: DriftFs, folder: string, name: string): string {
   const aside = join(folder, 'quarantine')
   fs.makeFolder(aside)
   const target = freeName(fs, aside, name)
-  for (const _ of copyFile(fs, fs, join(folder, name), join(aside, target)));
+  // A folder under the name of a file holds nothing that is needed meanwhile.
+  if (fs.stat(join(folder, name))?.kind === 'folder') fs.rename(join(folder, name), join(aside, target))
+  else for (const _ of copyFile(fs, fs, join(folder, name), join(aside, target)));
   fs.syncFolder(aside)
   fs.syncFolder(folder)
   return target
