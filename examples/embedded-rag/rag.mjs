@@ -3,13 +3,15 @@
 import { Drift } from '@drift/server'
 
 const DIM = 256
+const WORDS = /[\p{L}\p{N}]+/gu
 const [folder = './rag', question = 'how is a torn page found?'] = process.argv.slice(2)
 
 /** Put your model here: texts in, one vector of DIM numbers for each out. This one counts three-letter runs: no meaning, no download. */
 async function embed(texts) {
   return texts.map(text => {
     const vector = new Array(DIM).fill(0)
-    const padded = ` ${text.toLowerCase().replace(/\W+/g, ' ').trim()} `
+    const words = text.toLowerCase().match(WORDS) ?? []
+    const padded = ` ${words.join(' ')} `
     for (let i = 0; i + 3 <= padded.length; i++) {
       let hash = 0
       for (let j = i; j < i + 3; j++) hash = (Math.imul(hash, 31) + padded.charCodeAt(j)) >>> 0
@@ -19,12 +21,17 @@ async function embed(texts) {
   })
 }
 
+function hasWords(text) {
+  return text.search(WORDS) >= 0
+}
+
 const db = await Drift.open(folder)
 const parts = await db.collection('parts', { dim: DIM, metric: 'cosine', indexes: { doc: 'keyword' } })
 
 /** Store a document, in place of what it was before. Durable when this resolves. */
 async function put(doc, text, source) {
-  const sentences = text.match(/[^.!?]+[.!?]*/g).map(part => part.trim())
+  // A part without a word has no direction: nothing would find it.
+  const sentences = (text.match(/[^.!?]+[.!?]*/g) ?? []).map(part => part.trim()).filter(hasWords)
   const vectors = await embed(sentences)
   const rows = sentences.map((part, n) => ({
     id: `${doc}#${n}`,
@@ -38,6 +45,7 @@ async function put(doc, text, source) {
 
 /** What to put in front of the question. `filter` is any condition on payloads: { source: 'manual' }. */
 async function contextOf(asked, filter = {}) {
+  if (!hasWords(asked)) return []
   const [vector] = await embed([asked])
   const hits = await parts.search(vector, { k: 3, payload: true, filter })
   return hits.map(({ score, payload }) => ({ score: Number(score.toFixed(3)), ...payload }))

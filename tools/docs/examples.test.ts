@@ -35,11 +35,13 @@ test('embedded-rag answers from what it stored, and again when it is started aga
   for (const [question, wanted] of [
     ['how is a torn page found?', /^0\.\d+ storage A torn page is found when it is read\.\n/],
     ['where does the cat sleep?', /^0\.\d+ cats The cat sleeps\.\n/],
+    ['?!', /^from the diary: 0\n/],
+    ['Где спит кошка?', /^0\S* /],
   ] as const) {
     const { status, stdout, stderr } = run('embedded-rag/rag.mjs', place, question)
     expect([status, stderr]).toEqual([0, ''])
     expect(stdout).toMatch(wanted)
-    expect(stdout).toMatch(/from the diary: 1\nparts that are left: 3\n$/)
+    expect(stdout).toMatch(/from the diary: [01]\nparts that are left: 3\n$/)
   }
 })
 

@@ -292,6 +292,7 @@ describe('serve', () => {
     const [text] = (await once(second.stdout!, 'data')) as [Buffer]
     expect(String(text)).toMatch(/drift listens on http:\/\/127\.0\.0\.1:\d+, without keys/)
     expect(String(text)).toContain('docs: 1 rows of 2 dimensions')
+    expect(String(text)).not.toMatch(/ $/m)
     expect(String(text)).toMatch(/it had not been closed: recovered [1-9]\d* records/)
   })
 

@@ -145,6 +145,17 @@ describe('a collection that is given nonsense', () => {
     }
   })
 
+  it.each([0, -1, Number.NaN, '5'])('names the interval of %j between syncs', async intervalMs => {
+    await expect(
+      Drift.open(':memory:', { sync: { intervalMs: intervalMs as number } }),
+    ).rejects.toMatchObject({
+      code: 'DRIFT_OPTION',
+      message: expect.stringContaining(
+        `sync is { intervalMs: ${typeof intervalMs === 'string' ? '"5"' : intervalMs} }`,
+      ),
+    })
+  })
+
   it('refuses to open with a disk that is none, and with an interval that no timer can keep', async () => {
     for (const options of [{ fs: {} }, { fs: null }, { sync: { intervalMs: 2 ** 31 } }]) {
       const opening = Drift.open(':memory:', options as never)

@@ -79,7 +79,7 @@ export function addServe(program: Command, report: Report): void {
       opened,
       [
         `drift listens on ${server.url}, ${options['keys'] === undefined ? 'without keys' : 'with keys'}`,
-        `  opened ${folder}: ${collections.length === 0 ? 'no collections yet' : names.join('')}`,
+        `  opened ${folder}:${collections.length === 0 ? ' no collections yet' : names.join('')}`,
         `  ${recovered(server.db.recovery)}; the last write is lsn ${wal.durableLsn}`,
       ].join('\n'),
     )
