@@ -119,3 +119,15 @@ test('an errno that follows a short write is the error of the whole write', () =
   expect(() => fs.write(fd, TEN, 0)).toThrow(expect.objectContaining({ code: 'DRIFT_FS_ENOSPC', path: '/a' }))
   expect(content(fs, '/a')).toEqual(TEN.subarray(0, 4))
 })
+
+test.each([
+  { at: 0 },
+  { at: -1 },
+  { at: 1.5 },
+  { at: Number.NaN },
+  { at: 1, operation: 'sync' },
+  { at: 1, operation: ['write', 'toString'] },
+])('a fault that no call could meet, %j, is refused', fault => {
+  const plan = [{ errno: 'EIO', ...fault }] as ConstructorParameters<typeof FaultFs>[1]
+  expect(() => new FaultFs(new SimFs(), plan)).toThrow(expect.objectContaining({ code: 'DRIFT_FS_EINVAL' }))
+})

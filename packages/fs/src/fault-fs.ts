@@ -4,7 +4,7 @@
  */
 
 import type { DriftFs, FileLock, FileStat, OpenMode } from './drift-fs.js'
-import { type FsOperation, fsError } from './errors.js'
+import { FsError, type FsOperation, fsError } from './errors.js'
 
 export interface Fault {
   /** The call that fails, counted from 1 among the calls that match `operation`. */
@@ -26,7 +26,9 @@ export class FaultFs implements DriftFs {
   readonly #faults: { readonly fault: Fault; calls: number }[]
   #operations = 0
 
+  /** @throws FsError DRIFT_FS_EINVAL for a fault that could never be met. */
   constructor(inner: DriftFs, plan: readonly Fault[]) {
+    for (const fault of plan) assertMet(fault)
     this.#inner = inner
     this.#faults = plan.map(fault => ({ fault, calls: 0 }))
   }
@@ -137,4 +139,36 @@ export class FaultFs implements DriftFs {
   #failSync(fd: number, fault: Fault): void {
     if (fault.dropUnsynced) this.#inner.dropUnsynced?.(fd)
   }
+}
+
+/** Those that are met here: what a disk does aside goes by these. */
+const OPERATIONS: { readonly [O in Exclude<FsOperation, 'closeAside' | 'writeAside'>]: true } = {
+  open: true,
+  close: true,
+  read: true,
+  write: true,
+  fdatasync: true,
+  fsync: true,
+  syncFolder: true,
+  truncate: true,
+  rename: true,
+  link: true,
+  remove: true,
+  makeFolder: true,
+  list: true,
+  stat: true,
+  freeBytes: true,
+  lock: true,
+}
+
+function assertMet({ at, operation }: Fault): void {
+  const named = [operation ?? []].flat()
+  const unknown = named.find(name => !Object.hasOwn(OPERATIONS, name))
+  if (unknown === undefined && Number.isInteger(at) && at >= 1) return
+  const what =
+    unknown === undefined ? `call ${at}: they count from 1` : `'${unknown}': there is no such operation`
+  throw new FsError('DRIFT_FS_EINVAL', `a fault is planned for ${what}`, {
+    operation: named[0] ?? 'open',
+    path: '',
+  })
 }

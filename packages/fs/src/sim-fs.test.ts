@@ -256,3 +256,8 @@ test('a disk with a capacity writes what fits, refuses the rest, and goes on whe
   disk.remove('/a')
   expect(disk.freeBytes('/')).toBe(200)
 })
+
+test.each([{ data: 'some' }, { entries: true }, { entries: null }])('a power cut of %j is refused', cut => {
+  const powerCut = () => new SimFs().powerCut(cut as never)
+  expect(powerCut).toThrow(expect.objectContaining({ code: 'DRIFT_FS_EINVAL' }))
+})

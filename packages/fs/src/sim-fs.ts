@@ -6,7 +6,7 @@
 
 import { posix } from 'node:path'
 import type { DriftFs, FileLock, FileStat, OpenMode } from './drift-fs.js'
-import { type FsOperation, fsError, wrapError } from './errors.js'
+import { FsError, type FsOperation, fsError, wrapError } from './errors.js'
 import { type Choose, SimFile, type Survival } from './sim-file.js'
 import { SimFolder, type SimNode } from './sim-folder.js'
 import { checkOffset, checkTransfer, type WriteLimit, writeAll } from './transfer.js'
@@ -28,6 +28,8 @@ export interface PowerCut {
   readonly seed?: number
   readonly choose?: Choose
 }
+
+const SURVIVALS: readonly Survival[] = ['none', 'all', 'random']
 
 interface OpenFile {
   readonly file: SimFile
@@ -57,7 +59,19 @@ export class SimFs implements DriftFs {
   /** What the disk may hold after the power fails now. This disk goes on unchanged. */
   powerCut(cut: PowerCut = {}, options: SimFsOptions = {}): SimFs {
     const choose = cut.choose ?? seededChoice(cut.seed ?? 0)
-    return SimFs.#withRoot(this.#root.cut(cut.data ?? 'random', cut.entries ?? 'random', choose), options)
+    const { data = 'random', entries = 'random' } = cut
+    for (const [name, value] of Object.entries({ data, entries })) {
+      if (!SURVIVALS.includes(value))
+        throw new FsError(
+          'DRIFT_FS_EINVAL',
+          `${name} is '${value}', expected one of ${SURVIVALS.join(', ')}`,
+          {
+            operation: 'fsync',
+            path: '',
+          },
+        )
+    }
+    return SimFs.#withRoot(this.#root.cut(data, entries, choose), options)
   }
 
   /** What the next process finds when this one is killed: every write, no open file, no lock. This disk goes on unchanged. */
