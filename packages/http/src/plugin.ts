@@ -68,8 +68,8 @@ export const driftPlugin: FastifyPluginAsync<PluginOptions> = async (app, option
   app.get('/livez', health, async () => ({ live: true }))
   app.get('/readyz', health, async (_, reply) => {
     const state = (await db.stats().catch(() => undefined))?.state
-    // With a full disk reads and deletes go on, and deletes are what makes room.
-    const ready = !draining() && (state === 'open' || state === 'full')
+    // With a full disk reads and deletes go on, and deletes are what makes room; who opened a database to read it, asks for no more.
+    const ready = !draining() && state !== undefined && state !== 'failed'
     reply.code(ready ? 200 : 503)
     return { ready }
   })
@@ -125,7 +125,13 @@ function parseBodies(app: FastifyInstance, limits: Limits): void {
   add(ARROW_TYPE, limits.binaryBytes, bytes => bytes)
   add(FRAME_TYPE, limits.binaryBytes, bytes => {
     try {
-      return decodeFrame(bytes, meta => parseJson(meta, limits.jsonDepth, 'meta'))
+      return decodeFrame(bytes, meta => {
+        const limit = limits.jsonBytes
+        if (meta.length <= limit) return parseJson(meta, limits.jsonDepth, 'meta')
+        throw new HttpError('DRIFT_BODY_TOO_LARGE', `the meta of a frame has at most ${limit} bytes`, {
+          limit,
+        })
+      })
     } catch (error) {
       if (error instanceof HttpError) throw error
       throw new HttpError('DRIFT_FRAME', (error as Error).message)
