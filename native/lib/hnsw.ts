@@ -51,7 +51,8 @@ const MAX_EF_CONSTRUCTION = 65_535
 
 /** An empty graph. Fill `hnswRows` before the nodes are inserted. */
 export function allocateHnsw(options: HnswOptions): Uint32Array {
-  const { capacity, M = 16, efConstruction = 200, seed } = options
+  // Without options the capacity is what is missing first.
+  const { capacity, M = 16, efConstruction = 200, seed } = options ?? ({} as HnswOptions)
   requireWithin('capacity', capacity, 0, MAX_SLAB_BYTES / 4)
   requireWithin('M', M, 2, MAX_M)
   requireWithin('efConstruction', efConstruction, 1, MAX_EF_CONSTRUCTION)

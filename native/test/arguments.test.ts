@@ -228,6 +228,10 @@ describe.each(supportedVariants())('%s', variant => {
 })
 
 describe('allocateHnsw', () => {
+  it.each([undefined, null])('is refused with a code when its options are %s', options => {
+    expect(() => allocateHnsw(options as never)).toThrow(NativeError)
+  })
+
   it('refuses options that no graph can have', () => {
     for (const options of [
       { capacity: -1, seed: 0 },
