@@ -4,7 +4,13 @@ import { type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } 
 import type { Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import type { Drift } from '@drift/server'
-import Fastify, { type FastifyInstance, type FastifyServerOptions, LogController } from 'fastify'
+import Fastify, {
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  type FastifyServerOptions,
+  LogController,
+} from 'fastify'
 import { HttpError } from './errors.js'
 import { assertKnown } from './known.js'
 import { Methods } from './methods.js'
@@ -63,7 +69,7 @@ export function createApp(db: Drift, options: HandlerOptions, server: FastifySer
   const methods = new Methods()
   app.addHook('onRoute', ({ method, url }) => methods.add(method, url))
   app.register(whole, { ...options, db })
-  app.setNotFoundHandler(({ method, url }, reply) => {
+  const refuse = ({ method, url }: FastifyRequest, reply: FastifyReply): never => {
     const known = methods.of(url)
     // One that takes this method was not found for another reason.
     if (known.length > 0 && !known.includes(method)) {
@@ -72,7 +78,12 @@ export function createApp(db: Drift, options: HandlerOptions, server: FastifySer
       throw new HttpError('DRIFT_METHOD', `this path does not take ${method}, only ${allow}`, { allow })
     }
     throw new HttpError('DRIFT_NO_ROUTE', 'there is nothing here; /v1/openapi.json lists what there is')
+  }
+  // Behind the guard, and before a byte of the body.
+  app.addHook('preParsing', async (request, reply) => {
+    if (request.is404) refuse(request, reply)
   })
+  app.setNotFoundHandler(refuse)
   return app as unknown as FastifyInstance
 }
 

@@ -209,6 +209,16 @@ describe('a method that a path does not take', () => {
     expect(error).toMatchObject({ code: 'DRIFT_METHOD', message: expect.stringContaining(allow) })
   })
 
+  it.each([
+    ['POST', '/v1/nowhere', 404],
+    ['POST', '/v1/stats', 405],
+  ])('%s %s is answered before its body is read', async (method, path, status) => {
+    const { url } = await started()
+    const headers = { 'content-type': 'application/json' }
+    const answer = await fetch(url + path, { method, headers, body: '{"cut' })
+    expect(answer.status).toBe(status)
+  })
+
   it('is told to who has a key only, and a path that is none stays 404', async () => {
     const { key, hash } = createKey()
     const { url } = await started({ keys: [{ id: 'reader', hash, scope: 'read' }] })
