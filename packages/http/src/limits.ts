@@ -5,7 +5,7 @@
 import { HttpError } from './errors.js'
 
 export interface Limits {
-  /** Of a JSON body, and of the meta of a frame. JSON of vectors is parsed at about 40 MB/s on the event loop: 8 MiB hold it for 0.2 s. */
+  /** Of a JSON body. JSON of vectors is parsed at about 40 MB/s on the event loop: 8 MiB hold it for 0.2 s. */
   readonly jsonBytes: number
   /** Of a binary body. */
   readonly binaryBytes: number

@@ -125,13 +125,7 @@ function parseBodies(app: FastifyInstance, limits: Limits): void {
   add(ARROW_TYPE, limits.binaryBytes, bytes => bytes)
   add(FRAME_TYPE, limits.binaryBytes, bytes => {
     try {
-      return decodeFrame(bytes, meta => {
-        const limit = limits.jsonBytes
-        if (meta.length <= limit) return parseJson(meta, limits.jsonDepth, 'meta')
-        throw new HttpError('DRIFT_BODY_TOO_LARGE', `the meta of a frame has at most ${limit} bytes`, {
-          limit,
-        })
-      })
+      return decodeFrame(bytes, meta => parseJson(meta, limits.jsonDepth, 'meta'))
     } catch (error) {
       if (error instanceof HttpError) throw error
       throw new HttpError('DRIFT_FRAME', (error as Error).message)
