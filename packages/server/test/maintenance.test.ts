@@ -100,11 +100,11 @@ it('in the background it goes on by itself after an open, when nobody writes and
   let operations = 0
   await new Promise<void>(resolve => {
     db.on('maintenance', () => {
-      if (++operations === 80) resolve()
+      if (++operations === 40) resolve()
     })
   })
   clearInterval(clock)
-  // One or two; ninety and more when only the clock wakes it.
+  // One or two; forty and more when only the clock wakes it.
   expect(ticks).toBeLessThan(15)
   await expectAll(await db.collection('docs'))
   await db.close()
