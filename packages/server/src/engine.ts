@@ -6,7 +6,7 @@ import type { IndexPool } from '@drift/core'
 import type { DriftFs, FileLock } from '@drift/fs'
 import type { PageCache } from '@drift/storage'
 import type { Disk } from './disk.js'
-import { DriftError } from './errors.js'
+import { closedError, DriftError } from './errors.js'
 import type { Janitor } from './janitor.js'
 import type { Journal } from './journal.js'
 import type { RecoveryReport } from './log-recovery.js'
@@ -42,7 +42,7 @@ export interface Engine {
 
 /** @throws DriftError DRIFT_CLOSED after close. */
 export function assertOpen(engine: Engine): void {
-  if (engine.closed) throw new DriftError('DRIFT_CLOSED', 'the database is closed')
+  if (engine.closed) throw closedError()
 }
 
 /** @throws the error that ended writing through this handle, if there is one. Reads go on. */

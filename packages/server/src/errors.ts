@@ -18,3 +18,7 @@ export class DriftError extends Error {
     this.details = details
   }
 }
+
+export function closedError(): DriftError {
+  return new DriftError('DRIFT_CLOSED', 'the database is closed')
+}

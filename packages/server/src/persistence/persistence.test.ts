@@ -1,11 +1,11 @@
-/** Proves that the log is never cut above what the newest manifest needs. */
+/** Proves that the log is never cut above what the newest manifest needs, and that nothing is committed once the files are let go. */
 import { SimFs } from '@drift/fs'
 import { loadManifest } from '@drift/storage'
 import { expect, it } from 'vitest'
 import { inlineExecutor } from './executor.js'
 import { PersistenceManager } from './persistence.js'
 
-it('a commit that does not know of the flush before it leaves the floor of the log where it is', async () => {
+function managed(): { fs: SimFs; persistence: PersistenceManager } {
   const fs = new SimFs()
   fs.makeFolder('/db')
   const manifest = {
@@ -23,10 +23,27 @@ it('a commit that does not know of the flush before it leaves the floor of the l
     { manifest, crc: 0, nextNumber: 1 },
     [],
   )
+  return { fs, persistence }
+}
+
+it('a commit that does not know of the flush before it leaves the floor of the log where it is', async () => {
+  const { fs, persistence } = managed()
   await persistence.commit(() => ({ floorLsn: 12, durableLsn: 11, collections: [] }))
   await persistence.commit(() => ({ floorLsn: 10, durableLsn: 11, collections: [] }))
   const newest = loadManifest(fs, '/db')!.manifest
   expect(newest.number).toBe(2)
   expect(newest.floorLsn).toBe(12)
   expect(persistence.logFloor).toBeLessThanOrEqual(newest.floorLsn)
+})
+
+it('a close waits for the commits before it; one that comes later is told that it is closed, and so are files', async () => {
+  const { fs, persistence } = managed()
+  const before = persistence.commit(() => ({ floorLsn: 2, durableLsn: 1, collections: [] }))
+  const closed = persistence.close()
+  const late = persistence.commit(() => ({ floorLsn: 3, durableLsn: 2, collections: [] }))
+  await expect(late).rejects.toMatchObject({ code: 'DRIFT_CLOSED' })
+  await expect(persistence.discard(['x'])).rejects.toMatchObject({ code: 'DRIFT_CLOSED' })
+  await Promise.all([before, closed])
+  expect(persistence.failed).toBeUndefined()
+  expect(loadManifest(fs, '/db')!.manifest).toMatchObject({ number: 1, floorLsn: 2 })
 })

@@ -6,12 +6,19 @@
 import { randomBytes } from 'node:crypto'
 import type { CheckpointEntry, CollectionEntry, Manifest, SegmentEntry, TombstoneEntry } from '@drift/storage'
 import { isRepeatable } from '../disk.js'
-import { DriftError } from '../errors.js'
+import { closedError, DriftError } from '../errors.js'
 import { checkpointName, fileNumber, segmentName, tombstoneName } from '../folder.js'
 import type { CollectionConfig } from '../operation.js'
 import type { CompactResult, CompactTask } from './compact.js'
 import type { Executor } from './executor.js'
-import { type CheckpointTask, pathsIn, type SegmentTask, type TombstoneTask } from './tasks.js'
+import {
+  type CheckpointTask,
+  pathsIn,
+  type SegmentTask,
+  type Task,
+  type TaskResults,
+  type TombstoneTask,
+} from './tasks.js'
 
 /** What a commit changes; the rest is carried over. */
 export interface Edit {
@@ -62,6 +69,7 @@ export class PersistenceManager {
   #previousCrc: number
   #commits: Promise<unknown> = Promise.resolve()
   #failed: DriftError | undefined
+  #closing = false
   readonly #holds = new Set<{ readonly floor: number }>()
   /** Garbage that is held. */
   readonly #withheld: string[] = []
@@ -111,15 +119,15 @@ export class PersistenceManager {
   }
 
   writeSegment(task: Contents<SegmentTask>): Promise<SegmentEntry> {
-    return this.#executor.run({ kind: 'segment', ...this.#newFile(segmentName), ...task })
+    return this.#run({ kind: 'segment', ...this.#newFile(segmentName), ...task })
   }
 
   writeTombstones(task: Contents<TombstoneTask>): Promise<TombstoneEntry> {
-    return this.#executor.run({ kind: 'tombstones', ...this.#newFile(tombstoneName), ...task })
+    return this.#run({ kind: 'tombstones', ...this.#newFile(tombstoneName), ...task })
   }
 
   writeCheckpoint(task: Contents<CheckpointTask>): Promise<CheckpointEntry> {
-    return this.#executor.run({ kind: 'checkpoint', ...this.#newFile(checkpointName), ...task })
+    return this.#run({ kind: 'checkpoint', ...this.#newFile(checkpointName), ...task })
   }
 
   compact(
@@ -131,12 +139,12 @@ export class PersistenceManager {
     })
     const file = this.#newFile(segmentName)
     const rests = task.rests && this.#executor.isThread
-    return this.#executor.run({ kind: 'compact', ...file, ...task, newTombstones, rests })
+    return this.#run({ kind: 'compact', ...file, ...task, newTombstones, rests })
   }
 
   /** Files that no manifest will name. */
   discard(names: readonly string[]): Promise<undefined> {
-    return this.#executor.run({ kind: 'remove', paths: pathsIn(this.#folder, names) })
+    return this.#run({ kind: 'remove', paths: pathsIn(this.#folder, names) })
   }
 
   /**
@@ -149,6 +157,7 @@ export class PersistenceManager {
 
   /** Durable when it resolves. `edit` is called when the commit's turn has come, on the state of that moment. */
   commit(edit: () => Edit): Promise<void> {
+    if (this.#closing) return Promise.reject(closedError())
     const done = this.#commits.then(async () => {
       const asked = edit()
       await this.#syncLog?.()
@@ -158,7 +167,9 @@ export class PersistenceManager {
     return done
   }
 
+  /** Commits that were asked for end first; what is asked for from now on, or did not get as far as its commit, is told DRIFT_CLOSED. */
   async close(): Promise<void> {
+    this.#closing = true
     await this.#commits
     await this.#executor.close()
   }
@@ -191,6 +202,15 @@ export class PersistenceManager {
     this.#manifest = next
     this.#nextNumber = next.number + 1
     await this.#remove(garbage)
+  }
+
+  async #run<T extends Task>(task: T): Promise<TaskResults[T['kind']]> {
+    if (this.#closing) throw closedError()
+    try {
+      return await this.#executor.run(task)
+    } catch (cause) {
+      throw this.#closing ? closedError() : cause
+    }
   }
 
   /** Garbage waits while files are held. What cannot be removed now is removed when the database is opened next. */
