@@ -213,10 +213,10 @@ export function parseOpenOptions(options: unknown): OpenOptions {
   if (sync !== undefined && sync !== 'always' && sync !== 'os') {
     const intervalMs = (sync as { intervalMs?: unknown } | null)?.intervalMs
     if (typeof intervalMs !== 'number' || !(intervalMs > 0 && intervalMs <= MAX_TIMER_MS)) {
-      const given = typeof sync === 'object' ? `{ intervalMs: ${show(intervalMs)} }` : show(sync)
+      const shown = typeof sync === 'object' ? `{ intervalMs: ${show(intervalMs)} }` : show(sync)
       throw new DriftError(
         'DRIFT_OPTION',
-        `sync is ${given}, expected 'always', 'os' or { intervalMs: a number above 0, at most ${MAX_TIMER_MS} }`,
+        `sync is ${shown}, expected 'always', 'os' or { intervalMs: a number above 0, at most ${MAX_TIMER_MS} }`,
         { option: 'sync' },
       )
     }

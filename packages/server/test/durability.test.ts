@@ -10,7 +10,7 @@ import { FaultFs, SimFs } from '@drift/fs'
 import { describe, expect, it } from 'vitest'
 import { type Collection, Drift } from '../src/index.js'
 import { contents } from './churn.js'
-import { clusteredVectors, randomNumbers, temporaryFolder } from './fixture.js'
+import { clusteredVectors, cutBefore, randomNumbers, temporaryFolder } from './fixture.js'
 
 const DIM = 8
 /** Small files: a log file is filled with zeros before it is used. */
@@ -431,18 +431,11 @@ describe('a database that is opened often and written seldom', () => {
     expect(logs(whole).length).toBe(9)
     let cuts = 0
     for (let at = 1; ; at++) {
-      let image: SimFs | undefined
-      const disk: SimFs = whole.powerCut(
-        { data: 'all', entries: 'all' },
-        {
-          before(_operation, _path, count) {
-            if (count === at) image = disk.powerCut(at % 3 ? { data: 'none', entries: 'none' } : { seed: at })
-          },
-        },
-      )
+      const { disk, left } = cutBefore(whole, at)
       const db = await Drift.open('/db', { ...DISK, fs: disk })
       expect(logs(disk).length).toBe(1)
       await db.close()
+      const image = left()
       if (!image) break
       cuts++
       expect(await idsIn(image), `cut before operation ${at}`).toEqual(wanted)

@@ -1,6 +1,7 @@
 import { mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { SimFs } from '@drift/fs'
 import { afterEach } from 'vitest'
 
 const folders: string[] = []
@@ -69,4 +70,21 @@ export function nearestByHand(
     .sort((a, b) => a.d - b.d || a.row - b.row)
     .slice(0, k)
     .map(({ row }) => row)
+}
+
+/** A copy of a disk whose power fails before its operation `at`, and what is left then: nothing when it does not get as far. */
+export function cutBefore(
+  whole: SimFs,
+  at: number,
+): { readonly disk: SimFs; readonly left: () => SimFs | undefined } {
+  let image: SimFs | undefined
+  const disk: SimFs = whole.powerCut(
+    { data: 'all', entries: 'all' },
+    {
+      before(_operation, _path, count) {
+        if (count === at) image = disk.powerCut(at % 3 ? { data: 'none', entries: 'none' } : { seed: at })
+      },
+    },
+  )
+  return { disk, left: () => image }
 }

@@ -5,6 +5,7 @@ import { inspectWal } from '@drift/core'
 import { SimFs } from '@drift/fs'
 import { describe, expect, it } from 'vitest'
 import { Drift, type OpenOptions, type Progress, type RecoveryMode } from '../src/index.js'
+import { cutBefore } from './fixture.js'
 
 const SMALL = { walFileBytes: 64 * 1024, threads: 0 } as const
 const BATCHES = 40
@@ -276,18 +277,10 @@ describe('a power cut while a log is replaced', () => {
       const expected = await idsAfter(whole.processKill(), recovery)
       let cuts = 0
       for (let at = 1; ; at++) {
-        let image: SimFs | undefined
-        const disk: SimFs = whole.powerCut(
-          { data: 'all', entries: 'all' },
-          {
-            before(_operation, _path, count) {
-              if (count === at)
-                image = disk.powerCut(at % 3 ? { data: 'none', entries: 'none' } : { seed: at })
-            },
-          },
-        )
+        const { disk, left } = cutBefore(whole, at)
         const db = await open(disk, { recovery })
         await db.close()
+        const image = left()
         if (!image) break
         cuts++
         expect(await idsAfter(image, recovery), `cut before operation ${at}`).toEqual(expected)

@@ -24,7 +24,7 @@ import { NEVER_FLAT, type SearchWidth } from '../search/view.js'
 import { type Asked, Best } from './asking.js'
 import { priorFloor } from './map.js'
 import { floorsAt, NEIGHBOURS, nearOf } from './meeting.js'
-import { OwnFloors, samplesOf } from './own-floors.js'
+import { meanAndError, OwnFloors, samplesOf } from './own-floors.js'
 import { rerankOf } from './resolution.js'
 
 /** Multiply-adds of comparing, about 0.2 s: each row that is not compared is found by a search, at a tenth of that and as well. */
@@ -209,9 +209,8 @@ async function lossOf(
     const met = floors.filter(floor_ => floor_ >= Math.log(floor)).length + nearest[q]!.length - floors.length
     return (met - count) / deep.owed
   })
-  const mean = lost.reduce((sum, share) => sum + share, 0) / lost.length
-  const squares = lost.reduce((sum, share) => sum + (share - mean) ** 2, 0)
-  return Math.max(0, mean - SURE * (Math.sqrt(squares) / lost.length))
+  const { mean, error } = meanAndError(lost)
+  return Math.max(0, mean - SURE * error)
 }
 
 /** Of the `owed` nearest of each row, itself included, how many a search finds, by distance: any of the rows that are equally far will do. */
@@ -292,7 +291,7 @@ function chosen(
   most: number,
   random: () => number,
 ): Uint32Array {
-  const picked = new Map<number, number>()
+  const picked = new Map<bigint, number>()
   for (let drawn = 0; drawn < MOST_DRAWN * most && picked.size < Math.min(most, rowsAtHome); ) {
     const row = Math.floor(random() * store.rows)
     if (!store.isAtHome(row)) continue
@@ -303,13 +302,12 @@ function chosen(
   return Uint32Array.from(picked.values())
 }
 
-/** Of the vector, or of its code where that is elsewhere: FNV-1a over 32-bit words. */
-function hashOf(store: RowStore, row: number): number {
+/** Of the vector, or of its code where that is elsewhere. */
+function hashOf(store: RowStore, row: number): bigint {
   const { vectors, dim } = store
-  const vector = vectors?.slice(row * dim, (row + 1) * dim) ?? store.decodedAt(row)
-  let hash = 0x811c9dc5
-  for (const word of new Uint32Array(vector.buffer)) hash = Math.imul(hash ^ word, 0x01000193)
-  return hash
+  const { buffer, byteOffset, byteLength } =
+    vectors?.subarray(row * dim, (row + 1) * dim) ?? store.decodedAt(row)
+  return kernels.hash64(new Uint8Array(buffer, byteOffset, byteLength))
 }
 
 /** A search for the neighbours and the row itself that misses next to none of those that were met. */

@@ -156,6 +156,12 @@ function thoseOf(meetings: readonly Float32Array[], rows: number): Float32Array[
 /** Of the share of neighbours that is met at a floor, the standard error of its mean over the samples. */
 function errorAt(samples: readonly Float32Array[], log: number): number {
   const met = samples.map(of => of.reduce((count, floor) => count + (floor >= log ? 1 : 0), 0) / of.length)
-  const mean = met.reduce((sum, share) => sum + share, 0) / met.length
-  return Math.sqrt(met.reduce((sum, share) => sum + (share - mean) ** 2, 0)) / met.length
+  return meanAndError(met).error
+}
+
+/** The mean of samples, and its standard error. */
+export function meanAndError(samples: readonly number[]): { readonly mean: number; readonly error: number } {
+  const mean = samples.reduce((sum, value) => sum + value, 0) / samples.length
+  const squares = samples.reduce((sum, value) => sum + (value - mean) ** 2, 0)
+  return { mean, error: Math.sqrt(squares) / samples.length }
 }
