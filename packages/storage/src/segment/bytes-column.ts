@@ -5,7 +5,7 @@
  * 4            offset u32 x (count + 1), from the end of this table, never falling; bit 31 of offset[i]: entry i is absent
  * 8 + 4 count  the entries' bytes, then zeros to a multiple of 64
  */
-import { requireArgument, requireArray } from '../errors.js'
+import { requireArgument } from '../errors.js'
 import { SECTION_ALIGNMENT, viewOf } from './format.js'
 import type { SectionReader } from './section-reader.js'
 import type { Page } from './section-writer.js'
@@ -16,8 +16,6 @@ const ABSENT = 0x8000_0000
 
 /** Whole entries per chunk; an entry of over 64 KiB has a chunk of its own. */
 export function* encodeChunks(entries: readonly (Uint8Array | undefined)[]): Iterable<Page> {
-  for (const [i, entry] of entries.entries())
-    if (entry !== undefined) requireArray(entry, `entry ${i}`, Uint8Array)
   for (let first = 0; first < entries.length; ) {
     let end = first + 1
     let content = entries[first]?.length ?? 0

@@ -95,6 +95,8 @@ function checkInput(input: SegmentInput): void {
   checkIds(ids)
   if (typeof vectors !== 'function') requireArray(vectors, 'vectors', Float32Array)
   requireArgument(payloads === undefined || Array.isArray(payloads), () => 'payloads are no array')
+  for (const [row, payload] of payloads?.entries() ?? [])
+    if (payload !== undefined) requireArray(payload, `payload ${row}`, Uint8Array)
   requireArray(quantizer, 'quantizer', Uint8Array)
   const values = ids.length * dim
   requireArgument(
