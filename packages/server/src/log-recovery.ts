@@ -17,6 +17,7 @@ import {
 import type { DriftFs } from '@drift/fs'
 import type { Manifest } from '@drift/storage'
 import { DriftError } from './errors.js'
+import { freeName } from './folder.js'
 import { decodeOperation, encodeLost } from './operation.js'
 
 /** `strict`: damage is refused. `salvage`: what can be proven good. `pointInTime`: the state after that LSN. */
@@ -175,12 +176,6 @@ export async function removeReplaced(fs: DriftFs, folder: string, writer: WalWri
 
 const WAL = /^wal-(\d{16})\.drw$/
 const COPY_BYTES = 1 << 20
-
-function freeName(fs: DriftFs, folder: string, name: string): string {
-  let target = name
-  for (let copies = 1; fs.stat(join(folder, target)); copies++) target = `${name}.${copies}`
-  return target
-}
 
 function copy(fs: DriftFs, from: string, to: string): void {
   const source = fs.open(from, 'read')

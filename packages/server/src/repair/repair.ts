@@ -26,6 +26,7 @@ import { DriftError } from '../errors.js'
 import {
   assertDatabase,
   fileNumber,
+  freeName,
   ownedFiles,
   readFormat,
   segmentName,
@@ -303,12 +304,6 @@ function writeReport(fs: DriftFs, folder: string, losses: readonly Loss[], files
   }
   fs.syncFolder(aside)
   fs.syncFolder(folder)
-}
-
-function freeName(fs: DriftFs, aside: string, name: string): string {
-  let target = name
-  for (let copy = 1; fs.stat(join(aside, target)); copy++) target = `${name}.${copy}`
-  return target
 }
 
 /** A durable copy in quarantine/, beside older ones of the same name; a folder is moved. @returns its name there. */
