@@ -5,8 +5,8 @@
 import { join } from 'node:path'
 import { type IndexPool, isWalDraft, WalThread, WalWriter } from '@drift/core'
 import { type DriftFs, type FileLock, FsError } from '@drift/fs'
-import { type CollectionEntry, loadManifest, PageCache } from '@drift/storage'
-import { assertNotMerged, surveyManifests } from './check/survey.js'
+import { type CollectionEntry, chooseManifest, PageCache, readManifests } from '@drift/storage'
+import { assertNotMerged } from './check/survey.js'
 import { DEFAULT_MIN_FREE_BYTES, Disk } from './disk.js'
 import type { Engine } from './engine.js'
 import { DriftError } from './errors.js'
@@ -90,9 +90,10 @@ async function recoverLocked(
       : { losses: [], quarantined: [] }
   const known = readFormat(fs, folder)
   const database = known ?? around.newDatabaseId()
-  const loaded = known && loadManifest(fs, folder)
+  const manifests = known ? readManifests(fs, folder) : []
+  const loaded = chooseManifest(manifests, folder)
   if (known && !loaded) assertNothingLost(fs, folder)
-  if (loaded) assertNotMerged(surveyManifests(fs, folder), folder)
+  assertNotMerged(manifests, folder)
   const { manifest } = loaded ?? firstManifest(database)
   if (manifest.database !== hex(database)) {
     throw new DriftError('DRIFT_CORRUPT_FORMAT', `the manifest in ${folder} belongs to another database`, {

@@ -22,14 +22,17 @@ export {
   type SegmentPlaces,
   writeIndexFile,
 } from './index-file.js'
-export { decodeManifest } from './manifest/format.js'
+export { type DecodedManifest, decodeManifest } from './manifest/format.js'
 export {
   type CollectionEntry,
+  chooseManifest,
   commitManifest,
   type LoadedManifest,
   loadManifest,
   type Manifest,
+  type ManifestFile,
   manifestName,
+  readManifests,
   removeOldManifests,
 } from './manifest/manifest.js'
 export { MAGIC_BYTES, type Metric } from './segment/format.js'

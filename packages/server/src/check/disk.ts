@@ -6,7 +6,14 @@ import { join } from 'node:path'
 import { encodeId } from '@drift/core'
 import type { DriftFs } from '@drift/fs'
 import { kernels } from '@drift/native'
-import { type CollectionEntry, isTruthSection, type Manifest, type SegmentEntry } from '@drift/storage'
+import {
+  type CollectionEntry,
+  isTruthSection,
+  type Manifest,
+  manifestName,
+  readManifests,
+  type SegmentEntry,
+} from '@drift/storage'
 import { ownedFiles, readFormat, unfinishedFiles } from '../folder.js'
 import { decodeOperation } from '../operation.js'
 import { namesOf } from '../persistence/persistence.js'
@@ -19,7 +26,6 @@ import {
   passed,
   surveyFiles,
   surveyLog,
-  surveyManifests,
 } from './survey.js'
 
 /** Up to where an open database is looked at: what is newer does not count. */
@@ -64,7 +70,7 @@ export function* checkDisk(
     return size
   }
   // Before the first yield: a later commit may remove the older one.
-  const manifests = surveyManifests(fs, folder).filter(({ number }) => number <= (moment?.manifest ?? number))
+  const manifests = readManifests(fs, folder).filter(({ number }) => number <= (moment?.manifest ?? number))
   const database = checkFormat(fs, folder, findings)
   yield count(64)
   for (const { name, damage, bytes: size } of manifests) {
@@ -91,7 +97,7 @@ export function* checkDisk(
     findings.push(fault('FORMAT', 'format', 'FORMAT and the manifest name two databases', { truth: false }))
   if (before && before.manifest.number + 1 === manifest.number && newest.previousCrc !== before.crc)
     findings.push(
-      fault(nameOf(before.manifest), 'manifest', 'the newest manifest follows another one', {
+      fault(manifestName(before.manifest.number), 'manifest', 'the newest manifest follows another one', {
         severity: 'warning',
         truth: false,
       }),
@@ -343,10 +349,6 @@ function digestOf(ids: Iterable<string>): LiveIds {
 /** One char a byte: a key of a Set. */
 function keyOf(id: Uint8Array): string {
   return Buffer.from(id.buffer, id.byteOffset, id.length).toString('latin1')
-}
-
-function nameOf({ number }: Manifest): string {
-  return `manifest-${String(number).padStart(20, '0')}.drm`
 }
 
 function offsetOf(error: Error): number | undefined {

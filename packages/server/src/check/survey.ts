@@ -1,14 +1,13 @@
 /**
- * The files of a database as they are, damage included: every manifest, every file that one names, the log. Reads all, writes nothing,
+ * The files of a database as they are, damage included: every file that a manifest names, and the log. Reads all, writes nothing,
  * and goes on behind what is damaged. `check` reports it, `repair` decides by it. Generators yield bytes done, so that the caller can breathe.
  */
-import { join } from 'node:path'
 import { readWal, type WalScan } from '@drift/core'
 import type { DriftFs } from '@drift/fs'
 import {
   type CheckpointEntry,
   type CollectionEntry,
-  decodeManifest,
+  type DecodedManifest,
   type Inspected,
   type Inspection,
   inspectIndex,
@@ -16,19 +15,12 @@ import {
   inspectTombstones,
   isDamage,
   type Manifest,
+  type ManifestFile,
   type SegmentEntry,
   type TombstoneEntry,
 } from '@drift/storage'
 import { DriftError } from '../errors.js'
 import { expectedLog } from '../log-recovery.js'
-
-export interface ManifestSurvey {
-  readonly name: string
-  readonly number: number
-  readonly bytes: number
-  readonly decoded?: ReturnType<typeof decodeManifest>
-  readonly damage?: Error
-}
 
 export interface FileSurvey {
   readonly kind: 'segment' | 'tombstones' | 'checkpoint'
@@ -42,46 +34,11 @@ export interface FileSurvey {
 /** Number of a backup's only log file. */
 export const BACKUP_LOG_FILE = 1
 
-const MANIFEST = /^manifest-(\d{20})\.drm$/
-
-/** Newest first. A manifest that another process has just removed is left out. */
-export function surveyManifests(fs: DriftFs, folder: string): ManifestSurvey[] {
-  const surveys: ManifestSurvey[] = []
-  for (const name of fs.list(folder).reverse()) {
-    const number = Number(MANIFEST.exec(name)?.[1] ?? Number.NaN)
-    if (!Number.isSafeInteger(number)) continue
-    const path = join(folder, name)
-    let bytes: Uint8Array
-    try {
-      bytes = readWhole(fs, path)
-    } catch (error) {
-      if (isMissing(error)) continue
-      if (!isDamage(error)) throw error
-      surveys.push({ name, number, bytes: 0, damage: error })
-      continue
-    }
-    const survey = { name, number, bytes: bytes.length }
-    try {
-      const decoded = decodeManifest(bytes, path)
-      const other = decoded.manifest.number !== number
-      surveys.push(
-        other
-          ? { ...survey, damage: new Error(`${path} holds manifest ${decoded.manifest.number}`) }
-          : { ...survey, decoded },
-      )
-    } catch (error) {
-      if (!isDamage(error)) throw error
-      surveys.push({ ...survey, damage: error })
-    }
-  }
-  return surveys
-}
-
 /**
  * The manifest of a backup that was copied into the folder of another state: it is the first of its folder, and what is written there later
  * follows it. A follower that is damaged gets the benefit of the doubt.
  */
-export function mergedBackup(manifests: readonly ManifestSurvey[]): string | undefined {
+export function mergedBackup(manifests: readonly ManifestFile[]): string | undefined {
   const merged = manifests.find(({ number, decoded }) => {
     if (!decoded || !isBackup(decoded)) return false
     if (manifests.some(other => other.number < number)) return true
@@ -94,7 +51,7 @@ export function mergedBackup(manifests: readonly ManifestSurvey[]): string | und
 }
 
 /** @throws DRIFT_BACKUP_MERGED: which of the two states is wanted only the user knows, and the newer one would win. */
-export function assertNotMerged(manifests: readonly ManifestSurvey[], folder: string): void {
+export function assertNotMerged(manifests: readonly ManifestFile[], folder: string): void {
   const name = mergedBackup(manifests)
   if (name === undefined) return
   throw new DriftError(
@@ -105,7 +62,7 @@ export function assertNotMerged(manifests: readonly ManifestSurvey[], folder: st
 }
 
 /** A database begins with manifest 1, a backup with a later one that follows none. */
-function isBackup({ manifest, previousCrc }: ReturnType<typeof decodeManifest>): boolean {
+function isBackup({ manifest, previousCrc }: DecodedManifest): boolean {
   return previousCrc === 0 && manifest.number > 1 && manifest.logFile === BACKUP_LOG_FILE
 }
 
@@ -203,14 +160,4 @@ function inspect(
   if (kind === 'segment') return inspectSegment(fs, folder, entry as SegmentEntry)
   if (kind === 'tombstones') return inspectTombstones(fs, folder, entry as TombstoneEntry)
   return inspectIndex(fs, folder, entry)
-}
-
-function readWhole(fs: DriftFs, path: string): Uint8Array {
-  const bytes = new Uint8Array(fs.stat(path)?.bytes ?? 0)
-  const fd = fs.open(path, 'read')
-  try {
-    return bytes.subarray(0, fs.read(fd, bytes, 0))
-  } finally {
-    fs.close(fd)
-  }
 }

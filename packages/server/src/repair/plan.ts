@@ -5,17 +5,15 @@
  */
 import { decodeId, type Id, salvageWal, type WalRecord } from '@drift/core'
 import type { DriftFs } from '@drift/fs'
-import type { Manifest, SegmentEntry, TombstoneEntry } from '@drift/storage'
-import { isTruth } from '../check/disk.js'
 import {
-  assertNotMerged,
-  type FileSurvey,
-  isMissing,
-  type ManifestSurvey,
-  surveyFiles,
-  surveyLog,
-  surveyManifests,
-} from '../check/survey.js'
+  type Manifest,
+  type ManifestFile,
+  readManifests,
+  type SegmentEntry,
+  type TombstoneEntry,
+} from '@drift/storage'
+import { isTruth } from '../check/disk.js'
+import { assertNotMerged, type FileSurvey, isMissing, surveyFiles, surveyLog } from '../check/survey.js'
 import { expectedLog } from '../log-recovery.js'
 import { decodeOperation, type Operation } from '../operation.js'
 import { namesOf } from '../persistence/persistence.js'
@@ -59,7 +57,7 @@ export interface Plan {
 
 /** @returns undefined when no manifest can be read. @throws DRIFT_BACKUP_MERGED */
 export function* planRepair(fs: DriftFs, folder: string): Generator<number, Plan | undefined> {
-  const manifests = surveyManifests(fs, folder)
+  const manifests = readManifests(fs, folder)
   assertNotMerged(manifests, folder)
   const known = new Map<string, FileSurvey>()
   let best: Plan | undefined
@@ -87,7 +85,7 @@ function withOthers(plan: Plan, known: ReadonlyMap<string, FileSurvey>): Plan {
 function planFor(
   fs: DriftFs,
   folder: string,
-  manifests: readonly ManifestSurvey[],
+  manifests: readonly ManifestFile[],
   manifest: Manifest,
   crc: number,
   surveys: readonly FileSurvey[],

@@ -7,7 +7,14 @@ import { kernels } from '@drift/native'
 import { describe, expect, it } from 'vitest'
 import { bytesOf, diskWith, outcome, putFile } from '../../test/damage.js'
 import { FOLDER, manifest } from '../../test/fixture.js'
-import { commitManifest, loadManifest, type Manifest, manifestName, removeOldManifests } from '../index.js'
+import {
+  commitManifest,
+  loadManifest,
+  type Manifest,
+  manifestName,
+  readManifests,
+  removeOldManifests,
+} from '../index.js'
 import { viewOf } from '../segment/format.js'
 import { decodeManifest, encodeManifest } from './format.js'
 
@@ -118,6 +125,28 @@ describe('the manifest', () => {
       putFile(disk, name, new Uint8Array(3))
     }
     expect(loadManifest(disk, FOLDER)).toMatchObject({ manifest: { number: 1 }, nextNumber: 2 })
+  })
+
+  it('is read with all that are in the folder, the newest first, damaged ones as such', () => {
+    const disk = diskWithManifests(3)
+    damage(disk, 2)
+    disk.makeFolder(`${FOLDER}/${manifestName(4)}`)
+    const found = readManifests(disk, FOLDER)
+    expect(found).toMatchObject([
+      { name: manifestName(4), bytes: 0, damage: { code: 'DRIFT_CORRUPT_MAGIC' } },
+      { number: 3, decoded: { manifest: manifest(3) } },
+      { number: 2, bytes: bytesOf(disk, manifestName(2)).length, damage: { code: 'DRIFT_CORRUPT_CRC' } },
+      { number: 1, decoded: { manifest: manifest(1), previousCrc: 0 } },
+    ])
+  })
+
+  it('is left out when its writer has just removed it, unless it was the newest', () => {
+    const without = (at: number) =>
+      new FaultFs(diskWithManifests(3), [{ at, errno: 'ENOENT', operation: 'open' }])
+    expect(readManifests(without(2), FOLDER).map(({ number }) => number)).toEqual([3, 1])
+    expect(() => readManifests(without(1), FOLDER)).toThrow(
+      expect.objectContaining({ code: 'DRIFT_FS_ENOENT' }),
+    )
   })
 
   it('keeps itself and the one before when old ones are removed', () => {

@@ -40,6 +40,17 @@ export interface CollectionEntry {
   readonly checkpoint?: CheckpointEntry
 }
 
+/** A manifest file, as it is. */
+export interface ManifestFile {
+  readonly name: string
+  /** That of its name. */
+  readonly number: number
+  readonly bytes: number
+  /** Undefined when it is damaged. */
+  readonly decoded?: DecodedManifest
+  readonly damage?: Error
+}
+
 export interface LoadedManifest extends DecodedManifest {
   /** The number to commit next: above every manifest in the folder, so that no damaged one is overwritten. */
   readonly nextNumber: number
@@ -95,19 +106,32 @@ function requireReadable(bytes: Uint8Array, path: string): void {
 
 /** The newest manifest that verifies, of the last two; undefined when there is none at all. */
 export function loadManifest(fs: DriftFs, folder: string): LoadedManifest | undefined {
-  const numbers = manifestNumbers(fs, folder)
-  const newest = numbers.at(-1)
+  return chooseManifest(readManifests(fs, folder), folder)
+}
+
+/** `loadManifest` of what `readManifests` found. */
+export function chooseManifest(files: readonly ManifestFile[], folder: string): LoadedManifest | undefined {
+  const [newest, before] = files
   if (newest === undefined) return undefined
-  const nextNumber = newest + 1
-  const first = tryRead(fs, folder, newest)
-  if (!(first instanceof Error)) return { ...first, nextNumber }
-  const before = numbers.at(-2)
-  const second = before === undefined ? undefined : tryRead(fs, folder, before)
-  if (second === undefined || second instanceof Error) {
-    const message = `${folder} has no whole manifest: ${[first, second].map(error => error?.message ?? 'no other').join('; ')}`
-    throw new StorageError('DRIFT_CORRUPT_DECODE', message, { path: folder }, first)
+  const nextNumber = newest.number + 1
+  if (newest.decoded) return { ...newest.decoded, nextNumber }
+  const error = newest.damage!
+  if (before?.decoded) return { ...before.decoded, nextNumber, damaged: { name: newest.name, error } }
+  const message = `${folder} has no whole manifest: ${error.message}; ${before?.damage?.message ?? 'no other'}`
+  throw new StorageError('DRIFT_CORRUPT_DECODE', message, { path: folder }, error)
+}
+
+/** Every manifest in the folder, newest first, damaged ones included. One that its writer has just removed is left out, unless it was the newest. */
+export function readManifests(fs: DriftFs, folder: string): ManifestFile[] {
+  const files: ManifestFile[] = []
+  for (const number of manifestNumbers(fs, folder).reverse()) {
+    try {
+      files.push(readManifest(fs, folder, number))
+    } catch (error) {
+      if (files.length === 0 || (error as { code?: string }).code !== 'DRIFT_FS_ENOENT') throw error
+    }
   }
-  return { ...second, nextNumber, damaged: { name: manifestName(newest), error: first } }
+  return files
 }
 
 /** Keeps the manifest `number`, the one before it, and newer ones. Needs no sync: a leftover is removed next time. */
@@ -125,32 +149,35 @@ function manifestNumbers(fs: DriftFs, folder: string): number[] {
     .sort((a, b) => a - b)
 }
 
-function tryRead(fs: DriftFs, folder: string, number: number): DecodedManifest | Error {
+function readManifest(fs: DriftFs, folder: string, number: number): ManifestFile {
+  const name = manifestName(number)
+  const path = `${folder}/${name}`
+  let size = 0
   try {
-    return readManifest(fs, `${folder}/${manifestName(number)}`, number)
+    const bytes = readBytes(fs, path)
+    size = bytes.length
+    const decoded = decodeManifest(bytes, path)
+    if (decoded.manifest.number !== number) {
+      const message = `${path} holds manifest ${decoded.manifest.number}`
+      throw new StorageError('DRIFT_CORRUPT_IDENTITY', message, { path })
+    }
+    return { name, number, bytes: size, decoded }
   } catch (error) {
-    if (isDamage(error)) return error
-    throw error
+    if (!isDamage(error)) throw error
+    return { name, number, bytes: size, damage: error }
   }
 }
 
-function readManifest(fs: DriftFs, path: string, number: number): DecodedManifest {
+function readBytes(fs: DriftFs, path: string): Uint8Array {
   const stat = fs.stat(path)
   if (stat?.kind === 'folder') {
     throw new StorageError('DRIFT_CORRUPT_MAGIC', `${path} is a folder, not a file`, { path })
   }
   const bytes = new Uint8Array(stat?.bytes ?? 0)
   const fd = fs.open(path, 'read')
-  let read: number
   try {
-    read = fs.read(fd, bytes, 0)
+    return bytes.subarray(0, fs.read(fd, bytes, 0))
   } finally {
     fs.close(fd)
   }
-  const decoded = decodeManifest(bytes.subarray(0, read), path)
-  if (decoded.manifest.number !== number) {
-    const message = `${path} holds manifest ${decoded.manifest.number}`
-    throw new StorageError('DRIFT_CORRUPT_IDENTITY', message, { path })
-  }
-  return decoded
 }
