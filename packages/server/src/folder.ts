@@ -65,22 +65,6 @@ export function unfinishedFiles(fs: DriftFs, folder: string): string[] {
   return names.filter(name => fs.stat(join(folder, name))?.kind === 'file')
 }
 
-/** A name for a file in quarantine/, beside older ones of the same name. */
-export function freeName(fs: DriftFs, aside: string, name: string): string {
-  let target = name
-  for (let copy = 1; fs.stat(join(aside, target)); copy++) target = `${name}.${copy}`
-  return target
-}
-
-/** Move a damaged file out of the way, never to be overwritten or deleted. Durable when it returns. */
-export function quarantine(fs: DriftFs, folder: string, name: string): void {
-  const aside = join(folder, 'quarantine')
-  fs.makeFolder(aside)
-  fs.rename(join(folder, name), join(aside, freeName(fs, aside, name)))
-  fs.syncFolder(aside)
-  fs.syncFolder(folder)
-}
-
 /** For who looks after a folder that is not open. @throws DriftError DRIFT_NOT_A_FOLDER, or DRIFT_NO_DATABASE when nothing in it is ours. */
 export function assertDatabase(fs: DriftFs, folder: string): void {
   const kind = fs.stat(folder)?.kind

@@ -17,8 +17,8 @@ import {
 import type { DriftFs } from '@drift/fs'
 import type { Manifest } from '@drift/storage'
 import { DriftError } from './errors.js'
-import { freeName } from './folder.js'
 import { decodeOperation, encodeLost } from './operation.js'
+import { copyAside, reportAside } from './quarantine.js'
 
 /** `strict`: damage is refused. `salvage`: what can be proven good. `pointInTime`: the state after that LSN. */
 export type RecoveryMode = 'strict' | 'salvage' | { readonly pointInTime: number }
@@ -145,22 +145,10 @@ function filled(records: readonly WalRecord[], floorLsn: number, nextLsn: number
 
 /** Copies what will be replaced, and the report, into quarantine/. Durable when it returns. @returns the names there. */
 export function setAside(fs: DriftFs, folder: string, log: LogRead, mode: RecoveryMode): string[] {
-  const aside = join(folder, 'quarantine')
-  fs.makeFolder(aside)
   const all = log.aside.includes('wal')
-  const files = fs.list(folder).filter(name => log.aside.includes(name) || (all && WAL.test(name)))
-  const names = files.map(name => {
-    const target = freeName(fs, aside, name)
-    if (fs.stat(join(folder, name))?.kind === 'folder') fs.rename(join(folder, name), join(aside, target))
-    else copy(fs, join(folder, name), join(aside, target))
-    return target
-  })
-  const report = freeName(fs, aside, 'recovery.json')
-  const text = JSON.stringify({ mode, losses: log.losses, files: names }, undefined, 2)
-  write(fs, join(aside, report), new TextEncoder().encode(`${text}\n`))
-  fs.syncFolder(aside)
-  fs.syncFolder(folder)
-  return [...names, report]
+  const names = fs.list(folder).filter(name => log.aside.includes(name) || (all && WAL.test(name)))
+  const files = copyAside(fs, folder, names)
+  return [...files, reportAside(fs, folder, 'recovery.json', { mode, losses: log.losses, files })]
 }
 
 /** The new log stands for all files before it. Leaves nothing that the next opening would stumble over. */
@@ -175,38 +163,3 @@ export async function removeReplaced(fs: DriftFs, folder: string, writer: WalWri
 }
 
 const WAL = /^wal-(\d{16})\.drw$/
-const COPY_BYTES = 1 << 20
-
-function copy(fs: DriftFs, from: string, to: string): void {
-  const source = fs.open(from, 'read')
-  try {
-    const part = new Uint8Array(COPY_BYTES)
-    const parts = function* (): Generator<Uint8Array> {
-      for (let at = 0, count = 1; count > 0; at += count) {
-        count = fs.read(source, part, at)
-        yield part.subarray(0, count)
-      }
-    }
-    writeParts(fs, to, parts())
-  } finally {
-    fs.close(source)
-  }
-}
-
-function write(fs: DriftFs, path: string, bytes: Uint8Array): void {
-  writeParts(fs, path, [bytes])
-}
-
-function writeParts(fs: DriftFs, path: string, parts: Iterable<Uint8Array>): void {
-  const fd = fs.open(path, 'create')
-  try {
-    let at = 0
-    for (const part of parts) {
-      fs.write(fd, part, at)
-      at += part.length
-    }
-    fs.fsync(fd)
-  } finally {
-    fs.close(fd)
-  }
-}

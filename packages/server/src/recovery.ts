@@ -10,15 +10,7 @@ import { assertNotMerged } from './check/survey.js'
 import { DEFAULT_MIN_FREE_BYTES, Disk } from './disk.js'
 import type { Engine } from './engine.js'
 import { DriftError } from './errors.js'
-import {
-  isTruth,
-  makeFolders,
-  ownedFiles,
-  quarantine,
-  readFormat,
-  unfinishedFiles,
-  writeFormat,
-} from './folder.js'
+import { isTruth, makeFolders, ownedFiles, readFormat, unfinishedFiles, writeFormat } from './folder.js'
 import { Janitor } from './janitor.js'
 import { Journal } from './journal.js'
 import { loadFiles } from './load.js'
@@ -29,6 +21,7 @@ import { DEFAULT_MAX_SEARCH_WAIT_MS, Pace } from './pace.js'
 import { indexesOf } from './payload-index/declare.js'
 import type { Executor } from './persistence/executor.js'
 import { type Loaded, PersistenceManager } from './persistence/persistence.js'
+import { quarantine } from './quarantine.js'
 import { openReadOnly, readOnlyEngine } from './read-only/open.js'
 import type { Loss } from './repair/plan.js'
 import { salvageFiles } from './repair/repair.js'

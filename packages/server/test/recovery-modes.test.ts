@@ -174,6 +174,26 @@ describe('salvage', () => {
     await again.close()
   })
 
+  it('names lost rows in its report also when their ids are bigints', async () => {
+    const disk = new SimFs()
+    const first = await open(disk, { maintenance: 'manual' })
+    const docs = await first.collection('docs', { dim: 8, metric: 'l2' })
+    await docs.upsert(ids(BATCHES).map(id => ({ ...row(id), id: 2n ** 60n + BigInt(id) })))
+    await docs.flush()
+    for (const id of [1, 2, 3]) await docs.upsert([row(id)])
+    await first.close()
+    flipByte(disk, fileOf(disk, /^seg-/), 4_096 + 200)
+    damage(disk, 3)
+    const db = await open(disk, { recovery: 'salvage' })
+    await db.close()
+    const lost = db.recovery.losses.flatMap(loss => loss.ids ?? [])
+    expect(lost.length).toBeGreaterThan(0)
+    const { losses } = JSON.parse(textOf(disk, '/db/quarantine/recovery.json')) as {
+      losses: { ids?: string[] }[]
+    }
+    expect(losses.flatMap(loss => loss.ids ?? [])).toEqual(lost.map(id => `${id}n`))
+  })
+
   it('of a whole database is an ordinary opening', async () => {
     const disk = await written()
     const db = await open(disk, { recovery: 'salvage' })
@@ -380,6 +400,14 @@ function idsOfCopy(disk: SimFs): Promise<number[]> {
 function fileOf(disk: SimFs, pattern: RegExp): string {
   const found = disk.list('/db').filter(name => pattern.test(name))
   return `/db/${pattern.source.includes('manifest') ? found.at(-1) : found[0]}`
+}
+
+function textOf(disk: SimFs, path: string): string {
+  const bytes = new Uint8Array(disk.stat(path)!.bytes)
+  const fd = disk.open(path, 'read')
+  disk.read(fd, bytes, 0)
+  disk.close(fd)
+  return new TextDecoder().decode(bytes)
 }
 
 function flipByte(disk: SimFs, path: string, at: number): void {

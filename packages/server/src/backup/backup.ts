@@ -9,6 +9,7 @@ import { type DriftFs, FsError, NodeFs } from '@drift/fs'
 import { commitManifest, type Manifest } from '@drift/storage'
 import { checkDisk } from '../check/disk.js'
 import { BACKUP_LOG_FILE, isLogDamage, isMissing } from '../check/survey.js'
+import { copyFile } from '../copy-file.js'
 import { assertOpen, assertWritable, type Engine } from '../engine.js'
 import { DriftError } from '../errors.js'
 import { isOwn, makeFolders, writeFormat } from '../folder.js'
@@ -40,7 +41,6 @@ interface Target {
 
 type LogRecord = WalScan['records'] extends Iterable<infer R> ? R : never
 
-const COPY_BYTES = 1024 * 1024
 /** Between two disks, or on one without links. */
 const NO_LINK = /^DRIFT_FS_(EXDEV|EPERM|ENOTSUP|EOPNOTSUPP|EMLINK|ENOSYS|EACCES)$/
 /** While the log is read it is written and cut: what then looks like damage, or is gone, is read again. */
@@ -164,29 +164,6 @@ function tryLink(fs: DriftFs, target: Target, from: string, to: string): boolean
   } catch (error) {
     if (error instanceof FsError && NO_LINK.test(error.code)) return false
     throw error
-  }
-}
-
-/** Synced when it ends. */
-export function* copyFile(fs: DriftFs, targetFs: DriftFs, from: string, to: string): Generator<number, void> {
-  const buffer = new Uint8Array(COPY_BYTES)
-  const source = fs.open(from, 'read')
-  try {
-    const fd = targetFs.open(to, 'create')
-    try {
-      for (let at = 0; ; ) {
-        const read = fs.read(source, buffer, at)
-        if (read === 0) break
-        targetFs.write(fd, buffer.subarray(0, read), at)
-        at += read
-        yield read
-      }
-      targetFs.fsync(fd)
-    } finally {
-      targetFs.close(fd)
-    }
-  } finally {
-    fs.close(source)
   }
 }
 

@@ -18,7 +18,6 @@ import {
   type TombstoneEntry,
   writeTombstones,
 } from '@drift/storage'
-import { copyFile } from '../backup/backup.js'
 import { checkDisk } from '../check/disk.js'
 import { type CheckReport, isOk } from '../check/report.js'
 import type { FileSurvey } from '../check/survey.js'
@@ -26,7 +25,6 @@ import { DriftError } from '../errors.js'
 import {
   assertDatabase,
   fileNumber,
-  freeName,
   ownedFiles,
   readFormat,
   segmentName,
@@ -34,6 +32,7 @@ import {
   writeFormat,
 } from '../folder.js'
 import { decodeOperation } from '../operation.js'
+import { copyAside, reportAside } from '../quarantine.js'
 import { runSliced, type SliceOptions } from '../slices.js'
 import { type Loss, type Plan, planRepair } from './plan.js'
 
@@ -139,8 +138,10 @@ async function perform(
     ...logs,
     ...(formatDamaged && fs.stat(join(folder, FORMAT)) ? [FORMAT] : []),
   ]
-  const quarantined = aside.map(name => copyAside(fs, folder, name))
-  if (plan.losses.length > 0) writeReport(fs, folder, plan.losses, quarantined)
+  const quarantined = copyAside(fs, folder, aside)
+  if (plan.losses.length > 0) {
+    reportAside(fs, folder, 'repair.json', { losses: plan.losses, files: quarantined })
+  }
   const rebuilt: string[] = []
   const { manifest } = plan
   const present = ownedFiles(fs, folder).map(fileNumber)
@@ -287,36 +288,6 @@ async function writeLog(fs: DriftFs, folder: string, { manifest, logRecords }: P
   await writer.close()
   const file = `wal-${String(firstFile).padStart(16, '0')}.drw`
   return { file, number: firstFile, floorLsn: lastLsn + 1, lastLsn: lastLsn + needed.length }
-}
-
-/** What is lost, beside the files that it was in. Durable when it returns. */
-function writeReport(fs: DriftFs, folder: string, losses: readonly Loss[], files: readonly string[]): void {
-  const aside = join(folder, 'quarantine')
-  fs.makeFolder(aside)
-  const plain = (_: string, value: unknown): unknown => (typeof value === 'bigint' ? `${value}n` : value)
-  const text = `${JSON.stringify({ losses, files }, plain, 2)}\n`
-  const fd = fs.open(join(aside, freeName(fs, aside, 'repair.json')), 'create')
-  try {
-    fs.write(fd, new TextEncoder().encode(text), 0)
-    fs.fsync(fd)
-  } finally {
-    fs.close(fd)
-  }
-  fs.syncFolder(aside)
-  fs.syncFolder(folder)
-}
-
-/** A durable copy in quarantine/, beside older ones of the same name; a folder is moved. @returns its name there. */
-function copyAside(fs: DriftFs, folder: string, name: string): string {
-  const aside = join(folder, 'quarantine')
-  fs.makeFolder(aside)
-  const target = freeName(fs, aside, name)
-  // A folder under the name of a file holds nothing that is needed meanwhile.
-  if (fs.stat(join(folder, name))?.kind === 'folder') fs.rename(join(folder, name), join(aside, target))
-  else for (const _ of copyFile(fs, fs, join(folder, name), join(aside, target)));
-  fs.syncFolder(aside)
-  fs.syncFolder(folder)
-  return target
 }
 
 function isFormatDamaged(fs: DriftFs, folder: string): boolean {
