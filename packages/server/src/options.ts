@@ -2,7 +2,7 @@
  * Options at the public door: parsed once into types that cannot be wrong. An unknown option is refused by name, with
  * the nearest known one, because a misspelt durability option that is ignored costs data.
  */
-import type { HealPolicy, Metric, PaperOptions } from '@drift/core'
+import { type HealPolicy, type Metric, type PaperOptions, whyNoSync } from '@drift/core'
 import type { DriftFs } from '@drift/fs'
 import type { ToArrowOptions } from './arrow/export.js'
 import type { FromArrowOptions } from './arrow/import.js'
@@ -140,8 +140,6 @@ const MAX_MEMTABLE_ROWS = 1 << 20
 const MIN_WAL_FILE_BYTES = 64 * 1024
 const MAX_WAL_FILE_BYTES = 1024 * 1024 * 1024
 const MAX_THREADS = 64
-/** A timer that is set for longer goes off at once. */
-const MAX_TIMER_MS = 2 ** 31 - 1
 
 /** Every name that options of this type have: a list that lacks one does not compile. */
 type NamesOf<T> = Readonly<Record<keyof T, true>>
@@ -210,17 +208,8 @@ export function parseOpenOptions(options: unknown): OpenOptions {
       option: 'readOnly',
     })
   }
-  if (sync !== undefined && sync !== 'always' && sync !== 'os') {
-    const intervalMs = (sync as { intervalMs?: unknown } | null)?.intervalMs
-    if (typeof intervalMs !== 'number' || !(intervalMs > 0 && intervalMs <= MAX_TIMER_MS)) {
-      const shown = typeof sync === 'object' ? `{ intervalMs: ${show(intervalMs)} }` : show(sync)
-      throw new DriftError(
-        'DRIFT_OPTION',
-        `sync is ${shown}, expected 'always', 'os' or { intervalMs: a number above 0, at most ${MAX_TIMER_MS} }`,
-        { option: 'sync' },
-      )
-    }
-  }
+  const wrongSync = sync === undefined ? undefined : whyNoSync(sync)
+  if (wrongSync !== undefined) throw new DriftError('DRIFT_OPTION', wrongSync, { option: 'sync' })
   const { maintenance, shadow, onRecallBelow } = given
   if (
     shadow !== undefined &&

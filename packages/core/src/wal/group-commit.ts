@@ -6,9 +6,7 @@
 
 import type { WalFile, WalLog } from './log.js'
 import { inGroups, isRetriable } from './log.js'
-
-/** When a write is acknowledged: after its sync, after its write with a sync every intervalMs, or after its write. */
-export type WalSync = 'always' | { readonly intervalMs: number } | 'os'
+import type { WalSync } from './sync.js'
 
 export type WalCommand =
   | Append

@@ -7,9 +7,10 @@ import { types } from 'node:util'
 import { type DriftFs, NodeFs } from '@drift/fs'
 import { CoreError } from '../errors.js'
 import { MAX_PAYLOAD_BYTES, MAX_RECORD_BYTES, storedBytes } from './format.js'
-import type { WalReply, WalSync } from './group-commit.js'
+import type { WalReply } from './group-commit.js'
 import type { WalEnd, WalFile, WalRecord } from './log.js'
 import { openInline, type PortCommand, type WalPort, WalThread } from './port.js'
+import { type WalSync, whyNoSync } from './sync.js'
 
 /** Bytes not acknowledged above which `drained` waits. */
 export const HIGH_WATER_BYTES: number = 16 * 1024 * 1024
@@ -88,7 +89,8 @@ export class WalWriter {
     const writer = new WalWriter(options)
     const { fs, thread = false, nonce, sync, markAfterMs = MARK_AFTER_MS } = options
     const { folder, database, firstFile, firstLsn, previous, carry, fileBytes } = options
-    assertSync(sync)
+    const wrong = whyNoSync(sync)
+    if (wrong !== undefined) throw new CoreError('DRIFT_WAL_ARGUMENT', wrong)
     const drawn: unknown = nonce()
     if (typeof drawn !== 'bigint')
       throw new CoreError('DRIFT_WAL_ARGUMENT', `nonce gives ${String(drawn)}, expected a bigint`)
@@ -335,19 +337,4 @@ function defer(): Deferred {
   })
   promise.catch(() => {})
   return { promise, resolve, reject }
-}
-
-/** A timer that is set for longer goes off at once. */
-const MAX_TIMER_MS = 2 ** 31 - 1
-
-/** One that is not known would count as `os`, by which nothing is ever synced. */
-function assertSync(sync: unknown): void {
-  if (sync === 'always' || sync === 'os') return
-  const ms = (sync as { intervalMs?: unknown } | null | undefined)?.intervalMs
-  if (typeof ms === 'number' && ms > 0 && ms <= MAX_TIMER_MS) return
-  const given = typeof sync === 'string' ? `'${sync}'` : `{ intervalMs: ${String(ms)} }`
-  throw new CoreError(
-    'DRIFT_WAL_ARGUMENT',
-    `sync is ${given}, expected 'always', 'os' or { intervalMs: a number above 0, at most ${MAX_TIMER_MS} }`,
-  )
 }
