@@ -9,7 +9,7 @@ export interface Homes {
   readonly seconds: Uint32Array
 }
 
-/** What routing found. */
+/** What routing found; `seconds` is empty unless they were asked for. */
 export interface Routed extends Homes {
   /** Of each row the buckets nearest to it, its home first; empty unless they were asked for. */
   readonly near: Uint32Array
@@ -27,10 +27,10 @@ export interface Routing {
 export const SECOND_CHOICES = 16
 
 /** Room for `count` rows. */
-export function homesFor(count: number, { near = 0 }: Routing): Routed {
+export function homesFor(count: number, { seconds, near = 0 }: Routing): Routed {
   return {
     homes: new Uint32Array(count),
-    seconds: new Uint32Array(count),
+    seconds: new Uint32Array(seconds ? count : 0),
     near: new Uint32Array(count * near),
   }
 }
