@@ -2,7 +2,7 @@
  * Argument checks in front of a set of kernels, the same for every variant: after them a kernel touches only memory
  * that it was given. A wrong argument throws DRIFT_KERNEL_ARGUMENT before anything is read or written.
  */
-import { NativeError } from './error.js'
+import { describe, kindOf, requireObject, wrong } from './argument.js'
 import { floatPageRoom, packedBytes } from './float-page.js'
 import { HNSW_CAPACITY, HNSW_LINKED, HNSW_ROWS, requireHnsw } from './hnsw.js'
 import { blockBytes, blocksOfHalves, type IndexSlabs, requireSlabs } from './index-slabs.js'
@@ -10,6 +10,9 @@ import type { KernelMetric, Kernels } from './kernels.js'
 
 /** Longest vector: keeps 255 * 127 * dim, the largest integer sum of SQ8, inside 31 bits. */
 export const MAX_DIMENSION = 65_535
+
+/** What a query says of its estimate. */
+const ESTIMATE = ['floor', 'byRank', 'byRatio', 'bySize', 'meanLives', 'near', 'flat', 'flatTimes'] as const
 
 export function checked(kernels: Kernels): Kernels {
   return {
@@ -189,6 +192,7 @@ export function checked(kernels: Kernels): Kernels {
 
     indexSearch(index, ask, query, outRow, outDistance, at, effort) {
       requireSlabs(index)
+      requireObject('ask', ask)
       requireCount('k', ask.k)
       requireCount('probes', ask.probes)
       requireCount('rerank', ask.rerank)
@@ -196,9 +200,12 @@ export function checked(kernels: Kernels): Kernels {
       requireCount('part', ask.part)
       requireCount('parts', ask.parts)
       if (ask.parts === 0) throw wrong('parts', '0', 'at least 1')
+      for (const name of ESTIMATE) requireNumber(name, ask[name])
       requireFloats('query', query, index.dim)
+      requireCount('extraCount', ask.extraCount)
       requireWords('extra', ask.extra, ask.extraCount)
       if (ask.allow !== undefined) {
+        requireObject('allow', ask.allow)
         requireWords('allow.bits', ask.allow.bits, 0)
         requireWords('allow.counts', ask.allow.counts, index.bucketCount)
         requireWords('allow.masks', ask.allow.masks, index.next.length)
@@ -476,6 +483,10 @@ function requireDim(dim: number): void {
   throw wrong('dim', describe(dim), `1..${MAX_DIMENSION}`)
 }
 
+function requireNumber(name: string, value: number): void {
+  if (typeof value !== 'number') throw wrong(name, describe(value), 'a number')
+}
+
 function requireRotation(dim: number, padded: number, flips: Uint32Array): void {
   requireCount('padded', padded)
   if (padded % 64 !== 0 || padded < dim) throw wrong('padded', String(padded), 'a multiple of 64 from dim on')
@@ -551,7 +562,6 @@ function requireSq8Rows(
   return Math.min(Math.floor(codes.length / dim), factors.length >>> 1)
 }
 
-/** By tag, not by instanceof: a prototype can be borrowed, and a view of another realm (vm, jsdom) is as good. */
 function requireView(
   name: string,
   view: { readonly length: number } | undefined,
@@ -562,27 +572,4 @@ function requireView(
   if (view.length < length) {
     throw wrong(name, `a ${kind} of ${view.length} values`, `at least ${length} values`)
   }
-}
-
-const typedArrayTag: () => string | undefined = Object.getOwnPropertyDescriptor(
-  Object.getPrototypeOf(Uint8Array.prototype),
-  Symbol.toStringTag,
-)!.get!
-
-/** 'Float32Array' and so on for a typed array, undefined for anything else. */
-function kindOf(value: unknown): string | undefined {
-  return typedArrayTag.call(value)
-}
-
-function describe(value: unknown): string {
-  if (typeof value === 'object' && value !== null) return kindOf(value) ?? 'an object'
-  return typeof value === 'function' ? 'a function' : String(value)
-}
-
-function wrong(argument: string, value: string, expected: string): NativeError {
-  return new NativeError('DRIFT_KERNEL_ARGUMENT', `${argument} is ${value}, expected ${expected}`, {
-    argument,
-    value,
-    expected,
-  })
 }

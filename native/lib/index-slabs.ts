@@ -6,7 +6,8 @@
  * residual to the centroid. From an entry follows an unbiased estimate of the distance and how far it may be off (RaBitQ, Gao and Long
  * 2024), so a query reads the codes only of rows that may be near enough, and exact vectors only of the best.
  */
-import { NativeError } from './error.js'
+import { describe, kindOf, requireObject, wrong } from './argument.js'
+import type { NativeError } from './error.js'
 import type { KernelMetric } from './kernels.js'
 
 /** Entries of a block. */
@@ -154,6 +155,7 @@ const checkedSlabs = new WeakSet<IndexSlabs>()
 /** The arrays of an index fit each other and lie in shared memory, which nobody can detach. Constant time after the first call. */
 export function requireSlabs(index: IndexSlabs): void {
   if (!checkedSlabs.has(index)) {
+    requireObject('index', index)
     checkArrays(index)
     checkedSlabs.add(index)
   }
@@ -173,37 +175,60 @@ export function requireSlabs(index: IndexSlabs): void {
   requireCount('bucketCount', bucketCount, buckets)
   const { groups } = index
   if (groups === undefined) return
-  if (groups.padded !== padded) throw wrong('padded of groups', groups.padded, `${padded}`)
   requireSlabs(groups)
+  if (groups.padded !== padded) throw wrongPart('padded of groups', groups.padded, `${padded}`)
 }
 
+const ARRAYS = {
+  flips: 'Uint32Array',
+  vectors: 'Float32Array',
+  codes: 'Uint8Array',
+  factors: 'Float32Array',
+  live: 'Uint32Array',
+  centroids: 'Float32Array',
+  centroidCodes: 'Uint8Array',
+  centroidFactors: 'Float32Array',
+  router: 'Uint8Array',
+  center: 'Float32Array',
+  heads: 'Uint32Array',
+  sizes: 'Uint32Array',
+  lives: 'Uint32Array',
+  next: 'Uint32Array',
+  blocks: 'Uint8Array',
+} as const satisfies Partial<Record<keyof IndexSlabs, string>>
+
 function checkArrays(index: IndexSlabs): void {
-  const { dim, padded, flips, center, next, blocks } = index
-  if (padded !== paddedDim(dim)) throw wrong('padded', padded, `${paddedDim(dim)}`)
-  if (flips.length === 0 || flips.length % padded !== 0) throw wrong('flips', flips.length, 'whole rounds')
-  if (center.length < padded) throw wrong('center', center.length, `${padded} values`)
-  if (blocks.length < next.length * blockBytes(padded))
-    throw wrong('blocks', blocks.length, 'a block for each of next')
-  for (const [name, value] of Object.entries(index)) {
-    if (!ArrayBuffer.isView(value)) continue
-    if (!(value.buffer instanceof SharedArrayBuffer)) throw wrong(name, 0, 'an array over shared memory')
-    if (value.byteOffset % 4 !== 0) throw wrong(name, value.byteOffset, 'an offset that is a multiple of 4')
+  const { metric, routing, dim, padded } = index
+  for (const [name, value] of Object.entries({ metric, routing })) {
+    if (value !== 'l2' && value !== 'ip') throw wrongPart(name, value, "'l2' or 'ip'")
+  }
+  if (!Number.isInteger(dim)) throw wrongPart('dim', dim, 'an integer')
+  if (padded !== paddedDim(dim)) throw wrongPart('padded', padded, `${paddedDim(dim)}`)
+  for (const name of Object.keys(ARRAYS) as (keyof typeof ARRAYS)[]) {
+    const value = index[name]
+    if (name === 'vectors' && value === undefined) continue
+    if (value === undefined || kindOf(value) !== ARRAYS[name])
+      throw wrongPart(name, value, `a ${ARRAYS[name]}`)
+    if (!(value.buffer instanceof SharedArrayBuffer)) throw wrongPart(name, value, 'one over shared memory')
+    if (value.byteOffset % 4 !== 0) {
+      throw wrongPart(`byteOffset of ${name}`, value.byteOffset, 'a multiple of 4')
+    }
+  }
+  const { flips, center, next, blocks } = index
+  if (flips.length === 0 || flips.length % padded !== 0) {
+    throw wrongPart('length of flips', flips.length, 'whole rounds')
+  }
+  if (center.length < padded) throw wrongPart('length of center', center.length, `${padded} values`)
+  if (blocks.length < next.length * blockBytes(padded)) {
+    throw wrongPart('length of blocks', blocks.length, 'a block for each of next')
   }
 }
 
 function requireCount(name: string, count: number, most: number): void {
   if (!Number.isInteger(count) || count < 0 || count > most)
-    throw wrong(name, count, `0..${Math.floor(most)}`)
+    throw wrongPart(name, count, `0..${Math.floor(most)}`)
 }
 
-function wrong(argument: string, value: number, expected: string): NativeError {
-  return new NativeError(
-    'DRIFT_KERNEL_ARGUMENT',
-    `${argument} of the index is ${value}, expected ${expected}`,
-    {
-      argument,
-      value,
-      expected,
-    },
-  )
+function wrongPart(name: string, value: unknown, expected: string): NativeError {
+  return wrong(`${name} of the index`, describe(value), expected)
 }

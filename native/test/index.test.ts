@@ -382,6 +382,40 @@ describe.each(supportedVariants())('%s', variant => {
     }
   })
 
+  it('what is no index, or no query of one, is refused with a code', () => {
+    const index = filled('l2', 64, random(9))
+    const rows = new Uint32Array(ROWS)
+    const out = new Float32Array(8)
+    const query = new Float32Array(64)
+    const refused = (call: () => unknown, what: string) =>
+      expect(call, what).toThrow(expect.objectContaining({ code: 'DRIFT_KERNEL_ARGUMENT' }))
+    const calls: Record<string, (given: never) => unknown> = {
+      indexSearch: given => kernels.indexSearch(given, asking({}), query, rows, out, 0, rows),
+      indexAppend: given => kernels.indexAppend(given, rows, rows, rows, 0),
+      indexCopy: given => kernels.indexCopy(given, rows, rows, 0),
+      indexRouteEntries: given => kernels.indexRouteEntries(given, 0, 0),
+      indexAssign: given => kernels.indexAssign(given, rows, 0, 0, rows, undefined),
+      indexNear: given => kernels.indexNear(given, rows, 0, 0, 1, rows),
+      indexHalve: given => kernels.indexHalve(given, rows, 0, 0, 0, 0, rows, out, new Uint8Array(0)),
+      indexNeighbours: given => kernels.indexNeighbours(given, 0, 0, 1, rows),
+    }
+    const spoiled = Object.keys(index).flatMap(name =>
+      [undefined, null, 'x', Symbol('x'), {}, new Float64Array(64)]
+        .filter(value => name !== 'vectors' || value !== undefined)
+        .map(value => ({ ...index, [name]: value })),
+    )
+    const unlike = [undefined, null, 5, 'index', Symbol('x'), {}, [], rows, { ...index, groups: null }]
+    for (const [name, call] of Object.entries(calls)) {
+      for (const given of [...unlike, ...spoiled]) refused(() => call(given as never), name)
+    }
+    const asks = Object.keys(asking({})).flatMap(name =>
+      [null, 'x', Symbol('x'), {}].map(value => asking({ [name]: value })),
+    )
+    for (const ask of [undefined, null, 5, {}, ...asks] as IndexQuery[]) {
+      refused(() => kernels.indexSearch(index, ask, query, rows, out, 0, rows), JSON.stringify(ask))
+    }
+  })
+
   it('rows get the buckets that the reference gives them, also among those listed as near', () => {
     const r = random(7)
     const index = filled('l2', 96, r)
