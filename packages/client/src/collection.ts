@@ -4,7 +4,7 @@
  */
 import { frame, isFloats, searchBody, upsertBody } from './body.js'
 import { ClientError } from './errors.js'
-import { idOf, type NamesOf, optionsOf, patchOf, show, targetOf } from './given.js'
+import { idOf, optionsOf, patchOf, show, targetOf } from './given.js'
 import type {
   BatchHits,
   CallOptions,
@@ -45,7 +45,7 @@ type Has = NonNullable<Call['has']>
 export const DONE: Has = ['done', value => value === true]
 const WRITTEN: Has = ['lsn', Number.isSafeInteger]
 /** Of a call that takes no others. */
-const CALL_KEYS: NamesOf<CallOptions> = { signal: true }
+const CALL_KEYS: Record<keyof CallOptions, true> = { signal: true }
 
 /** Rows of one name. `P` is what their payloads are, for the compiler only. */
 export class RemoteCollection<P extends object = Payload> {

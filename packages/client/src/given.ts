@@ -11,11 +11,12 @@ const MAX_FILTER_DEPTH = 64
 const MAX_PATCH_DEPTH = 64
 const MAX_SHOWN_CHARS = 40
 
-/** Every name that options of this type have: a list that lacks one does not compile. */
-export type NamesOf<T> = Readonly<Record<keyof T, true>>
-
 /** The options of a call, `filter` among them. @throws ClientError DRIFT_OPTION, DRIFT_UNKNOWN_OPTION, DRIFT_FILTER */
-export function optionsOf<T extends object>(options: T | undefined, where: string, known?: NamesOf<T>): T {
+export function optionsOf<T extends object>(
+  options: T | undefined,
+  where: string,
+  known?: Record<keyof T, true>,
+): T {
   if (options === undefined) return {} as T
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw new ClientError('DRIFT_OPTION', `the options of ${where} are ${show(options)}, expected an object`)

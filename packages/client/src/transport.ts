@@ -3,7 +3,7 @@
  * Rule: a write is repeated under one idempotency key, so it is applied once however often it is sent.
  */
 import { ClientError } from './errors.js'
-import { isPlain, type NamesOf, optionsOf, show } from './given.js'
+import { isPlain, optionsOf, show } from './given.js'
 import { decodeFrame, FRAME_TYPE, type Frame, IDEMPOTENCY_HEADER } from './wire.js'
 
 export interface ConnectOptions {
@@ -40,7 +40,7 @@ export interface Call {
   readonly signal?: AbortSignal | undefined
 }
 
-const CONNECT_KEYS: NamesOf<ConnectOptions> = {
+const CONNECT_KEYS: Record<keyof ConnectOptions, true> = {
   key: true,
   timeoutMs: true,
   retries: true,

@@ -105,7 +105,7 @@ const BUCKET_ROWS_OF_CODES = 48
 
 const DEFAULT_MEMTABLE_BYTES = 24 * 1024 * 1024
 
-const INDEX_OPTIONS: NamesOf<VectorIndexOptions & IndexParts> = {
+const INDEX_OPTIONS: Record<keyof (VectorIndexOptions & IndexParts), true> = {
   dim: true,
   metric: true,
   memtableRows: true,
@@ -118,11 +118,16 @@ const INDEX_OPTIONS: NamesOf<VectorIndexOptions & IndexParts> = {
   shadow: true,
 }
 
-/** Every name that options of this type have: a list that lacks one does not compile. */
-export type NamesOf<T> = Readonly<Record<keyof T, true>>
-
-/** What a misspelt option is refused by: silently ignored, it would be another index or another answer than was asked for. */
-export function requireKnown<T extends object>(options: T, known: NamesOf<T>, where: string): void {
+/**
+ * What a misspelt option is refused by: silently ignored, it would be another index or another answer than was asked for.
+ *
+ * @param known - every name that the options have: a list that lacks one does not compile.
+ */
+export function requireKnown<T extends object>(
+  options: T,
+  known: Record<keyof T, true>,
+  where: string,
+): void {
   if (typeof options !== 'object' || options === null) {
     throw new CoreError('DRIFT_OPTION', `the options of ${where} are ${kindOf(options)}, expected an object`)
   }
@@ -254,7 +259,7 @@ export interface WidthContext {
   rowsPerAllowed(allow: Uint32Array): number
 }
 
-const PAPER_OPTIONS: NamesOf<Omit<PaperOptions, 'mode'>> = {
+const PAPER_OPTIONS: Record<keyof Omit<PaperOptions, 'mode'>, true> = {
   lambda: true,
   tau: true,
   confidence: true,
@@ -262,7 +267,7 @@ const PAPER_OPTIONS: NamesOf<Omit<PaperOptions, 'mode'>> = {
   efSearch: true,
 }
 
-const SEARCH_OPTIONS: NamesOf<SearchOptions & Abortable> = {
+const SEARCH_OPTIONS: Record<keyof (SearchOptions & Abortable), true> = {
   k: true,
   recall: true,
   probes: true,

@@ -5,7 +5,7 @@
  * (kmeans-heads.ts). Means are summed in double precision. Rows must be finite.
  */
 import { types } from 'node:util'
-import { kindOf, type NamesOf, requireInteger, requireKnown } from './arguments.js'
+import { kindOf, requireInteger, requireKnown } from './arguments.js'
 import { Clusters, membersOf, normaliseAll } from './clusters.js'
 import { CoreError, type CoreErrorCode } from './errors.js'
 import { learnByBatches } from './kmeans-batches.js'
@@ -209,7 +209,7 @@ export function hierarchicalKmeans(
   return partitionOf([...fitting, ...splitByLevels(large)], dim, index.length)
 }
 
-const KMEANS_OPTIONS: NamesOf<KmeansOptions> = {
+const KMEANS_OPTIONS: Record<keyof KmeansOptions, true> = {
   k: true,
   seed: true,
   iterations: true,
@@ -221,7 +221,7 @@ const KMEANS_OPTIONS: NamesOf<KmeansOptions> = {
   signal: true,
   onProgress: true,
 }
-const HIERARCHICAL_OPTIONS: NamesOf<HierarchicalKmeansOptions> = {
+const HIERARCHICAL_OPTIONS: Record<keyof HierarchicalKmeansOptions, true> = {
   seed: true,
   index: true,
   spherical: true,

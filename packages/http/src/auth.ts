@@ -4,7 +4,7 @@
  */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { HttpError } from './errors.js'
-import { assertKnown, type NamesOf } from './known.js'
+import { assertKnown } from './known.js'
 
 /** `write` contains `read`, `admin` contains both. */
 export type Scope = 'read' | 'write' | 'admin'
@@ -42,7 +42,13 @@ const RANKS: Readonly<Record<Scope, number>> = { read: 1, write: 2, admin: 3 }
 /** 32 random bytes and a prefix that scanners for leaked secrets can know. */
 const KEY_PREFIX = 'drift_'
 const MAX_KEY_BYTES = 256
-const KEY_FIELDS: NamesOf<ApiKey> = { id: true, hash: true, scope: true, collections: true, tenant: true }
+const KEY_FIELDS: Record<keyof ApiKey, true> = {
+  id: true,
+  hash: true,
+  scope: true,
+  collections: true,
+  tenant: true,
+}
 const HASH = /^sha256:([0-9a-f]{64})$/
 const TENANT = /^[A-Za-z0-9_]{1,24}$/
 

@@ -1,11 +1,8 @@
 /** Options by name: one that nobody knows is a limit or a key that is not in force. */
 import { HttpError } from './errors.js'
 
-/** Every name that options of this type have: a list that lacks one does not compile. */
-export type NamesOf<T> = Readonly<Record<keyof T, true>>
-
 /** @throws HttpError DRIFT_OPTION, DRIFT_UNKNOWN_OPTION */
-export function assertKnown<T extends object>(options: T, known: NamesOf<T>, where: string): void {
+export function assertKnown<T extends object>(options: T, known: Record<keyof T, true>, where: string): void {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw new HttpError('DRIFT_OPTION', `the options of ${where} are ${String(options)}, expected an object`)
   }

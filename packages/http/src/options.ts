@@ -7,7 +7,7 @@ import type { FastifyInstance } from 'fastify'
 import { type ApiKey, type Authenticate, authenticator } from './auth.js'
 import { assertOrigins } from './cors.js'
 import { HttpError } from './errors.js'
-import { assertKnown, type NamesOf } from './known.js'
+import { assertKnown } from './known.js'
 import { type Limits, parseLimits } from './limits.js'
 
 export interface HandlerOptions {
@@ -57,11 +57,12 @@ const KINDS: {
   draining: [isFunction, 'a function'],
 }
 
-export const HANDLER_KEYS = Object.fromEntries(
-  Object.keys(KINDS).map(option => [option, true]),
-) as NamesOf<HandlerOptions>
+export const HANDLER_KEYS = Object.fromEntries(Object.keys(KINDS).map(option => [option, true])) as Record<
+  keyof HandlerOptions,
+  true
+>
 /** Fastify gives a plugin its own options too. */
-const PLUGIN_KEYS: NamesOf<PluginOptions> = {
+const PLUGIN_KEYS: Record<keyof PluginOptions, true> = {
   ...HANDLER_KEYS,
   db: true,
   ...{ prefix: true, logLevel: true, logSerializers: true },

@@ -11,7 +11,7 @@ import { Drift, type OpenOptions } from '@drift/server'
 import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 import { HttpError } from './errors.js'
 import { createApp } from './handler.js'
-import { assertKnown, type NamesOf } from './known.js'
+import { assertKnown } from './known.js'
 import { HANDLER_KEYS, type HandlerOptions, parseOptions } from './options.js'
 
 export interface ServeOptions extends Omit<HandlerOptions, 'open' | 'draining'> {
@@ -54,7 +54,12 @@ export interface DriftServer {
 }
 
 const TIMEOUTS: Timeouts = { headersMs: 10_000, requestMs: 60_000, checkMs: 1_000, idleMs: 65_000 }
-const TIMEOUT_KEYS: NamesOf<Timeouts> = { headersMs: true, requestMs: true, checkMs: true, idleMs: true }
+const TIMEOUT_KEYS: Record<keyof Timeouts, true> = {
+  headersMs: true,
+  requestMs: true,
+  checkMs: true,
+  idleMs: true,
+}
 const DEFAULT_PORT = 7700
 const MAX_PORT = 65_535
 const GRACE_MS = 20_000
@@ -67,7 +72,7 @@ const MAX_REQUESTS_PER_SOCKET = 10_000
 const LOOPBACK_HOSTS = ['localhost', '127.0.0.1', '[::1]']
 
 const { draining: _, ...HOST_KEYS } = HANDLER_KEYS
-const SERVE_KEYS: NamesOf<ServeOptions> = {
+const SERVE_KEYS: Record<keyof ServeOptions, true> = {
   ...HOST_KEYS,
   db: true,
   host: true,

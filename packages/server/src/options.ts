@@ -141,10 +141,7 @@ const MIN_WAL_FILE_BYTES = 64 * 1024
 const MAX_WAL_FILE_BYTES = 1024 * 1024 * 1024
 const MAX_THREADS = 64
 
-/** Every name that options of this type have: a list that lacks one does not compile. */
-type NamesOf<T> = Readonly<Record<keyof T, true>>
-
-const OPEN_KEYS: NamesOf<OpenOptions> = {
+const OPEN_KEYS: Record<keyof OpenOptions, true> = {
   sync: true,
   threads: true,
   walFileBytes: true,
@@ -160,7 +157,7 @@ const OPEN_KEYS: NamesOf<OpenOptions> = {
   signal: true,
   readOnly: true,
 }
-const COLLECTION_KEYS: NamesOf<CollectionOptions> = {
+const COLLECTION_KEYS: Record<keyof CollectionOptions, true> = {
   dim: true,
   metric: true,
   memtableRows: true,
@@ -168,7 +165,7 @@ const COLLECTION_KEYS: NamesOf<CollectionOptions> = {
   indexes: true,
 }
 /** Options that the index takes as they are. */
-const WIDTH_KEYS: NamesOf<Width> = {
+const WIDTH_KEYS: Record<keyof Width, true> = {
   recall: true,
   probes: true,
   ef: true,
@@ -181,14 +178,14 @@ const WIDTH_KEYS: NamesOf<Width> = {
   efSearch: true,
 }
 const WIDTH_NAMES = Object.keys(WIDTH_KEYS) as (keyof Width)[]
-const SEARCH_KEYS: NamesOf<SearchOptions> = {
+const SEARCH_KEYS: Record<keyof SearchOptions, true> = {
   k: true,
   ...WIDTH_KEYS,
   filter: true,
   radius: true,
   payload: true,
 }
-const SCAN_KEYS: NamesOf<ScanOptions> = {
+const SCAN_KEYS: Record<keyof ScanOptions, true> = {
   filter: true,
   cursor: true,
   limit: true,
@@ -196,9 +193,9 @@ const SCAN_KEYS: NamesOf<ScanOptions> = {
   payload: true,
   signal: true,
 }
-const WRITE_KEYS: NamesOf<WriteOptions> = { signal: true, onProgress: true }
-const TO_ARROW_KEYS: NamesOf<ToArrowOptions> = { columns: true, filter: true, signal: true }
-const FROM_ARROW_KEYS: NamesOf<FromArrowOptions> = { id: true, vector: true, ...WRITE_KEYS }
+const WRITE_KEYS: Record<keyof WriteOptions, true> = { signal: true, onProgress: true }
+const TO_ARROW_KEYS: Record<keyof ToArrowOptions, true> = { columns: true, filter: true, signal: true }
+const FROM_ARROW_KEYS: Record<keyof FromArrowOptions, true> = { id: true, vector: true, ...WRITE_KEYS }
 
 export function parseOpenOptions(options: unknown): OpenOptions {
   const given = knownKeys<OpenOptions>(options, OPEN_KEYS, 'Drift.open')
@@ -379,7 +376,11 @@ export function parseFolderOptions(
   flag?: 'acceptLoss' | 'copy',
 ): FolderOptions {
   const more = flag === 'copy' ? { copy: true } : { fs: true, ...(flag && { [flag]: true }) }
-  const given = knownKeys<FolderOptions>(options, { ...WRITE_KEYS, ...more } as NamesOf<FolderOptions>, where)
+  const given = knownKeys<FolderOptions>(
+    options,
+    { ...WRITE_KEYS, ...more } as Record<keyof FolderOptions, true>,
+    where,
+  )
   callbacks(given)
   diskOption(given.fs)
   const value: unknown = flag && given[flag]
@@ -404,7 +405,7 @@ export function parseName(name: unknown): string {
 }
 
 /** A copy: whoever waits would else see what the caller makes of its object meanwhile. */
-function knownKeys<T extends object>(options: unknown, known: NamesOf<T>, where: string): T {
+function knownKeys<T extends object>(options: unknown, known: Record<keyof T, true>, where: string): T {
   if (options === undefined) return {} as T
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw new DriftError('DRIFT_OPTION', `the options of ${where} are ${show(options)}, expected an object`)

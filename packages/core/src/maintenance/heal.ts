@@ -1,5 +1,5 @@
 /** Healing by hand: plan, apply the best for its moves, plan again, until nothing pays or the budget of moves is spent. */
-import { type NamesOf, requireInteger } from '../arguments.js'
+import { requireInteger } from '../arguments.js'
 import { CoreError } from '../errors.js'
 import type { Healed } from './apply.js'
 import type { MaintenanceOptions } from './assign.js'
@@ -15,7 +15,7 @@ export interface HealOptions extends Pick<MaintenanceOptions, 'onProgress'>, Pla
   readonly onOperation?: (healed: Healed) => void
 }
 
-export const HEAL_OPTIONS: NamesOf<HealOptions> = {
+export const HEAL_OPTIONS: Record<keyof HealOptions, true> = {
   signal: true,
   budget: true,
   policy: true,

@@ -5,7 +5,7 @@
  * An idle pool does not keep the process alive: piscina refs its threads only while they work.
  */
 import type { Worker } from 'node:worker_threads'
-import { type NamesOf, requireKnown } from '../arguments.js'
+import { requireKnown } from '../arguments.js'
 import { CoreError } from '../errors.js'
 import type { Task, TaskMessage, TaskResult } from './tasks.js'
 import { Threads } from './threads.js'
@@ -20,7 +20,7 @@ const MAX_QUEUE = 1024
 
 const MAX_THREADS = 256
 
-const POOL_OPTIONS: NamesOf<IndexPoolOptions> = { threads: true }
+const POOL_OPTIONS: Record<keyof IndexPoolOptions, true> = { threads: true }
 
 export class IndexPool {
   readonly threads: number

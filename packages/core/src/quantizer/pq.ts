@@ -6,7 +6,7 @@
  * Inside, values are divided by a power of two near the largest learnt from, so that 1e30 and 1e-30 square without loss.
  */
 import { type KernelMetric, kernels } from '@drift/native'
-import { type NamesOf, requireKnown } from '../arguments.js'
+import { requireKnown } from '../arguments.js'
 import { Rotation } from '../rotation.js'
 import { FAST_SCAN_ROWS, fastScanBytes, nibbleAt, putNibble, scan, scanTable } from './fast-scan.js'
 import { columnOf, trainCodebooks } from './pq-training.js'
@@ -35,7 +35,7 @@ export interface PqTraining {
   readonly onProgress?: ((done: number, subspaces: number) => void) | undefined
 }
 
-const PQ_OPTIONS: NamesOf<PqTraining> = {
+const PQ_OPTIONS: Record<keyof PqTraining, true> = {
   dim: true,
   subspaces: true,
   bits: true,

@@ -6,7 +6,7 @@
  *   block of 32 rows: [signs: 4 bits per group as FastScan reads them][||r||: 32 * f32][||r||^2 / ||r||_1: 32 * f32]
  */
 import type { KernelMetric } from '@drift/native'
-import { type NamesOf, requireKnown } from '../arguments.js'
+import { requireKnown } from '../arguments.js'
 import { Rotation } from '../rotation.js'
 import { FAST_SCAN_ROWS, fastScanBytes, nibbleAt, putNibble, scan, scanTable } from './fast-scan.js'
 import { badOption, type Quantizer, quantizerOf, requireDim, requireTrainingRows } from './quantizer.js'
@@ -18,7 +18,7 @@ export interface SignOptions {
   readonly seed: number
 }
 
-const SIGN_OPTIONS: NamesOf<SignOptions> = { dim: true, seed: true }
+const SIGN_OPTIONS: Record<keyof SignOptions, true> = { dim: true, seed: true }
 
 /** Learns the mean of the rows. @throws CoreError DRIFT_EMPTY_BATCH, DRIFT_DIMENSION, DRIFT_VECTOR_VALUE, DRIFT_OPTION. */
 export function trainSign(vectors: Float32Array, options: SignOptions): Quantizer {

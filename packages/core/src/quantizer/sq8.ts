@@ -5,7 +5,7 @@
  * The engine's default codes (kernels.sq8Encode) need no training; these fit data whose dimensions differ in scale.
  */
 import { type KernelMetric, kernels } from '@drift/native'
-import { type NamesOf, requireKnown } from '../arguments.js'
+import { requireKnown } from '../arguments.js'
 import { badOption, type Quantizer, quantizerOf, requireTrainingRows } from './quantizer.js'
 import { corrupt, type StoredQuantizer, writeStored } from './stored.js'
 
@@ -23,7 +23,7 @@ export interface Sq8Training {
   readonly sampleRows?: number
 }
 
-const SQ8_OPTIONS: NamesOf<Sq8Training> = { dim: true, clip: true, sampleRows: true }
+const SQ8_OPTIONS: Record<keyof Sq8Training, true> = { dim: true, clip: true, sampleRows: true }
 
 /** @throws CoreError DRIFT_EMPTY_BATCH, DRIFT_DIMENSION, DRIFT_VECTOR_VALUE, DRIFT_OPTION. */
 export function trainSq8(vectors: Float32Array, options: Sq8Training): Sq8Quantizer {
