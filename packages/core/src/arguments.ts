@@ -11,10 +11,9 @@ import type { IdTable } from './id-table.js'
 import type { IndexShape } from './index-state.js'
 import { type Metric, squaredLength, validateVectors } from './metric.js'
 import type { IndexPool } from './pool/pool.js'
-import type { RecallMap } from './recall/map.js'
-import { nearOf } from './recall/meeting.js'
+import { type RecallMap, rerankOf } from './recall/map.js'
+import { unitEntries } from './recall/meeting.js'
 import type { ShadowOptions } from './recall/monitor.js'
-import { rerankOf } from './recall/resolution.js'
 import type { PaperRule } from './search/paper.js'
 import type { Abortable } from './search/queries.js'
 import { NEVER_FLAT, type SearchWidth, type Weights } from './search/view.js'
@@ -323,7 +322,7 @@ export function requireWidth(options: SearchOptions, context: WidthContext, quer
       floor ??
       (isByRecall && !isExact ? map.floorOf(recall ?? DEFAULT_RECALL, reach) * shrunk ** -by.bySize : 0),
     weights: by,
-    near: nearOf(k),
+    near: unitEntries(k),
     flat: floor === undefined && allow === undefined ? map.flatOf(reach) : NEVER_FLAT,
     paper,
     ef,

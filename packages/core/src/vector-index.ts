@@ -32,7 +32,7 @@ import type { Paced } from './maintenance/slices.js'
 import { type Memtable, noMemtable } from './memtable.js'
 import { kernelMetric, type Metric } from './metric.js'
 import type { IndexPool } from './pool/pool.js'
-import { decodeLearned, encodeLearned } from './recall/memory.js'
+import { decodeLearned, encodeLearned } from './recall/learned.js'
 import type { MeasuredRecall } from './recall/monitor.js'
 import { Shadows } from './recall/shadows.js'
 import type { Homes } from './router/homes.js'
@@ -338,7 +338,7 @@ export class VectorIndex {
 
   /** Whether floors are the index's own. */
   get isCalibrated(): boolean {
-    return this.#life.open().recall.own !== undefined
+    return this.#life.open().recall.calibrated !== undefined
   }
 
   /** How many ended: what was learned is another after each. */
@@ -438,7 +438,7 @@ export class VectorIndex {
 
   /** What calibration and shadow queries taught, to be kept beside the image of the same moment. */
   takeLearned(): Uint8Array {
-    return encodeLearned({ ...this.#jobs.learned, ...this.#shadows.learned })
+    return encodeLearned({ calibration: this.#jobs.calibration, shadow: this.#shadows.learned })
   }
 
   /**
@@ -448,9 +448,9 @@ export class VectorIndex {
    */
   restoreLearned(bytes: Uint8Array): void {
     this.#life.open()
-    const learned = decodeLearned(bytes)
-    this.#jobs.restore(learned)
-    this.#shadows.restore(learned)
+    const { calibration, shadow } = decodeLearned(bytes)
+    this.#jobs.restore(calibration)
+    this.#shadows.restore(shadow)
   }
 
   /** Resolves when every exact vector is there. @throws what kept it from being there. */

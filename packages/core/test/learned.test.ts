@@ -88,6 +88,11 @@ describe('what was learned', () => {
     ['a text that is none', bytes => bytes.fill(0x7b, 8, 12)],
     ['a target that is no recall', bytes => text(bytes, of => of.replace('"target":0.9,', '"target":9.9,'))],
     ['half a row', bytes => text(bytes, of => of.replace('"k":10', '"k":.5'))],
+    ['a text of nothing', bytes => text(bytes, of => 'null'.padEnd(of.length))],
+    [
+      'a text of lists of nothing',
+      bytes => text(bytes, of => of.replace(/"byK":.*$/, '"byK":[null]}').padEnd(of.length)),
+    ],
     ['values that are no numbers', bytes => bytes.fill(0xff, bytes.length - 4)],
   ])('is refused when it is %s, and nothing changes', async (_, change) => {
     const index = await original

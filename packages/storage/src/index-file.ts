@@ -7,7 +7,7 @@
  *         per segment { uuid 16 B, rows u64 }
  * PLACES  per segment, u32 x rows: the row's number in the index, or NO_ROW when it does not count any more
  * one section per column, kinds 34 to 46 in the order of INDEX_COLUMNS
- * LEARNED what the index learned about its own recall (packages/core/src/recall/memory.ts); may be missing or empty
+ * LEARNED what the index learned about its own recall (packages/core/src/recall/learned.ts); may be missing or empty
  *
  * PLACES and columns are paged: 256 KiB of content a page.
  */

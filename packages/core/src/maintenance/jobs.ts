@@ -12,8 +12,8 @@ import type { IndexState } from '../index-state.js'
 import { type Memtable, noMemtable } from '../memtable.js'
 import type { IndexPool } from '../pool/pool.js'
 import { calibrate } from '../recall/calibrate.js'
-import type { Learned } from '../recall/memory.js'
-import { OwnFloors } from '../recall/own-floors.js'
+import { CalibratedFloors } from '../recall/calibrated-floors.js'
+import type { Calibration } from '../recall/learned.js'
 import type { Homes } from '../router/homes.js'
 import { tailOf } from '../search/search.js'
 import { applyOperation, type Healed } from './apply.js'
@@ -126,9 +126,9 @@ export class Jobs {
       const { refinements } = state
       // The prior of all data serves where there is nothing exact to compare with.
       if (state.shape.vectors !== 'none') {
-        const own = await calibrate(state, { pool: this.#pool, signal, check, between })
-        if (own !== undefined) await new Slices(check).run(state.recall.prepare(own))
-        state.recall.setOwn(own, rowsAtHome)
+        const floors = await calibrate(state, { pool: this.#pool, signal, check, between })
+        if (floors !== undefined) await new Slices(check).run(state.recall.prepare(floors))
+        state.recall.setCalibrated(floors, rowsAtHome)
       }
       this.#calibratedAt = version
       this.#calibratedRows = rowsAtHome
@@ -160,20 +160,16 @@ export class Jobs {
     return haveChanged || directory.rowsAtHome > growth * this.#calibratedRows
   }
 
-  /** What calibration taught. */
-  get learned(): Pick<Learned, 'own' | 'depth' | 'leftOut' | 'rows'> {
-    const { own } = this.#life.open().recall
-    return {
-      own: own?.meetings,
-      depth: own?.depth ?? 0,
-      leftOut: own?.loss ?? 0,
-      rows: this.#calibratedRows,
-    }
+  get calibration(): Calibration {
+    const { meetings, depth = 0, loss = 0 } = this.#life.open().recall.calibrated ?? {}
+    return { meetings, depth, loss, rows: this.#calibratedRows }
   }
 
-  restore({ own, depth, leftOut, rows }: Pick<Learned, 'own' | 'depth' | 'leftOut' | 'rows'>): void {
+  restore({ meetings, depth, loss, rows }: Calibration): void {
     const { recall, refinements, shape } = this.#life.open()
-    if (own !== undefined) recall.setOwn(new OwnFloors(shape.metric, own, depth, leftOut), rows)
+    if (meetings !== undefined) {
+      recall.setCalibrated(new CalibratedFloors(shape.metric, meetings, depth, loss), rows)
+    }
     this.#calibratedRows = rows
     this.#calibratedRefinements = refinements
   }

@@ -4,7 +4,8 @@
  */
 import { type Halves, halveBuckets } from '../maintenance/halve.js'
 import { NOT_DRAWN, type RedrawAsk, type Redrawn, redraw } from '../maintenance/redraw.js'
-import { type Asked, compareRows, meet, type Near } from '../recall/asking.js'
+import type { Neighbours } from '../recall/nearest-rows.js'
+import { compareRows, meet, type SelfQueries } from '../recall/self-queries.js'
 import { assignBuckets, homesFor, type Routed, type Routing } from '../router/homes.js'
 import { fixRows } from '../search/allowed.js'
 import { type FoundSlice, type Part, searchPart, searchSlice, sliceOf, takeSlice } from '../search/batch.js'
@@ -60,16 +61,16 @@ export interface CompareTask {
   readonly first: number
   readonly end: number
   readonly k: number
-  /** Of each query: rows that are as far are not told. */
+  /** Of each query: only nearer rows are wanted. */
   readonly limits: Float32Array
 }
 
-/** At which floors rows that are asked for meet their nearest. */
+/** What is known of the meetings of self-queries with their neighbours. */
 export interface MeetTask {
   readonly kind: 'meet'
   readonly snapshot: Snapshot
-  readonly asked: Asked
-  /** The nearest rows of each, or how to search for them. */
+  readonly selfQueries: SelfQueries
+  /** The neighbours of each, or the width of a search that finds them. */
   readonly by: readonly Uint32Array[] | SearchWidth
 }
 
@@ -104,7 +105,7 @@ interface Results {
   readonly route: Routed
   readonly bounds: Candidates
   /** By query. */
-  readonly compare: Near[]
+  readonly compare: Neighbours[]
   /** By row. */
   readonly meet: Float32Array[]
   readonly halve: Halves
@@ -171,10 +172,10 @@ export function stepsOf<T extends CompareTask | MeetTask>(
 export function stepsOf(
   task: CompareTask | MeetTask,
   scratch: Scratch,
-): Generator<number, Near[] | Float32Array[]> {
+): Generator<number, Neighbours[] | Float32Array[]> {
   const view = attach(task.snapshot)
   const buckets = rowBucketsOf(task.snapshot)
-  if (task.kind === 'meet') return meet(view, buckets, task.asked, task.by, scratch)
+  if (task.kind === 'meet') return meet(view, buckets, task.selfQueries, task.by, scratch)
   const { queries, first, end, k, limits } = task
   return compareRows(view, buckets, queries, first, end, k, limits)
 }

@@ -1,11 +1,11 @@
 /**
- * A prior of the index's own: some of its rows are asked for as if they were queries, and their exact neighbours tell which floor finds
- * how many. One floor for all data is off by a factor of three either way; this one is within a point or two of recall (docs/adr/0011).
- * Where vectors are not resident, codes stand for them: what is learned is where neighbours lie, not how far.
- * Few rows leave the mean uncertain, and comparing one with a million takes 30 ms: rows beyond what WORK pays for are asked of the index
- * itself, by a floor that misses next to nothing of what those before them tell.
- * Rule: it only reads, beside whatever changes the index: in the pool if there is one, piece by piece, each on a snapshot of its own
- * moment, so that a row is where the snapshot has it but for what moves within some ten milliseconds.
+ * Calibration: which floors reach which recall in this index. Some of its rows are asked for as if they were queries (self-queries), and
+ * where their nearest rows lie tells which floor finds how many of them. One floor for all data is off by a factor of three either way;
+ * this one is within a point or two of recall (docs/adr/0011). Where vectors are not resident, codes stand for them.
+ * The neighbours of the first self-queries are found by comparing all rows, which takes 30 ms of a million rows; those of the others by deep
+ * searches, whose floor misses next to none of what comparing found.
+ * Rule: it only reads, while the index goes on changing: in the pool if there is one, piece by piece, each on a snapshot of its own
+ * moment. A row may move between two pieces, which are some ten milliseconds apart.
  */
 import { kernels } from '@drift/native'
 import { NONE } from '../bucket/extent.js'
@@ -21,36 +21,36 @@ import { searchMany } from '../search/fan-out.js'
 import { Scratch } from '../search/scratch.js'
 import type { Snapshot } from '../search/snapshot.js'
 import { NEVER_FLAT, type SearchWidth } from '../search/view.js'
-import { type Asked, Best } from './asking.js'
-import { priorFloor } from './map.js'
-import { floorsAt, NEIGHBOURS, nearOf } from './meeting.js'
-import { meanAndError, OwnFloors, samplesOf } from './own-floors.js'
-import { rerankOf } from './resolution.js'
+import { CalibratedFloors, meanAndError, samplesOf } from './calibrated-floors.js'
+import { priorFloor, rerankOf } from './map.js'
+import { logFloorsOf, NEIGHBOURS, unitEntries } from './meeting.js'
+import { NearestRows } from './nearest-rows.js'
+import type { SelfQueries } from './self-queries.js'
 
-/** Multiply-adds of comparing, about 0.2 s: each row that is not compared is found by a search, at a tenth of that and as well. */
-const WORK = 1e9
-/** Rows that are compared with all others, at least. */
+/** Multiply-adds of comparing, about 0.2 s. A self-query that is not compared is searched for, at a tenth of the work and as well. */
+const COMPARE_WORK = 1e9
 const LEAST_COMPARED = 32
-const ASKED = 384
-/** Rows asked for few neighbours besides, which is a tenth of the work: what tells the small k that is mostly asked for. */
-const ASKED_FEW = 768
-const FEW_NEIGHBOURS = 10
-/** Rows drawn for each that is asked for, at most, where most are alike. */
+/** Self-queries for NEIGHBOURS neighbours. */
+const WIDE_QUERIES = 384
+/** Further ones for few neighbours, a tenth of the work each: they tell the floors of a small k, which is what is mostly asked for. */
+const NARROW_QUERIES = 768
+const NARROW_NEIGHBOURS = 10
+/** Rows drawn for each self-query, at most, where most rows are alike. */
 const MOST_DRAWN = 8
 /** Share of the neighbours found by comparing that a deep search may miss, before its floor is halved. */
 const DEEP_MISSES = 1e-3
 /** Below so many rows the prior of all data serves: what it reads too much of so few is little. */
-const FEW_ROWS = 2000
-/** Rows beyond the tenth that may have to get an exact distance, and the share of neighbours for whose sake it is tried with more. */
+const LEAST_ROWS = 2000
+/** Depths that are tried in turn, and the share of neighbours that the right one may miss. */
 const DEPTHS = [0, 32, 128, 512]
-const MOST_MISSED = 0.01
-/** Rows by which is told what searches leave out, and the recall of ten that they ask for. */
-const LOSS_ROWS = 128
+const DEPTH_MISSES = 0.01
+/** Self-queries by which the loss is measured, and the recall that they ask for. */
+const LOSS_QUERIES = 128
 const LOSS_RECALL = 0.95
-/** Standard errors: with one, an index of sift-128 in three reads a tenth more than it has to. */
-const SURE = 2
-/** Deep searches in one turn of the event loop: about a millisecond at 100 000 rows. */
-const DEPTH_QUERIES = 4
+/** Standard errors by which the loss is taken lower than measured: with one, an index of sift-128 in three reads a tenth more than it has to. */
+const LOSS_CAUTION = 2
+/** Searches in one turn of the event loop: about a millisecond at 100 000 rows. */
+const TURN_QUERIES = 4
 /** Multiply-adds of a task: some ten milliseconds of a thread that others wait for, too. */
 const TASK_WORK = 1.2e8
 /** Queries of a task, at most: what is read of the index is read once for all of them. */
@@ -63,8 +63,8 @@ export interface CalibrateJob extends Paced {
   readonly check: () => void
 }
 
-/** What is done here, is done in the same slices from beginning to end. */
-interface Sliced extends CalibrateJob {
+/** Work in this thread is cut into the same slices from beginning to end. */
+interface SlicedJob extends CalibrateJob {
   readonly slices: Slices
   readonly scratch: Scratch
 }
@@ -73,44 +73,39 @@ interface Sliced extends CalibrateJob {
 export async function calibrate(
   state: IndexState,
   { pool, signal, check, between }: CalibrateJob,
-): Promise<OwnFloors | undefined> {
+): Promise<CalibratedFloors | undefined> {
   const { store, directory, shape } = state
-  if (directory.rowsAtHome < FEW_ROWS) return undefined
+  if (directory.rowsAtHome < LEAST_ROWS) return undefined
   const job = { pool, signal, check, between, slices: new Slices(check), scratch: new Scratch(shape.dim) }
   const random = seededRandom(shape.seed ^ store.version)
-  const rows = chosen(state, ASKED + ASKED_FEW, random)
-  const affordable = Math.max(LEAST_COMPARED, Math.floor(WORK / (directory.rowsAtHome * shape.dim)))
-  const compared = rows.subarray(0, Math.min(ASKED, affordable))
-  const near = await nearestOf(state, compared, job)
-  const meetings = await meetingsBy(state, compared, near, job)
-  const [deep, shallow] = [NEIGHBOURS, FEW_NEIGHBOURS].map(most => deepWidth(meetings, state, most))
-  meetings.push(...(await meetingsBy(state, rows.subarray(compared.length, ASKED), deep!, job)))
-  meetings.push(...(await meetingsBy(state, rows.subarray(ASKED), shallow!, job)))
-  const depth = await depthOf(state, compared, near, shallow!, job)
-  const loss = await lossOf(
-    state,
-    compared,
-    near,
-    shallow!,
-    new OwnFloors(shape.metric, meetings, depth),
-    job,
-  )
-  return new OwnFloors(shape.metric, meetings, depth, loss)
+  const rows = chooseRows(state, WIDE_QUERIES + NARROW_QUERIES, random)
+  const affordable = Math.max(LEAST_COMPARED, Math.floor(COMPARE_WORK / (directory.rowsAtHome * shape.dim)))
+  const compared = rows.subarray(0, Math.min(WIDE_QUERIES, affordable))
+  const nearest = await nearestOf(state, compared, job)
+  const meetings = await meetingsBy(state, compared, nearest, job)
+  const wide = deepWidth(meetings, state, NEIGHBOURS)
+  const narrow = deepWidth(meetings, state, NARROW_NEIGHBOURS)
+  meetings.push(...(await meetingsBy(state, rows.subarray(compared.length, WIDE_QUERIES), wide, job)))
+  meetings.push(...(await meetingsBy(state, rows.subarray(WIDE_QUERIES), narrow, job)))
+  const depth = await depthOf(state, compared, nearest, narrow, job)
+  const floors = new CalibratedFloors(shape.metric, meetings, depth)
+  const loss = await lossOf(state, compared, nearest, narrow, floors, job)
+  return new CalibratedFloors(shape.metric, meetings, depth, loss)
 }
 
-/** The nearest rows of each row, itself included, exactly: every row in a bucket is compared. */
-async function nearestOf(state: IndexState, rows: Uint32Array, job: Sliced): Promise<Uint32Array[]> {
+/** The nearest rows of each row, itself included, exactly and nearest first: every row in a bucket is compared. */
+async function nearestOf(state: IndexState, rows: Uint32Array, job: SlicedJob): Promise<Uint32Array[]> {
   const { dim } = state.shape
   const k = NEIGHBOURS + 1
-  const best = Array.from(rows, () => new Best(k))
+  const nearest = Array.from(rows, () => new NearestRows(k))
   for (let at = 0; at < rows.length; at += TASK_QUERIES) {
-    const some = best.slice(at, at + TASK_QUERIES)
-    const { queries } = askedOf(state, rows.subarray(at, at + TASK_QUERIES))
-    const step = Math.ceil(TASK_WORK / (some.length * dim))
+    const part = nearest.slice(at, at + TASK_QUERIES)
+    const { queries } = selfQueriesOf(state, rows.subarray(at, at + TASK_QUERIES))
+    const step = Math.ceil(TASK_WORK / (part.length * dim))
     const end = state.store.rows
     for (let first = 0; first < end; ) {
-      const limits = Float32Array.from(some, one => one.limit)
-      const told = await onSnapshot(state, job, snapshot => {
+      const limits = Float32Array.from(part, ({ limit }) => limit)
+      const results = await onSnapshot(state, job, snapshot => {
         const tasks: CompareTask[] = []
         while (first < end && tasks.length < (job.pool?.threads ?? 1)) {
           const to = Math.min(end, first + step)
@@ -119,127 +114,127 @@ async function nearestOf(state: IndexState, rows: Uint32Array, job: Sliced): Pro
         }
         return tasks
       })
-      for (const part of told) {
-        for (const [q, { rows, distances }] of part.entries()) some[q]!.take(rows, distances)
+      for (const result of results) {
+        for (const [q, { rows, distances }] of result.entries()) part[q]!.add(rows, distances)
       }
     }
   }
-  return best.map(one => one.near().rows)
+  return nearest.map(ofRow => ofRow.nearest().rows)
 }
 
 /**
- * @param by - the nearest rows of each, or a search that finds them.
- * @param isIn - the row asked for counts in the centroid of its home, as it does for a search.
+ * @param by - the nearest rows of each, or the width of a search that finds them.
+ * @param isInCentroid - the row counts in the centroid of its home, as it does for a search.
  */
 async function meetingsBy(
   state: IndexState,
   rows: Uint32Array,
   by: readonly Uint32Array[] | SearchWidth,
-  job: Sliced,
-  isIn = false,
+  job: SlicedJob,
+  isInCentroid = false,
 ): Promise<Float32Array[]> {
   const meetings: Float32Array[] = []
   for (let first = 0; first < rows.length; ) {
     const fit = Math.floor((job.pool ? TASK_WORK : SLICE_WORK) / (2 * state.router.count * state.shape.dim))
     const count = Math.min(TASK_QUERIES, Math.max(1, fit))
-    const parts: { readonly asked: Asked; readonly by: MeetTask['by'] }[] = []
+    const parts: Pick<MeetTask, 'selfQueries' | 'by'>[] = []
     while (first < rows.length && parts.length < (job.pool?.threads ?? 1)) {
-      const asked = askedOf(state, rows.subarray(first, first + count))
-      if (isIn) asked.mates.fill(0)
-      parts.push({ asked, by: 'k' in by ? by : by.slice(first, first + count) })
+      const selfQueries = selfQueriesOf(state, rows.subarray(first, first + count))
+      if (isInCentroid) selfQueries.homeRows.fill(0)
+      parts.push({ selfQueries, by: 'k' in by ? by : by.slice(first, first + count) })
       first += count
     }
-    const told = await onSnapshot(state, job, snapshot =>
+    const results = await onSnapshot(state, job, snapshot =>
       parts.map((part): MeetTask => ({ kind: 'meet', snapshot, ...part })),
     )
-    for (const part of told) meetings.push(...part)
+    for (const result of results) meetings.push(...result)
   }
   return meetings
 }
 
 /**
  * How many rows beyond the tenth have to get an exact distance, for a search to find the nearest among what it scans: 0 where those that
- * always do are enough, as they mostly are. Asked of the index, since what codes leave out of rows that lie close together, of buckets and
- * of bounds adds up in ways of its own.
+ * always do are enough, as they mostly are. Found by searching, since what codes leave out of rows that lie close together, what buckets and
+ * what bounds leave out adds up in ways of its own.
  *
- * @param near - the nearest of each row, itself included, nearest first.
+ * @param nearest - of each row, as `nearestOf` found them.
  * @param deep - a search that scans the buckets of nearly all of them.
  */
 async function depthOf(
   state: IndexState,
   rows: Uint32Array,
-  near: readonly Uint32Array[],
+  nearest: readonly Uint32Array[],
   deep: SearchWidth,
-  job: Sliced,
+  job: SlicedJob,
 ): Promise<number> {
   if (state.store.vectors === undefined) return 0
   for (const depth of DEPTHS) {
     const width = { ...deep, rerank: rerankOf(deep.owed, depth) }
-    const found = await foundOf(state, rows.subarray(0, LEAST_COMPARED), near, width, job)
+    const found = await countFound(state, rows.subarray(0, LEAST_COMPARED), nearest, width, job)
     const wanted = deep.owed * found.length
-    if (wanted - found.reduce((sum, count) => sum + count, 0) <= MOST_MISSED * wanted) return depth
+    if (wanted - found.reduce((sum, count) => sum + count, 0) <= DEPTH_MISSES * wanted) return depth
   }
   return DEPTHS.at(-1)!
 }
 
 /**
- * Share of the rows in buckets that are worth scanning which a search leaves out all the same: by 1-bit entries, and as it chooses buckets by codes
- * of their centroids. Less SURE standard errors: samples must show it.
+ * Share of the rows in buckets worth scanning that a search leaves out all the same: by 1-bit entries, and as it chooses buckets by codes
+ * of their centroids. Less LOSS_CAUTION standard errors, so that chance alone shows no loss.
  *
- * @param near, deep - as `depthOf`.
+ * @param nearest, deep - as for `depthOf`.
  */
 async function lossOf(
   state: IndexState,
   rows: Uint32Array,
-  near: readonly Uint32Array[],
+  nearest: readonly Uint32Array[],
   deep: SearchWidth,
-  own: OwnFloors,
-  job: Sliced,
+  floors: CalibratedFloors,
+  job: SlicedJob,
 ): Promise<number> {
   if (state.store.vectors === undefined) return 0
-  const asked = rows.subarray(0, LOSS_ROWS)
-  const nearest = near.slice(0, asked.length).map(of => of.subarray(0, deep.owed))
-  const floor = own.floorOf(LOSS_RECALL, deep.owed - 1, deep.weights, priorFloor)
-  const width = { ...deep, floor, rerank: rerankOf(deep.owed, own.depth) }
-  const meetings = await meetingsBy(state, asked, nearest, job, true)
-  const found = await foundOf(state, asked, near, width, job)
+  const some = rows.subarray(0, LOSS_QUERIES)
+  const wanted = nearest.slice(0, some.length).map(ofRow => ofRow.subarray(0, deep.owed))
+  const floor = floors.floorOf(LOSS_RECALL, deep.owed - 1, deep.weights, priorFloor)
+  const width = { ...deep, floor, rerank: rerankOf(deep.owed, floors.depth) }
+  const meetings = await meetingsBy(state, some, wanted, job, true)
+  const found = await countFound(state, some, nearest, width, job)
   const lost = found.map((count, q) => {
-    const floors = floorsAt(meetings[q]!, deep.weights)
-    // The row itself is met by whoever asks for it.
-    const met = floors.filter(floor_ => floor_ >= Math.log(floor)).length + nearest[q]!.length - floors.length
+    const logs = logFloorsOf(meetings[q]!, deep.weights)
+    // The row itself is among those wanted and none of its neighbours: whoever asks for it meets it.
+    const met = logs.filter(log => log >= Math.log(floor)).length + wanted[q]!.length - logs.length
     return (met - count) / deep.owed
   })
   const { mean, error } = meanAndError(lost)
-  return Math.max(0, mean - SURE * error)
+  return Math.max(0, mean - LOSS_CAUTION * error)
 }
 
 /** Of the `owed` nearest of each row, itself included, how many a search finds, by distance: any of the rows that are equally far will do. */
-async function foundOf(
+async function countFound(
   state: IndexState,
   rows: Uint32Array,
-  near: readonly Uint32Array[],
+  nearest: readonly Uint32Array[],
   width: SearchWidth,
-  job: Sliced,
+  job: SlicedJob,
 ): Promise<number[]> {
   const { vectors, dim, metric } = state.store
   const counts: number[] = []
   const distances = new Float32Array(width.owed)
-  for (let first = 0; first < rows.length; first += DEPTH_QUERIES) {
+  for (let first = 0; first < rows.length; first += TURN_QUERIES) {
     await job.between?.()
     job.check()
-    const some = rows.subarray(first, first + DEPTH_QUERIES)
-    const { queries } = askedOf(state, some)
+    const some = rows.subarray(first, first + TURN_QUERIES)
+    const { queries } = selfQueriesOf(state, some)
     const { snapshot, release } = state.pin()
     try {
       const found = await searchMany(snapshot, job.pool, queries, width, job.scratch, job.check, job.signal)
       for (let q = 0; q < some.length; q++) {
         const query = queries.subarray(q * dim, (q + 1) * dim)
-        const nearest = near[first + q]!.subarray(0, width.owed)
-        const [own, at] = [distances.subarray(0, nearest.length), q * width.k]
-        kernels.distancesGather(kernelMetric(metric), query, vectors!, dim, nearest, nearest.length, own)
-        const farthest = own.reduce((most, distance) => Math.max(most, distance))
-        const told = found.distances.subarray(at, at + nearest.length)
-        counts.push(told.reduce((count, distance) => count + (distance <= farthest ? 1 : 0), 0))
+        const wanted = nearest[first + q]!.subarray(0, width.owed)
+        const toWanted = distances.subarray(0, wanted.length)
+        kernels.distancesGather(kernelMetric(metric), query, vectors!, dim, wanted, wanted.length, toWanted)
+        const farthest = toWanted.reduce((most, distance) => Math.max(most, distance))
+        const toFound = found.distances.subarray(q * width.k, q * width.k + wanted.length)
+        counts.push(toFound.reduce((count, distance) => count + (distance <= farthest ? 1 : 0), 0))
       }
     } finally {
       release()
@@ -251,55 +246,55 @@ async function foundOf(
 /** The tasks on the index as it is now: in the pool, or here in slices. */
 async function onSnapshot<T extends CompareTask | MeetTask>(
   state: IndexState,
-  { pool, signal, check, between, slices, scratch }: Sliced,
+  { pool, signal, check, between, slices, scratch }: SlicedJob,
   tasksOf: (snapshot: Snapshot) => T[],
 ): Promise<TaskResult<T>[]> {
   await between?.()
   check()
   const { snapshot, release } = state.pin()
   try {
-    // Rows in no bucket are met by every search, at the price of scanning them: they tell nothing of floors.
+    // Every search scans the rows that are in no bucket: they tell nothing of floors.
     const tasks = tasksOf({ ...snapshot, memtables: [], unassigned: { rows: new Uint32Array(0), count: 0 } })
     if (pool !== undefined) return await pool.runAll(tasks, signal)
-    const told: TaskResult<T>[] = []
-    for (const task of tasks) told.push(await slices.run(stepsOf(task, scratch)))
-    return told
+    const results: TaskResult<T>[] = []
+    for (const task of tasks) results.push(await slices.run(stepsOf(task, scratch)))
+    return results
   } finally {
     release()
     check()
   }
 }
 
-/** The rows as tasks take them. A row that died since it was chosen is as good a query as it was. */
-function askedOf({ store, directory }: IndexState, rows: Uint32Array): Asked {
+/** For tasks, in shared memory. A row that died since it was chosen is as good a query as it was. */
+function selfQueriesOf({ store, directory }: IndexState, rows: Uint32Array): SelfQueries {
   const { dim, vectors, home } = store
   const queries = new Float32Array(new SharedArrayBuffer(4 * rows.length * dim))
-  const mates = new Uint32Array(rows.length)
+  const homeRows = new Uint32Array(rows.length)
   for (const [i, row] of rows.entries()) {
     queries.set(vectors?.subarray(row * dim, (row + 1) * dim) ?? store.decodedAt(row), i * dim)
-    if (home[row] !== NONE) mates[i] = directory.homesIn(home[row]!)
+    if (home[row] !== NONE) homeRows[i] = directory.homesIn(home[row]!)
   }
-  return { rows: rows.slice(), queries, mates }
+  return { rows: rows.slice(), queries, homeRows }
 }
 
 /**
- * Some rows in buckets, no two alike, in random order: a vector that most rows have (of an empty text) is found by whoever looks at all, and
- * would speak for those that are not.
+ * Rows in buckets, no two alike, in random order: a vector that most rows have (of an empty text) is found by every search, and would
+ * speak for rows that are not.
  */
-function chosen(
+function chooseRows(
   { store, directory: { rowsAtHome } }: IndexState,
   most: number,
   random: () => number,
 ): Uint32Array {
-  const picked = new Map<bigint, number>()
-  for (let drawn = 0; drawn < MOST_DRAWN * most && picked.size < Math.min(most, rowsAtHome); ) {
+  const chosen = new Map<bigint, number>()
+  for (let drawn = 0; drawn < MOST_DRAWN * most && chosen.size < Math.min(most, rowsAtHome); ) {
     const row = Math.floor(random() * store.rows)
     if (!store.isAtHome(row)) continue
     drawn++
     const hash = hashOf(store, row)
-    if (!picked.has(hash)) picked.set(hash, row)
+    if (!chosen.has(hash)) chosen.set(hash, row)
   }
-  return Uint32Array.from(picked.values())
+  return Uint32Array.from(chosen.values())
 }
 
 /** Of the vector, or of its code where that is elsewhere. */
@@ -310,11 +305,11 @@ function hashOf(store: RowStore, row: number): bigint {
   return kernels.hash64(new Uint8Array(buffer, byteOffset, byteLength))
 }
 
-/** A search for the neighbours and the row itself that misses next to none of those that were met. */
+/** A search that finds a row and its neighbours, and misses next to none of those that were found by comparing. */
 function deepWidth(meetings: readonly Float32Array[], state: IndexState, neighbours: number): SearchWidth {
   const weights = state.recall.weightsOf(neighbours)
-  const logs = joined(Float32Array, samplesOf(meetings, weights, neighbours)).sort()
-  const floor = Math.exp(logs[Math.floor(DEEP_MISSES * logs.length)]!) / 2
+  const sorted = joined(Float32Array, samplesOf(meetings, weights, neighbours)).sort()
+  const floor = Math.exp(sorted[Math.floor(DEEP_MISSES * sorted.length)]!) / 2
   return {
     k: neighbours + 1,
     owed: neighbours + 1,
@@ -322,7 +317,7 @@ function deepWidth(meetings: readonly Float32Array[], state: IndexState, neighbo
     floor: Number.isFinite(floor) ? floor : Number.MIN_VALUE,
     weights,
     rerank: rerankOf(neighbours + 1),
-    near: nearOf(neighbours),
+    near: unitEntries(neighbours),
     flat: NEVER_FLAT,
     paper: undefined,
     ef: undefined,

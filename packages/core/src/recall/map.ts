@@ -1,10 +1,12 @@
 /**
- * From the recall that is asked for to the floor that `IndexQuery` takes: what a bucket has to promise per row of its cost.
+ * From the recall that is asked for to the floor that `IndexQuery` takes: what a bucket has to promise per row of its cost. Three sources, each
+ * in the place of those before it: the prior of all data, a calibration (calibrate.ts), shadow queries (floor-learner.ts). Besides, how many
+ * rows get an exact distance.
  * Rule: monotone, and conservative where nothing was learned: the prior is the lowest floor of four sets (sentence embeddings, SIFT, two
- * generated mixtures) that reach the recall, see docs/adr/0011. What shadow queries teach replaces it (learn.ts).
+ * generated mixtures) that reach the recall, see docs/adr/0011.
  */
 import { type Flat, NEVER_FLAT, type Weights } from '../search/view.js'
-import type { OwnFloors } from './own-floors.js'
+import type { CalibratedFloors } from './calibrated-floors.js'
 
 /** Fitted alike on sentence embeddings and on SIFT. */
 export const PRIOR_WEIGHTS: Weights = { byRank: -1.1, byRatio: -3.5, bySize: 0.6 }
@@ -21,14 +23,16 @@ const FLOORS = [
   [4.7e-3, 1.3e-3, 6.2e-4, 3.6e-4, 1.2e-4, 5.2e-5, 3.0e-5, 1.4e-5, 9.7e-6, 5.2e-6, 3.1e-6],
 ]
 
-/** What an index has learned about its floors; `undefined`: nothing yet. */
+/** What shadow queries taught. */
 export interface LearnedFloors {
+  /** @param prior - of all data, or of the calibration. @returns undefined while too few queries told anything. */
   floorOf(recall: number, k: number, prior: number): number | undefined
 }
 
-/** What is known for one k: its weights, floors by recall before queries taught any, and which queries have others. */
-interface Known {
+/** What was computed for one k, to be looked up by the next query. */
+interface ForK {
   readonly weights: Weights
+  /** By recall, before `learned` has its say. */
   readonly floors: Map<number, number>
   flat: Flat | undefined
 }
@@ -36,104 +40,113 @@ interface Known {
 export class RecallMap {
   learned: LearnedFloors | undefined
   readonly #rows: () => number
-  #own: OwnFloors | undefined
-  #ownRows = 0
-  /** By k: a query looks up two maps. */
-  readonly #known: Map<number, Known> = new Map()
+  #calibrated: CalibratedFloors | undefined
+  #calibratedRows = 0
+  readonly #byK: Map<number, ForK> = new Map()
 
-  /** @param rows - in buckets, now. */
+  /** @param rows - tells how many rows are in buckets now. */
   constructor(rows: () => number = () => 0) {
     this.#rows = rows
   }
 
-  /** Makes ready for the k that were asked for lately what `own` tells, so that no search waits for it. Yields multiply-adds. */
-  *prepare(own: OwnFloors): Generator<number, void> {
-    for (const [k, { weights }] of [...this.#known]) yield* own.prepare(k, weights)
+  /** Works out what `calibrated` says for every k that was asked for lately, so that no search waits for it. Yields multiply-adds. */
+  *prepare(calibrated: CalibratedFloors): Generator<number, void> {
+    for (const [k, { weights }] of [...this.#byK]) yield* calibrated.prepare(k, weights)
   }
 
-  /** What the index's own rows told when so many were in buckets; undefined: the prior of all data serves. */
-  setOwn(floors: OwnFloors | undefined, rows: number): void {
-    this.#own = floors
-    this.#ownRows = rows
-    this.#known.clear()
+  /** @param rows - in buckets when it was calibrated. @param floors - undefined: the prior of all data serves. */
+  setCalibrated(floors: CalibratedFloors | undefined, rows: number): void {
+    this.#calibrated = floors
+    this.#calibratedRows = rows
+    this.#byK.clear()
   }
 
-  get own(): OwnFloors | undefined {
-    return this.#own
+  get calibrated(): CalibratedFloors | undefined {
+    return this.#calibrated
   }
 
-  /** Rows beyond the tenth that have to get an exact distance, for so many rows as there are now: as many more lie as near. */
+  /** `CalibratedFloors.depth`, for the rows that there are now: it grows with them, as of more rows more lie as near. */
   get depth(): number {
-    const depth = this.#own?.depth ?? 0
-    return depth === 0 ? 0 : depth * Math.max(1, this.#rows() / this.#ownRows)
+    const depth = this.#calibrated?.depth ?? 0
+    return depth === 0 ? 0 : depth * Math.max(1, this.#rows() / this.#calibratedRows)
   }
 
   weightsOf(k: number): Weights {
-    return this.#of(k).weights
+    return this.#forK(k).weights
   }
 
   flatOf(k: number): Flat {
-    const known = this.#of(k)
-    known.flat ??= this.#own?.flatOf(k, known.weights) ?? NEVER_FLAT
-    return known.flat
+    const forK = this.#forK(k)
+    forK.flat ??= this.#calibrated?.flatOf(k, forK.weights) ?? NEVER_FLAT
+    return forK.flat
   }
 
   floorOf(recall: number, k: number): number {
-    const { weights, floors } = this.#of(k)
-    let prior = floors.get(recall)
-    if (prior === undefined) {
-      prior = this.#own?.floorOf(recall, k, weights, priorFloor) ?? priorFloor(recall, k)
+    const { weights, floors } = this.#forK(k)
+    let floor = floors.get(recall)
+    if (floor === undefined) {
+      floor = this.#calibrated?.floorOf(recall, k, weights, priorFloor) ?? priorFloor(recall, k)
       if (floors.size >= MOST_KNOWN) floors.clear()
-      floors.set(recall, prior)
+      floors.set(recall, floor)
     }
-    prior *= this.#grown
-    return this.learned?.floorOf(recall, k, prior) ?? prior
+    floor *= this.#growthFactor
+    return this.learned?.floorOf(recall, k, floor) ?? floor
   }
 
   /**
-   * Rows that there were when own rows told for each that is left, once calibrating is due for it; 1 before. What is left lies among them like the
-   * rows that a filter allows, until it is asked for itself.
+   * Rows at the calibration for each row that is left, when so many are gone that another is due; otherwise 1. The rows that are left lie
+   * among those as the rows that a filter allows lie among all, and are searched like these until they are calibrated themselves.
    */
   get shrunk(): number {
-    const times = this.#own === undefined ? 1 : this.#ownRows / Math.max(1, this.#rows())
+    const times = this.#calibrated === undefined ? 1 : this.#calibratedRows / Math.max(1, this.#rows())
     return times < SHRUNK ? 1 : times
   }
 
-  /** Floors fall about as the cube root of the rows (docs/adr/0011): what own rows told of fewer is brought up to date by that. */
-  get #grown(): number {
-    const rows = this.#own === undefined ? 0 : this.#rows()
-    return rows > this.#ownRows && this.#ownRows > 0 ? Math.cbrt(this.#ownRows / rows) : 1
+  /** Floors fall about as the cube root of the rows (docs/adr/0011): by that a calibration of fewer rows is brought up to date. */
+  get #growthFactor(): number {
+    const before = this.#calibratedRows
+    const rows = this.#calibrated === undefined ? 0 : this.#rows()
+    return rows > before && before > 0 ? Math.cbrt(before / rows) : 1
   }
 
-  #of(k: number): Known {
-    let known = this.#known.get(k)
-    if (known === undefined) {
-      known = { weights: priorWeights(k), floors: new Map(), flat: undefined }
-      if (this.#known.size >= MOST_KNOWN) this.#known.clear()
-      this.#known.set(k, known)
+  #forK(k: number): ForK {
+    let forK = this.#byK.get(k)
+    if (forK === undefined) {
+      forK = { weights: priorWeights(k), floors: new Map(), flat: undefined }
+      if (this.#byK.size >= MOST_KNOWN) this.#byK.clear()
+      this.#byK.set(k, forK)
     }
-    return known
+    return forK
   }
 }
 
-/** When a third is gone those are half of the rows that are left, for which an index is calibrated again. */
+/**
+ * Rows beyond k that may get an exact distance: SQ8 is mostly off by less than what tells the k-th from those behind.
+ *
+ * @param depth - where it is not: rows beyond the tenth that have to get one.
+ */
+export function rerankOf(k: number, depth = 0): number {
+  return Math.max(8, k >>> 2, Math.ceil(depth * Math.max(1, k / 10)))
+}
+
+/** A third of the rows gone: that is half of those that are left, after which an index is calibrated again. */
 const SHRUNK = 1.5
 /** Values of k, and recalls of each, that are remembered. */
 const MOST_KNOWN = 256
 
-/** Of the estimate, before anything was learned. */
+/** Exponents of the estimate. */
 function priorWeights(k: number): Weights {
   const share = Math.min(1, Math.max(0, Math.log10(k) - 1))
   const [a, b] = [PRIOR_WEIGHTS, WIDE_WEIGHTS]
-  const at = (of: keyof Weights) => a[of] + share * (b[of] - a[of])
-  return { byRank: at('byRank'), byRatio: at('byRatio'), bySize: at('bySize') }
+  const between = (name: keyof Weights) => a[name] + share * (b[name] - a[name])
+  return { byRank: between('byRank'), byRatio: between('byRatio'), bySize: between('bySize') }
 }
 
 /** Falls with recall and with k. @param recall - above 0 and below 1. */
 export function priorFloor(recall: number, k: number): number {
   const at = between(KS.map(Math.log), Math.log(Math.min(k, WIDEST)))
-  const of = (row: number) => alongRow(FLOORS[row]!, recall)
-  const floor = Math.exp((1 - at.share) * of(at.first) + at.share * of(at.first + 1))
+  const logFloor = (row: number) => logFloorAt(FLOORS[row]!, recall)
+  const floor = Math.exp((1 - at.share) * logFloor(at.first) + at.share * logFloor(at.first + 1))
   return floor * Math.max(1, k / WIDEST) ** BEYOND
 }
 
@@ -141,8 +154,8 @@ const WIDEST = KS.at(-1)!
 /** How floors go on beyond the widest k: from 10 to 100 they fall faster, as the weights change. Sentence embeddings need -1, SIFT -0.7. */
 const BEYOND = -1.1
 
-/** The logarithm of the floor: straight in the logarithm of what may be missed. */
-function alongRow(floors: readonly number[], recall: number): number {
+/** The logarithm of the floor, interpolated along a row of FLOORS: straight in the logarithm of what may be missed. */
+function logFloorAt(floors: readonly number[], recall: number): number {
   const { first, share } = between(
     RECALLS.map(known => -Math.log1p(-known)),
     -Math.log1p(-Math.min(recall, MAX_RECALL)),
@@ -153,7 +166,7 @@ function alongRow(floors: readonly number[], recall: number): number {
 /** Nearer to 1 there is nothing to tell from samples: ask for 1. */
 const MAX_RECALL = 0.9999
 
-/** The pair of neighbours first, first + 1 that `value` is between or, beyond an end, nearest to; `share` of the way, also outside 0..1. */
+/** Between which two of `ascending`, first and first + 1, the value lies, and at which share of the way; beyond an end outside 0..1. */
 function between(ascending: readonly number[], value: number): { first: number; share: number } {
   let first = 0
   while (first < ascending.length - 2 && ascending[first + 1]! < value) first++

@@ -1,5 +1,6 @@
 /**
- * At which floor a query just meets a row: what the estimate knows of the row's buckets, for any weights.
+ * A query meets a row when it scans a bucket of the row. Here is what the estimate of hits knows of such a meeting, whatever the weights, and
+ * from it the highest floor at which the query still meets the row.
  * Rule: as native/src/estimate.h, but by the exact distances of all centroids, so that it does not depend on what was routed.
  */
 import { FLAT_BUCKETS, type IndexSlabs, kernels } from '@drift/native'
@@ -9,23 +10,22 @@ import type { RowBuckets } from '../search/snapshot.js'
 import type { Flat, SearchView, Weights } from '../search/view.js'
 
 /** Of a bucket: the logarithms of 1 + L, of its d^2 over that of the nearest, of its live entries, and of what scanning it costs. */
-const FACTS = 4
-/** For as many neighbours as there are with this one: the logarithms of d_0^2 over that of the nearest bucket, and of how flat the query is. */
-const NEAR_FACTS = 2
-/** Per row; the facts of its home come first. A bucket that never meets it has no live entries. */
-export const MEETING_FACTS: number = 2 * FACTS + NEAR_FACTS
+const BUCKET_FACTS = 4
+/** When k is the rank of this neighbour: the logarithms of d_0^2 over the d^2 of the nearest bucket, and of the query's flatness. */
+const UNIT_FACTS = 2
+/** Of a neighbour: its home, its second bucket, then UNIT_FACTS. Where there is no second bucket, it is one without live entries. */
+export const MEETING_FACTS: number = 2 * BUCKET_FACTS + UNIT_FACTS
 
-/** Neighbours that are known of a row, at most; a larger k follows them as the prior of all data does. */
+/** Neighbours of a self-query, at most; floors for a larger k follow those for this as the prior of all data does. */
 export const NEIGHBOURS = 100
-/** The unit of distances is that of so many entries at least. */
-const LEAST_NEIGHBOURS = 4
+const LEAST_UNIT_ENTRIES = 4
 
-/** Nearest entries whose mean distance is the unit in a search for k rows. */
-export function nearOf(k: number): number {
-  return Math.min(NEIGHBOURS, Math.max(LEAST_NEIGHBOURS, k))
+/** Nearest entries whose mean squared distance is d_0^2, the unit of distances in a search for k rows (`IndexQuery.near`). */
+export function unitEntries(k: number): number {
+  return Math.min(NEIGHBOURS, Math.max(LEAST_UNIT_ENTRIES, k))
 }
 
-/** Of the cost of a bucket beside its entries, in rows: as src/estimate.h. */
+/** What a bucket costs beside its entries, in rows: as src/estimate.h. */
 const OPENING = 16
 
 /**
@@ -47,50 +47,50 @@ export function meetingsOf(
     2 ** -126,
     distances.reduce((least, d) => Math.min(least, d), Number.POSITIVE_INFINITY),
   )
-  const known = new Map<number, Float32Array>()
+  const facts = new Map<number, Float32Array>()
   for (const row of rows) {
-    for (const bucket of [home[row]!, second[row]!]) if (bucket < bucketCount) known.set(bucket, NEVER)
+    for (const bucket of [home[row]!, second[row]!]) if (bucket < bucketCount) facts.set(bucket, NEVER)
   }
-  const named = Uint32Array.from(known.keys()).sort((a, b) => distances[a]! - distances[b]!)
-  const nearer = massNearer(distances, lives, named)
-  for (const [i, bucket] of named.entries()) {
-    const facts = Float32Array.of(
+  const buckets = Uint32Array.from(facts.keys()).sort((a, b) => distances[a]! - distances[b]!)
+  const nearer = livesNearer(distances, lives, buckets)
+  for (const [i, bucket] of buckets.entries()) {
+    const ofBucket = Float32Array.of(
       Math.log1p(nearer[i]! / (meanLives || 1)),
       Math.log(Math.max(1, distances[bucket]! / nearest)),
       Math.log(lives[bucket]!),
       Math.log(OPENING + sizes[bucket]!),
     )
-    known.set(bucket, facts)
+    facts.set(bucket, ofBucket)
   }
   const out = new Float32Array(rows.length * MEETING_FACTS)
-  const nearFacts = nearFactsOf(distances, lives, nearest)
+  const unitFacts = unitFactsOf(distances, lives, nearest)
   for (let i = 0; i < rows.length; i++) {
     const row = rows[i]!
     for (const [at, bucket] of [home[row]!, second[row]!].entries()) {
       out.set(
-        known.get(bucket) ?? (at === 0 && bucket === NONE ? ALWAYS : NEVER),
-        i * MEETING_FACTS + at * FACTS,
+        facts.get(bucket) ?? (at === 0 && bucket === NONE ? ALWAYS : NEVER),
+        i * MEETING_FACTS + at * BUCKET_FACTS,
       )
     }
-    out.set(nearFacts(nearOf(i + 1)), i * MEETING_FACTS + 2 * FACTS)
+    out.set(unitFacts(unitEntries(i + 1)), i * MEETING_FACTS + 2 * BUCKET_FACTS)
   }
   return out
 }
 
-/** NEAR_FACTS by entries, as near_square of src/estimate.h. @param nearest - the least of the distances. */
-function nearFactsOf(
+/** UNIT_FACTS by entries, as near_square of src/estimate.h. @param nearest - the least of the distances. */
+function unitFactsOf(
   distances: Float32Array,
   lives: Uint32Array,
   nearest: number,
-): (near: number) => [number, number] {
+): (entries: number) => [number, number] {
   const buckets = new Uint32Array(FLAT_BUCKETS)
   const squares = new Float32Array(FLAT_BUCKETS)
   const found = kernels.topK(distances, distances.length, FLAT_BUCKETS, buckets, squares)
   const farthest = Math.max(nearest, squares[found - 1] ?? nearest)
-  return near => {
+  return entries => {
     let [reached, sum] = [0, 0]
-    for (let j = 0; j < found && reached < near; j++) {
-      const n = Math.min(lives[buckets[j]!]!, near - reached)
+    for (let j = 0; j < found && reached < entries; j++) {
+      const n = Math.min(lives[buckets[j]!]!, entries - reached)
       sum += n * squares[j]!
       reached += n
     }
@@ -99,10 +99,10 @@ function nearFactsOf(
   }
 }
 
-/** Live entries of the buckets that are nearer than each of those named, which are in order of distance. */
-function massNearer(distances: Float32Array, lives: Uint32Array, named: Uint32Array): Float64Array {
-  const limits = Float32Array.from(named, bucket => distances[bucket]!)
-  const nearer = new Float64Array(named.length + 1)
+/** For each of `buckets`, which are in order of distance: the live entries of all buckets that are nearer. */
+function livesNearer(distances: Float32Array, lives: Uint32Array, buckets: Uint32Array): Float64Array {
+  const limits = Float32Array.from(buckets, bucket => distances[bucket]!)
+  const nearer = new Float64Array(buckets.length + 1)
   const farthest = limits.at(-1) ?? 0
   for (let b = 0; b < distances.length; b++) {
     if (distances[b]! >= farthest) continue
@@ -122,44 +122,51 @@ function massNearer(distances: Float32Array, lives: Uint32Array, named: Uint32Ar
 const ALWAYS = Float32Array.of(0, 0, Number.POSITIVE_INFINITY, 0)
 const NEVER = Float32Array.of(0, 0, Number.NEGATIVE_INFINITY, 0)
 
-/** The logarithm of the floor at which each row is just met, by the better of its buckets; infinite for always and never. */
-export function floorsAt(
+/**
+ * Of each neighbour the logarithm of the floor at which it is just met, by the better of its buckets; infinite for always and never.
+ *
+ * @param neighbours - the nearest so many; they are the k of the search.
+ */
+export function logFloorsOf(
   meetings: Float32Array,
   { byRank, byRatio, bySize }: Weights,
-  rows: number = meetings.length / MEETING_FACTS,
+  neighbours: number = meetings.length / MEETING_FACTS,
 ): Float32Array {
-  const out = new Float32Array(rows)
-  const unit = rows > 0 ? meetings[(rows - 1) * MEETING_FACTS + 2 * FACTS]! : 0
-  const of = (at: number) =>
+  const out = new Float32Array(neighbours)
+  const unit = neighbours > 0 ? meetings[(neighbours - 1) * MEETING_FACTS + 2 * BUCKET_FACTS]! : 0
+  const logFloor = (at: number) =>
     byRank * meetings[at]! +
     byRatio * Math.max(0, meetings[at + 1]! - unit) +
     bySize * meetings[at + 2]! -
     meetings[at + 3]!
-  for (let i = 0; i < rows; i++) {
-    out[i] = Math.max(of(i * MEETING_FACTS), of(i * MEETING_FACTS + FACTS))
+  for (let i = 0; i < neighbours; i++) {
+    out[i] = Math.max(logFloor(i * MEETING_FACTS), logFloor(i * MEETING_FACTS + BUCKET_FACTS))
   }
   return out
 }
 
-/** The logarithm of how much farther than d_0^2 the last of the nearest FLAT_BUCKETS is. */
-export function flatnessOf(meetings: Float32Array, rows: number = meetings.length / MEETING_FACTS): number {
-  return meetings[(rows - 1) * MEETING_FACTS + 2 * FACTS + 1]!
+/** Of the query: the logarithm of the squared distance of the last of the nearest FLAT_BUCKETS over d_0^2. The less, the flatter. */
+export function flatnessOf(
+  meetings: Float32Array,
+  neighbours: number = meetings.length / MEETING_FACTS,
+): number {
+  return meetings[(neighbours - 1) * MEETING_FACTS + 2 * BUCKET_FACTS + 1]!
 }
 
-/** What `floorsAt` told, in units of the floor of all other queries. */
+/** What `logFloorsOf` gave for a query, as it would be if the query, when it is flat, took buckets by the floor of all others. */
 export function asIfNotFlat(
-  floors: Float32Array,
+  logFloors: Float32Array,
   meetings: Float32Array,
   { below, times }: Flat,
 ): Float32Array {
-  if (!(flatnessOf(meetings) < Math.log(below))) return floors
-  return floors.map(floor => floor - Math.log(times))
+  if (!(flatnessOf(meetings) < Math.log(below))) return logFloors
+  return logFloors.map(log => log - Math.log(times))
 }
 
 /** Bytes of centroids that stay in a core's cache while all queries are compared with them. */
 const TILE_BYTES = 256 * 1024
 
-/** Distances of prepared queries to all centroids by the metric that routes, of query q from q * bucketCount on. */
+/** Distances of prepared queries to all centroids, by the metric that ranks buckets; those of query q begin at q * bucketCount. */
 export function bucketDistances({ slabs }: SearchView, queries: Float32Array): Float32Array {
   const { dim, bucketCount, padded, routing, centroids, flips } = slabs
   const count = queries.length / dim
@@ -179,9 +186,9 @@ export function bucketDistances({ slabs }: SearchView, queries: Float32Array): F
 }
 
 /**
- * What `bucketDistances` would tell of a bucket if the query were no row of it.
+ * What the distance to a bucket would be if the query, which is one of its rows, were left out of its centroid.
  *
- * @param rows - of which its centroid is the mean, the query one of them: at least 2.
+ * @param rows - of which the centroid is the mean: at least 2.
  */
 export function distanceWithout(
   { slabs }: SearchView,

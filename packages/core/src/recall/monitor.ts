@@ -3,22 +3,17 @@
  * Rule: both answers see the same moment, so writes between a query and its shadow cannot make a difference: what is measured is what
  * the engine finds now for what was asked lately. The exact answer is computed by the pool, or here in slices of about a millisecond.
  */
-import { kernels } from '@drift/native'
 import { requireWidth } from '../arguments.js'
 import type { IndexState } from '../index-state.js'
-import { Slices } from '../maintenance/slices.js'
 import type { IndexPool } from '../pool/pool.js'
-import type { SearchTask } from '../pool/tasks.js'
-import { liveRowsOf } from '../row-store.js'
-import { sharedSlice } from '../search/batch.js'
-import { searchAllMany, widened } from '../search/elsewhere.js'
+import { widened } from '../search/elsewhere.js'
 import type { Scratch } from '../search/scratch.js'
 import { searchView } from '../search/search.js'
-import { attach, type Snapshot } from '../search/snapshot.js'
-import type { SearchView, SearchWidth } from '../search/view.js'
-import { FloorLearner } from './learn.js'
-import { asIfNotFlat, bucketDistances, floorsAt, meetingsOf } from './meeting.js'
-import type { Learned, Tally } from './memory.js'
+import { attach } from '../search/snapshot.js'
+import { exactAnswer } from './exact.js'
+import { FloorLearner } from './floor-learner.js'
+import type { ShadowLearned, Tally } from './learned.js'
+import { asIfNotFlat, bucketDistances, logFloorsOf, meetingsOf } from './meeting.js'
 import { wilson } from './wilson.js'
 
 /** What was measured of queries with this k and target; the interval holds the true recall in 95 of 100 cases. */
@@ -49,6 +44,7 @@ const HALF_LIFE = 100
 const LEAST_TOLD = 0.5
 /** Share that is still true of what was measured, below which floors that it taught are of other data. */
 const OTHER_DATA = 0.25
+
 interface Sampled {
   readonly query: Float32Array
   readonly k: number
@@ -105,7 +101,6 @@ export class RecallMonitor {
     const floor = state.recall.floorOf(target, k)
     const width = requireWidth({ k, recall: target }, state)
     const { weights, flat } = width
-    const isElsewhere = state.exact !== undefined
     const { snapshot, release } = state.pin()
     try {
       const view = attach(snapshot)
@@ -117,11 +112,7 @@ export class RecallMonitor {
       scratch.query.set(query)
       let count = searchView(view, wide, scratch, found, distances, 0)
       if (state.exact !== undefined) count = state.exact.rerank(query, room, found, distances, 0, count)
-      const truth = isElsewhere
-        ? await searchAllMany(state, snapshot, pool, query, { ...width, owed: room }, check)
-        : pool === undefined
-          ? await exactHere(view, query, room, check)
-          : await exactInPool(snapshot, pool, query, width, room)
+      const truth = await exactAnswer(state, snapshot, pool, query, { ...width, owed: room }, check)
       check()
       // By distance: which of the rows that are equally far are the k nearest is nobody's to say.
       const farthest = truth.distances[room - 1]!
@@ -132,9 +123,10 @@ export class RecallMonitor {
       if (state.recall.shrunk > 1) return true
       const hit = new Set(found.subarray(0, hits))
       const missed = truth.rows.subarray(0, room).filter(row => !hit.has(row))
-      const due = Uint32Array.from([...hit, ...missed]).subarray(0, room)
-      const meetings = meetingsOf(view, state.store, query, bucketDistances(view, query), due)
-      this.#learner?.learn(k, asIfNotFlat(floorsAt(meetings, weights), meetings, flat), target, floor, hits)
+      const nearest = Uint32Array.from([...hit, ...missed]).subarray(0, room)
+      const meetings = meetingsOf(view, state.store, query, bucketDistances(view, query), nearest)
+      const sample = asIfNotFlat(logFloorsOf(meetings, weights), meetings, flat)
+      this.#learner?.learn(k, sample, target, floor, hits)
       return true
     } finally {
       release()
@@ -151,13 +143,13 @@ export class RecallMonitor {
     })
   }
 
-  get learned(): Omit<Learned, 'own' | 'depth' | 'leftOut' | 'rows'> {
+  get learned(): ShadowLearned {
     this.#forget()
-    const { loss, samples } = this.#learner ?? new FloorLearner()
+    const { loss = 0, samples = [] } = this.#learner ?? {}
     return { loss, byK: samples, tallies: [...this.#tallies.values()] }
   }
 
-  restore({ loss, byK, tallies }: Omit<Learned, 'own' | 'depth' | 'leftOut' | 'rows'>): void {
+  restore({ loss, byK, tallies }: ShadowLearned): void {
     this.#learner?.restore(loss, byK)
     this.#version = this.#state.store.version
     for (const tally of tallies) this.#tallies.set(keyOf(tally), { ...tally })
@@ -191,69 +183,4 @@ export class RecallMonitor {
 
 function keyOf({ k, target }: Pick<Tally, 'k' | 'target'>): string {
   return `${k}/${target}`
-}
-
-/** The k nearest of all live rows, of which there are as many; nearest first. */
-interface Truth {
-  readonly rows: Uint32Array
-  readonly distances: Float32Array
-}
-
-async function exactInPool(
-  snapshot: Snapshot,
-  pool: IndexPool,
-  query: Float32Array,
-  width: SearchWidth,
-  k: number,
-): Promise<Truth> {
-  const queries = new Float32Array(new SharedArrayBuffer(query.byteLength))
-  queries.set(query)
-  const found = sharedSlice(1, k)
-  const task: SearchTask = {
-    kind: 'search',
-    snapshot,
-    queries,
-    taken: new Int32Array(new SharedArrayBuffer(4)),
-    found,
-    ...width,
-    k,
-    probes: Number.POSITIVE_INFINITY,
-  }
-  await pool.runAll([task])
-  return found
-}
-
-/** Vectors that no cache holds come so many times as slowly as they are compared. */
-const FROM_MEMORY = 8
-
-/** A slice of the rows at a time. */
-async function exactHere(
-  { slabs, liveRows }: SearchView,
-  query: Float32Array,
-  k: number,
-  check: () => void,
-): Promise<Truth> {
-  const { metric, vectors, dim, live, rowLimit } = slabs
-  const rows = new Uint32Array(liveRows)
-  const count = liveRowsOf(live, rowLimit, rows)
-  const distances = new Float32Array(count)
-  const slices = new Slices(check)
-  const step = slices.fit(dim * FROM_MEMORY)
-  for (let first = 0; first < count; first += step) {
-    const some = Math.min(step, count - first)
-    kernels.distancesGather(
-      metric,
-      query,
-      vectors!,
-      dim,
-      rows.subarray(first),
-      some,
-      distances.subarray(first),
-    )
-    await slices.spend(some * dim * FROM_MEMORY)
-  }
-  const positions = new Uint32Array(k)
-  const nearest = new Float32Array(k)
-  kernels.topK(distances, count, k, positions, nearest)
-  return { rows: positions.map(at => rows[at]!), distances: nearest }
 }

@@ -1,8 +1,8 @@
 /**
  * Whether the 8-bit codes of rows tell them apart. A code's step follows the largest value of its row, so rows that lie close together far from
  * the origin (coordinates of a town, readings around 1 000) get the same codes, and neither buckets nor bounds of them mean anything: then
- * every row is compared exactly. Nearest neighbours that lie closer than codes tell, among rows that codes do tell apart, only take more exact
- * distances (`rerankOf`): how many is asked by a calibration.
+ * every row is compared exactly. Where only the nearest neighbours lie closer than codes tell, more rows get an exact distance (`rerankOf`); a
+ * calibration finds how many.
  */
 import type { RowStore } from '../row-store.js'
 
@@ -55,15 +55,6 @@ function sampleOf(store: RowStore): Set<number> {
     if (row < store.rows) picked.add(row)
   }
   return picked
-}
-
-/**
- * Rows beyond k that may get an exact distance: SQ8 is mostly off by less than what tells the k-th from those behind.
- *
- * @param depth - where it is not: rows beyond the tenth that have to get one.
- */
-export function rerankOf(k: number, depth = 0): number {
-  return Math.max(8, k >>> 2, Math.ceil(depth * Math.max(1, k / 10)))
 }
 
 function squaredDistance(a: Float32Array, b: Float32Array): number {

@@ -7,7 +7,7 @@ import { CoreError } from '../errors.js'
 import type { IndexState } from '../index-state.js'
 import type { IndexPool } from '../pool/pool.js'
 import { Scratch } from '../search/scratch.js'
-import type { Learned } from './memory.js'
+import type { ShadowLearned } from './learned.js'
 import { type MeasuredRecall, RecallMonitor, type ShadowOptions } from './monitor.js'
 
 export class Shadows {
@@ -53,11 +53,11 @@ export class Shadows {
     return this.#monitor?.measured ?? []
   }
 
-  get learned(): Omit<Learned, 'own' | 'depth' | 'leftOut' | 'rows'> {
+  get learned(): ShadowLearned {
     return this.#monitor?.learned ?? { loss: 0, byK: [], tallies: [] }
   }
 
-  restore(learned: Omit<Learned, 'own' | 'depth' | 'leftOut' | 'rows'>): void {
+  restore(learned: ShadowLearned): void {
     this.#monitor?.restore(learned)
   }
 

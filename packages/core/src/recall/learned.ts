@@ -1,14 +1,14 @@
 /**
- * What an index learned about its recall, as bytes: what its own rows told (calibrate.ts), what shadow queries told (learn.ts), and what
- * was measured. Derived and only worth something beside the partition that it was learned on; whoever stores it keeps the two together.
+ * What an index learned about its recall, as bytes: what its calibration told (calibrate.ts), and what shadow queries taught (floor-learner.ts)
+ * and measured. Derived, and only worth something beside the partition that it was learned on; whoever stores it keeps the two together.
  * Rule: what is read is checked before any of it counts, and refused whole.
  *
- *   version u32 | bytes of the text u32 | text: JSON, spaces up to a multiple of 4 | f32 values: own, then samples by k
+ *   version u32 | bytes of the text u32 | text: JSON, spaces up to a multiple of 4 | f32 values: meetings, then samples by k
  */
 import { CoreError } from '../errors.js'
 import { MEETING_FACTS } from './meeting.js'
 
-/** A sample is of one query, newest last: of each of its true rows the logarithm of the floor at which it would just have been met. */
+/** Samples of one k (floor-learner.ts), newest last. */
 export interface LearnedSamples {
   readonly k: number
   /** Floors in use: recall, floor. */
@@ -26,38 +26,62 @@ export interface Tally {
   squares: number
 }
 
-export interface Learned {
-  /** Of each row that was asked for, MEETING_FACTS for each of its neighbours; undefined: never calibrated. */
-  readonly own: readonly Float32Array[] | undefined
-  /** Rows beyond the tenth that had to get an exact distance, at that time. */
+/** What a calibration told; see `CalibratedFloors`. */
+export interface Calibration {
+  /** Undefined: there was none, or it told nothing. */
+  readonly meetings: readonly Float32Array[] | undefined
   readonly depth: number
-  /** Of the rows that searches should have met, the share that they left out, at that time. */
-  readonly leftOut: number
+  readonly loss: number
   /** Rows in buckets at that time. */
   readonly rows: number
+}
+
+/** What shadow queries told. */
+export interface ShadowLearned {
   /** Share of the rows in scanned buckets that the scan left out. */
   readonly loss: number
   readonly byK: readonly LearnedSamples[]
   readonly tallies: readonly Tally[]
 }
 
+export interface Learned {
+  readonly calibration: Calibration
+  readonly shadow: ShadowLearned
+}
+
 /** Of the layout and of what the values mean. */
 const VERSION = 3
 const HEAD_BYTES = 8
 
-export function encodeLearned({ own, depth, leftOut, rows, loss, byK, tallies }: Learned): Uint8Array {
-  const lengths = (parts: readonly Float32Array[]) => parts.map(({ length }) => length)
+/** The text: arrays of values by their lengths. */
+interface LearnedText {
+  /** Of the calibration's meetings. */
+  readonly own?: number[] | undefined
+  readonly depth?: number
+  /** The calibration's loss. */
+  readonly leftOut: number
+  readonly rows?: number
+  /** That of shadow queries. */
+  readonly loss: number
+  readonly byK: readonly (Omit<LearnedSamples, 'samples'> & { readonly lengths: number[] })[]
+  readonly tallies: readonly Tally[]
+}
+
+export function encodeLearned({ calibration, shadow }: Learned): Uint8Array {
+  const { meetings, depth, rows } = calibration
+  const { loss, byK, tallies } = shadow
+  const lengthsOf = (parts: readonly Float32Array[]) => parts.map(({ length }) => length)
   const text = JSON.stringify({
-    own: own && lengths(own),
+    own: meetings && lengthsOf(meetings),
     depth,
-    leftOut,
+    leftOut: calibration.loss,
     rows,
     loss,
-    byK: byK.map(({ k, floors, samples }) => ({ k, floors, lengths: lengths(samples) })),
+    byK: byK.map(({ k, floors, samples }) => ({ k, floors, lengths: lengthsOf(samples) })),
     tallies,
-  })
+  } satisfies LearnedText)
   const head = Buffer.from(text.padEnd(4 * Math.ceil(text.length / 4)))
-  const parts = [...(own ?? []), ...byK.flatMap(({ samples }) => samples)]
+  const parts = [...(meetings ?? []), ...byK.flatMap(({ samples }) => samples)]
   const count = parts.reduce((sum, { length }) => sum + length, 0)
   const bytes = new Uint8Array(HEAD_BYTES + head.length + 4 * count)
   new Uint32Array(bytes.buffer, 0, 2).set([VERSION, head.length])
@@ -80,7 +104,7 @@ export function decodeLearned(bytes: Uint8Array): Learned {
     throw misfit(`it has ${whole.length} bytes`)
   }
   const text = Buffer.from(whole.buffer, HEAD_BYTES, textBytes!).toString()
-  const { own, depth, leftOut, rows, loss, byK, tallies } = parsed(text)
+  const { own, depth = 0, leftOut, rows = 0, loss, byK, tallies } = parsed(text)
   const values = new Float32Array(whole.buffer, HEAD_BYTES + textBytes!)
   if (values.some(Number.isNaN)) throw misfit('a value is no number')
   let at = 0
@@ -89,35 +113,26 @@ export function decodeLearned(bytes: Uint8Array): Learned {
       at += length
       return values.slice(at - length, at)
     })
-  const learned = {
-    own: own && take(own),
-    depth,
-    leftOut,
-    rows,
-    loss,
-    byK: byK.map(({ k, floors, lengths }) => ({ k, floors, samples: take(lengths) })),
-    tallies,
-  }
+  const calibration = { meetings: own && take(own), depth, loss: leftOut, rows }
+  const samples = byK.map(({ k, floors, lengths }) => ({ k, floors, samples: take(lengths) }))
   if (at !== values.length) throw misfit(`it has ${values.length} values and names ${at}`)
-  return learned
+  return { calibration, shadow: { loss, byK: samples, tallies } }
 }
 
-interface Described extends Pick<Learned, 'depth' | 'leftOut' | 'rows' | 'loss' | 'tallies'> {
-  readonly own: number[] | undefined
-  readonly byK: readonly (Omit<LearnedSamples, 'samples'> & { readonly lengths: number[] })[]
-}
-
-function parsed(text: string): Described {
-  let found: Described
+function parsed(text: string): LearnedText {
   try {
-    found = JSON.parse(text) as Described
+    const found = JSON.parse(text) as LearnedText
+    if (isSound(found)) return found
   } catch {
-    throw misfit('its text is no JSON')
+    // No JSON, or one of another shape.
   }
-  const { own, depth = 0, leftOut, rows = 0, loss, byK, tallies } = found
+  throw misfit('its text says what cannot be')
+}
+
+function isSound({ own, depth = 0, leftOut, rows = 0, loss, byK, tallies }: LearnedText): boolean {
   const areLengths = (of: unknown, unit: number): boolean =>
     Array.isArray(of) && of.every(length => Number.isSafeInteger(length) && length > 0 && length % unit === 0)
-  const isSound =
+  return (
     (own === undefined || areLengths(own, MEETING_FACTS)) &&
     (depth === 0 || isCount(depth)) &&
     (rows === 0 || isCount(rows)) &&
@@ -129,8 +144,7 @@ function parsed(text: string): Described {
     byK.every(({ k, floors, lengths }) => isCount(k) && areFloors(floors) && areLengths(lengths, 1)) &&
     Array.isArray(tallies) &&
     tallies.every(isTally)
-  if (!isSound) throw misfit('its text names what cannot be')
-  return { ...found, depth, rows }
+  )
 }
 
 function areFloors(floors: LearnedSamples['floors']): boolean {
