@@ -16,6 +16,7 @@ import { Collection } from './collection.js'
 import type { DiskStats } from './disk.js'
 import { assertOpen, assertWritable, catalog, type Engine, floorLsn } from './engine.js'
 import { DriftError } from './errors.js'
+import { show, wrongOption } from './given.js'
 import type { MaintenanceEvent } from './healing.js'
 import type { RecoveryReport } from './log-recovery.js'
 import { type CollectionConfig, encodeCreate, encodeDrop } from './operation.js'
@@ -27,7 +28,6 @@ import {
   parseName,
   parseOpenOptions,
   parseWriteOptions,
-  show,
 } from './options.js'
 import type { PaceStats } from './pace.js'
 import { assertDeclared } from './payload-index/declare.js'
@@ -413,9 +413,7 @@ function assertListener(where: string, event: unknown, listener: unknown): void 
     )
   }
   if (typeof listener === 'function') return
-  throw new DriftError('DRIFT_OPTION', `the listener is ${show(listener)}, expected a function`, {
-    option: 'listener',
-  })
+  throw wrongOption('listener', listener, 'a function')
 }
 
 function assertPath(what: string, path: unknown, mayBeInMemory = false): void {

@@ -5,7 +5,7 @@
  */
 import { types } from 'node:util'
 import { DriftError } from './errors.js'
-import { show } from './options.js'
+import { show } from './given.js'
 import { decodePayload, encodePayload, type Payload } from './rows.js'
 
 const MAX_DEPTH = 64

@@ -9,6 +9,15 @@ import type { FromArrowOptions } from './arrow/import.js'
 import type { BackupOptions } from './backup/backup.js'
 import { DriftError } from './errors.js'
 import type { Filter } from './filter/filter.js'
+import {
+  booleanOption,
+  functionOption,
+  integerOption,
+  knownKeys,
+  show,
+  signalOption,
+  wrongOption,
+} from './given.js'
 import type { MaintenanceMode } from './healing.js'
 import type { RecoveryMode } from './log-recovery.js'
 import { type IndexDeclarations, parseIndexes } from './payload-index/payload-indexes.js'
@@ -116,21 +125,6 @@ export interface MaintainOptions extends FlushOptions {
   readonly policy?: HealPolicy
 }
 
-export function parseStatsOptions(options: unknown): { readonly buckets?: boolean } {
-  const given = knownKeys<{ readonly buckets?: boolean }>(options, { buckets: true }, 'stats')
-  if (given.buckets === undefined || typeof given.buckets === 'boolean') return given
-  throw new DriftError('DRIFT_OPTION', `buckets is ${show(given.buckets)}, expected true or false`, {
-    option: 'buckets',
-  })
-}
-
-export function parseMaintainOptions(options: unknown): MaintainOptions {
-  const given = knownKeys<MaintainOptions>(options, { budget: true, policy: true, ...WRITE_KEYS }, 'maintain')
-  integerOption('budget', given.budget, 0, Number.MAX_SAFE_INTEGER)
-  callbacks(given)
-  return given
-}
-
 const MODES: readonly MaintenanceMode[] = ['background', 'manual', 'off']
 const METRICS: readonly Metric[] = ['l2', 'cosine', 'ip']
 const NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/
@@ -199,49 +193,25 @@ const FROM_ARROW_KEYS: Record<keyof FromArrowOptions, true> = { id: true, vector
 
 export function parseOpenOptions(options: unknown): OpenOptions {
   const given = knownKeys<OpenOptions>(options, OPEN_KEYS, 'Drift.open')
-  const { sync, threads, walFileBytes, minFreeBytes, readOnly } = given
-  if (readOnly !== undefined && typeof readOnly !== 'boolean') {
-    throw new DriftError('DRIFT_OPTION', `readOnly is ${show(readOnly)}, expected true or false`, {
-      option: 'readOnly',
-    })
-  }
+  const { sync, maintenance, shadow, maxSearchWaitMs } = given
+  booleanOption('readOnly', given.readOnly)
   const wrongSync = sync === undefined ? undefined : whyNoSync(sync)
   if (wrongSync !== undefined) throw new DriftError('DRIFT_OPTION', wrongSync, { option: 'sync' })
-  const { maintenance, shadow, onRecallBelow } = given
-  if (
-    shadow !== undefined &&
-    shadow !== false &&
-    !(typeof shadow === 'number' && shadow >= 0 && shadow <= 1)
-  ) {
-    throw new DriftError('DRIFT_OPTION', `shadow is ${show(shadow)}, expected false or a number of 0..1`, {
-      option: 'shadow',
-    })
+  if (shadow !== undefined && shadow !== false && !isWithin(shadow, 0, 1)) {
+    throw wrongOption('shadow', shadow, 'false or a number of 0..1')
   }
-  if (onRecallBelow !== undefined && typeof onRecallBelow !== 'function') {
-    throw new DriftError('DRIFT_OPTION', `onRecallBelow is ${show(onRecallBelow)}, expected a function`, {
-      option: 'onRecallBelow',
-    })
-  }
+  functionOption('onRecallBelow', given.onRecallBelow)
   if (maintenance !== undefined && !MODES.includes(maintenance)) {
-    throw new DriftError(
-      'DRIFT_OPTION',
-      `maintenance is ${show(maintenance)}, expected one of ${MODES.join(', ')}`,
-      { option: 'maintenance' },
-    )
+    throw wrongOption('maintenance', maintenance, `one of ${MODES.join(', ')}`)
   }
-  const { maxSearchWaitMs } = given
-  if (maxSearchWaitMs !== undefined && !(typeof maxSearchWaitMs === 'number' && maxSearchWaitMs >= 0)) {
-    throw new DriftError(
-      'DRIFT_OPTION',
-      `maxSearchWaitMs is ${show(maxSearchWaitMs)}, expected milliseconds of at least 0`,
-      { option: 'maxSearchWaitMs' },
-    )
+  if (maxSearchWaitMs !== undefined && !isWithin(maxSearchWaitMs, 0, Number.POSITIVE_INFINITY)) {
+    throw wrongOption('maxSearchWaitMs', maxSearchWaitMs, 'milliseconds of at least 0')
   }
-  integerOption('threads', threads, 0, MAX_THREADS)
-  integerOption('walFileBytes', walFileBytes, MIN_WAL_FILE_BYTES, MAX_WAL_FILE_BYTES)
+  integerOption('threads', given.threads, 0, MAX_THREADS)
+  integerOption('walFileBytes', given.walFileBytes, MIN_WAL_FILE_BYTES, MAX_WAL_FILE_BYTES)
   recoveryOption(given.recovery)
   diskOption(given.fs)
-  integerOption('minFreeBytes', minFreeBytes, 0, Number.MAX_SAFE_INTEGER)
+  integerOption('minFreeBytes', given.minFreeBytes, 0, Number.MAX_SAFE_INTEGER)
   integerOption('pageCacheBytes', given.pageCacheBytes, 0, Number.MAX_SAFE_INTEGER)
   callbacks(given)
   return given
@@ -262,9 +232,7 @@ export function parseCollectionOptions(options: unknown): CollectionOptions {
   }
   integerOption('memtableRows', memtableRows, 1, MAX_MEMTABLE_ROWS)
   if (cold !== undefined && cold !== 'resident' && cold !== 'disk') {
-    throw new DriftError('DRIFT_OPTION', `cold is ${show(cold)}, expected 'resident' or 'disk'`, {
-      option: 'cold',
-    })
+    throw wrongOption('cold', cold, "'resident' or 'disk'")
   }
   const indexes = parseIndexes(given.indexes)
   return indexes ? { ...given, indexes } : given
@@ -343,14 +311,25 @@ export function parseWriteOptions(options: unknown, where: string): WriteOptions
   return given
 }
 
+export function parseStatsOptions(options: unknown): { readonly buckets?: boolean } {
+  const given = knownKeys<{ readonly buckets?: boolean }>(options, { buckets: true }, 'stats')
+  booleanOption('buckets', given.buckets)
+  return given
+}
+
+export function parseMaintainOptions(options: unknown): MaintainOptions {
+  const given = knownKeys<MaintainOptions>(options, { budget: true, policy: true, ...WRITE_KEYS }, 'maintain')
+  integerOption('budget', given.budget, 0, Number.MAX_SAFE_INTEGER)
+  callbacks(given)
+  return given
+}
+
 export function parseToArrowOptions(options: unknown): ToArrowOptions {
   const given = knownKeys<ToArrowOptions>(options, TO_ARROW_KEYS, 'toArrow')
   callbacks(given)
   const { columns } = given
   if (columns !== undefined && !(Array.isArray(columns) && columns.every(name => typeof name === 'string'))) {
-    throw new DriftError('DRIFT_OPTION', `columns is ${show(columns)}, expected an array of names`, {
-      option: 'columns',
-    })
+    throw wrongOption('columns', columns, 'an array of names')
   }
   return given
 }
@@ -360,9 +339,7 @@ export function parseFromArrowOptions(options: unknown): FromArrowOptions {
   callbacks(given)
   for (const name of ['id', 'vector'] as const) {
     if (given[name] === undefined || typeof given[name] === 'string') continue
-    throw new DriftError('DRIFT_OPTION', `${name} is ${show(given[name])}, expected a column's name`, {
-      option: name,
-    })
+    throw wrongOption(name, given[name], "a column's name")
   }
   return given
 }
@@ -383,12 +360,7 @@ export function parseFolderOptions(
   )
   callbacks(given)
   diskOption(given.fs)
-  const value: unknown = flag && given[flag]
-  if (value !== undefined && typeof value !== 'boolean') {
-    throw new DriftError('DRIFT_OPTION', `${flag} is ${show(value)}, expected true or false`, {
-      option: flag,
-    })
-  }
+  if (flag) booleanOption(flag, given[flag])
   return given
 }
 
@@ -404,98 +376,23 @@ export function parseName(name: unknown): string {
   return name
 }
 
-/** A copy: whoever waits would else see what the caller makes of its object meanwhile. */
-function knownKeys<T extends object>(options: unknown, known: Record<keyof T, true>, where: string): T {
-  if (options === undefined) return {} as T
-  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
-    throw new DriftError('DRIFT_OPTION', `the options of ${where} are ${show(options)}, expected an object`)
-  }
-  for (const key of Object.keys(options)) {
-    if (Object.hasOwn(known, key)) continue
-    const names = Object.keys(known)
-    throw new DriftError(
-      'DRIFT_UNKNOWN_OPTION',
-      `${where} has no option '${key}'; did you mean '${nearest(key, names)}'?`,
-      { option: key, known: names },
-    )
-  }
-  return { ...options } as T
-}
-
 function recoveryOption(recovery: unknown): void {
   if (recovery === undefined || recovery === 'strict' || recovery === 'salvage') return
   const lsn = (recovery as { pointInTime?: unknown } | null)?.pointInTime
   if (Number.isSafeInteger(lsn) && (lsn as number) >= 0) return
-  throw new DriftError(
-    'DRIFT_OPTION',
-    `recovery is ${show(recovery)}, expected 'strict', 'salvage' or { pointInTime: an LSN }`,
-    { option: 'recovery' },
-  )
+  throw wrongOption('recovery', recovery, "'strict', 'salvage' or { pointInTime: an LSN }")
 }
 
 function diskOption(fs: unknown): void {
   if (fs === undefined || typeof (fs as { stat?: unknown } | null)?.stat === 'function') return
-  throw new DriftError('DRIFT_OPTION', `fs is ${show(fs)}, expected a disk as @drift/fs has them`, {
-    option: 'fs',
-  })
+  throw wrongOption('fs', fs, 'a disk as @drift/fs has them')
 }
 
-function integerOption(option: string, value: unknown, low: number, high: number): void {
-  if (value === undefined) return
-  if (!Number.isInteger(value) || (value as number) < low || (value as number) > high) {
-    throw new DriftError(
-      'DRIFT_OPTION',
-      `${option} is ${show(value)}, expected an integer from ${low} to ${high}`,
-      { option },
-    )
-  }
+function callbacks({ onProgress, signal }: { onProgress?: unknown; signal?: unknown }): void {
+  functionOption('onProgress', onProgress)
+  signalOption(signal)
 }
 
-function booleanOption(option: string, value: unknown): void {
-  if (value === undefined || typeof value === 'boolean') return
-  throw new DriftError('DRIFT_OPTION', `${option} is ${show(value)}, expected true or false`, { option })
-}
-
-function callbacks(given: { onProgress?: unknown; signal?: unknown }): void {
-  if (given.onProgress !== undefined && typeof given.onProgress !== 'function') {
-    throw new DriftError('DRIFT_OPTION', `onProgress is ${show(given.onProgress)}, expected a function`, {
-      option: 'onProgress',
-    })
-  }
-  // By what is asked of it: one of another realm or of a polyfill is as good.
-  const { throwIfAborted, addEventListener } = (given.signal ?? {}) as Partial<AbortSignal>
-  const isSignal = typeof throwIfAborted === 'function' && typeof addEventListener === 'function'
-  if (given.signal !== undefined && !isSignal) {
-    throw new DriftError('DRIFT_OPTION', `signal is ${show(given.signal)}, expected an AbortSignal`, {
-      option: 'signal',
-    })
-  }
-}
-
-/** A value as a person would write it, short. */
-export function show(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value)
-  if (typeof value === 'bigint') return `${value}n`
-  if (typeof value === 'function') return 'a function'
-  if (typeof value === 'object' && value !== null) return value.constructor?.name ?? 'an object'
-  return String(value)
-}
-
-export function nearest(word: string, known: readonly string[]): string {
-  return [...known].sort((a, b) => editDistance(word, a) - editDistance(word, b))[0] ?? ''
-}
-
-/** Levenshtein distance, ignoring case. */
-function editDistance(left: string, right: string): number {
-  const [a, b] = [left.toLowerCase(), right.toLowerCase()]
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++) {
-      const substitution = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)
-      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, substitution))
-    }
-    row = next
-  }
-  return row[b.length]!
+function isWithin(value: unknown, low: number, high: number): boolean {
+  return typeof value === 'number' && value >= low && value <= high
 }

@@ -7,7 +7,7 @@
 import { types } from 'node:util'
 import type { Id } from '@drift/core'
 import { DriftError } from './errors.js'
-import { show } from './options.js'
+import { show } from './given.js'
 
 /** A plain JSON object, at most 64 KiB as JSON text. */
 export type Payload = { readonly [key: string]: unknown }

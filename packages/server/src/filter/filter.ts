@@ -4,7 +4,7 @@
  */
 import { types } from 'node:util'
 import { DriftError } from '../errors.js'
-import { nearest, show } from '../options.js'
+import { nearest, show } from '../given.js'
 import { isPlain } from '../rows.js'
 import { instantOf } from './instant.js'
 import { isScalar, type Path, type Scalar } from './path.js'

@@ -5,7 +5,7 @@
 import { DriftError } from '../errors.js'
 import { parsePath } from '../filter/filter.js'
 import { type Path, scalarsAt } from '../filter/path.js'
-import { show } from '../options.js'
+import { show } from '../given.js'
 import { decodePayload } from '../rows.js'
 import { KeywordIndex } from './keyword-index.js'
 import { NumberIndex } from './number-index.js'

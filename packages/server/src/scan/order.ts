@@ -4,7 +4,7 @@
  */
 import { encodeId, type Id } from '@drift/core'
 import { DriftError } from '../errors.js'
-import { show } from '../options.js'
+import { show } from '../given.js'
 
 /** Where a scan goes on: behind this id. */
 export interface Place {
