@@ -15,7 +15,7 @@ import {
   type WalWriter,
 } from '@drift/core'
 import type { DriftFs } from '@drift/fs'
-import type { Manifest } from '@drift/storage'
+import type { CollectionEntry, Manifest } from '@drift/storage'
 import { DriftError } from './errors.js'
 import { decodeOperation, encodeLost } from './operation.js'
 import { copyAside, reportAside } from './quarantine.js'
@@ -70,6 +70,13 @@ export function expectedLog({ database, floorLsn, durableLsn, logFile }: Manifes
   }
 }
 
+/** By collection number, the last record that its files hold; 0 when it has none. */
+export function flushedUpTo({ collections }: Manifest): Map<number, number> {
+  const lastOf = ({ segments, tombstones }: CollectionEntry) =>
+    Math.max(0, ...[...segments, ...tombstones].map(file => file.lsnHigh))
+  return new Map(collections.map(entry => [entry.number, lastOf(entry)]))
+}
+
 export function readLog(
   fs: DriftFs,
   folder: string,
@@ -98,8 +105,7 @@ export function readLog(
 
 function upTo(lsn: number, log: LogRead, manifest: Manifest, folder: string): LogRead {
   const lastLsn = log.end.lsn - 1
-  const flushed = manifest.collections.flatMap(({ segments, tombstones }) => [...segments, ...tombstones])
-  const firstLsn = Math.max(manifest.floorLsn - 1, ...flushed.map(file => file.lsnHigh))
+  const firstLsn = Math.max(manifest.floorLsn - 1, ...flushedUpTo(manifest).values())
   const leftOut = log.records.filter(record => record.lsn > lsn)
   const dropped = leftOut.find(({ bytes }) => decodeOperation(bytes).kind === 'drop')
   if (lsn < firstLsn || lsn > lastLsn || dropped)

@@ -3,9 +3,15 @@
  * to an existing database until everything that will be trusted has been checked.
  */
 import { join } from 'node:path'
-import { type IndexPool, isWalDraft, WalThread, WalWriter } from '@drift/core'
+import { type IndexPool, isWalDraft, WalThread, WalWriter, type WalWriterOptions } from '@drift/core'
 import { type DriftFs, type FileLock, FsError } from '@drift/fs'
-import { type CollectionEntry, chooseManifest, PageCache, readManifests } from '@drift/storage'
+import {
+  type CollectionEntry,
+  chooseManifest,
+  type LoadedManifest,
+  PageCache,
+  readManifests,
+} from '@drift/storage'
 import { assertNotMerged } from './check/survey.js'
 import { DEFAULT_MIN_FREE_BYTES, Disk } from './disk.js'
 import type { Engine } from './engine.js'
@@ -14,7 +20,17 @@ import { isTruth, makeFolders, ownedFiles, readFormat, unfinishedFiles, writeFor
 import { Janitor } from './janitor.js'
 import { Journal } from './journal.js'
 import { loadFiles } from './load.js'
-import { isScattered, type RecoveryLoss, readLog, removeReplaced, setAside } from './log-recovery.js'
+import {
+  flushedUpTo,
+  isScattered,
+  type LogRead,
+  type RecoveryLoss,
+  type RecoveryMode,
+  type RecoveryReport,
+  readLog,
+  removeReplaced,
+  setAside,
+} from './log-recovery.js'
 import { type CollectionConfig, decodeOperation } from './operation.js'
 import type { OpenOptions } from './options.js'
 import { DEFAULT_MAX_SEARCH_WAIT_MS, Pace } from './pace.js'
@@ -25,7 +41,7 @@ import { quarantine } from './quarantine.js'
 import { openReadOnly, readOnlyEngine } from './read-only/open.js'
 import type { Loss } from './repair/plan.js'
 import { salvageFiles } from './repair/repair.js'
-import { decodeLog, lastFlushed, orphans, replay } from './replay.js'
+import { decodeLog, type LoggedOperation, orphans, replay } from './replay.js'
 import { DEFAULT_SHADOW, ShadowRecall } from './shadow.js'
 import { type Shared, Store } from './store.js'
 
@@ -76,58 +92,12 @@ async function recoverLocked(
   thread?: WalThread,
 ): Promise<Engine> {
   const { fs, folder, pool } = around
-  const mode = options.recovery ?? 'strict'
-  const files =
-    mode === 'salvage' && !options.readOnly
-      ? await salvageFiles(fs, folder, options)
-      : { losses: [], quarantined: [] }
-  const known = readFormat(fs, folder)
-  const database = known ?? around.newDatabaseId()
-  const manifests = known ? readManifests(fs, folder) : []
-  const loaded = chooseManifest(manifests, folder)
-  if (known && !loaded) assertNothingLost(fs, folder)
-  assertNotMerged(manifests, folder)
-  const { manifest } = loaded ?? firstManifest(database)
-  if (manifest.database !== hex(database)) {
-    throw new DriftError('DRIFT_CORRUPT_FORMAT', `the manifest in ${folder} belongs to another database`, {
-      path: folder,
-    })
-  }
-
-  const recall = new ShadowRecall(
-    options.shadow === false ? 0 : (options.shadow ?? DEFAULT_SHADOW),
-    options.onRecallBelow,
-  )
-  const pages = new PageCache(options.pageCacheBytes ?? DEFAULT_PAGE_CACHE_BYTES)
-  const shared: Shared = { pool, shadow: recall.share, pages }
-  for (const entry of manifest.collections) {
-    const store = new Store(entry.number, configOf(entry), shared)
-    stores.set(entry.number, store)
-    await loadFiles(around, store, entry, options)
-  }
-
-  const wal = readLog(fs, folder, database, manifest, mode)
-  const losses: RecoveryLoss[] = [...files.losses.map(recoveryLoss), ...wal.losses]
-  for (const { bytes } of wal.leftOut) {
-    const operation = decodeOperation(bytes)
-    if (operation.kind !== 'create') continue
-    stores.get(operation.collection)?.close()
-    stores.delete(operation.collection)
-  }
-  const log = decodeLog(wal.records)
-  const lastLsn = wal.end.lsn - 1
+  const read = await readFiles(around, options, stores)
+  const { stored, loaded, wal, recall, pages } = read
+  const { manifest } = loaded
   const journal = new Journal()
   const openWriter = (thread: WalThread | false, until?: Promise<unknown>): Promise<WalWriter> =>
-    WalWriter.open({
-      fs,
-      folder,
-      database,
-      firstFile: wal.end.file,
-      firstLsn: wal.end.lsn,
-      previous: wal.end,
-      ...(wal.clean && !isScattered(wal) ? {} : { carry: wal.records }),
-      nonce: around.nonce,
-      sync: options.sync ?? 'always',
+    openLog(around, options, read, {
       thread,
       ...(until && { until }),
       onDurable: lsn => journal.applyUpTo(lsn),
@@ -136,7 +106,6 @@ async function recoverLocked(
         // A write that waits for those which now wait for room is refused, and so are the ones behind it.
         for (const { inFlight } of stores.values()) inFlight.wake()
       },
-      ...(options.walFileBytes === undefined ? {} : { fileBytes: options.walFileBytes }),
     })
   // What an unclean end left is copied beside the replay, into a draft that nobody knows before all is checked.
   let publish = (): void => {}
@@ -145,44 +114,17 @@ async function recoverLocked(
   })
   const early = thread && !wal.replaced ? openWriter(thread, checked) : undefined
   early?.catch(() => {}) // met below
-  if (mode === 'salvage') losses.push(...orphans(stores.keys(), log, folder))
-  const flushed = new Map(manifest.collections.map(entry => [entry.number, lastFlushed(entry)]))
-  const replayedBytes = await replay(stores, log, flushed, shared, options)
-  const nextCollection = log.reduce(
-    (next, { operation }) => Math.max(next, operation.collection + 1),
-    manifest.nextCollection,
-  )
-
-  const quarantined = [...files.quarantined, ...(loaded?.damaged ? [loaded.damaged.name] : [])]
-  const recovery = {
-    mode,
-    clean: wal.clean,
-    replayedRecords: wal.records.length,
-    replayedBytes,
-    torn: wal.torn,
-    losses,
-    quarantined,
-  }
+  const { recovery, nextCollection, lastLsn } = await replayLog(read, stores, folder, options)
   if (options.readOnly) {
-    const found = loaded ?? firstManifest(database)
-    return readOnlyEngine(around, found, stores, lastLsn, nextCollection, recovery, recall, pages)
+    return readOnlyEngine(around, loaded, stores, lastLsn, nextCollection, recovery, recall, pages)
   }
+
   // Everything has been read and checked: from here on the folder may be written.
-  if (!known) writeFormat(fs, folder, database)
-  if (loaded?.damaged) quarantine(fs, folder, loaded.damaged.name)
-  for (const name of unfinishedFiles(fs, folder)) {
-    // The log's thread may be writing one.
-    if (!isWalDraft(name)) fs.remove(join(folder, name))
-  }
-  const { minFreeBytes = DEFAULT_MIN_FREE_BYTES } = options
+  cleanFolder(fs, folder, read)
+  const { minFreeBytes = DEFAULT_MIN_FREE_BYTES, sync = 'always' } = options
   const disk = new Disk({ fs, folder, executor: around.executor, minFreeBytes, now: around.now })
-  const persistence = new PersistenceManager(
-    folder,
-    disk.executor,
-    loaded ?? firstManifest(database),
-    ownedFiles(fs, folder),
-  )
-  if (!loaded) {
+  const persistence = new PersistenceManager(folder, disk.executor, loaded, ownedFiles(fs, folder))
+  if (!stored) {
     await persistence.commit(() => ({ floorLsn: manifest.floorLsn, durableLsn: 0, collections: [] }))
   }
   const commitRecovered = (logFile?: number, durableLsn = lastLsn) =>
@@ -194,6 +136,7 @@ async function recoverLocked(
       ...(logFile === undefined ? {} : { logFile }),
     }))
   if (wal.replaced) {
+    const { mode, losses, quarantined } = recovery
     quarantined.push(...setAside(fs, folder, { ...wal, losses }, mode))
     // The state that is gone back to is committed before the log says so, and after: both manifests that are kept then agree with it. Under
     // salvage the log stays damaged until it is replaced, and what it must hold is as it was.
@@ -201,7 +144,7 @@ async function recoverLocked(
   }
   publish()
   const writer = await (early ?? openWriter(thread ?? false))
-  if ((options.sync ?? 'always') !== 'always') persistence.syncFirst(() => writer.sync())
+  if (sync !== 'always') persistence.syncFirst(() => writer.sync())
   // From the first acknowledgement on a log that lacks its new file is damaged, and does not end where the file before ended.
   await commitRecovered(wal.end.file)
   if (wal.replaced) await removeReplaced(fs, folder, writer)
@@ -225,7 +168,7 @@ async function recoverLocked(
     pages,
     recovery,
     stores,
-    durable: around.durable && (options.sync ?? 'always') === 'always',
+    durable: around.durable && sync === 'always',
     readOnly: false,
     nextCollection,
     closed: false,
@@ -236,6 +179,148 @@ async function recoverLocked(
     engine.janitor.retry()
   })
   return engine
+}
+
+/** What is in the folder. */
+interface Read {
+  readonly mode: RecoveryMode
+  readonly salvaged: { readonly losses: readonly Loss[]; readonly quarantined: readonly string[] }
+  /** FORMAT is there. */
+  readonly hasFormat: boolean
+  readonly database: Uint8Array
+  /** The manifest in the folder, if there is one. */
+  readonly stored: LoadedManifest | undefined
+  /** The same, or that of an empty database. */
+  readonly loaded: Loaded
+  readonly wal: LogRead
+  /** Its records. */
+  readonly log: readonly LoggedOperation[]
+  /** What the stores were made with. */
+  readonly shared: Shared
+  readonly recall: ShadowRecall
+  readonly pages: PageCache
+}
+
+/** Manifest, files and log. @param stores - gets the collections, as their files have them. */
+async function readFiles(
+  around: Surroundings,
+  options: OpenOptions,
+  stores: Map<number, Store>,
+): Promise<Read> {
+  const { fs, folder, pool } = around
+  const { recovery: mode = 'strict' } = options
+  const salvaged =
+    mode === 'salvage' && !options.readOnly
+      ? await salvageFiles(fs, folder, options)
+      : { losses: [], quarantined: [] }
+  const format = readFormat(fs, folder)
+  const database = format ?? around.newDatabaseId()
+  const stored = format && storedManifest(fs, folder, format)
+  const loaded = stored ?? firstManifest(database)
+
+  const recall = new ShadowRecall(
+    options.shadow === false ? 0 : (options.shadow ?? DEFAULT_SHADOW),
+    options.onRecallBelow,
+  )
+  const pages = new PageCache(options.pageCacheBytes ?? DEFAULT_PAGE_CACHE_BYTES)
+  const shared: Shared = { pool, shadow: recall.share, pages }
+  for (const entry of loaded.manifest.collections) {
+    const store = new Store(entry.number, configOf(entry), shared)
+    stores.set(entry.number, store)
+    await loadFiles(around, store, entry, options)
+  }
+  const wal = readLog(fs, folder, database, loaded.manifest, mode)
+  forgetLeftOut(wal, stores)
+  const log = decodeLog(wal.records)
+  const hasFormat = format !== undefined
+  return { mode, salvaged, hasFormat, database, stored, loaded, wal, log, shared, recall, pages }
+}
+
+interface Replayed {
+  /** Some files are set aside later. */
+  readonly recovery: RecoveryReport & { readonly quarantined: string[] }
+  readonly nextCollection: number
+  readonly lastLsn: number
+}
+
+async function replayLog(
+  { mode, salvaged, stored, loaded: { manifest }, wal, log, shared }: Read,
+  stores: Map<number, Store>,
+  folder: string,
+  options: OpenOptions,
+): Promise<Replayed> {
+  const losses: RecoveryLoss[] = [...salvaged.losses.map(recoveryLoss), ...wal.losses]
+  if (mode === 'salvage') losses.push(...orphans(stores.keys(), log, folder))
+  const recovery = {
+    mode,
+    clean: wal.clean,
+    replayedRecords: wal.records.length,
+    replayedBytes: await replay(stores, log, flushedUpTo(manifest), shared, options),
+    torn: wal.torn,
+    losses,
+    quarantined: [...salvaged.quarantined, ...(stored?.damaged ? [stored.damaged.name] : [])],
+  }
+  const nextCollection = log.reduce(
+    (next, { operation }) => Math.max(next, operation.collection + 1),
+    manifest.nextCollection,
+  )
+  return { recovery, nextCollection, lastLsn: wal.end.lsn - 1 }
+}
+
+function openLog(
+  { fs, folder, nonce }: Surroundings,
+  { sync = 'always', walFileBytes }: OpenOptions,
+  { database, wal }: Read,
+  how: Pick<WalWriterOptions, 'thread' | 'until' | 'onDurable' | 'onStall'>,
+): Promise<WalWriter> {
+  return WalWriter.open({
+    fs,
+    folder,
+    database,
+    firstFile: wal.end.file,
+    firstLsn: wal.end.lsn,
+    previous: wal.end,
+    ...(wal.clean && !isScattered(wal) ? {} : { carry: wal.records }),
+    nonce,
+    sync,
+    ...(walFileBytes === undefined ? {} : { fileBytes: walFileBytes }),
+    ...how,
+  })
+}
+
+/** FORMAT is written when it was not there; what is damaged or unfinished goes. */
+function cleanFolder(fs: DriftFs, folder: string, { hasFormat, database, stored }: Read): void {
+  if (!hasFormat) writeFormat(fs, folder, database)
+  if (stored?.damaged) quarantine(fs, folder, stored.damaged.name)
+  for (const name of unfinishedFiles(fs, folder)) {
+    // The log's thread may be writing one.
+    if (!isWalDraft(name)) fs.remove(join(folder, name))
+  }
+}
+
+/** @returns undefined when FORMAT is all there is: a database that was never finished. */
+function storedManifest(fs: DriftFs, folder: string, database: Uint8Array): LoadedManifest | undefined {
+  const manifests = readManifests(fs, folder)
+  const loaded = chooseManifest(manifests, folder)
+  if (!loaded) {
+    assertNothingLost(fs, folder)
+    return undefined
+  }
+  assertNotMerged(manifests, folder)
+  if (loaded.manifest.database === hex(database)) return loaded
+  throw new DriftError('DRIFT_CORRUPT_FORMAT', `the manifest in ${folder} belongs to another database`, {
+    path: folder,
+  })
+}
+
+/** Collections that were created after the point in time. */
+function forgetLeftOut({ leftOut }: LogRead, stores: Map<number, Store>): void {
+  for (const { bytes } of leftOut) {
+    const operation = decodeOperation(bytes)
+    if (operation.kind !== 'create') continue
+    stores.get(operation.collection)?.close()
+    stores.delete(operation.collection)
+  }
 }
 
 function recoveryLoss({
@@ -287,7 +372,7 @@ function firstManifest(database: Uint8Array): Loaded {
   return { manifest: { number: 0, ...manifest }, crc: 0, nextNumber: 1 }
 }
 
-/** FORMAT alone is a database that was never finished; anything more without a manifest has lost one. */
+/** Whatever else of ours there is without a manifest has lost it. */
 function assertNothingLost(fs: DriftFs, folder: string): void {
   const orphan = fs.list(folder).find(name => isTruth(name))
   if (orphan === undefined) return

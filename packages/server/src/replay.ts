@@ -3,7 +3,6 @@
  * counts on the log.
  */
 import type { WalRecord } from '@drift/core'
-import type { CollectionEntry } from '@drift/storage'
 import type { RecoveryLoss } from './log-recovery.js'
 import { decodeOperation, type Operation } from './operation.js'
 import type { OpenOptions } from './options.js'
@@ -24,7 +23,7 @@ export function decodeLog(records: readonly WalRecord[]): LoggedOperation[] {
   return records.map(({ lsn, bytes }) => ({ lsn, bytes: bytes.length, operation: decodeOperation(bytes) }))
 }
 
-/** @param flushed - by collection, the last record that its files hold. @returns bytes of the log. */
+/** @param flushed - as `flushedUpTo` says. @returns bytes of the log. */
 export async function replay(
   stores: Map<number, Store>,
   log: readonly LoggedOperation[],
@@ -46,15 +45,6 @@ export async function replay(
   }
   if (total > 0) onProgress?.({ stage: 'replay', done: total, total, unit: 'bytes' })
   return total
-}
-
-/** The last record that this collection's files hold. */
-export function lastFlushed(entry: CollectionEntry): number {
-  return Math.max(
-    0,
-    ...entry.segments.map(file => file.lsnHigh),
-    ...entry.tombstones.map(file => file.lsnHigh),
-  )
 }
 
 /** Writes to a collection that no file and no record before them makes, nor one drops later: its creation is gone. */

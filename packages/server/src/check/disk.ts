@@ -15,6 +15,7 @@ import {
   type SegmentEntry,
 } from '@drift/storage'
 import { ownedFiles, readFormat, unfinishedFiles } from '../folder.js'
+import { flushedUpTo } from '../log-recovery.js'
 import { decodeOperation } from '../operation.js'
 import { namesOf } from '../persistence/persistence.js'
 import type { Finding } from './report.js'
@@ -287,12 +288,7 @@ function* replay(
   lastLsn = Number.MAX_SAFE_INTEGER,
   findings: Finding[],
 ): Generator<number, void> {
-  const flushed = new Map(
-    manifest.collections.map(({ number, segments, tombstones }) => [
-      number,
-      Math.max(0, ...segments.map(file => file.lsnHigh), ...tombstones.map(file => file.lsnHigh)),
-    ]),
-  )
+  const flushed = flushedUpTo(manifest)
   for (const { lsn, bytes } of log.scan.records) {
     if (lsn > lastLsn) return
     yield 0

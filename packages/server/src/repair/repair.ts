@@ -31,6 +31,7 @@ import {
   tombstoneName,
   writeFormat,
 } from '../folder.js'
+import { flushedUpTo } from '../log-recovery.js'
 import { decodeOperation } from '../operation.js'
 import { copyAside, reportAside } from '../quarantine.js'
 import { runSliced, type SliceOptions } from '../slices.js'
@@ -257,12 +258,7 @@ interface NewLog {
  * files must never be given again, or a later replay would take new writes for flushed ones.
  */
 async function writeLog(fs: DriftFs, folder: string, { manifest, logRecords }: Plan): Promise<NewLog> {
-  const flushed = new Map(
-    manifest.collections.map(({ number, segments, tombstones }) => [
-      number,
-      Math.max(0, ...[...segments, ...tombstones].map(file => file.lsnHigh)),
-    ]),
-  )
+  const flushed = flushedUpTo(manifest)
   const records = logRecords!
   const lastLsn = Math.max(
     manifest.floorLsn - 1,
