@@ -25,6 +25,7 @@ const OFFSET = { magic: 0, major: 4, minor: 6, database: 8, crc: 60 } as const
 
 const OWNED = /^(seg-\d{16}\.drs|del-\d{16}\.drt|idx-\d{16}\.drg)$/
 const UNFINISHED = /^(tmp-|(manifest|wal|seg|del|idx)-\d+\.\w+\.tmp$)/
+const LOG = /^wal-(\d{16})\.drw$/
 const TRUTH = /^(seg-\d{16}\.drs|del-\d{16}\.drt|wal-\d{16}\.drw|manifest-\d{20}\.drm)$/
 
 export function segmentName(file: number): string {
@@ -37,6 +38,20 @@ export function tombstoneName(file: number): string {
 
 export function checkpointName(file: number): string {
   return `idx-${digits(file)}.drg`
+}
+
+export function logName(file: number): string {
+  return `wal-${digits(file)}.drw`
+}
+
+/** Number of a file of the log; undefined for any other name. */
+export function logNumber(name: string): number | undefined {
+  const number = LOG.exec(name)?.[1]
+  return number === undefined ? undefined : Number(number)
+}
+
+export function isLog(name: string): boolean {
+  return LOG.test(name)
 }
 
 /** Names that only a database with content has. */

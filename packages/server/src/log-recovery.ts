@@ -17,6 +17,7 @@ import {
 import type { DriftFs } from '@drift/fs'
 import type { CollectionEntry, Manifest } from '@drift/storage'
 import { DriftError } from './errors.js'
+import { isLog, logNumber } from './folder.js'
 import { decodeOperation, encodeLost } from './operation.js'
 import { copyAside, reportAside } from './quarantine.js'
 
@@ -152,7 +153,7 @@ function filled(records: readonly WalRecord[], floorLsn: number, nextLsn: number
 /** Copies what will be replaced, and the report, into quarantine/. Durable when it returns. @returns the names there. */
 export function setAside(fs: DriftFs, folder: string, log: LogRead, mode: RecoveryMode): string[] {
   const all = log.aside.includes('wal')
-  const names = fs.list(folder).filter(name => log.aside.includes(name) || (all && WAL.test(name)))
+  const names = fs.list(folder).filter(name => log.aside.includes(name) || (all && isLog(name)))
   const files = copyAside(fs, folder, names)
   return [...files, reportAside(fs, folder, 'recovery.json', { mode, losses: log.losses, files })]
 }
@@ -162,10 +163,8 @@ export async function removeReplaced(fs: DriftFs, folder: string, writer: WalWri
   const active = writer.files().at(-1)!
   await writer.removeBelow(active.firstLsn)
   for (const name of fs.list(folder)) {
-    const file = WAL.exec(name)?.[1]
-    if (file !== undefined && Number(file) < active.file) fs.remove(join(folder, name))
+    const file = logNumber(name)
+    if (file !== undefined && file < active.file) fs.remove(join(folder, name))
   }
   fs.syncFolder(folder)
 }
-
-const WAL = /^wal-(\d{16})\.drw$/

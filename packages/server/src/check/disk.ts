@@ -8,13 +8,15 @@ import type { DriftFs } from '@drift/fs'
 import { kernels } from '@drift/native'
 import {
   type CollectionEntry,
+  type DecodedManifest,
   isTruthSection,
   type Manifest,
+  type ManifestFile,
   manifestName,
   readManifests,
   type SegmentEntry,
 } from '@drift/storage'
-import { ownedFiles, readFormat, unfinishedFiles } from '../folder.js'
+import { logName, ownedFiles, readFormat, unfinishedFiles } from '../folder.js'
 import { flushedUpTo } from '../log-recovery.js'
 import { decodeOperation } from '../operation.js'
 import { namesOf } from '../persistence/persistence.js'
@@ -74,18 +76,12 @@ export function* checkDisk(
   const manifests = readManifests(fs, folder).filter(({ number }) => number <= (moment?.manifest ?? number))
   const database = checkFormat(fs, folder, findings)
   yield count(64)
+  const decoded = manifests.flatMap(({ decoded }) => (decoded ? [decoded] : []))
   for (const { name, damage, bytes: size } of manifests) {
-    if (damage)
-      findings.push(
-        manifestFinding(
-          name,
-          damage,
-          manifests.some(({ decoded }) => decoded),
-        ),
-      )
+    if (damage) findings.push(manifestFinding(name, damage, decoded.length > 0))
     yield count(size)
   }
-  const [newest, before] = manifests.flatMap(({ decoded }) => (decoded ? [decoded] : []))
+  const [newest, before] = decoded
   if (!newest) {
     if (database !== undefined && manifests.length === 0 && isEmpty(fs, folder))
       return { findings, files, bytes, live: new Map() }
@@ -96,19 +92,7 @@ export function* checkDisk(
   const { manifest } = newest
   if (database !== undefined && manifest.database !== Buffer.from(database).toString('hex'))
     findings.push(fault('FORMAT', 'format', 'FORMAT and the manifest name two databases', { truth: false }))
-  if (before && before.manifest.number + 1 === manifest.number && newest.previousCrc !== before.crc)
-    findings.push(
-      fault(manifestName(before.manifest.number), 'manifest', 'the newest manifest follows another one', {
-        severity: 'warning',
-        truth: false,
-      }),
-    )
-
-  const merged = mergedBackup(manifests)
-  if (merged !== undefined) {
-    const message = `${merged} is of a backup that was copied over a database; copy it to an empty folder`
-    findings.push(fault(merged, 'manifest', message, { truth: true }))
-  }
+  findings.push(...historyFindings(manifests, newest, before))
 
   const known = new Map<string, FileSurvey>()
   const surveys = yield* passed(surveyFiles(fs, folder, manifest, known), size => count(size, 0))
@@ -125,17 +109,7 @@ export function* checkDisk(
   if ('damage' in log) findings.push(logFinding(log.damage, folder))
   else {
     for (const { bytes: size } of log.scan.files) yield count(size)
-    if (log.scan.torn && !beside) {
-      const { file, offset } = log.scan.torn
-      const message = 'the log ends in bytes that were never acknowledged'
-      findings.push(
-        fault(`wal-${String(file).padStart(16, '0')}.drw`, 'torn', message, {
-          severity: 'info',
-          offset,
-          truth: false,
-        }),
-      )
-    }
+    if (log.scan.torn && !beside) findings.push(tornFinding(log.scan.torn))
   }
 
   const live = new Map<number, Set<string>>()
@@ -146,14 +120,8 @@ export function* checkDisk(
     yield 0
   }
   if (!('damage' in log)) yield* replay(log, manifest, live, moment?.lastLsn, findings)
-  findings.push(
-    ...strangers(
-      fs,
-      folder,
-      manifests.flatMap(({ decoded }) => (decoded ? [decoded.manifest] : [])),
-      beside,
-    ),
-  )
+  const kept = decoded.map(({ manifest }) => manifest)
+  findings.push(...strangers(fs, folder, kept, beside))
 
   const whole =
     surveys.every(({ damages }) => damages.every(damage => !isTruth(damage))) && !('damage' in log)
@@ -182,9 +150,8 @@ function checkFormat(fs: DriftFs, folder: string, findings: Finding[]): Uint8Arr
   }
 }
 
-/** A writer in this process or another may be at it: what looks like damage while the file is read is looked at again. */
+/** @param live - a writer may be at it: what looks like damage may be a file that it has just begun or removed, and is looked at again. */
 function readLog(fs: DriftFs, folder: string, manifest: Manifest, live: boolean): LogSurvey {
-  // What looks like damage may be a file that its writer has just begun, or removed.
   for (let attempt = 1; ; attempt++) {
     const isLast = !live || attempt === LOG_ATTEMPTS
     try {
@@ -199,6 +166,27 @@ function readLog(fs: DriftFs, folder: string, manifest: Manifest, live: boolean)
 function manifestFinding(name: string, damage: Error, masked: boolean): Finding {
   const severity = masked ? 'warning' : 'error'
   return fault(name, 'manifest', damage.message, { severity, offset: offsetOf(damage) ?? 0, truth: !masked })
+}
+
+/** Whether the manifests in the folder come one after the other. */
+function historyFindings(
+  manifests: readonly ManifestFile[],
+  newest: DecodedManifest,
+  before: DecodedManifest | undefined,
+): Finding[] {
+  const findings: Finding[] = []
+  const isNext = before?.manifest.number === newest.manifest.number - 1
+  if (before && isNext && newest.previousCrc !== before.crc) {
+    const name = manifestName(before.manifest.number)
+    const message = 'the newest manifest follows another one'
+    findings.push(fault(name, 'manifest', message, { severity: 'warning', truth: false }))
+  }
+  const merged = mergedBackup(manifests)
+  if (merged !== undefined) {
+    const message = `${merged} is of a backup that was copied over a database; copy it to an empty folder`
+    findings.push(fault(merged, 'manifest', message, { truth: true }))
+  }
+  return findings
 }
 
 function fileFindings({ entry, kind, damages }: FileSurvey, severity: 'error' | 'warning'): Finding[] {
@@ -235,6 +223,11 @@ function logFinding(damage: Error, folder: string): Finding {
   const { file = folder, offset } = (damage as { details?: { file?: string; offset?: number } }).details ?? {}
   const name = file.startsWith(`${folder}/`) ? file.slice(folder.length + 1) : file
   return fault(name, 'log', damage.message, { ...(offset === undefined ? {} : { offset }), truth: true })
+}
+
+function tornFinding({ file, offset }: { readonly file: number; readonly offset: number }): Finding {
+  const message = 'the log ends in bytes that were never acknowledged'
+  return fault(logName(file), 'torn', message, { severity: 'info', offset, truth: false })
 }
 
 /** Runs of writes of one collection follow each other. */

@@ -10,7 +10,7 @@ import { isLogDamage, isMissing } from '../check/survey.js'
 import { Disk } from '../disk.js'
 import type { Engine } from '../engine.js'
 import { DriftError } from '../errors.js'
-import { noDatabase, readFormat } from '../folder.js'
+import { isLog, noDatabase, readFormat } from '../folder.js'
 import { Janitor } from '../janitor.js'
 import { Journal } from '../journal.js'
 import type { RecoveryReport } from '../log-recovery.js'
@@ -25,7 +25,6 @@ import { HeldFs } from './held-fs.js'
 
 /** Each time the writer has committed twice since, or was just writing what was read. Ten times in a row is something else. */
 const MAX_ATTEMPTS = 10
-const LOG = /^wal-\d{16}\.drw$/
 
 /** @param read - reads manifest, files and log through the disk that it is given. */
 export async function openReadOnly(
@@ -58,7 +57,7 @@ function holdDatabase(fs: HeldFs, folder: string): void {
     // One that is missing or damaged is met again, and named, when it is read.
     if (fs.stat(join(folder, name))?.kind === 'file') fs.hold(join(folder, name))
   }
-  for (const name of fs.list(folder)) if (LOG.test(name)) fs.hold(join(folder, name))
+  for (const name of fs.list(folder)) if (isLog(name)) fs.hold(join(folder, name))
 }
 
 /** What reading a file that its writer changes or removes may look like. */

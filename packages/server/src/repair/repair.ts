@@ -25,6 +25,9 @@ import { DriftError } from '../errors.js'
 import {
   assertDatabase,
   fileNumber,
+  isLog,
+  logName,
+  logNumber,
   ownedFiles,
   readFormat,
   segmentName,
@@ -56,7 +59,6 @@ export interface RepairReport {
 }
 
 const FORMAT = 'FORMAT'
-const LOG = /^wal-(\d{16})\.drw$/
 
 /** @throws DRIFT_REPAIR_LOSS with `details.losses`, DRIFT_REPAIR_IMPOSSIBLE, DRIFT_BACKUP_MERGED, DRIFT_NO_DATABASE, DRIFT_NOT_A_FOLDER, DRIFT_LOCKED. */
 export async function repairFolder(
@@ -133,7 +135,7 @@ async function perform(
   plan: Plan,
   formatDamaged: boolean,
 ): Promise<{ rebuilt: string[]; quarantined: string[] }> {
-  const logs = plan.logRecords ? fs.list(folder).filter(name => LOG.test(name)) : []
+  const logs = plan.logRecords ? fs.list(folder).filter(isLog) : []
   const aside = [
     ...plan.damaged,
     ...logs,
@@ -269,8 +271,7 @@ async function writeLog(fs: DriftFs, folder: string, { manifest, logRecords }: P
   const needed = records.filter(({ lsn, bytes }) => {
     return lsn > (flushed.get(decodeOperation(bytes).collection) ?? 0)
   })
-  const names = fs.list(folder).filter(name => LOG.test(name))
-  const firstFile = Math.max(0, ...names.map(name => Number(LOG.exec(name)![1]))) + 1
+  const firstFile = Math.max(0, ...fs.list(folder).map(name => logNumber(name) ?? 0)) + 1
   const writer = await WalWriter.open({
     fs,
     folder,
@@ -282,8 +283,12 @@ async function writeLog(fs: DriftFs, folder: string, { manifest, logRecords }: P
     sync: 'always',
   })
   await writer.close()
-  const file = `wal-${String(firstFile).padStart(16, '0')}.drw`
-  return { file, number: firstFile, floorLsn: lastLsn + 1, lastLsn: lastLsn + needed.length }
+  return {
+    file: logName(firstFile),
+    number: firstFile,
+    floorLsn: lastLsn + 1,
+    lastLsn: lastLsn + needed.length,
+  }
 }
 
 function isFormatDamaged(fs: DriftFs, folder: string): boolean {
