@@ -1,6 +1,7 @@
 export type { Id, Metric } from '@drift/core'
+export type { ArrowInput } from './arrow/batches.js'
 export type { ToArrowOptions } from './arrow/export.js'
-export type { ArrowInput, FromArrowOptions, FromArrowResult } from './arrow/import.js'
+export type { FromArrowOptions, FromArrowResult } from './arrow/import.js'
 export { arrowRows } from './arrow/import.js'
 export type { BackupOptions, BackupReport } from './backup/backup.js'
 export type { CheckOptions } from './check/check.js'
