@@ -13,7 +13,7 @@
  * A name that matches none of these is somebody else's and is left alone.
  */
 import { join } from 'node:path'
-import type { DriftFs } from '@drift/fs'
+import { type DriftFs, type FileLock, FsError } from '@drift/fs'
 import { kernels } from '@drift/native'
 import { DriftError } from './errors.js'
 
@@ -105,6 +105,16 @@ export function makeFolders(fs: DriftFs, folder: string): void {
   if (parent !== folder) makeFolders(fs, parent)
   fs.makeFolder(folder)
   fs.syncFolder(parent)
+}
+
+/** @param why - ends the sentence of the error, which says that the folder is open. @throws DriftError DRIFT_LOCKED. */
+export function lockFolder(fs: DriftFs, folder: string, why: string): FileLock {
+  try {
+    return fs.lock(join(folder, 'LOCK'))
+  } catch (cause) {
+    if (!(cause instanceof FsError) || cause.code !== 'DRIFT_FS_LOCKED') throw cause
+    throw new DriftError('DRIFT_LOCKED', `${folder} is open${why}`, { path: folder }, { cause })
+  }
 }
 
 /**

@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path'
 import { type IndexPool, isWalDraft, WalThread, WalWriter, type WalWriterOptions } from '@drift/core'
-import { type DriftFs, type FileLock, FsError } from '@drift/fs'
+import type { DriftFs, FileLock } from '@drift/fs'
 import {
   type CollectionEntry,
   chooseManifest,
@@ -16,7 +16,15 @@ import { assertNotMerged } from './check/survey.js'
 import { DEFAULT_MIN_FREE_BYTES, Disk } from './disk.js'
 import type { Engine } from './engine.js'
 import { DriftError } from './errors.js'
-import { isTruth, makeFolders, ownedFiles, readFormat, unfinishedFiles, writeFormat } from './folder.js'
+import {
+  isTruth,
+  lockFolder,
+  makeFolders,
+  ownedFiles,
+  readFormat,
+  unfinishedFiles,
+  writeFormat,
+} from './folder.js'
 import { Janitor } from './janitor.js'
 import { Journal } from './journal.js'
 import { loadFiles } from './load.js'
@@ -69,7 +77,7 @@ export async function recover(around: Surroundings, options: OpenOptions): Promi
     return openReadOnly(around, (held, stores) => recoverLocked(held, options, noLock, stores))
   }
   makeFolders(fs, folder)
-  const lock = lockFolder(fs, folder)
+  const lock = lockFolder(fs, folder, ' already, here or in another process; one handle may write at a time')
   const stores = new Map<number, Store>()
   // What threads load takes longer than many a database: meanwhile its files are read here.
   const thread = around.threaded ? new WalThread() : undefined
@@ -343,20 +351,6 @@ function recoveryLoss({
     ...(collection === undefined ? {} : { collection }),
     ids,
     unknownIds: unknownIds ?? 0,
-  }
-}
-
-function lockFolder(fs: DriftFs, folder: string): FileLock {
-  try {
-    return fs.lock(join(folder, 'LOCK'))
-  } catch (error) {
-    if (!(error instanceof FsError) || error.code !== 'DRIFT_FS_LOCKED') throw error
-    throw new DriftError(
-      'DRIFT_LOCKED',
-      `${folder} is open already, here or in another process; one handle may write at a time`,
-      { path: folder },
-      { cause: error },
-    )
   }
 }
 

@@ -27,6 +27,7 @@ import {
   type LogSurvey,
   mergedBackup,
   passed,
+  placeOfLogDamage,
   surveyFiles,
   surveyLog,
 } from './survey.js'
@@ -220,9 +221,8 @@ const BLOOM = 7
 const BLOOM_INDEX = 7 | 0x8000
 
 function logFinding(damage: Error, folder: string): Finding {
-  const { file = folder, offset } = (damage as { details?: { file?: string; offset?: number } }).details ?? {}
-  const name = file.startsWith(`${folder}/`) ? file.slice(folder.length + 1) : file
-  return fault(name, 'log', damage.message, { ...(offset === undefined ? {} : { offset }), truth: true })
+  const { file, ...offset } = placeOfLogDamage(damage, folder)
+  return fault(file, 'log', damage.message, { ...offset, truth: true })
 }
 
 function tornFinding({ file, offset }: { readonly file: number; readonly offset: number }): Finding {

@@ -98,6 +98,16 @@ export function surveyLog(fs: DriftFs, folder: string, manifest: Manifest): LogS
   }
 }
 
+/** Where damage of the log is: the name of the file in the folder, or the folder, and the byte. */
+export function placeOfLogDamage(
+  damage: Error,
+  folder: string,
+): { readonly file: string; readonly offset?: number } {
+  const { file = folder, offset } = (damage as { details?: { file?: string; offset?: number } }).details ?? {}
+  const name = file.startsWith(`${folder}/`) ? file.slice(folder.length + 1) : file
+  return { file: name, ...(offset === undefined ? {} : { offset }) }
+}
+
 export function isMissing(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'DRIFT_FS_ENOENT'
 }

@@ -13,7 +13,14 @@ import {
   type TombstoneEntry,
 } from '@drift/storage'
 import { isTruth } from '../check/disk.js'
-import { assertNotMerged, type FileSurvey, isMissing, surveyFiles, surveyLog } from '../check/survey.js'
+import {
+  assertNotMerged,
+  type FileSurvey,
+  isMissing,
+  placeOfLogDamage,
+  surveyFiles,
+  surveyLog,
+} from '../check/survey.js'
 import { expectedLog } from '../log-recovery.js'
 import { decodeOperation, type Operation } from '../operation.js'
 import { namesOf } from '../persistence/persistence.js'
@@ -160,12 +167,8 @@ function salvageLog(
 ): { records: readonly WalRecord[]; losses: Loss[] } {
   const { floorLsn } = manifest
   const { records, losses } = salvageWal(fs, folder, expectedLog(manifest))
-  const { file = folder } = (damage as { details?: { file?: string } }).details ?? {}
-  const where = {
-    file: file.startsWith(`${folder}/`) ? file.slice(folder.length + 1) : file,
-    kind: 'log' as const,
-    ids: [],
-  }
+  const { file } = placeOfLogDamage(damage, folder)
+  const where = { file, kind: 'log' as const, ids: [] }
   const found: Loss[] = losses.flatMap(({ kind, firstLsn, lastLsn }) => {
     if (kind !== 'gap' || firstLsn === undefined || lastLsn === undefined) return []
     const message = `the writes from LSN ${firstLsn} to ${lastLsn}: ${damage.message}`

@@ -7,7 +7,7 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { WalWriter } from '@drift/core'
-import { type DriftFs, type FileLock, FsError } from '@drift/fs'
+import type { DriftFs } from '@drift/fs'
 import {
   type CollectionEntry,
   commitManifest,
@@ -26,6 +26,7 @@ import {
   assertDatabase,
   fileNumber,
   isLog,
+  lockFolder,
   logName,
   logNumber,
   ownedFiles,
@@ -67,7 +68,7 @@ export async function repairFolder(
   { acceptLoss = false, ...options }: RepairOptions,
 ): Promise<RepairReport> {
   assertDatabase(fs, folder)
-  const lock = lockFolder(fs, folder)
+  const lock = lockFolder(fs, folder, '; close it before it is repaired')
   try {
     const plan = await runSliced(planRepair(fs, folder), 'repair survey', 1, options)
     const formatDamaged = isFormatDamaged(fs, folder)
@@ -308,15 +309,4 @@ async function checked(fs: DriftFs, folder: string, options: SliceOptions): Prom
     options,
   )
   return { ok: isOk(findings), files, bytes, findings }
-}
-
-function lockFolder(fs: DriftFs, folder: string): FileLock {
-  try {
-    return fs.lock(join(folder, 'LOCK'))
-  } catch (error) {
-    if (!(error instanceof FsError) || error.code !== 'DRIFT_FS_LOCKED') throw error
-    throw new DriftError('DRIFT_LOCKED', `${folder} is open; close it before it is repaired`, {
-      path: folder,
-    })
-  }
 }
