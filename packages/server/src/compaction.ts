@@ -4,7 +4,7 @@
  * later. Cut short by a crash, nothing has changed, and the same run is chosen again.
  */
 import { encodeId, type Id, ownTurn } from '@drift/core'
-import type { CollectionEntry, TombstoneEntry } from '@drift/storage'
+import type { CollectionEntry, SegmentReader, TombstoneEntry } from '@drift/storage'
 import { anyRun, type Candidate, dueRun, type Run, streamRun } from './compaction-policy.js'
 import { catalog, type Engine, floorLsn } from './engine.js'
 import { type LiveBits, livePlaces, liveRows, PIECE_ROWS } from './live-rows.js'
@@ -81,41 +81,12 @@ async function planOf(
 async function compactRun(
   engine: Engine,
   store: Store,
-  { entry, inputs, others, lives, pending }: Plan,
-  { rests = false, signal }: CompactionOptions,
+  plan: Plan,
+  options: CompactionOptions,
 ): Promise<boolean> {
-  const { dim, metric } = store.config
-  const stop = new Int32Array(new SharedArrayBuffer(4))
-  const abort = (): void => {
-    Atomics.store(stop, 0, 1)
-    Atomics.notify(stop, 0)
-  }
-  signal?.addEventListener('abort', abort, { once: true })
-  let result: CompactResult
-  try {
-    result = await engine.persistence.compact({
-      createdMs: Date.now(),
-      dim,
-      metric,
-      quantizer: quantizerOf(dim),
-      inputs: inputs.map((segment, i) => ({
-        entry: segment.entry,
-        live: lives[i]!,
-        origins: knownOrigins(store, segment),
-      })),
-      others: others.map(({ entry }) => entry),
-      tombstones: entry.tombstones,
-      pending: pack(pending),
-      stop,
-      rests,
-    })
-  } catch (error) {
-    signal?.throwIfAborted()
-    throw error
-  } finally {
-    signal?.removeEventListener('abort', abort)
-  }
-  const { segment, sources } = result
+  const { entry, inputs } = plan
+  const result = await writeRun(engine, store, plan, options)
+  const { segment } = result
   // Rows whose end is only in the log stay, so a rewrite may win nothing: doing it again would not either.
   const isFutile = inputs.length === 1 && segment?.rows === inputs[0]!.entry.rows
   if (store.dropped || isFutile) {
@@ -138,6 +109,57 @@ async function compactRun(
     reader?.close()
     throw error
   }
+  await swap(engine, store, inputs, result, reader)
+  return true
+}
+
+/** Writes the files, in another thread. @throws the signal's reason. */
+async function writeRun(
+  engine: Engine,
+  store: Store,
+  { entry, inputs, others, lives, pending }: Plan,
+  { rests = false, signal }: CompactionOptions,
+): Promise<CompactResult> {
+  const { dim, metric } = store.config
+  const stop = new Int32Array(new SharedArrayBuffer(4))
+  const abort = (): void => {
+    Atomics.store(stop, 0, 1)
+    Atomics.notify(stop, 0)
+  }
+  signal?.addEventListener('abort', abort, { once: true })
+  try {
+    return await engine.persistence.compact({
+      createdMs: Date.now(),
+      dim,
+      metric,
+      quantizer: quantizerOf(dim),
+      inputs: inputs.map((segment, i) => ({
+        entry: segment.entry,
+        live: lives[i]!,
+        origins: knownOrigins(store, segment),
+      })),
+      others: others.map(({ entry }) => entry),
+      tombstones: entry.tombstones,
+      pending: pack(pending),
+      stop,
+      rests,
+    })
+  } catch (error) {
+    signal?.throwIfAborted()
+    throw error
+  } finally {
+    signal?.removeEventListener('abort', abort)
+  }
+}
+
+/** The new segment, if any row was left, takes the place of its inputs in memory. */
+async function swap(
+  engine: Engine,
+  store: Store,
+  inputs: readonly LiveSegment[],
+  { segment, sources }: CompactResult,
+  reader: SegmentReader | undefined,
+): Promise<void> {
   const origins = reader?.origins()
   // After a close or a drop no number goes to another row, and the index may not be asked any more.
   const pin = store.dropped || engine.closed ? undefined : store.index.pin()
@@ -150,7 +172,6 @@ async function compactRun(
     pin?.release()
   }
   store.retire(inputs)
-  return true
 }
 
 function candidate(store: Store, segment: LiveSegment, lives: Uint8Array): Candidate {

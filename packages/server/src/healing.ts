@@ -39,7 +39,8 @@ const MOVED_BY_HAND = 0.02
 
 const published = channel('drift:maintenance')
 
-interface Course {
+/** What one collection has earned, and what is left of its last plan. */
+interface Schedule {
   readonly scheduler: Scheduler
   /** `index.updates` up to which tokens were earned, and at which the last plan was made. */
   earned: number
@@ -52,33 +53,33 @@ interface Course {
 export class Healing {
   mode: MaintenanceMode = 'background'
   readonly events: EventEmitter = new EventEmitter()
-  readonly #courses: WeakMap<Store, Course> = new WeakMap()
+  readonly #schedules: WeakMap<Store, Schedule> = new WeakMap()
   readonly #moved: WeakMap<Store, number> = new WeakMap()
 
   /** The next operation of this collection. */
   async step(engine: Engine, store: Store, nowMs: number, signal?: AbortSignal): Promise<HealStep> {
-    const course = this.#courseOf(store, nowMs)
-    const { scheduler } = course
+    const schedule = this.#scheduleOf(store, nowMs)
+    const { scheduler } = schedule
     const { index } = store
-    scheduler.earn(index.updates - course.earned)
-    course.earned = index.updates
-    scheduler.rest(nowMs - course.lastMs)
-    course.lastMs = nowMs
+    scheduler.earn(index.updates - schedule.earned)
+    schedule.earned = index.updates
+    scheduler.rest(nowMs - schedule.lastMs)
+    schedule.lastMs = nowMs
     if (scheduler.waiting === 0) {
-      if (course.planned === index.updates && !course.applied) {
+      if (schedule.planned === index.updates && !schedule.applied) {
         await this.#keep(engine, store, MOVED_AT_REST)
         return 'rest'
       }
-      course.planned = index.updates
+      schedule.planned = index.updates
       scheduler.offer(await index.planInSlices({ signal }))
       scheduler.tidy(nowMs)
-      course.applied = false
+      schedule.applied = false
     }
     const operation = scheduler.next(nowMs)
     if (operation === undefined) return scheduler.waiting > 0 ? 'saving' : 'rest'
     const healed = await index.apply(operation, { signal })
     scheduler.done(operation, healed.moves, healed.applied, nowMs)
-    course.applied ||= healed.applied
+    schedule.applied ||= healed.applied
     this.tell(store, healed)
     await this.#keep(engine, store, MOVED_DUE)
     return 'healed'
@@ -113,13 +114,13 @@ export class Healing {
     await writePartition(engine, store)
   }
 
-  #courseOf(store: Store, nowMs: number): Course {
-    let course = this.#courses.get(store)
-    if (course === undefined) {
+  #scheduleOf(store: Store, nowMs: number): Schedule {
+    let schedule = this.#schedules.get(store)
+    if (schedule === undefined) {
       const { updates } = store.index
-      course = { scheduler: new Scheduler(), earned: updates, planned: -1, applied: false, lastMs: nowMs }
-      this.#courses.set(store, course)
+      schedule = { scheduler: new Scheduler(), earned: updates, planned: -1, applied: false, lastMs: nowMs }
+      this.#schedules.set(store, schedule)
     }
-    return course
+    return schedule
   }
 }

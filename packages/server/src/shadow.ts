@@ -25,14 +25,14 @@ const MAX_PER_PERIOD = 16
 const LEAST_SAMPLES = 30
 
 export class ShadowRecall {
-  /** Of the queries that are sampled. */
+  /** Share of the queries that are sampled. */
   readonly share: number
   readonly #onBelow: ((event: RecallBelow) => void) | undefined
   /** Collections, k and targets that have been told of and have not recovered. */
   readonly #below: Set<string> = new Set()
   readonly #measuredAt: WeakMap<Store, number> = new WeakMap()
   /** Flushes begun before the last period, and periods since one began or waited. */
-  readonly #course: WeakMap<Store, { begun: number; quiet: number }> = new WeakMap()
+  readonly #flushes: WeakMap<Store, { begun: number; quiet: number }> = new WeakMap()
   #timer: NodeJS.Timeout | undefined
   #running: Promise<void> = Promise.resolve()
   readonly #ending = new AbortController()
@@ -91,8 +91,8 @@ export class ShadowRecall {
   }
 
   /**
-   * A collection that never was, or in which so much came or went that what it was told means little: until then floors find too little of
-   * some data. Never rejects: it is tried again.
+   * Calibrates a collection that never was calibrated, or in which so many rows came or went since that its floors may find too few of the
+   * rows that are asked for. Never rejects: it is tried again.
    */
   async calibrateOverdue(engine: Engine, store: Store): Promise<void> {
     const { index } = store
@@ -104,12 +104,12 @@ export class ShadowRecall {
   /** When it is due, beside flushes and healing, which do not wait for it. @param begun - flushes so far. */
   async #calibrate(store: Store, begun: number, between: () => Promise<void>): Promise<void> {
     const { index } = store
-    const course = this.#course.get(store) ?? { begun, quiet: QUIET_PERIODS }
-    const isQuiet = course.begun === begun && store.frozen.length === 0
-    course.quiet = isQuiet ? course.quiet + 1 : 0
-    course.begun = begun
-    this.#course.set(store, course)
-    const isDue = course.quiet >= QUIET_PERIODS ? index.isCalibrationDue : index.isCalibrationOverdue
+    const flushes = this.#flushes.get(store) ?? { begun, quiet: QUIET_PERIODS }
+    const isQuiet = flushes.begun === begun && store.frozen.length === 0
+    flushes.quiet = isQuiet ? flushes.quiet + 1 : 0
+    flushes.begun = begun
+    this.#flushes.set(store, flushes)
+    const isDue = flushes.quiet >= QUIET_PERIODS ? index.isCalibrationDue : index.isCalibrationOverdue
     if (isDue) await index.calibrate({ signal: this.#ending.signal, between })
   }
 

@@ -45,7 +45,7 @@ async function* batches(
 ): AsyncGenerator<Arrow.RecordBatch, void, undefined> {
   const matches = filter === undefined ? undefined : parseFilter(filter)
   const arrow = await import('apache-arrow')
-  const { index, payloads, config } = store
+  const { index, config } = store
   await index.vectorsReady()
   alive()
   const { rows, pin } = await withMatching(store, matches, signal, matching => ({
@@ -54,57 +54,78 @@ async function* batches(
   }))
   held.release = pin.release
   try {
-    const wanted = (name: string) => columns === undefined || columns.includes(name)
-    const keysWanted = columns === undefined || columns.some(name => name !== 'id' && name !== 'vector')
-    const kinds = new Map<string, Kind>()
-    const idKinds = new Set<string>()
-    for (const [i, row] of rows.entries()) {
-      if (i % SLICE_ROWS === 0) await turn(signal, alive)
-      idKinds.add(idKindOf(index.idAt(row)))
-      const payload = keysWanted ? payloads.read(row) : undefined
-      if (payload) observe(kinds, decodePayload(payload))
-    }
-    const names = new Set(['id', 'vector', ...Array.from(kinds.keys(), columnName)])
-    for (const name of columns ?? []) {
-      if (names.has(name)) continue
-      throw new DriftError('DRIFT_ARROW', `no row of '${config.name}' has a payload with '${name}'`, { name })
-    }
-    const keys = [...kinds].filter(([key]) => wanted(columnName(key)))
-    const idForm = idFormOf(idKinds)
-    const vectorType = new arrow.FixedSizeList(
-      config.dim,
-      new arrow.Field('item', new arrow.Float32(), false),
-    )
-    const fields = [
-      ...(wanted('id') ? [idField(arrow, idForm)] : []),
-      ...(wanted('vector') ? [new arrow.Field('vector', vectorType, false)] : []),
-      ...keys.map(([key, kind]) => fieldOf(arrow, key, kind)),
-    ]
-    const schema = new arrow.Schema(fields)
+    const layout = await layoutOf(arrow, store, rows, columns, () => turn(signal, alive))
     const perBatch = Math.max(1, Math.min(MAX_BATCH_ROWS, Math.floor(BATCH_BYTES / (4 * config.dim))))
     for (let first = 0; first === 0 || first < rows.length; first += perBatch) {
       await turn(signal, alive)
-      const part = rows.slice(first, first + perBatch)
-      const children: Arrow.Data[] = []
-      if (wanted('id')) {
-        const ids = Array.from(part, row => idValue(index.idAt(row), idForm))
-        children.push(arrow.vectorFromArray(ids, idField(arrow, idForm).type).data[0]!)
-      }
-      if (wanted('vector')) {
-        const values = index.readVectors(part)
-        children.push(vectorColumn(arrow, values, part.length, vectorType))
-      }
-      const read = keys.length > 0 ? Array.from(part, row => payloadOf(payloads.read(row))) : []
-      for (const [key, kind] of keys) children.push(columnOf(arrow, key, kind, read))
-      const type = new arrow.Struct(fields)
-      yield new arrow.RecordBatch(
-        schema,
-        arrow.makeData({ type, length: part.length, nullCount: 0, children }),
-      ) as Arrow.RecordBatch
+      yield batchOf(arrow, store, layout, rows.slice(first, first + perBatch))
     }
   } finally {
     pin.release()
   }
+}
+
+/** Which columns there are. */
+interface Layout {
+  /** Undefined: not wanted. */
+  readonly idForm: IdForm | undefined
+  readonly vectorType: Arrow.FixedSizeList<Arrow.Float32> | undefined
+  readonly keys: readonly (readonly [string, Kind])[]
+  readonly schema: Arrow.Schema
+}
+
+/** @param columns - that are wanted; undefined: all. @param pause - waited for between pieces of the rows. */
+async function layoutOf(
+  arrow: typeof Arrow,
+  { index, payloads, config }: Store,
+  rows: Uint32Array,
+  columns: readonly string[] | undefined,
+  pause: () => Promise<void>,
+): Promise<Layout> {
+  const isWanted = (name: string) => columns === undefined || columns.includes(name)
+  const areKeysWanted = columns === undefined || columns.some(name => name !== 'id' && name !== 'vector')
+  const kinds = new Map<string, Kind>()
+  const idKinds = new Set<string>()
+  for (const [i, row] of rows.entries()) {
+    if (i % SLICE_ROWS === 0) await pause()
+    idKinds.add(idKindOf(index.idAt(row)))
+    const payload = areKeysWanted ? payloads.read(row) : undefined
+    if (payload) observe(kinds, decodePayload(payload))
+  }
+  const names = new Set(['id', 'vector', ...Array.from(kinds.keys(), columnName)])
+  for (const name of columns ?? []) {
+    if (names.has(name)) continue
+    throw new DriftError('DRIFT_ARROW', `no row of '${config.name}' has a payload with '${name}'`, { name })
+  }
+  const keys = [...kinds].filter(([key]) => isWanted(columnName(key)))
+  const idForm = isWanted('id') ? idFormOf(idKinds) : undefined
+  const item = new arrow.Field('item', new arrow.Float32(), false)
+  const vectorType = isWanted('vector') ? new arrow.FixedSizeList(config.dim, item) : undefined
+  const fields = [
+    ...(idForm ? [idField(arrow, idForm)] : []),
+    ...(vectorType ? [new arrow.Field('vector', vectorType, false)] : []),
+    ...keys.map(([key, kind]) => fieldOf(arrow, key, kind)),
+  ]
+  return { idForm, vectorType, keys, schema: new arrow.Schema(fields) }
+}
+
+function batchOf(
+  arrow: typeof Arrow,
+  { index, payloads }: Store,
+  { idForm, vectorType, keys, schema }: Layout,
+  rows: Uint32Array,
+): Arrow.RecordBatch {
+  const children: Arrow.Data[] = []
+  if (idForm) {
+    const ids = Array.from(rows, row => idValue(index.idAt(row), idForm))
+    children.push(arrow.vectorFromArray(ids, idField(arrow, idForm).type).data[0]!)
+  }
+  if (vectorType) children.push(vectorColumn(arrow, index.readVectors(rows), rows.length, vectorType))
+  const read = keys.length > 0 ? Array.from(rows, row => payloadOf(payloads.read(row))) : []
+  for (const [key, kind] of keys) children.push(columnOf(arrow, key, kind, read))
+  const type = new arrow.Struct(schema.fields)
+  const data = arrow.makeData({ type, length: rows.length, nullCount: 0, children })
+  return new arrow.RecordBatch(schema, data) as Arrow.RecordBatch
 }
 
 type IdForm = 'text' | 'number' | 'bigint' | 'mixed'
