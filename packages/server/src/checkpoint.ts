@@ -5,7 +5,7 @@
  */
 import { isShortage } from '@drift/fs'
 import type { SegmentPlaces } from '@drift/storage'
-import { catalog, type Engine, floorLsn } from './engine.js'
+import { currentState, type Engine } from './engine.js'
 import { livePlaces } from './live-rows.js'
 import { quantizerId } from './quantizer.js'
 import type { LiveSegment, Store } from './store.js'
@@ -78,9 +78,7 @@ async function writeAlone(engine: Engine, store: Store): Promise<boolean> {
       return false
     }
     await engine.persistence.commit(() => ({
-      floorLsn: floorLsn(engine),
-      durableLsn: engine.journal.durableLsn,
-      collections: catalog(engine),
+      ...currentState(engine),
       changed: store.number,
       change: entry => ({ ...entry, checkpoint }),
     }))

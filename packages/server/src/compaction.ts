@@ -6,7 +6,7 @@
 import { encodeId, type Id, ownTurn } from '@drift/core'
 import type { CollectionEntry, SegmentReader, TombstoneEntry } from '@drift/storage'
 import { anyRun, type Candidate, dueRun, type Run, streamRun } from './compaction-policy.js'
-import { catalog, type Engine, floorLsn } from './engine.js'
+import { currentState, type Engine } from './engine.js'
 import { type LiveBits, livePlaces, liveRows, PIECE_ROWS } from './live-rows.js'
 import { type CompactResult, directOrigins, placesOf } from './persistence/compact.js'
 import { pack } from './persistence/packed.js'
@@ -99,9 +99,7 @@ async function compactRun(
   const reader = segment && store.openSegment(engine.fs, engine.folder, segment)
   try {
     await engine.persistence.commit(() => ({
-      floorLsn: floorLsn(engine),
-      durableLsn: engine.journal.durableLsn,
-      collections: catalog(engine),
+      ...currentState(engine),
       changed: store.number,
       change: current => replaced(current, inputs, entry.tombstones, result),
     }))

@@ -14,7 +14,7 @@ import type { CheckReport } from './check/report.js'
 import { isOutdated, writePartition } from './checkpoint.js'
 import { Collection } from './collection.js'
 import type { DiskStats } from './disk.js'
-import { assertOpen, assertWritable, catalog, type Engine, floorLsn } from './engine.js'
+import { assertOpen, assertWritable, currentState, type Engine } from './engine.js'
 import { DriftError } from './errors.js'
 import { show, wrongOption } from './given.js'
 import type { MaintenanceEvent } from './healing.js'
@@ -384,12 +384,7 @@ export class Drift {
   }
 
   #commit(): Promise<void> {
-    const engine = this.#engine
-    return engine.persistence.commit(() => ({
-      floorLsn: floorLsn(engine),
-      durableLsn: engine.journal.durableLsn,
-      collections: catalog(engine),
-    }))
+    return this.#engine.persistence.commit(() => currentState(this.#engine))
   }
 
   #find(name: string): Store | undefined {

@@ -1,6 +1,6 @@
 /**
- * What an open database is made of, and the two things that every part asks of it: whether it can still be written,
- * and from which record on the log is needed.
+ * What an open database is made of, and the two things that every part asks of it: whether it can still be written, and what a commit
+ * says of it.
  */
 import type { IndexPool } from '@drift/core'
 import type { DriftFs, FileLock } from '@drift/fs'
@@ -11,7 +11,7 @@ import type { Janitor } from './janitor.js'
 import type { Journal } from './journal.js'
 import type { RecoveryReport } from './log-recovery.js'
 import type { Pace } from './pace.js'
-import type { CatalogEntry, PersistenceManager } from './persistence/persistence.js'
+import type { Edit, PersistenceManager } from './persistence/persistence.js'
 import type { ShadowRecall } from './shadow.js'
 import type { Generation, Store } from './store.js'
 
@@ -53,16 +53,27 @@ export function assertWritable(engine: Engine): void {
   if (failed) throw failed
 }
 
-export function catalog(engine: Engine): CatalogEntry[] {
-  return [...engine.stores.values()].map(({ number, config }) => ({ number, config }))
+/**
+ * What every commit says, of now: from where on the log is needed, up to where it is durable, and which collections there are.
+ *
+ * @param except - its records are in files once this is committed.
+ * @throws when the newest LSNs are those of writes that were given up.
+ */
+export function currentState(
+  engine: Engine,
+  except?: Generation,
+): Pick<Edit, 'floorLsn' | 'durableLsn' | 'collections'> {
+  const stores = [...engine.stores.values()]
+  return {
+    floorLsn: floorLsn(engine, except),
+    durableLsn: engine.journal.durableLsn,
+    collections: stores.map(({ number, config }) => ({ number, config })),
+  }
 }
 
-/** Every record below this is in files, once `except` is. @throws when the newest LSNs are those of writes that were given up. */
-export function floorLsn(engine: Engine, except?: Generation): number {
-  if (engine.journal.dropped) throw engine.journal.dropped
-  let floor = engine.journal.lastLsn + 1
-  for (const store of engine.stores.values()) {
-    floor = Math.min(floor, store.unflushedFrom(except) ?? floor)
-  }
+function floorLsn({ journal, stores }: Engine, except: Generation | undefined): number {
+  if (journal.dropped) throw journal.dropped
+  let floor = journal.lastLsn + 1
+  for (const store of stores.values()) floor = Math.min(floor, store.unflushedFrom(except) ?? floor)
   return floor
 }

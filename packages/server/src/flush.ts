@@ -5,7 +5,7 @@
  */
 import { encodeId } from '@drift/core'
 import type { TombstoneEntry } from '@drift/storage'
-import { catalog, type Engine, floorLsn } from './engine.js'
+import { currentState, type Engine } from './engine.js'
 import { pack, packRows } from './persistence/packed.js'
 import { quantizerOf } from './quantizer.js'
 import type { Generation, LiveSegment, Store } from './store.js'
@@ -46,12 +46,9 @@ export async function commitFiles(
   generation: Generation,
   { segment, tombstones, release }: FlushedFiles,
 ): Promise<void> {
-  const { persistence, journal } = engine
   try {
-    await persistence.commit(() => ({
-      floorLsn: floorLsn(engine, generation),
-      durableLsn: journal.durableLsn,
-      collections: catalog(engine),
+    await engine.persistence.commit(() => ({
+      ...currentState(engine, generation),
       changed: store.number,
       change: entry => ({
         ...entry,

@@ -4,7 +4,7 @@
  */
 import { setImmediate } from 'node:timers/promises'
 import type { CollectionEntry } from '@drift/storage'
-import { assertOpen, catalog, type Engine, floorLsn } from '../engine.js'
+import { assertOpen, currentState, type Engine } from '../engine.js'
 import { DriftError } from '../errors.js'
 import type { CollectionConfig } from '../operation.js'
 import type { FlushOptions } from '../options.js'
@@ -128,11 +128,7 @@ async function declare(
   const before = declaredKind(store.config, path)
   put(store, path, kind)
   try {
-    await engine.persistence.commit(() => ({
-      floorLsn: floorLsn(engine),
-      durableLsn: engine.journal.durableLsn,
-      collections: catalog(engine),
-    }))
+    await engine.persistence.commit(() => currentState(engine))
   } catch (error) {
     put(store, path, before)
     throw error

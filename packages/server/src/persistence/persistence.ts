@@ -36,7 +36,7 @@ export interface Edit {
   readonly withoutCheckpoints?: boolean
 }
 
-export interface CatalogEntry {
+interface CatalogEntry {
   readonly number: number
   readonly config: CollectionConfig
 }
