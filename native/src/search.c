@@ -231,15 +231,17 @@ static void order(drift_found *list, size_t count) {
 /* Centroids whose lengths are looked at. */
 enum { LENGTHS = 64 };
 
+static int has_exponent(float squared) { return squared > FLT_MIN && squared < INFINITY; }
+
 /* What to multiply a query by. Under ip its length changes no order, but entries tell <s, q - c>, which says little of a query that is short
  * beside its centroids: it is brought to their length, by a power of two, which rounds nothing. */
 static float lengthen(const drift_index *index, const float *rotated) {
   float own = pair_dot(rotated, rotated, index->padded);
-  if (index->routing != DRIFT_IP || !(own > FLT_MIN)) return 1;
+  if (index->routing != DRIFT_IP || !has_exponent(own)) return 1;
   int sum = 0, count = 0;
   for (size_t b = 0; b < index->bucket_count; b += index->bucket_count / LENGTHS + 1) {
     float squared = index->centroid_factors[2 * b + 1];
-    if (!(squared > FLT_MIN)) continue;
+    if (!has_exponent(squared)) continue;
     sum += ilogbf(squared);
     count++;
   }

@@ -323,6 +323,15 @@ describe.each(supportedVariants())('%s', variant => {
       },
     )
 
+    it.runIf(metric === 'ip')('a centroid whose squared length overflows says nothing of lengths', () => {
+      const r = random(13)
+      const index = filled(metric, 40, r)
+      const query = Float32Array.from({ length: 40 }, () => r.normal())
+      const before = search(index, query, asking({ probes: 5 }))
+      index.centroidFactors[1] = Number.POSITIVE_INFINITY
+      expect(search(index, query, asking({ probes: 5 }))).toEqual(before)
+    })
+
     it('rows that are dead, beyond the limit or not allowed are not found; rows named beside the buckets are', () => {
       const r = random(6)
       const index = filled(metric, 40, r)

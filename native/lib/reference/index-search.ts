@@ -77,16 +77,21 @@ const LENGTHS = 64
 /** As src/search.c. */
 function lengthen({ routing, bucketCount, centroidFactors }: IndexSlabs, rotated: Float32Array): number {
   const own = rotated.reduce((sum, value) => sum + value * value, 0)
-  if (routing !== 'ip' || !(own > FLT_MIN)) return 1
+  if (routing !== 'ip' || !hasExponent(own)) return 1
   const step = Math.floor(bucketCount / LENGTHS) + 1
   const exponents: number[] = []
   for (let b = 0; b < bucketCount; b += step) {
     const squared = centroidFactors[2 * b + 1]!
-    if (squared > FLT_MIN) exponents.push(exponentOf(squared))
+    if (hasExponent(squared)) exponents.push(exponentOf(squared))
   }
   if (exponents.length === 0) return 1
   const mean = Math.trunc(exponents.reduce((sum, exponent) => sum + exponent, 0) / exponents.length)
   return 2 ** Math.floor((mean - exponentOf(own)) / 2)
+}
+
+/** As a float32. */
+function hasExponent(squared: number): boolean {
+  return squared > FLT_MIN && Math.fround(squared) < Number.POSITIVE_INFINITY
 }
 
 function exponentOf(value: number): number {
