@@ -242,6 +242,22 @@ export function checked(kernels: Kernels): Kernels {
       kernels.indexCopy(index, from, to, count)
     },
 
+    indexCompact(index, home, second, bucket, from, entries, to, room) {
+      requireSlabs(index)
+      requireWords('home', home, 0)
+      requireWords('second', second, home.length)
+      for (const [name, value] of Object.entries({ bucket, from, entries, to, room }))
+        requireCount(name, value)
+      for (const [name, block] of Object.entries({ from, to })) {
+        if (block >= index.next.length)
+          throw wrong(name, String(block), `below the ${index.next.length} blocks`)
+      }
+      if (entries > 32 * index.next.length) {
+        throw wrong('entries', String(entries), `at most those of ${index.next.length} blocks`)
+      }
+      return kernels.indexCompact(index, home, second, bucket, from, entries, to, room)
+    },
+
     indexRouteEntries(index, first, count) {
       requireSlabs(index)
       requireCount('first', first)

@@ -318,6 +318,25 @@ export interface Kernels {
   /** The entry at to[j] becomes what the entry at from[j] is, in order of j < count: slots as in `indexAppend`. */
   indexCopy(index: IndexSlabs, from: Uint32Array, to: Uint32Array, count: number): void
 
+  /**
+   * A bucket without its dead entries: what counts of the first `entries` entries in the chain from block `from` is copied into the chain
+   * from block `to`, `room` at most. An entry counts when its row has the bucket as home or second; of two of one row the newer does.
+   *
+   * @param home, second - the two buckets of every row.
+   * @param to - an empty chain of at least room / 32 blocks that shares none with `from`. Filled newest first.
+   * @returns how many were copied.
+   */
+  indexCompact(
+    index: IndexSlabs,
+    home: Uint32Array,
+    second: Uint32Array,
+    bucket: number,
+    from: number,
+    entries: number,
+    to: number,
+    room: number,
+  ): number
+
   /** The router's entries of buckets first .. first + count - 1, from `centroids` and `center`. */
   indexRouteEntries(index: IndexSlabs, first: number, count: number): void
 

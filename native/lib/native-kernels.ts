@@ -31,6 +31,7 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
   const indexSearch = raw.indexSearch as (...args: unknown[]) => number
   const indexAppend = raw.indexAppend as (...args: unknown[]) => number
   const indexCopy = raw.indexCopy as (...args: unknown[]) => void
+  const indexCompact = raw.indexCompact as (...args: unknown[]) => number
   const indexRouteEntries = raw.indexRouteEntries as (...args: unknown[]) => void
   const indexAssign = raw.indexAssign as (...args: unknown[]) => number
   const indexHalve = raw.indexHalve as (...args: unknown[]) => number
@@ -118,6 +119,9 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
     },
     indexCopy(index, from, to, count) {
       indexCopy(descriptorOf(index), from, to, count)
+    },
+    indexCompact(index, home, second, bucket, from, entries, to, room) {
+      return countOf(indexCompact(descriptorOf(index), home, second, bucket, from, entries, to, room))
     },
     indexRouteEntries(index, first, count) {
       indexRouteEntries(descriptorOf(index), first, count)

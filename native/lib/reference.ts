@@ -15,6 +15,7 @@ import { hnswInsert, hnswSearch } from './reference/hnsw.js'
 import {
   indexAppend,
   indexAssign,
+  indexCompact,
   indexCopy,
   indexNear,
   indexNeighbours,
@@ -55,6 +56,7 @@ export const reference: Kernels = {
   indexSearch,
   indexAppend,
   indexCopy,
+  indexCompact,
   indexRouteEntries,
   indexAssign,
   indexHalve,

@@ -237,6 +237,15 @@ NAN_METHOD(indexCopy) {
   kernels(info)->index_copy(&index, view<uint32_t>(info, 1), view<uint32_t>(info, 2), size(info, 3));
 }
 
+NAN_METHOD(indexCompact) {
+  drift_index index = indexOf(info);
+  const uint32_t *home = view<uint32_t>(info, 1), *second = view<uint32_t>(info, 2);
+  number(info, static_cast<double>(kernels(info)->index_compact(
+                   &index, home, second, length(info, 1), static_cast<uint32_t>(size(info, 3)),
+                   static_cast<uint32_t>(size(info, 4)), size(info, 5), static_cast<uint32_t>(size(info, 6)), size(info, 7),
+                   &scratch)));
+}
+
 NAN_METHOD(indexRouteEntries) {
   drift_index index = indexOf(info);
   kernels(info)->index_route_entries(&index, size(info, 1), size(info, 2));
@@ -425,6 +434,7 @@ NAN_MODULE_INIT(init) {
     add(set, "indexSearch", indexSearch, i);
     add(set, "indexAppend", indexAppend, i);
     add(set, "indexCopy", indexCopy, i);
+    add(set, "indexCompact", indexCompact, i);
     add(set, "indexRouteEntries", indexRouteEntries, i);
     add(set, "indexAssign", indexAssign, i);
     add(set, "indexNear", indexNear, i);

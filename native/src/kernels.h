@@ -209,6 +209,12 @@ typedef struct {
   /* Entry to[j] becomes what entry from[j] is, in order of j. */
   void (*index_copy)(const drift_index *index, const uint32_t *from, const uint32_t *to, size_t count);
 
+  /* What counts of the first `entries` entries in the chain from block `from`, into the chain from block `to`, whose entries it becomes, `room`
+   * at most: entries of rows below row_count that have the bucket as home or second, newest first, of each row the newest alone.
+   * Returns how many, or DRIFT_NO_MEMORY. */
+  int64_t (*index_compact)(const drift_index *index, const uint32_t *home, const uint32_t *second, size_t row_count, uint32_t bucket,
+                           uint32_t from, size_t entries, uint32_t to, size_t room, drift_scratch *scratch);
+
   /* The router's entries of buckets first .. first + count - 1, from `centroids` and `center`. */
   void (*index_route_entries)(const drift_index *index, size_t first, size_t count);
 

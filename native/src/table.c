@@ -31,6 +31,8 @@ int64_t KERNEL(index_search)(const drift_index *, const drift_query *, const flo
 int64_t KERNEL(index_append)(const drift_index *, const uint32_t *, const uint32_t *, const uint32_t *, size_t,
                              drift_scratch *);
 void KERNEL(index_copy)(const drift_index *, const uint32_t *, const uint32_t *, size_t);
+int64_t KERNEL(index_compact)(const drift_index *, const uint32_t *, const uint32_t *, size_t, uint32_t, uint32_t, size_t, uint32_t,
+                              size_t, drift_scratch *);
 void KERNEL(index_route_entries)(const drift_index *, size_t, size_t);
 int64_t KERNEL(index_assign)(const drift_index *, const uint32_t *, size_t, const uint32_t *, size_t, uint32_t *, uint32_t *,
                              drift_scratch *);
@@ -66,6 +68,7 @@ const drift_kernels KERNEL(kernels) = {
     .index_search = KERNEL(index_search),
     .index_append = KERNEL(index_append),
     .index_copy = KERNEL(index_copy),
+    .index_compact = KERNEL(index_compact),
     .index_route_entries = KERNEL(index_route_entries),
     .index_assign = KERNEL(index_assign),
     .index_near = KERNEL(index_near),

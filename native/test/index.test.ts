@@ -467,6 +467,68 @@ describe.each(supportedVariants())('%s', variant => {
     expect(only[0]).toBe(0)
   })
 
+  it('a bucket without its dead entries has those of its rows, the newest of each, newest first', () => {
+    const index = filled('l2', 96, random(12))
+    const { padded, blocks, next, heads, sizes } = index
+    const rows = Uint32Array.from({ length: ROWS }, (_, i) => i)
+    const home = new Uint32Array(ROWS)
+    const second = new Uint32Array(ROWS)
+    reference.indexAssign(index, rows, 0, ROWS, home, second)
+    const bucket = sizes.indexOf(Math.max(...sizes))
+    const members = rows.filter(row => home[row] === bucket || second[row] === bucket)
+    expect(members.length).toBeGreaterThan(1.5 * BLOCK_ENTRIES)
+    const head = heads[bucket]!
+    // One that left and came back is there twice: its newer entry is of what it is now.
+    const back = members[1]!
+    index.codes.copyWithin(back * padded, members[2]! * padded, (members[2]! + 1) * padded)
+    const slot = head * BLOCK_ENTRIES + members.length
+    reference.indexAppend(index, Uint32Array.of(back), Uint32Array.of(bucket), Uint32Array.of(slot), 1)
+    for (const row of members.filter((_, i) => i % 3 === 0)) {
+      home[row] = NONE
+      second[row] = NONE
+    }
+    const counting = members.filter((row, i) => i % 3 !== 0 && row !== back)
+    const to = heads[bucket === 0 ? 1 : 0]!
+    const compacted = (k: typeof kernels, room: number) => {
+      const mine = { ...index, blocks: shared.bytes(blocks.length) }
+      mine.blocks.set(blocks)
+      for (let block = to; block !== NONE; block = next[block]!) {
+        clearBlock(
+          new Uint32Array(mine.blocks.buffer, block * blockBytes(padded), blockBytes(padded) / 4),
+          padded,
+        )
+      }
+      const entries = members.length + 1
+      const count = k.indexCompact(mine, home, second, bucket, head, entries, to, room)
+      return { count, blocks: mine.blocks }
+    }
+    const all = compacted(kernels, ROWS)
+    expect(all).toEqual(compacted(reference, ROWS))
+    expect(all.count).toBe(counting.length + 1)
+    const rowsOf = (of: Uint8Array, count: number) =>
+      Array.from({ length: count }, (_, i) => {
+        const block = to + Math.floor(i / BLOCK_ENTRIES)
+        const at = (block * blockBytes(padded)) / 4 + blockRowsAt(padded) + (i % BLOCK_ENTRIES)
+        return new Uint32Array(of.buffer)[at]
+      })
+    expect(rowsOf(all.blocks, all.count)).toEqual([back, ...[...counting].reverse()])
+    const entryAt = (of: Uint8Array, slot: number) => {
+      const start = Math.floor(slot / BLOCK_ENTRIES) * blockBytes(padded)
+      const shift = slot % BLOCK_ENTRIES < 16 ? 0 : 4
+      return Array.from({ length: padded / 4 }, (_, g) => (of[start + 16 * g + (slot % 16)]! >> shift) & 15)
+    }
+    expect(entryAt(all.blocks, to * BLOCK_ENTRIES)).toEqual(entryAt(blocks, slot))
+    // What there is no room for is left out, and nothing behind it is written.
+    const few = compacted(kernels, 5)
+    expect(few).toEqual(compacted(reference, 5))
+    expect(few.count).toBe(5)
+    expect(rowsOf(few.blocks, 6)[5]).toBe(NONE)
+    expect(() => kernels.indexCompact(index, home, second, bucket, next.length, 1, to, 1)).toThrow(/from/)
+    expect(() => kernels.indexCompact(index, home, second.subarray(1), bucket, head, 1, to, 1)).toThrow(
+      /second/,
+    )
+  })
+
   it.each(['l2', 'ip'] as const)(
     'two clusters are the halves of their rows, with their entries, under %s',
     metric => {

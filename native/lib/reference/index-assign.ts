@@ -1,5 +1,5 @@
 /** Rows into the partition, as src/assign.c: which two buckets, and their entries there. */
-import { BLOCK_ENTRIES, blockBytes, type IndexSlabs } from '../index-slabs.js'
+import { BLOCK_ENTRIES, blockBytes, blockRowsAt, type IndexSlabs } from '../index-slabs.js'
 import { distancesGather } from './distance.js'
 import { prepareRotated, type Routed, rank, route } from './route.js'
 import { copySigns, writeSigns } from './signs.js'
@@ -131,6 +131,46 @@ export function indexCopy(
     const [source, target] = [from[j]!, to[j]!]
     copySigns(padded, blocks, start(source), source % BLOCK_ENTRIES, start(target), target % BLOCK_ENTRIES)
   }
+}
+
+export function indexCompact(
+  index: IndexSlabs,
+  home: Uint32Array,
+  second: Uint32Array,
+  bucket: number,
+  from: number,
+  entries: number,
+  to: number,
+  room: number,
+): number {
+  const { padded, blocks, next } = index
+  const words = new Uint32Array(blocks.buffer, blocks.byteOffset, blocks.byteLength >>> 2)
+  const slots: number[] = []
+  const rowAt = (slot: number): number =>
+    words[
+      (Math.floor(slot / BLOCK_ENTRIES) * blockBytes(padded)) / 4 +
+        blockRowsAt(padded) +
+        (slot % BLOCK_ENTRIES)
+    ]!
+  let block = from
+  for (let i = 0; i < entries && block < next.length; i++) {
+    const slot = block * BLOCK_ENTRIES + (i % BLOCK_ENTRIES)
+    const row = rowAt(slot)
+    if (home[row] === bucket || second[row] === bucket) slots.push(slot)
+    if (i % BLOCK_ENTRIES === BLOCK_ENTRIES - 1) block = next[block]!
+  }
+  const seen = new Set<number>()
+  let target = to
+  let count = 0
+  for (const slot of slots.reverse()) {
+    if (count === room || target >= next.length) break
+    if (seen.has(rowAt(slot))) continue
+    seen.add(rowAt(slot))
+    const place = target * BLOCK_ENTRIES + (count % BLOCK_ENTRIES)
+    indexCopy(index, Uint32Array.of(slot), Uint32Array.of(place), 1)
+    if (++count % BLOCK_ENTRIES === 0) target = next[target]!
+  }
+  return count
 }
 
 export function indexRouteEntries(index: IndexSlabs, first: number, count: number): void {

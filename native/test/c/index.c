@@ -1,4 +1,4 @@
-/* index_assign, index_near, index_neighbours, index_route_entries, index_append, index_copy, index_halve and index_search over one small
+/* index_assign, index_near, index_neighbours, index_route_entries, index_append, index_copy, index_compact, index_halve and index_search over one small
  * index: each row's buckets, entries and half against their formulas; each result live, allowed, met once, in order and at its distance;
  * and all rows found when all may be. With values whose squares overflow nothing is said of the results but that the calls end within
  * their arguments. */
@@ -302,6 +302,23 @@ static void check_copy(const world *w, const drift_kernels *k) {
   }
 }
 
+/* A bucket's entries into a free block: of rows that call it home or second, each once. */
+static void check_compact(const world *w, const drift_kernels *k, uint32_t bucket, size_t room, drift_scratch *scratch) {
+  const drift_index *index = &w->index;
+  uint32_t free_block = (uint32_t)index->block_count - 1;
+  int64_t count = k->index_compact(index, w->home, w->second, w->row_count, bucket, w->heads[bucket], w->sizes[bucket], free_block,
+                                   room, scratch);
+  if (count < 0 || (size_t)count > room || count > BLOCK_ENTRIES) fail("%lld entries are left for %zu", (long long)count, room);
+  const uint32_t *rows = block_rows(index->blocks + free_block * block_bytes(index->padded), index->padded);
+  uint64_t seen = 0;
+  for (int64_t i = 0; i < count; i++) {
+    if (rows[i] >= w->row_count) fail("entry %lld is of row %u", (long long)i, rows[i]);
+    if (w->home[rows[i]] != bucket && w->second[rows[i]] != bucket) fail("row %u does not count", rows[i]);
+    if (seen >> rows[i] & 1) fail("row %u is there twice", rows[i]);
+    seen |= (uint64_t)1 << rows[i];
+  }
+}
+
 void run_index(void) {
   world w;
   draw_world(&w);
@@ -356,6 +373,7 @@ void run_index(void) {
     for (size_t r = 0; r < w.row_count; r++) check_assignment(&w, r);
     fill(&w, k, &scratch);
     check_copy(&w, k);
+    check_compact(&w, k, (uint32_t)(own % index->bucket_count), own, &scratch);
     check_halves(&w, k, every_row, own, drawn[0], drawn[1], side, halves, half_blocks, &scratch);
     if (damaged) damage(&w, damaged);
     drift_effort effort, effort_again;

@@ -209,7 +209,5 @@ function collidingTexts(): [string, string] {
 
 /** The id names no row any more. @returns the row that it named, or -1. */
 function remove(table: IdTable, id: Id): number {
-  const [row] = table.findAll([id])
-  if (row! >= 0) table.unname(row!)
-  return row!
+  return table.removeAll([id])[0]!
 }

@@ -55,28 +55,18 @@ export class IdTable {
     return before
   }
 
-  /** The rows that the ids name, or -1. @throws CoreError DRIFT_ID. */
-  findAll(ids: readonly Id[]): Int32Array {
+  /** Let the ids name nothing; they stay recorded. @returns the row that each named, or -1. @throws CoreError DRIFT_ID; nothing is changed then. */
+  removeAll(ids: readonly Id[]): Int32Array {
     this.#place()
+    for (let i = 0; i < ids.length; i++) this.#ids.load(ids[i]!)
     const rows = new Int32Array(ids.length)
     for (let i = 0; i < ids.length; i++) {
       this.#ids.load(ids[i]!)
-      rows[i] = this.#slots[this.#slot()]!
+      const slot = this.#slot()
+      rows[i] = this.#slots[slot]!
+      if (rows[i] !== EMPTY) this.#empty(slot)
     }
     return rows
-  }
-
-  /** The id of `row`, if it names the row, names none from now on; it stays recorded until released. */
-  unname(row: number): void {
-    this.#place()
-    const slots = this.#slots
-    const mask = slots.length - 1
-    // Row numbers are compared, not ids: a row is in the table once.
-    for (let slot = this.#ids.hashAt(row) & mask; slots[slot] !== EMPTY; slot = (slot + 1) & mask) {
-      if (slots[slot] !== row) continue
-      this.#empty(slot)
-      return
-    }
   }
 
   /** Remember the id of an appended row that is not yet visible: `idAt` tells it, `find` does not. */
@@ -99,8 +89,14 @@ export class IdTable {
   /** Forget the id of `row`, so that the row may be reused. An id that still names the row goes with it. */
   release(row: number): void {
     if (!this.#ids.has(row)) return
-    this.unname(row)
+    this.#place()
+    this.#unname(row)
     this.#ids.release(row)
+  }
+
+  /** The same for a row that no id names, which is not looked up. */
+  forget(row: number): void {
+    if (this.#ids.has(row)) this.#ids.release(row)
   }
 
   /** The ids of rows below `rows`, as views that stay true of a row until it is released. */
@@ -147,6 +143,17 @@ export class IdTable {
       const row = this.#slots[slot]!
       if (row === EMPTY || this.#ids.matches(row)) return slot
       slot = (slot + 1) & mask
+    }
+  }
+
+  #unname(row: number): void {
+    const slots = this.#slots
+    const mask = slots.length - 1
+    // Row numbers are compared, not ids: a row is in the table once.
+    for (let slot = this.#ids.hashAt(row) & mask; slots[slot] !== EMPTY; slot = (slot + 1) & mask) {
+      if (slots[slot] !== row) continue
+      this.#empty(slot)
+      return
     }
   }
 

@@ -97,7 +97,8 @@ export class IndexState {
       this.store,
       (free, chain) => this.pins.retire(free, chain),
       (rows, buckets, slots, count) => kernels.indexAppend(this.slabs, rows, buckets, slots, count),
-      (from, to) => kernels.indexCopy(this.slabs, Uint32Array.from(from), Uint32Array.from(to), to.length),
+      (bucket, from, entries, to, room) =>
+        kernels.indexCompact(this.slabs, this.store.home, this.store.second, bucket, from, entries, to, room),
     )
     this.active = new Memtable(shape.memtableRows, shape)
     this.memtables = [this.active]
@@ -196,14 +197,12 @@ export class IndexState {
 
   /** @returns how many of the ids named a row. @throws CoreError DRIFT_ID; nothing is changed then. */
   delete(ids: readonly Id[]): number {
-    const { store } = this
-    const rows = store.ids.findAll(ids)
+    const rows = this.store.ids.removeAll(ids)
     const free: number[] = []
     let deleted = 0
-    for (const row of rows) {
-      // An id that is named twice has died with the first.
-      if (row < 0 || !store.isLive(row)) continue
-      store.ids.unname(row)
+    for (let i = 0; i < rows.length; i++) {
+      const row = rows[i]!
+      if (row < 0) continue
       this.#kill(row, free)
       deleted++
     }

@@ -238,7 +238,7 @@ export class RowStore {
   free(row: number): void {
     this.home[row] = NONE
     this.second[row] = NONE
-    this.ids.release(row)
+    this.ids.forget(row)
     this.cold?.drop(row)
     this.#free.push(row)
   }

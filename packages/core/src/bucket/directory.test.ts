@@ -22,7 +22,7 @@ beforeEach(() => {
   limbo = []
   coded = []
   copied = []
-  directory = new Directory(rows, (free, head) => limbo.push(() => free(head)), writeEntries, copyEntries)
+  directory = new Directory(rows, (free, head) => limbo.push(() => free(head)), writeEntries, compactEntries)
 })
 
 /** What the kernel does, but for the signs. */
@@ -36,13 +36,32 @@ function writeEntries(entries: Uint32Array, _buckets: Uint32Array, slots: Uint32
   }
 }
 
-function copyEntries(from: readonly number[], to: readonly number[]): void {
+function compactEntries(bucket: number, from: number, entries: number, to: number, room: number): number {
+  const { extents } = directory
+  const words = new Uint32Array(extents.slabs.blocks)
   const { padded } = rows.rotation
-  const words = new Uint32Array(directory.extents.slabs.blocks)
-  const at = (slot: number) =>
+  const wordOf = (slot: number) =>
     (Math.floor(slot / BLOCK_ENTRIES) * blockBytes(padded)) / 4 + blockRowsAt(padded) + (slot % BLOCK_ENTRIES)
-  copied.push(...from)
-  for (const [i, slot] of to.entries()) words[at(slot)] = words[at(from[i]!)]!
+  const slotsOf = (head: number, count: number): number[] => {
+    const slots: number[] = []
+    for (let block = head; slots.length < count; block = extents.next[block]!) {
+      for (let i = 0; i < BLOCK_ENTRIES && slots.length < count; i++) slots.push(block * BLOCK_ENTRIES + i)
+    }
+    return slots
+  }
+  const newest = new Map<number, number>()
+  for (const slot of slotsOf(from, entries)) {
+    const row = words[wordOf(slot)]!
+    if (rows.home[row] !== bucket && rows.second[row] !== bucket) continue
+    newest.delete(row)
+    newest.set(row, slot)
+  }
+  const targets = slotsOf(to, room)
+  for (const [row, slot] of [...newest].reverse()) {
+    words[wordOf(targets.shift()!)] = row
+    copied.push(slot)
+  }
+  return newest.size
 }
 
 function liveRows(count: number): Uint32Array {

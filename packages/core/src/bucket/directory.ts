@@ -32,8 +32,14 @@ export type WriteEntries = (
 /** Fills a stored column. */
 export type ReadChains = (column: 'heads' | 'entries' | 'next' | 'blocks', into: Uint8Array) => void
 
-/** The entry to[i] becomes what from[i] is. */
-export type CopyEntries = (from: readonly number[], to: readonly number[]) => void
+/** What counts of a bucket's entries, copied from one chain to another: `Kernels.indexCompact`. @returns how many. */
+export type CompactEntries = (
+  bucket: number,
+  from: number,
+  entries: number,
+  to: number,
+  room: number,
+) => number
 
 export class Directory {
   readonly extents: Extents
@@ -63,7 +69,7 @@ export class Directory {
   /** Buckets that became empty, some of them filled again since. */
   readonly #emptied: number[] = []
   readonly #write: WriteEntries
-  readonly #copy: CopyEntries
+  readonly #compact: CompactEntries
   /** Entries that have a place and no code yet: never between two steps. */
   #pending: { rows: Uint32Array; buckets: Uint32Array; slots: Uint32Array } = pendingOf(64)
   #pendingCount = 0
@@ -74,11 +80,11 @@ export class Directory {
   readonly #stale: number[] = []
   #noted: Uint8Array = new Uint8Array(0)
 
-  constructor(rows: RowStore, retire: RetireChain, write: WriteEntries, copy: CopyEntries) {
-    this.#copy = copy
+  constructor(rows: RowStore, retire: RetireChain, write: WriteEntries, compact: CompactEntries) {
     this.#rows = rows
     this.#retire = retire
     this.#write = write
+    this.#compact = compact
     this.extents = new Extents(rows.rotation.padded)
     this.slabs = {
       heads: allocateSlab(0, 4 * MAX_BUCKETS),
@@ -263,25 +269,20 @@ export class Directory {
   /** Drop the dead entries, in a new chain; the others are copied, as their codes are of the same centroid. */
   compact(bucket: number): void {
     this.#writePending()
-    const { home, second } = this.#rows
-    const slots: number[] = []
-    const rows = this.extents.rowsOf(this.heads[bucket]!, slots)
-    const from: number[] = []
-    const to: number[] = []
-    const old = this.#clear(bucket)
-    const seen = new Set<number>()
-    // From the newest: a row that left and came back has an older entry here, whose code is of what the row was.
-    for (let i = rows.length - 1; i >= 0; i--) {
-      const row = rows[i]!
-      if ((home[row] !== bucket && second[row] !== bucket) || seen.has(row)) continue
-      seen.add(row)
-      if (home[row] === bucket) this.#homes[bucket]!++
-      from.push(slots[i]!)
-      to.push(this.#slotFor(bucket))
+    const old = this.heads[bucket]!
+    const lives = this.lives[bucket]!
+    if (lives === 0) {
+      if (old !== NONE) this.#drain(bucket)
+      return
     }
-    this.#copy(from, to)
+    const { head, tail } = this.extents.allocateChain(Math.ceil(lives / BLOCK_ENTRIES))
+    this.#compact(bucket, old, this.sizes[bucket]!, head, lives)
+    this.heads[bucket] = head
+    this.#tails[bucket] = tail
+    this.sizes[bucket] = lives
+    this.entryVersion++
     this.version++
-    if (old !== NONE) this.#retire(this.#freeChain, old)
+    this.#retire(this.#freeChain, old)
   }
 
   /** Entries that count in a bucket, the mean over all; rows have two each. */

@@ -57,6 +57,18 @@ export class Extents {
     return block
   }
 
+  /** A chain of so many empty blocks, at least one. */
+  allocateChain(blocks: number): { readonly head: number; readonly tail: number } {
+    const head = this.allocate()
+    let tail = head
+    for (let i = 1; i < blocks; i++) {
+      const block = this.allocate()
+      this.next[tail] = block
+      tail = block
+    }
+    return { head, tail }
+  }
+
   /** A chain of blocks that are filled already, copied in. */
   adopt(filled: Uint8Array): { readonly head: number; readonly tail: number } {
     const bytes = 4 * this.#wordsPerBlock
@@ -94,8 +106,8 @@ export class Extents {
     return rows
   }
 
-  /** Row numbers of the chain's entries, in order; their places go to `slots`. */
-  rowsOf(head: number, slots: number[] = []): number[] {
+  /** Row numbers of the chain's entries, in order. */
+  rowsOf(head: number): number[] {
     const rows: number[] = []
     for (let block = head; block !== NONE; block = this.next[block]!) {
       const at = block * this.#wordsPerBlock + blockRowsAt(this.#padded)
@@ -103,7 +115,6 @@ export class Extents {
         const row = this.#words[i]!
         if (row === NONE) return rows
         rows.push(row)
-        slots.push(block * BLOCK_ENTRIES + i - at)
       }
     }
     return rows
