@@ -5,14 +5,13 @@
 import { describe, kindOf, requireObject, wrong } from './argument.js'
 import { floatPageRoom, packedBytes } from './float-page.js'
 import { HNSW_CAPACITY, HNSW_LINKED, HNSW_ROWS, requireHnsw } from './hnsw.js'
-import { blockBytes, blocksOfHalves, type IndexSlabs, requireSlabs } from './index-slabs.js'
+import { blockBytes, blocksOfHalves, type IndexQuery, type IndexSlabs, requireSlabs } from './index-slabs.js'
 import type { KernelMetric, Kernels } from './kernels.js'
 
 /** Longest vector: keeps 255 * 127 * dim, the largest integer sum of SQ8, inside 31 bits. */
 export const MAX_DIMENSION = 65_535
 
 /** What a query says of its estimate. */
-const ESTIMATE = ['floor', 'byRank', 'byRatio', 'bySize', 'meanLives', 'near', 'flat', 'flatTimes'] as const
 
 export function checked(kernels: Kernels): Kernels {
   return {
@@ -192,25 +191,8 @@ export function checked(kernels: Kernels): Kernels {
 
     indexSearch(index, ask, query, outRow, outDistance, at, effort) {
       requireSlabs(index)
-      requireObject('ask', ask)
-      requireCount('k', ask.k)
-      requireCount('probes', ask.probes)
-      requireCount('rerank', ask.rerank)
-      requireCount('least', ask.least)
-      requireCount('part', ask.part)
-      requireCount('parts', ask.parts)
-      if (ask.parts === 0) throw wrong('parts', '0', 'at least 1')
-      for (const name of ESTIMATE) requireNumber(name, ask[name])
+      requireAsk(index, ask)
       requireFloats('query', query, index.dim)
-      requireCount('extraCount', ask.extraCount)
-      requireWords('extra', ask.extra, ask.extraCount)
-      if (ask.allow !== undefined) {
-        requireObject('allow', ask.allow)
-        requireWords('allow.bits', ask.allow.bits, 0)
-        requireWords('allow.counts', ask.allow.counts, index.bucketCount)
-        requireWords('allow.masks', ask.allow.masks, index.next.length)
-      }
-      if (ask.trace !== undefined) requireWords('trace', ask.trace, 0)
       requireCount('at', at)
       requireWords('outRow', outRow, at)
       requireFloats('outDistance', outDistance, outRow.length)
@@ -218,6 +200,21 @@ export function checked(kernels: Kernels): Kernels {
         throw wrong('outRow', `${outRow.length} values`, `${ask.k} from ${at} on`)
       requireWords('effort', effort, 3)
       return kernels.indexSearch(index, ask, query, outRow, outDistance, at, effort)
+    },
+
+    indexSearchMany(index, ask, queries, first, count, stride, outRow, outDistance, outCount) {
+      requireSlabs(index)
+      requireAsk(index, ask)
+      if (ask.trace !== undefined) throw wrong('trace', describe(ask.trace), 'none')
+      requireCount('first', first)
+      requireCount('count', count)
+      requireCount('stride', stride)
+      if (stride < ask.k) throw wrong('stride', String(stride), `at least k, ${ask.k}`)
+      requireFloats('queries', queries, (first + count) * index.dim)
+      requireWords('outRow', outRow, (first + count) * stride)
+      requireFloats('outDistance', outDistance, (first + count) * stride)
+      requireWords('outCount', outCount, first + count)
+      kernels.indexSearchMany(index, ask, queries, first, count, stride, outRow, outDistance, outCount)
     },
 
     indexAppend(index, rows, buckets, slots, count) {
@@ -484,6 +481,35 @@ export function checked(kernels: Kernels): Kernels {
       kernels.bitsUnpack(bytes, width, out)
     },
   }
+}
+
+/** Name by name, not in a loop: this comes before every search. */
+function requireAsk(index: IndexSlabs, ask: IndexQuery): void {
+  requireObject('ask', ask)
+  requireCount('k', ask.k)
+  requireCount('probes', ask.probes)
+  requireCount('rerank', ask.rerank)
+  requireCount('least', ask.least)
+  requireCount('part', ask.part)
+  requireCount('parts', ask.parts)
+  if (ask.parts === 0) throw wrong('parts', '0', 'at least 1')
+  requireNumber('floor', ask.floor)
+  requireNumber('byRank', ask.byRank)
+  requireNumber('byRatio', ask.byRatio)
+  requireNumber('bySize', ask.bySize)
+  requireNumber('meanLives', ask.meanLives)
+  requireNumber('near', ask.near)
+  requireNumber('flat', ask.flat)
+  requireNumber('flatTimes', ask.flatTimes)
+  requireCount('extraCount', ask.extraCount)
+  requireWords('extra', ask.extra, ask.extraCount)
+  if (ask.allow !== undefined) {
+    requireObject('allow', ask.allow)
+    requireWords('allow.bits', ask.allow.bits, 0)
+    requireWords('allow.counts', ask.allow.counts, index.bucketCount)
+    requireWords('allow.masks', ask.allow.masks, index.next.length)
+  }
+  if (ask.trace !== undefined) requireWords('trace', ask.trace, 0)
 }
 
 function codedRows({ codes, factors, padded }: IndexSlabs): number {

@@ -306,6 +306,25 @@ export interface Kernels {
     effort: Uint32Array,
   ): number
 
+  /**
+   * `indexSearch` for queries[first .. first + count) with one `ask`, without a trace: a call costs a query a microsecond or two, mostly of
+   * what the search before has driven out of the caches.
+   *
+   * @param queries - dim values each.
+   * @param stride - at least k: the results of query q go to outRow[q * stride] and outDistance[q * stride] on, how many to outCount[q].
+   */
+  indexSearchMany(
+    index: IndexSlabs,
+    ask: IndexQuery,
+    queries: Float32Array,
+    first: number,
+    count: number,
+    stride: number,
+    outRow: Uint32Array,
+    outDistance: Float32Array,
+    outCount: Uint32Array,
+  ): void
+
   /** The entry at slots[j] (32 * block + place) becomes rows[j] in buckets[j], from the codes of the row; j < count. */
   indexAppend(
     index: IndexSlabs,

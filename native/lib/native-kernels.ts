@@ -4,7 +4,7 @@
  */
 import { addon, type RawKernels } from './addon.js'
 import { NativeError } from './error.js'
-import type { IndexSlabs } from './index-slabs.js'
+import type { IndexQuery, IndexSlabs } from './index-slabs.js'
 import type { KernelMetric, Kernels, KernelVariant } from './kernels.js'
 
 /** `drift_metric` and the negative codes of src/kernels.h. */
@@ -29,6 +29,7 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
   const hnswSearch = raw.hnswSearch as C<'hnswSearch'>
   const affineDistances = raw.affineDistances as C<'affineDistances'>
   const indexSearch = raw.indexSearch as (...args: unknown[]) => number
+  const indexSearchMany = raw.indexSearchMany as (...args: unknown[]) => number
   const indexAppend = raw.indexAppend as (...args: unknown[]) => number
   const indexCopy = raw.indexCopy as (...args: unknown[]) => void
   const indexCompact = raw.indexCompact as (...args: unknown[]) => number
@@ -78,41 +79,11 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
       countOf(encodeRows(from, dim, sources, isUnit, kept, places, padded, flips, rows, codes, factors))
     },
     indexSearch(index, ask, query, outRow, outDistance, at, effort) {
-      const { rowLimit, bucketCount } = index
-      const { k, probes, floor, least, byRank, byRatio, bySize, meanLives } = ask
-      const { near, flat, flatTimes } = ask
-      const { rerank, part, parts, allow, extra, extraCount, trace } = ask
-      const found = indexSearch(
-        descriptorOf(index),
-        rowLimit,
-        bucketCount,
-        k,
-        probes,
-        floor,
-        byRank,
-        byRatio,
-        bySize,
-        meanLives,
-        rerank,
-        part,
-        parts,
-        allow?.bits,
-        extra,
-        extraCount,
-        trace,
-        query,
-        outRow,
-        outDistance,
-        at,
-        effort,
-        least,
-        near,
-        flat,
-        flatTimes,
-        allow?.counts,
-        allow?.masks,
-      )
-      return countOf(found)
+      return countOf(indexSearch(...argumentsOf(index, ask, query, outRow, outDistance, at, effort)))
+    },
+    indexSearchMany(index, ask, queries, first, count, stride, outRow, outDistance, outCount) {
+      const common = argumentsOf(index, ask, queries, outRow, outDistance, stride, undefined)
+      countOf(indexSearchMany(...common, first, count, outCount))
     },
     indexAppend(index, rows, buckets, slots, count) {
       countOf(indexAppend(descriptorOf(index), rows, buckets, slots, count))
@@ -220,6 +191,52 @@ function descriptorOf(index: IndexSlabs): Uint8Array {
   )
   descriptors.set(index, made)
   return made
+}
+
+/** What both searches of an index are given, in the order of src/binding.cc. */
+function argumentsOf(
+  index: IndexSlabs,
+  ask: IndexQuery,
+  query: Float32Array,
+  outRow: Uint32Array,
+  outDistance: Float32Array,
+  at: number,
+  effort: Uint32Array | undefined,
+): unknown[] {
+  const { rowLimit, bucketCount } = index
+  const { k, probes, floor, least, byRank, byRatio, bySize, meanLives } = ask
+  const { near, flat, flatTimes } = ask
+  const { rerank, part, parts, allow, extra, extraCount, trace } = ask
+  return [
+    descriptorOf(index),
+    rowLimit,
+    bucketCount,
+    k,
+    probes,
+    floor,
+    byRank,
+    byRatio,
+    bySize,
+    meanLives,
+    rerank,
+    part,
+    parts,
+    allow?.bits,
+    extra,
+    extraCount,
+    trace,
+    query,
+    outRow,
+    outDistance,
+    at,
+    effort,
+    least,
+    near,
+    flat,
+    flatTimes,
+    allow?.counts,
+    allow?.masks,
+  ]
 }
 
 function metricOf(metric: KernelMetric): CMetric {

@@ -22,7 +22,7 @@ import {
   indexRouteEntries,
 } from './reference/index-assign.js'
 import { indexHalve } from './reference/index-halve.js'
-import { indexSearch } from './reference/index-search.js'
+import { indexSearch, indexSearchMany } from './reference/index-search.js'
 import { nearest, nearestByHeads } from './reference/nearest.js'
 import { fastScan, lutDistances } from './reference/pq.js'
 import { project } from './reference/project.js'
@@ -54,6 +54,7 @@ export const reference: Kernels = {
   squaredLengths,
   encodeRows,
   indexSearch,
+  indexSearchMany,
   indexAppend,
   indexCopy,
   indexCompact,

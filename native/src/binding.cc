@@ -184,10 +184,10 @@ drift_index indexOf(const Info &info) {
   return index;
 }
 
-NAN_METHOD(indexSearch) {
-  drift_index index = indexOf(info);
-  index.row_limit = size(info, 1);
-  index.bucket_count = size(info, 2);
+/* What is asked for, in arguments 3 to 16 and 22 to 27; 1 and 2 say how much of the index there is. */
+drift_query askOf(const Info &info, drift_index *index) {
+  index->row_limit = size(info, 1);
+  index->bucket_count = size(info, 2);
   drift_query ask = {};
   ask.k = size(info, 3);
   ask.probes = size(info, 4);
@@ -215,6 +215,12 @@ NAN_METHOD(indexSearch) {
     ask.trace = reinterpret_cast<drift_probe *>(view<uint32_t>(info, 16));
     ask.trace_room = length(info, 16) / (sizeof(drift_probe) / 4);
   }
+  return ask;
+}
+
+NAN_METHOD(indexSearch) {
+  drift_index index = indexOf(info);
+  drift_query ask = askOf(info, &index);
   drift_effort effort = {};
   size_t at = size(info, 20);
   int64_t found = kernels(info)->index_search(&index, &ask, view<float>(info, 17), &scratch,
@@ -224,6 +230,23 @@ NAN_METHOD(indexSearch) {
   out[1] = effort.entries;
   out[2] = effort.rows;
   number(info, static_cast<double>(found));
+}
+
+NAN_METHOD(indexSearchMany) {
+  drift_index index = indexOf(info);
+  drift_query ask = askOf(info, &index);
+  const float *queries = view<float>(info, 17);
+  uint32_t *rows = view<uint32_t>(info, 18), *counts = view<uint32_t>(info, 30);
+  float *distances = view<float>(info, 19);
+  size_t stride = size(info, 20), first = size(info, 28), end = first + size(info, 29);
+  for (size_t q = first; q < end; q++) {
+    drift_effort effort;
+    int64_t found = kernels(info)->index_search(&index, &ask, queries + q * index.dim, &scratch, rows + q * stride,
+                                                distances + q * stride, &effort);
+    if (found < 0) return number(info, static_cast<double>(found));
+    counts[q] = static_cast<uint32_t>(found);
+  }
+  number(info, 0);
 }
 
 NAN_METHOD(indexAppend) {
@@ -432,6 +455,7 @@ NAN_MODULE_INIT(init) {
     add(set, "squaredLengths", squaredLengths, i);
     add(set, "encodeRows", encodeRows, i);
     add(set, "indexSearch", indexSearch, i);
+    add(set, "indexSearchMany", indexSearchMany, i);
     add(set, "indexAppend", indexAppend, i);
     add(set, "indexCopy", indexCopy, i);
     add(set, "indexCompact", indexCompact, i);

@@ -332,6 +332,53 @@ describe.each(supportedVariants())('%s', variant => {
       expect(search(index, query, asking({ probes: 5 }))).toEqual(before)
     })
 
+    it('queries in one call get what each gets alone, in their places', () => {
+      const r = random(14)
+      const index = filled(metric, 40, r)
+      const [count, stride] = [9, 12]
+      const queries = Float32Array.from({ length: count * 40 }, () => r.normal())
+      const extra = Uint32Array.of(11, 13)
+      for (const ask of [
+        { floor: 0.01, extra, extraCount: 2 },
+        { probes: 1, k: 12 },
+      ]) {
+        for (const k of [kernels, reference]) {
+          const rows = new Uint32Array(count * stride).fill(NONE)
+          const distances = new Float32Array(count * stride).fill(-1)
+          const counts = new Uint32Array(count).fill(NONE)
+          k.indexSearchMany(index, asking(ask), queries, 2, 5, stride, rows, distances, counts)
+          for (let q = 0; q < count; q++) {
+            const mine = rows.subarray(q * stride, (q + 1) * stride)
+            if (q < 2 || q >= 7) {
+              expect(counts[q]).toBe(NONE)
+              expect(new Set(mine)).toEqual(new Set([NONE]))
+              continue
+            }
+            const alone = search(index, queries.subarray(q * 40, (q + 1) * 40), asking(ask)).rows
+            expect([...mine.subarray(0, counts[q])]).toEqual([...alone])
+            expect(distances[q * stride + counts[q]! - 1]).not.toBe(-1)
+          }
+        }
+      }
+      const few = new Uint32Array(3)
+      const room = new Float32Array(3 * stride)
+      const call = (width: number, ask: Partial<IndexQuery> = {}) =>
+        kernels.indexSearchMany(
+          index,
+          asking(ask),
+          queries,
+          0,
+          3,
+          width,
+          new Uint32Array(3 * stride),
+          room,
+          few,
+        )
+      expect(() => call(9)).toThrow(/stride/)
+      expect(() => call(13)).toThrow(/outRow/)
+      expect(() => call(stride, { trace: new Uint32Array(4) })).toThrow(/trace/)
+    })
+
     it('rows that are dead, beyond the limit or not allowed are not found; rows named beside the buckets are', () => {
       const r = random(6)
       const index = filled(metric, 40, r)

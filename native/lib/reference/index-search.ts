@@ -72,6 +72,24 @@ export function indexSearch(
   return found.length
 }
 
+export function indexSearchMany(
+  index: IndexSlabs,
+  ask: IndexQuery,
+  queries: Float32Array,
+  first: number,
+  count: number,
+  stride: number,
+  outRow: Uint32Array,
+  outDistance: Float32Array,
+  outCount: Uint32Array,
+): void {
+  const effort = new Uint32Array(3)
+  for (let q = first; q < first + count; q++) {
+    const query = queries.subarray(q * index.dim, (q + 1) * index.dim)
+    outCount[q] = indexSearch(index, ask, query, outRow, outDistance, q * stride, effort)
+  }
+}
+
 const LENGTHS = 64
 
 /** As src/search.c. */

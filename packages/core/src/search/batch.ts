@@ -4,7 +4,7 @@
  */
 import { NONE } from '../bucket/extent.js'
 import type { Scratch } from './scratch.js'
-import { searchView } from './search.js'
+import { searchView, searchViewMany } from './search.js'
 import type { SearchView, SearchWidth } from './view.js'
 
 export interface FoundSlice {
@@ -56,11 +56,8 @@ export function searchSlice(
   scratch: Scratch,
   found: FoundSlice,
 ): void {
-  const { dim } = view.slabs
-  for (let i = first; i < first + count; i++) {
-    scratch.query.set(queries.subarray(i * dim, (i + 1) * dim))
-    found.counts[i] = searchView(view, width, scratch, found.rows, found.distances, i * width.k)
-  }
+  const { rows, distances, counts } = found
+  searchViewMany(view, width, scratch, queries, first, count, rows, distances, counts)
 }
 
 /** What one part of a query found, nearest first. */

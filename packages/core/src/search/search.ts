@@ -3,7 +3,7 @@
  * Rule: whatever found a row, its distance comes from the same exact kernel, and it counts once. Equal distances are ordered by row
  * number.
  */
-import { kernels } from '@drift/native'
+import { type AllowedRows, kernels } from '@drift/native'
 import { NONE } from '../bucket/extent.js'
 import type { MemtableViews } from '../memtable.js'
 import { liveRowsOf } from '../row-store.js'
@@ -56,22 +56,83 @@ export function searchView(
   if (width.paper !== undefined && !isExact) {
     return searchByPaper(view, width.paper, width, bits, k, scratch, outRows, outDistances, at)
   }
-  const scanAll = width.allow === undefined ? SCAN_ALL_ROWS : SCAN_ALLOWED_ROWS
-  if (isExact || (width.probes === undefined && countable <= scanAll)) {
+  if (isExact || scansAll(width, countable)) {
     return scanEverything(view, bits, k, width.rerank, scratch, outRows, outDistances, at)
   }
   gatherExtra(view, width, bits, k, part, parts, scratch)
-  const { ask } = scratch
+  askFor(view, width, countable, k, allowed, part, parts, scratch)
+  const written = searchIndex(view, scratch, outRows, outDistances, at)
+  // Fewer than k only when the probed buckets hold too few rows; asked without a width, k rows are owed.
+  if (written >= Math.min(width.owed, k) || parts > 1 || width.probes !== undefined) return written
+  return scanEverything(view, bits, k, width.rerank, scratch, outRows, outDistances, at)
+}
+
+/**
+ * Search for prepared queries first .. first + count - 1, in one native call where nothing but buckets is asked query by query: a call costs
+ * some microseconds, as the searches between drive all that belongs to it out of the caches.
+ *
+ * @param rows, distances - get the results of query q from q * width.k on. @param counts - how many these are.
+ */
+export function searchViewMany(
+  view: SearchView,
+  width: SearchWidth,
+  scratch: Scratch,
+  queries: Float32Array,
+  first: number,
+  count: number,
+  rows: Uint32Array,
+  distances: Float32Array,
+  counts: Uint32Array,
+): void {
+  const { slabs, memtables } = view
+  const { dim } = slabs
+  const allowed = width.allow && scratch.allowedIn(view, width.allow)
+  const countable = allowed?.rows ?? view.liveRows
+  const k = Math.min(width.k, countable)
+  const end = first + count
+  const hasOneCall =
+    k > 0 &&
+    width.probes !== Number.POSITIVE_INFINITY &&
+    width.paper === undefined &&
+    !scansAll(width, countable) &&
+    memtables.every(({ linked }) => linked === 0)
+  if (hasOneCall) {
+    gatherExtra(view, width, allowed?.bits ?? slabs.live, k, 0, 1, scratch)
+    askFor(view, width, countable, k, allowed, 0, 1, scratch)
+    kernels.indexSearchMany(slabs, scratch.ask, queries, first, count, width.k, rows, distances, counts)
+  }
+  for (let q = first; q < end; q++) {
+    // Those that came back short are asked again, as `searchView` knows what else to scan.
+    if (hasOneCall && (counts[q]! >= Math.min(width.owed, k) || width.probes !== undefined)) continue
+    scratch.query.set(queries.subarray(q * dim, (q + 1) * dim))
+    counts[q] = searchView(view, width, scratch, rows, distances, q * width.k)
+  }
+}
+
+/** Whether so few rows count that all of their codes are looked at. */
+function scansAll({ probes, allow }: SearchWidth, countable: number): boolean {
+  return probes === undefined && countable <= (allow === undefined ? SCAN_ALL_ROWS : SCAN_ALLOWED_ROWS)
+}
+
+/** What the kernel is asked for, beside what `gatherExtra` has found. */
+function askFor(
+  view: SearchView,
+  width: SearchWidth,
+  countable: number,
+  k: number,
+  allowed: AllowedRows | undefined,
+  part: number,
+  parts: number,
+  { ask, rows, rowCount }: Scratch,
+): void {
   ask.k = k
   weigh(view, width, countable, ask)
   ask.rerank = width.rerank
   ask.part = part
   ask.parts = parts
   ask.allow = allowed
-  const written = searchIndex(view, scratch, outRows, outDistances, at)
-  // Fewer than k only when the probed buckets hold too few rows; asked without a width, k rows are owed.
-  if (written >= Math.min(width.owed, k) || parts > 1 || width.probes !== undefined) return written
-  return scanEverything(view, bits, k, width.rerank, scratch, outRows, outDistances, at)
+  ask.extra = rows
+  ask.extraCount = rowCount
 }
 
 /** By what the buckets are chosen. The masses of those rows that count are smaller throughout: the estimate's unit follows them. */
