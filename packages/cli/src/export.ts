@@ -5,24 +5,22 @@
  */
 import { existsSync } from 'node:fs'
 import { rename, rm, stat } from 'node:fs/promises'
-import { extname } from 'node:path'
-import { Collection } from '@drift/server'
-import type { RecordBatch } from 'apache-arrow'
 import { CliError } from './errors.js'
 import { writable } from './json.js'
 import { PlaceFile, resumable } from './place.js'
+import { type ArrowPlace, type ArrowSink, arrowSink, isArrow } from './sink/arrow.js'
 import { SinkFile } from './sink/file.js'
-import { isArrow, type Selection, type Sink, sinkOf } from './sink/sink.js'
+import { type Selection, type Sink, sinkOf } from './sink/sink.js'
 import type { Rows } from './target.js'
 
 export interface ExportOptions extends Selection {
-  /** Go on where an export of the same rows to the same file was broken off. Arrow begins anew: its batches build on each other. */
+  /** Go on where an export of the same rows to the same file was broken off. */
   readonly resume?: boolean
   /** Names the database and the collection, so that `resume` takes no other export's place for this one's. */
   readonly target?: string
   /** Rows between two places to go on from. Default 100 000. */
   readonly pageRows?: number
-  /** Stops behind the page that is being written; an Arrow file, which cannot go on, at once. */
+  /** Stops behind the page that is being written; an Arrow file, which is of one moment, at once. */
   readonly signal?: AbortSignal
   readonly onProgress: (rows: number) => void
 }
@@ -32,17 +30,15 @@ export interface ExportResult {
   readonly rows: number
   /** Of them, those that an export before had written. */
   readonly skipped: number
-  /** By the signal, before the end: there is only FILE.part, and of Arrow nothing. */
+  /** By the signal, before the end: there is FILE.part up to the last place to go on from, or nothing. */
   readonly stopped: boolean
   /** Where the ids are, when the format has vectors only. */
   readonly idsFile?: string
 }
 
 /** Up to where a file is whole. */
-interface ExportPlace {
-  readonly cursor: string
+interface ExportPlace extends ArrowPlace {
   readonly rows: number
-  readonly bytes: number
   /** Of the file of ids. */
   readonly idsBytes?: number
   readonly columns?: readonly string[]
@@ -70,16 +66,21 @@ export async function exportFile(rows: Rows, path: string, options: ExportOption
   let place = options.resume ? await placeFile.read() : undefined
   if (place && !(await reaches(part, place.bytes))) place = undefined
   if (place?.idsBytes !== undefined && !(await reaches(idsPart, place.idsBytes))) place = undefined
-  const skipped = place?.rows ?? 0
   const sink = isArrow(path) ? undefined : await sinkOf(path, rows, options, place?.columns)
   for (const file of sink?.idsApart ? [path, idsFile] : [path]) {
     if (existsSync(file))
       throw new CliError('DRIFT_EXPORT_EXISTS', `${file} is there already`, { path: file })
   }
-  if (!place) await placeFile.remove()
-  const file = await SinkFile.open(part, place?.bytes)
+  let file: SinkFile | undefined
   let ids: SinkFile | undefined
+  let arrow: ArrowSink | undefined
+  let skipped = 0
   try {
+    if (!sink) arrow = await arrowSink(rows, path, part, options, place)
+    if (arrow && !arrow.goesOn) place = undefined
+    skipped = place?.rows ?? 0
+    if (!place) await placeFile.remove()
+    file = await SinkFile.open(part, place?.bytes)
     if (sink?.idsApart) ids = await SinkFile.open(idsPart, place?.idsBytes)
     const keep = async (reached: ExportPlace): Promise<boolean> => {
       await placeFile.write(reached)
@@ -88,9 +89,9 @@ export async function exportFile(rows: Rows, path: string, options: ExportOption
     }
     const result = sink
       ? await exportPages(rows, sink, { file, ids }, options, place, keep)
-      : { rows: await exportArrow(rows, path, file, options), stopped: false }
+      : await exportArrow(arrow!, file, options, place, keep)
     if (result.stopped) {
-      await Promise.all([file.close(), ids?.close()])
+      await Promise.all([file.close(), ids?.close(), arrow?.close()])
       return { ...result, skipped }
     }
     await file.end(sink?.finalHead?.(result.rows))
@@ -100,7 +101,9 @@ export async function exportFile(rows: Rows, path: string, options: ExportOption
     await placeFile.remove()
     return { ...result, skipped, ...(ids ? { idsFile } : {}) }
   } catch (error) {
-    await Promise.allSettled([file.close(), ids?.close()])
+    await Promise.allSettled([file?.close(), ids?.close(), arrow?.close()])
+    const isStopped = !sink && options.signal?.aborted === true
+    if (isStopped && place) return { rows: place.rows, skipped, stopped: true }
     // A row that the format cannot hold will be there again.
     if (place && (error as CliError).code !== 'DRIFT_EXPORT_ROW') {
       const { rows } = place
@@ -108,7 +111,7 @@ export async function exportFile(rows: Rows, path: string, options: ExportOption
     }
     await placeFile.remove()
     await Promise.all([part, idsPart].map(name => rm(name, { force: true })))
-    if (!sink && options.signal?.aborted) return { rows: 0, skipped, stopped: true }
+    if (isStopped) return { rows: 0, skipped, stopped: true }
     throw error
   }
 }
@@ -156,43 +159,25 @@ async function exportPages(
   return { rows: count, stopped: false }
 }
 
-/** The engine's own batches; a server sends them as one stream. */
+/** @param keep - as `exportPages` has it. */
 async function exportArrow(
-  rows: Rows,
-  path: string,
-  out: SinkFile,
-  { filter, signal, onProgress }: ExportOptions,
-): Promise<number> {
-  const { RecordBatchFileWriter, RecordBatchReader, RecordBatchStreamWriter } = await import('apache-arrow')
-  // The file format ends with an index of its batches, the stream format does not.
-  const isStream = extname(path).toLowerCase() === '.arrows'
-  const writer = isStream ? new RecordBatchStreamWriter() : new RecordBatchFileWriter()
-  const given = rows.toArrow({ ...(filter === undefined ? {} : { filter }), ...(signal ? { signal } : {}) })
-  const batches: AsyncIterable<RecordBatch> =
-    rows instanceof Collection
-      ? (given as AsyncIterable<RecordBatch>)
-      : await RecordBatchReader.from(given as AsyncIterable<Uint8Array>)
-  let count = 0
-  const produce = async (): Promise<void> => {
-    for await (const batch of batches) {
-      writer.write(batch)
-      count += batch.numRows
-      onProgress(count)
-      // Arrow's queue takes all that it is given, so the disk is waited for here.
-      do await new Promise(resolve => setImmediate(resolve))
-      while (out.busy)
-    }
-    writer.close()
+  { schema, pieces, end }: ArrowSink,
+  file: SinkFile,
+  { onProgress, pageRows = PAGE_ROWS }: ExportOptions,
+  from: ExportPlace | undefined,
+  keep: (place: ExportPlace) => Promise<boolean>,
+): Promise<{ rows: number; stopped: boolean }> {
+  let count = from?.rows ?? 0
+  let kept = count
+  for await (const { rows, bytes, cursor } of pieces) {
+    for (const part of bytes) await file.add(part)
+    count += rows
+    onProgress(count)
+    if (cursor === undefined || count - kept < pageRows) continue
+    const isWanted = await keep({ cursor, rows: count, bytes: await file.sync(), schema })
+    if (!isWanted) return { rows: count, stopped: true }
+    kept = count
   }
-  const consume = async (): Promise<void> => {
-    for await (const bytes of writer) await out.add(bytes)
-  }
-  await Promise.all([
-    produce().catch(error => {
-      writer.abort(error)
-      throw error
-    }),
-    consume(),
-  ])
-  return count
+  for (const part of end()) await file.add(part)
+  return { rows: count, stopped: false }
 }

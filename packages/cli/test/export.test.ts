@@ -1,11 +1,13 @@
 // Proves: an export that was broken off, by Ctrl-C, a kill or an error, goes on behind its last whole page, and the file has
-// every row that stayed exactly once, whatever was written meanwhile; of another export's place nothing is taken.
+// every row that stayed exactly once, whatever was written meanwhile; of another export's place nothing is taken. An Arrow file
+// goes on at a batch, and begins anew where its columns no longer hold the rows.
 import { once } from 'node:events'
-import { existsSync, readFileSync, rmSync, truncateSync } from 'node:fs'
+import { appendFileSync, existsSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { connect } from '@drift/client'
 import { serve } from '@drift/http'
 import { type Collection, Drift, type Id } from '@drift/server'
+import { tableFromIPC } from 'apache-arrow'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { type CliError, EXIT, type ExportOptions, type ExportResult, exportFile } from '../src/index.js'
 import { drift, folder, start } from './fixture.js'
@@ -41,6 +43,8 @@ const resumed = (
 ) => exportFile(rows, path, { pageRows: PAGE_ROWS, resume: true, onProgress: () => undefined, ...options })
 
 function idsIn(path: string): Id[] {
+  if (/\.arrows?$/.test(path))
+    return Array.from(tableFromIPC(readFileSync(path)).getChild('id')!, id => Number(id))
   const lines = (name: string): string[] => readFileSync(name, 'utf8').trimEnd().split('\n')
   if (path.endsWith('.jsonl')) return lines(path).map(line => (JSON.parse(line) as { id: Id }).id)
   if (path.endsWith('.csv'))
@@ -89,29 +93,99 @@ describe.each(['embedded', 'from a server'])('an export, %s', kind => {
   )
 })
 
-describe('an export', () => {
-  it.each(['embedded', 'from a server'])(
-    'to .arrow stops when it is told to, and leaves nothing, %s',
-    async kind => {
-      const db = await Drift.open(':memory:')
-      const server = kind === 'embedded' ? undefined : await serve({ db, port: 0, logger: false })
-      const remote = server && (await connect(server.url))
-      onTestFinished(async () => {
-        await remote?.close()
-        await server?.close()
-        await db.close()
-      })
-      // Wide rows: a batch holds 256 of them.
-      const docs = await db.collection('wide', { dim: 4096, metric: 'l2' })
-      const ids = Array.from({ length: 2_000 }, (_, n) => n)
-      await docs.upsert({ ids, vectors: new Float32Array(2_000 * 4_096) })
-      const path = join(folder, `wide-${kind.length}.arrow`)
-      const rows = remote ? await remote.collection('wide') : docs
-      expect(await stoppedAt(rows, path, 256)).toEqual({ rows: 0, skipped: 0, stopped: true })
-      expect([existsSync(path), ...leftOf(path)]).toEqual([false, false, false, false])
-    },
-  )
+/** Wide rows, of which a batch holds 256, and a payload whose columns take all rows to be known. */
+async function wide(db: Drift): Promise<Collection> {
+  const docs = await db.collection('wide', { dim: 4_096, metric: 'l2' })
+  await docs.upsert({
+    ids: Array.from({ length: WIDE_ROWS }, (_, n) => n),
+    vectors: Float32Array.from({ length: WIDE_ROWS * 4_096 }, (_, i) => i % 8_191),
+    payloads: Array.from({ length: WIDE_ROWS }, (_, n) =>
+      n % 3 === 0 ? undefined : { n: n % 500 === 1 ? n / 2 : n, [`rare ${n % 400}`]: [n] },
+    ),
+  })
+  return docs
+}
 
+const WIDE_ROWS = 1_500
+
+describe('an Arrow export', () => {
+  it.each([
+    ['arrow', 'embedded'],
+    ['arrows', 'embedded'],
+    ['arrow', 'from a server'],
+    ['arrows', 'from a server'],
+  ])('to .%s that was stopped goes on, and is the file of one run, %s', async (format, kind) => {
+    const db = await Drift.open(':memory:')
+    const docs = await wide(db)
+    const server = kind === 'embedded' ? undefined : await serve({ db, port: 0, logger: false })
+    const remote = server && (await connect(server.url))
+    onTestFinished(async () => {
+      await remote?.close()
+      await server?.close()
+      await db.close()
+    })
+    const rows = remote ? await remote.collection('wide') : docs
+    const path = join(folder, `stopped-${kind.length}.${format}`)
+    expect(await stoppedAt(rows, path, 512)).toEqual({ rows: 512, skipped: 0, stopped: true })
+    expect(leftOf(path)).toEqual([true, false, true])
+    // What came behind the place before the process ended.
+    appendFileSync(`${path}.part`, 'half of a batch')
+    expect(await resumed(rows, path)).toEqual({ rows: WIDE_ROWS, skipped: 512, stopped: false })
+    expect(leftOf(path)).toEqual([false, false, false])
+    const whole = join(folder, `whole-${kind.length}.${format}`)
+    expect(await resumed(rows, whole)).toEqual({ rows: WIDE_ROWS, skipped: 0, stopped: false })
+    expect(readFileSync(path).equals(readFileSync(whole))).toBe(true)
+    const again = await db.collection('again', { dim: 4_096, metric: 'l2' })
+    await again.fromArrow(readFileSync(path))
+    for (const id of [0, 1, 2, WIDE_ROWS - 1]) expect(await again.get(id)).toEqual(await docs.get(id))
+  })
+
+  it('goes on while rows of its columns come and go, and has each that stays once', async () => {
+    const db = await Drift.open(':memory:')
+    onTestFinished(() => db.close())
+    const docs = await wide(db)
+    const path = join(folder, 'churned.arrow')
+    expect(await stoppedAt(docs, path, 512)).toMatchObject({ rows: 512 })
+    const gone = Array.from({ length: 100 }, (_, n) => n * 12)
+    await docs.delete(gone)
+    await docs.upsert([{ id: WIDE_ROWS, vector: new Float32Array(4_096), payload: { n: 0.5 } }])
+    await docs.flush()
+    expect(await resumed(docs, path)).toMatchObject({ skipped: 512, stopped: false })
+    const ids = idsIn(path)
+    expect(new Set(ids).size).toBe(ids.length)
+    const stayed = Array.from({ length: WIDE_ROWS }, (_, n) => n).filter(n => !gone.includes(n))
+    expect(stayed.filter(id => !ids.includes(id))).toEqual([])
+  })
+
+  it('begins anew where rows came that its columns do not hold, and where what was written is damaged', async () => {
+    const db = await Drift.open(':memory:')
+    onTestFinished(() => db.close())
+    const docs = await wide(db)
+    const path = join(folder, 'anew.arrow')
+    expect(await stoppedAt(docs, path, 512)).toMatchObject({ rows: 512 })
+    await docs.upsert([{ id: 'text', vector: new Float32Array(4_096), payload: { more: true } }])
+    expect(await stoppedAt(docs, path, 512, { resume: true })).toMatchObject({ rows: 512, skipped: 0 })
+    const part = readFileSync(`${path}.part`)
+    writeFileSync(`${path}.part`, part.fill(0, 0, 4_096))
+    expect(await resumed(docs, path)).toEqual({ rows: WIDE_ROWS + 1, skipped: 0, stopped: false })
+    const table = tableFromIPC(readFileSync(path))
+    expect([table.numRows, table.getChild('more')?.toArray().filter(Boolean).length]).toEqual([
+      WIDE_ROWS + 1,
+      1,
+    ])
+  })
+
+  it('that is stopped before its first page leaves nothing', async () => {
+    const db = await Drift.open(':memory:')
+    onTestFinished(() => db.close())
+    const path = join(folder, 'early.arrow')
+    const stopped = await stoppedAt(await wide(db), path, 256, { pageRows: 1_000 })
+    expect(stopped).toEqual({ rows: 0, skipped: 0, stopped: true })
+    expect([existsSync(path), ...leftOf(path)]).toEqual([false, false, false, false])
+  })
+})
+
+describe('an export', () => {
   it('that an error broke off says how far it came, and goes on there', async () => {
     const { docs } = await filled()
     const path = join(folder, 'failed.jsonl')
@@ -152,15 +226,23 @@ describe('an export', () => {
     }
   })
 
-  it.each(['SIGKILL', 'SIGINT'] as const)('of a process that %s ends goes on', async signal => {
+  it.each([
+    ['jsonl', 'SIGKILL', 1],
+    ['jsonl', 'SIGINT', 1],
+    ['arrow', 'SIGKILL', 128],
+    ['arrow', 'SIGINT', 128],
+  ] as const)('to .%s of a process that %s ends goes on', async (format, signal, dim) => {
     const rows = 100_000
-    const path = join(folder, `db-${signal}`)
+    const path = join(folder, `db-${format}-${signal}`)
     {
       await using db = await Drift.open(path)
-      const docs = await db.collection('docs', { dim: 1, metric: 'l2' })
-      await docs.upsert({ ids: Array.from({ length: rows }, (_, n) => n), vectors: new Float32Array(rows) })
+      const docs = await db.collection('docs', { dim, metric: 'l2' })
+      for (let from = 0; from < rows; from += 10_000) {
+        const ids = Array.from({ length: 10_000 }, (_, n) => from + n)
+        await docs.upsert({ ids, vectors: new Float32Array(10_000 * dim) })
+      }
     }
-    const out = join(folder, `${signal}.jsonl`)
+    const out = join(folder, `${signal}.${format}`)
     const child = start(['export', path, 'docs', out, '--json'])
     await expect
       .poll(() => existsSync(`${out}.drift-export.json`), { timeout: 20_000, interval: 2 })

@@ -95,11 +95,19 @@ export class RemoteCollection<P extends object = Payload> {
     return { rows, lsn }
   }
 
-  /** Every row, or those that match, as the bytes of an Arrow IPC stream, part by part; throws when it is cut. Any Arrow library reads them. */
+  /**
+   * Every row, or those that match, as the bytes of an Arrow IPC stream, part by part; throws when it is cut. Any Arrow library reads them.
+   * `ordered` and `cursor` as the embedded `toArrow` has them.
+   */
   async *toArrow(
-    options?: CallOptions & { readonly filter?: Filter },
+    options?: CallOptions & {
+      readonly filter?: Filter
+      readonly ordered?: boolean
+      readonly cursor?: string
+    },
   ): AsyncGenerator<Uint8Array, void, undefined> {
-    const { signal, ...body } = optionsOf(options, 'toArrow', { filter: true, ...CALL_KEYS })
+    const known = { filter: true, ordered: true, cursor: true, ...CALL_KEYS } as const
+    const { signal, ...body } = optionsOf(options, 'toArrow', known)
     const call = this.#call('POST', '/scan', { body, accept: ARROW_TYPE }, { signal })
     yield* parts(await this.#transport.stream(call), signal)
   }

@@ -168,6 +168,9 @@ export const ScanBody = Type.Object(
     limit: Type.Optional(Type.Integer(Count1)),
     vectors: Type.Optional(Flag),
     payload: Type.Optional(Flag),
+    ordered: Type.Optional(
+      Type.Boolean({ ...Option, description: 'of Arrow: in the order of cursors, which batches then have' }),
+    ),
   },
   CLOSED,
 )

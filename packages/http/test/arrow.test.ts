@@ -22,7 +22,7 @@ async function filled(): Promise<{ url: string; docs: RemoteCollection; vectors:
 
 async function bytesOf(
   docs: RemoteCollection,
-  options?: { readonly filter: Record<string, unknown> },
+  options?: Parameters<RemoteCollection['toArrow']>[0],
 ): Promise<Uint8Array> {
   const all: Uint8Array[] = []
   for await (const part of docs.toArrow(options)) all.push(part)
@@ -71,6 +71,31 @@ describe('Arrow over the network', () => {
     const embedded = await db.collection('docs', { dim: DIM, metric: 'l2' })
     expect(await embedded.fromArrow(docs.toArrow())).toMatchObject({ rows: ROWS })
     expect((await embedded.get('row 7'))?.payload).toEqual({ n: 7, even: false })
+  })
+
+  it('is in order when asked, and goes on behind a batch under the same schema', async () => {
+    const { docs, url } = await filled()
+    const whole = tableFromIPC(await bytesOf(docs, { ordered: true }))
+    const idsOf = (table: { getChild(name: string): Iterable<unknown> | null }): unknown[] => [
+      ...table.getChild('id')!,
+    ]
+    const page = docs.scan({ limit: 700, vectors: false, payload: false })
+    const first: unknown[] = []
+    for await (const { id } of page) first.push(id)
+    const rest = tableFromIPC(await bytesOf(docs, { cursor: page.cursor! }))
+    expect([...first, ...idsOf(rest)]).toEqual(idsOf(whole))
+    expect(rest.schema.toString()).toBe(whole.schema.toString())
+    for (const [accept, code] of [
+      [ARROW_TYPE, 'DRIFT_CURSOR'],
+      ['application/x-ndjson', 'DRIFT_OPTION'],
+    ]) {
+      const refused = await fetch(`${url}/v1/collections/docs/scan`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', accept: accept! },
+        body: JSON.stringify(accept === ARROW_TYPE ? { cursor: 'none' } : { ordered: true }),
+      })
+      expect([refused.status, await refused.json()]).toMatchObject([400, { error: { code } }])
+    }
   })
 
   it('of an empty collection has a schema and no rows', async () => {
@@ -129,9 +154,9 @@ describe('Arrow over the network', () => {
     },
   )
 
-  it.each(['limit', 'cursor', 'vectors'])('a scan as Arrow has no option %s', async option => {
+  it.each(['limit', 'vectors'])('a scan as Arrow has no option %s', async option => {
     const { url } = await filled()
-    const values: Record<string, unknown> = { limit: 1, cursor: 'x', vectors: false }
+    const values: Record<string, unknown> = { limit: 1, vectors: false }
     const answer = await fetch(`${url}/v1/collections/docs/scan`, {
       method: 'POST',
       headers: { 'content-type': 'application/json', accept: ARROW_TYPE },

@@ -188,7 +188,13 @@ const SCAN_KEYS: Record<keyof ScanOptions, true> = {
   signal: true,
 }
 const WRITE_KEYS: Record<keyof WriteOptions, true> = { signal: true, onProgress: true }
-const TO_ARROW_KEYS: Record<keyof ToArrowOptions, true> = { columns: true, filter: true, signal: true }
+const TO_ARROW_KEYS: Record<keyof ToArrowOptions, true> = {
+  columns: true,
+  filter: true,
+  ordered: true,
+  cursor: true,
+  signal: true,
+}
 const FROM_ARROW_KEYS: Record<keyof FromArrowOptions, true> = { id: true, vector: true, ...WRITE_KEYS }
 
 export function parseOpenOptions(options: unknown): OpenOptions {
@@ -327,6 +333,7 @@ export function parseMaintainOptions(options: unknown): MaintainOptions {
 export function parseToArrowOptions(options: unknown): ToArrowOptions {
   const given = knownKeys<ToArrowOptions>(options, TO_ARROW_KEYS, 'toArrow')
   callbacks(given)
+  booleanOption('ordered', given.ordered)
   const { columns } = given
   if (columns !== undefined && !(Array.isArray(columns) && columns.every(name => typeof name === 'string'))) {
     throw wrongOption('columns', columns, 'an array of names')

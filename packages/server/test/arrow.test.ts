@@ -37,6 +37,12 @@ async function bytesOf(collection: Collection): Promise<Uint8Array> {
   return writer.toUint8Array()
 }
 
+async function all<T>(given: AsyncIterable<T>): Promise<T[]> {
+  const items: T[] = []
+  for await (const item of given) items.push(item)
+  return items
+}
+
 async function filled(
   db: Drift,
   ids: readonly (string | number | bigint)[],
@@ -145,6 +151,40 @@ describe('toArrow and fromArrow', () => {
       const table = tableFromIPC(await bytesOf(empty))
       expect([table.numRows, table.schema.fields.length]).toEqual([0, 2])
       expect(await docs.fromArrow(new Table(table.schema))).toEqual({ rows: 0, lsn: 0 })
+    })
+  })
+
+  it('come in the order of pages when asked, and each says where a later call goes on', async () => {
+    await withDatabase(':memory:', {}, async db => {
+      const ids = Array.from(
+        { length: 20_000 },
+        (_, n) => [n, `row ${n}`, BigInt(n), -BigInt(n) - 1n][n % 4]!,
+      )
+      const docs = await filled(db, ids, everything)
+      const scanned = await all(docs.scan({ limit: ids.length, vectors: false, payload: false }))
+      // In the first batch only: the schema of the others has it all the same.
+      await docs.updatePayload([scanned[100]!.id], { once: true })
+      const whole = await all(docs.toArrow({ ordered: true }))
+      const idsOf = (batches: readonly RecordBatch[]): unknown[] =>
+        batches.flatMap(batch => [...batch.getChild('id')!])
+      expect(whole.length).toBeGreaterThan(2)
+      const text = ({ id }: { readonly id: unknown }): string =>
+        typeof id === 'string' ? JSON.stringify(id) : typeof id === 'bigint' ? `${id}n` : String(id)
+      expect(idsOf(whole)).toEqual(scanned.map(text))
+      const [first, ...others] = whole
+      const cursorOf = ({ metadata }: RecordBatch): string => metadata.get('drift.cursor')!
+      await docs.delete(scanned.slice(0, 10).map(({ id }) => id))
+      const rest = await all(docs.toArrow({ cursor: cursorOf(first!) }))
+      expect(idsOf(rest)).toEqual(idsOf(others))
+      const names = ({ schema }: RecordBatch): string[] => schema.names.map(String).sort()
+      expect(names(rest[0]!)).toEqual(names(first!))
+      const none = await all(docs.toArrow({ cursor: cursorOf(rest.at(-1)!) }))
+      expect(none.map(({ numRows }) => numRows)).toEqual([0])
+      for (const [options, code] of [
+        [{ cursor: 'none' }, 'DRIFT_CURSOR'],
+        [{ ordered: 1 as never }, 'DRIFT_OPTION'],
+      ] as const)
+        await expect(docs.toArrow(options).next()).rejects.toMatchObject({ code })
     })
   })
 

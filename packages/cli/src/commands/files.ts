@@ -7,7 +7,6 @@ import { CliError, EXIT } from '../errors.js'
 import { exportFile } from '../export.js'
 import { assertImportable, importFile, type Reject } from '../import.js'
 import type { Report } from '../output.js'
-import { isArrow } from '../sink/sink.js'
 import type { SourceOptions } from '../source/source.js'
 import { type Rows, type Target, withTarget } from '../target.js'
 
@@ -50,9 +49,9 @@ export function addFiles(program: Command, report: Report): void {
     .command('export <database> <collection> <file>')
     .summary('rows to a .jsonl, .csv, .npy, .fvecs, .bvecs or .arrow')
     .description(
-      '.jsonl, .csv, .npy, .fvecs, .bvecs or .arrow; vectors alone go with their ids in FILE.ids.jsonl beside them. Ctrl-C stops behind a whole page',
+      '.jsonl, .csv, .npy, .fvecs, .bvecs or .arrow; vectors alone go with their ids in FILE.ids.jsonl beside them. Ctrl-C stops behind a whole page, of an .arrow at once',
     )
-    .option('--resume', 'go on where an export to the same file was broken off; .arrow begins anew')
+    .option('--resume', 'go on where an export to the same file was broken off')
     .option('--filter <json>', 'only rows whose payload matches (docs/filters.md)')
     .action((where: string, name: string, file: string, flags: ExportFlags) =>
       withTarget(where, 'read', target => exportFrom(target, where, name, file, flags, report)),
@@ -132,8 +131,7 @@ async function exportFrom(
   ).finally(() => bar.stop())
   const before = result.skipped > 0 ? `, ${result.skipped} of them before` : ''
   const ids = result.idsFile === undefined ? '' : `; ids: ${result.idsFile}`
-  const again = isArrow(file) ? 'an Arrow file begins anew' : 'the same command with --resume goes on'
-  const stopped = result.stopped ? `\nstopped; ${again}` : ''
+  const stopped = result.stopped ? '\nstopped; the same command with --resume goes on' : ''
   report(result, `${result.rows} rows${before}${ids}${stopped}`, result.stopped ? EXIT.stopped : EXIT.done)
 }
 

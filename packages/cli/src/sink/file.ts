@@ -9,7 +9,6 @@ export class SinkFile {
   #bytes = 0
   /** Where the next block goes. */
   #end: number
-  #busy = false
 
   private constructor(file: FileHandle, end: number) {
     this.#file = file
@@ -27,11 +26,6 @@ export class SinkFile {
       await file.close()
       throw error
     }
-  }
-
-  /** Whether a block is being written. */
-  get busy(): boolean {
-    return this.#busy
   }
 
   /** Not again before it resolved. The bytes may not change until the file is closed. */
@@ -66,7 +60,6 @@ export class SinkFile {
   }
 
   async #write(): Promise<void> {
-    this.#busy = true
     const block = Buffer.concat(this.#waiting)
     this.#waiting = []
     this.#bytes = 0
@@ -75,6 +68,5 @@ export class SinkFile {
       done += bytesWritten
       this.#end += bytesWritten
     }
-    this.#busy = false
   }
 }

@@ -24,12 +24,6 @@ export interface Selection {
   readonly filter?: Filter
 }
 
-const ARROW = ['.arrow', '.arrows', '.feather']
-
-export function isArrow(path: string): boolean {
-  return ARROW.includes(extname(path).toLowerCase())
-}
-
 /** @param columns - of the sink that this one goes on from. @throws CliError DRIFT_EXPORT_FORMAT */
 export async function sinkOf(
   path: string,

@@ -33,6 +33,7 @@ const SHORT_VALUES = 16_384
 const ROW_VALUES = 128
 /** Milliseconds between two turns of the event loop. */
 const SLICE_MS = 2
+const ARROW_OPTIONS = ['filter', 'ordered', 'cursor']
 const upsertMeta = validator(UpsertMeta, 'meta')
 
 const row = { id: 'a', vector: [1, 2, 3, 4], payload: { lang: 'en' } }
@@ -161,7 +162,15 @@ export const pointRoutes: readonly Route[] = [
       const { body, accept, reply, signal } = call
       const docs = await call.collection()
       if (accept.includes(ARROW_TYPE)) return arrowScan(docs, body, reply, signal)
-      const { vectors, ...rest } = (body ?? {}) as { vectors?: boolean; filter?: unknown }
+      const { vectors, ordered, ...rest } = (body ?? {}) as {
+        vectors?: boolean
+        ordered?: boolean
+        filter?: unknown
+      }
+      if (ordered !== undefined) {
+        const message = "'ordered' is of a scan as Arrow; lines are in order with a limit or a cursor"
+        throw new HttpError('DRIFT_OPTION', message, { option: 'ordered' })
+      }
       if (rest.filter !== undefined) requireFilters(docs)
       const rows = docs.scan({
         ...rest,
@@ -212,13 +221,13 @@ async function arrowScan(
   reply: Call['reply'],
   signal: AbortSignal,
 ): Promise<Readable> {
-  const { filter, ...others } = (body ?? {}) as { filter?: unknown }
-  const [option] = Object.keys(others)
+  const options = (body ?? {}) as object
+  const option = Object.keys(options).find(name => !ARROW_OPTIONS.includes(name))
   if (option !== undefined) {
-    throw new HttpError('DRIFT_OPTION', `a scan as Arrow takes a filter and no '${option}'`, { option })
+    const taken = ARROW_OPTIONS.join(', ')
+    throw new HttpError('DRIFT_OPTION', `a scan as Arrow takes ${taken} and no '${option}'`, { option })
   }
-  const selection = filter === undefined ? {} : { filter }
-  const batches = feature(docs, 'toArrow')({ ...selection, signal })[Symbol.asyncIterator]()
+  const batches = feature(docs, 'toArrow')({ ...options, signal })[Symbol.asyncIterator]()
   // The first batch is asked for here, so that a failure is an error and not half an answer.
   const first = await batches.next()
   const { RecordBatchStreamWriter } = await import('apache-arrow')

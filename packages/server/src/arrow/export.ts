@@ -1,9 +1,9 @@
 /**
  * `toArrow`: the rows of one moment as Arrow record batches of one schema. The payloads are gone through twice, first for the schema, so
  * that a stream that has begun never meets a value that its schema does not hold. Each batch has its vectors in memory of its own, gathered
- * once; Arrow takes them without another copy.
+ * once; Arrow takes them without another copy. In the order of `scan/order.ts` a later call can go on behind any batch.
  */
-import type { Id } from '@drift/core'
+import { encodeId, type Id } from '@drift/core'
 import type * as Arrow from 'apache-arrow'
 import { DriftError } from '../errors.js'
 import { type Filter, parseFilter } from '../filter/filter.js'
@@ -11,6 +11,8 @@ import { withMatching } from '../filter/match.js'
 import { type Held, holding } from '../left-open.js'
 import { rowsOfBits } from '../payload-index/bits.js'
 import { decodePayload, type Payload } from '../rows.js'
+import { decodeCursor, encodeCursor, type Place } from '../scan/order.js'
+import { windows } from '../scan/page.js'
 import type { Store } from '../store.js'
 import { columnName, columnOf, FORM, fieldOf, type Kind, observe } from './columns.js'
 
@@ -19,14 +21,25 @@ export interface ToArrowOptions {
   readonly columns?: readonly string[]
   /** Only rows whose payload matches. */
   readonly filter?: Filter
+  /** In the order of `scan({ limit })`: then the metadata of each batch says in `drift.cursor` where to go on behind it. */
+  readonly ordered?: boolean
+  /**
+   * Only the rows behind the place that a batch or a scan gave, in that order. The schema is that of all rows, as if all were given:
+   * while nothing is written it stays the same, but for the order of its columns.
+   */
+  readonly cursor?: string
   readonly signal?: AbortSignal
 }
 
+/** In the metadata of a batch: where a later call goes on. */
+const CURSOR = 'drift.cursor'
 /** Of vectors in a batch, at most. */
 const BATCH_BYTES = 4 * 1024 * 1024
 const MAX_BATCH_ROWS = 8192
 /** Rows between two turns of the event loop. */
 const SLICE_ROWS = 1024
+/** Rows that are put in order at once, about. */
+const WINDOW_ROWS = 32_768
 
 /** At least one batch, of no rows when there are none: a stream needs its schema. */
 export function exportRows(
@@ -39,10 +52,12 @@ export function exportRows(
 
 async function* batches(
   store: Store,
-  { columns, filter, signal }: ToArrowOptions,
+  { columns, filter, ordered = false, cursor, signal }: ToArrowOptions,
   alive: () => void,
   held: Held,
 ): AsyncGenerator<Arrow.RecordBatch, void, undefined> {
+  const after = cursor === undefined ? undefined : decodeCursor(cursor)
+  const inOrder = ordered || after !== undefined
   const matches = filter === undefined ? undefined : parseFilter(filter)
   const arrow = await import('apache-arrow')
   const { index, config } = store
@@ -56,13 +71,44 @@ async function* batches(
   try {
     const layout = await layoutOf(arrow, store, rows, columns, () => turn(signal, alive))
     const perBatch = Math.max(1, Math.min(MAX_BATCH_ROWS, Math.floor(BATCH_BYTES / (4 * config.dim))))
-    for (let first = 0; first === 0 || first < rows.length; first += perBatch) {
+    const cursorOf = (last: number | undefined): Map<string, string> =>
+      new Map(last === undefined ? [] : [[CURSOR, encodeCursor(encodeId(index.idAt(last)))]])
+    const parts = inOrder ? partsInOrder(store, rows, after, perBatch) : partsOf(rows, perBatch)
+    for (const part of parts) {
       await turn(signal, alive)
-      yield batchOf(arrow, store, layout, rows.slice(first, first + perBatch))
+      if (!part) continue
+      yield batchOf(arrow, store, layout, part, cursorOf(inOrder ? part.at(-1) : undefined))
     }
   } finally {
     pin.release()
   }
+}
+
+/** At least one part, be it of no rows. */
+function* partsOf(rows: Uint32Array, most: number): Generator<Uint32Array> {
+  for (let first = 0; first === 0 || first < rows.length; first += most) yield rows.slice(first, first + most)
+}
+
+/** The same in the order of `scan/order.ts`; undefined: nothing yet, after some work. */
+function* partsInOrder(
+  store: Store,
+  rows: Uint32Array,
+  after: Place | undefined,
+  most: number,
+): Generator<Uint32Array | undefined> {
+  let part: number[] = []
+  let given = 0
+  for (const window of windows(store, () => rows, rows.length, after, WINDOW_ROWS)) {
+    yield undefined
+    for (const { row } of window) {
+      part.push(row)
+      if (part.length < most) continue
+      yield Uint32Array.from(part)
+      given++
+      part = []
+    }
+  }
+  if (part.length > 0 || given === 0) yield Uint32Array.from(part)
 }
 
 /** Which columns there are. */
@@ -114,6 +160,7 @@ function batchOf(
   { index, payloads }: Store,
   { idForm, vectorType, keys, schema }: Layout,
   rows: Uint32Array,
+  metadata: Map<string, string>,
 ): Arrow.RecordBatch {
   const children: Arrow.Data[] = []
   if (idForm) {
@@ -125,7 +172,7 @@ function batchOf(
   for (const [key, kind] of keys) children.push(columnOf(arrow, key, kind, read))
   const type = new arrow.Struct(schema.fields)
   const data = arrow.makeData({ type, length: rows.length, nullCount: 0, children })
-  return new arrow.RecordBatch(schema, data) as Arrow.RecordBatch
+  return new arrow.RecordBatch(schema, data, metadata) as Arrow.RecordBatch
 }
 
 type IdForm = 'text' | 'number' | 'bigint' | 'mixed'

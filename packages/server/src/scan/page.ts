@@ -55,7 +55,7 @@ export function* rowsInOrder(
     for (const row of bitsOf(bits)) yield isIn(row) ? { row, place: undefined } : undefined
     return
   }
-  for (const window of windows(store, bits, after, wanted)) {
+  for (const window of windows(store, () => bitsOf(bits), bitsSet(bits), after, wanted)) {
     for (const one of window) yield isIn(one.row) ? one : undefined
     if (window.length === 0) yield undefined
   }
@@ -73,14 +73,19 @@ function candidates(
   return { bits, isExact: filter === undefined || known?.exact === true }
 }
 
-/** The rows behind a place by ranges of keys, each range in order; and nothing after every so many rows looked at. */
-function* windows(
+/**
+ * The rows behind a place by ranges of keys, each range in order; and nothing after every so many rows looked at.
+ *
+ * @param rows - all of them, `count` numbers, again for each range.
+ * @param wanted - rows of a range, about.
+ */
+export function* windows(
   { index, order }: Store,
-  bits: Uint32Array,
+  rows: () => Iterable<number>,
+  count: number,
   after: Place | undefined,
   wanted: number,
-): Generator<PlacedRow[]> {
-  const count = bitsSet(bits)
+): Generator<{ readonly row: number; readonly place: Place }[]> {
   if (count === 0) return
   const idAt = (row: number) => index.idAt(row)
   const share = Math.min(1, (wanted + SPARE_ROWS + 2 * Math.sqrt(wanted)) / count)
@@ -88,7 +93,7 @@ function* windows(
   for (let from = after?.key ?? 0; from < KEYS; from += width) {
     const found: { row: number; place: Place }[] = []
     let seen = 0
-    for (const row of bitsOf(bits)) {
+    for (const row of rows()) {
       if (++seen % STEP_ROWS === 0) yield []
       const key = order.keyOf(row, idAt)
       if (key < from || key >= from + width) continue

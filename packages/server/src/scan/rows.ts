@@ -53,7 +53,7 @@ export function scanRows<Row>(work: ScanWork<Row>): Scan<Row> {
   const ordered = cursor !== undefined || limit !== undefined
   const rows = holding(held => walk(work, after, ordered, state, held))
   return Object.defineProperty(rows, 'cursor', {
-    get: () => (ordered && state.last ? encodeCursor(state.last) : undefined),
+    get: () => (ordered && state.last ? encodeCursor(state.last.id) : undefined),
   }) as Scan<Row>
 }
 
