@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { connect } from '@drift/client'
 import { encodeFrame, FRAME_TYPE } from '@drift/client/wire'
 import { FaultFs, SimFs } from '@drift/fs'
-import { Drift } from '@drift/server'
+import { Collection, Drift } from '@drift/server'
 import Fastify from 'fastify'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { Gate } from '../src/gate.js'
@@ -280,6 +280,24 @@ describe('rows by many ids', () => {
     expect(rows.at(-1)).toBeNull()
     expect(rows.slice(0, -1).map(row => row?.id)).toEqual(ids.toReversed())
     expect(rows.at(-2)).toEqual({ id: 0, vector: [...vectors.subarray(0, dim)], payload: { i: 0 } })
+  })
+
+  it('are looked up once each', async () => {
+    const { url, db } = await started()
+    const docs = await db.collection('docs', { dim, metric: 'l2' })
+    await docs.upsert({ ids, vectors })
+    const lookedUp: unknown[] = []
+    const { get: lookUp } = Collection.prototype
+    Collection.prototype.get = function (id) {
+      lookedUp.push(id)
+      return lookUp.call(this, id)
+    }
+    onTestFinished(() => {
+      Collection.prototype.get = lookUp
+    })
+    const { rows } = (await (await get(url, ids)).json()) as { rows: { id: number }[] }
+    expect(rows.map(({ id }) => id)).toEqual(ids)
+    expect(lookedUp).toEqual(ids)
   })
 
   it('are refused when the last of them is no id', async () => {

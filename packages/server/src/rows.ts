@@ -5,7 +5,7 @@
  * is asked of itself, not of a constructor of this one.
  */
 import { types } from 'node:util'
-import type { Id } from '@drift/core'
+import { encodeId, type Id } from '@drift/core'
 import { DriftError } from './errors.js'
 import { show } from './given.js'
 
@@ -53,6 +53,11 @@ export function parseIds(input: unknown): readonly Id[] {
     throw new DriftError('DRIFT_BATCH', `delete got ${show(input)}, expected an array of ids`)
   if (input.length === 0) throw emptyBatch()
   return [...input] as Id[]
+}
+
+/** @throws CoreError DRIFT_ID for what is none, as every call with it does. */
+export function assertId(id: unknown): asserts id is Id {
+  encodeId(id as Id)
 }
 
 /** One query vector, or several in a row for a batch (`many`). It may be the caller's own memory: whoever waits before it is read takes a copy. */

@@ -2,6 +2,7 @@
 import { pipeline, Readable } from 'node:stream'
 import { setImmediate as turn } from 'node:timers/promises'
 import { ARROW_TYPE, type Frame, idFromJson, idToJson, NDJSON_TYPE } from '@drift/client/wire'
+import { assertId } from '@drift/server'
 import { type CollectionDoor, feature, type Id, requireFilters, type StoredRow } from '../engine-door.js'
 import { HttpError, refusalOf } from '../errors.js'
 import { within } from '../limits.js'
@@ -100,13 +101,12 @@ export const pointRoutes: readonly Route[] = [
         for (const id of wanted) rows.push(jsonRowOrNull(await docs.get(id), vectors))
         return { rows }
       }
-      // All are looked up first, so that what is no id is an error and not half an answer.
-      for await (const _ of rowsInSlices(docs, wanted)) if (call.isCut) break
+      // What is no id is an error and not half an answer; and the first part is asked for here, as that may fail too.
+      for (const id of wanted) assertId(id)
+      const text = rowsText(docs, wanted, vectors)
+      const first = await text.next()
       call.reply.type('application/json; charset=utf-8')
-      return Readable.from(rowsText(docs, wanted, vectors), {
-        objectMode: false,
-        highWaterMark: CHUNK_CHARS,
-      })
+      return Readable.from(following(first, text), { objectMode: false, highWaterMark: CHUNK_CHARS })
     },
   },
   {
