@@ -125,12 +125,19 @@ function parseBodies(app: FastifyInstance, limits: Limits): void {
   add(ARROW_TYPE, limits.binaryBytes, bytes => bytes)
   add(FRAME_TYPE, limits.binaryBytes, bytes => {
     try {
-      return decodeFrame(bytes, meta => parseJson(meta, limits.jsonDepth, 'meta'))
+      return decodeFrame(bytes, meta => parseMeta(meta, limits))
     } catch (error) {
       if (error instanceof HttpError) throw error
       throw new HttpError('DRIFT_FRAME', (error as Error).message)
     }
   })
+}
+
+/** Unlike the vectors behind it, it is built value by value, in one step. */
+function parseMeta(meta: Uint8Array, { metaBytes, jsonDepth }: Limits): unknown {
+  if (meta.length <= metaBytes) return parseJson(meta, jsonDepth, 'meta')
+  const message = `meta has ${meta.length} bytes, and in a frame at most ${metaBytes}: send fewer rows at once`
+  throw new HttpError('DRIFT_BODY_TOO_LARGE', message, { limit: metaBytes })
 }
 
 function answerErrors(app: FastifyInstance): void {

@@ -85,6 +85,25 @@ describe('bodies', () => {
     expect(answer.status).toBe(200)
   })
 
+  it('the JSON in a frame has a bound of its own, since it is parsed in one step', async () => {
+    const { url, db } = await started({ limits: { metaBytes: 1024 } })
+    const docs = await db.collection('docs', { dim: 2 })
+    const put = (text: string): Promise<Response> =>
+      fetch(`${url}/v1/collections/docs/points`, {
+        method: 'PUT',
+        headers: { 'content-type': FRAME_TYPE },
+        body: encodeFrame(1, 2, { ids: [1], payloads: [{ text }] }, new Float32Array([1, 2])),
+      })
+    const rest = JSON.stringify({ ids: [1], payloads: [{ text: '' }] }).length
+    expect((await put('x'.repeat(1024 - rest))).status).toBe(200)
+    const refused = await put('x'.repeat(1025 - rest))
+    expect([refused.status, await refused.json()]).toMatchObject([
+      413,
+      { error: { code: 'DRIFT_BODY_TOO_LARGE', details: { limit: 1024 } } },
+    ])
+    expect(await docs.count()).toBe(1)
+  })
+
   it('a database that is open to be read is ready', async () => {
     const folder = temporaryFolder()
     await (await Drift.open(folder)).close()
