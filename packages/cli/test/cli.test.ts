@@ -1,9 +1,10 @@
 // Proves: the command line does to a folder and to a server the same, makes no database where there is none, and says
 // with its exit code how it went; `serve` takes its options from three places and stops as it is told to.
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
+import { connect as connectClient } from '@drift/client'
 import { serve } from '@drift/http'
 import { Drift } from '@drift/server'
 import { describe, expect, it, onTestFinished } from 'vitest'
@@ -294,6 +295,35 @@ describe('serve', () => {
     expect(String(text)).toContain('docs: 1 rows of 2 dimensions')
     expect(String(text)).not.toMatch(/ $/m)
     expect(String(text)).toMatch(/it had not been closed: recovered [1-9]\d* records/)
+  })
+
+  it('that is told to stop while it reads a long log gives it up, ends with 0 and loses nothing', async () => {
+    const path = join(folder, 'db-long')
+    const [rows, dim] = [100_000, 128]
+    const writer = start(['--json', 'serve', path, '--port', '0', '--log-level', 'silent', '--threads', '0'])
+    const { url } = await opened(writer)
+    const db = await connectClient(url)
+    const docs = await db.collection('docs', { dim, metric: 'l2', memtableRows: rows })
+    for (let from = 0; from < rows; from += 10_000) {
+      const ids = Array.from({ length: 10_000 }, (_, n) => from + n)
+      await docs.upsert({ ids, vectors: Float32Array.from({ length: 10_000 * dim }, (_, i) => i % 97) })
+    }
+    await db.close()
+    writer.kill('SIGKILL')
+    await once(writer, 'exit')
+    const logged = readdirSync(path).sort()
+    const child = start(['--json', 'serve', path, '--port', '0'])
+    const said: string[] = []
+    for (const stream of [child.stdout!, child.stderr!]) stream.on('data', text => said.push(String(text)))
+    // What an unclean end left is copied into a draft while it is read.
+    const draft = (): string | undefined => readdirSync(path).find(name => !logged.includes(name))
+    await expect.poll(draft, { timeout: 20_000, interval: 1 }).toBeDefined()
+    child.kill('SIGTERM')
+    expect((await once(child, 'exit'))[0]).toBe(0)
+    expect(said).toEqual([])
+    await using again = await Drift.open(path)
+    expect(again.recovery).toMatchObject({ clean: false, losses: [] })
+    expect(await (await again.collection('docs')).count()).toBe(rows)
   })
 
   it('finishes what is under way after one signal, and ends at once after the second', async () => {

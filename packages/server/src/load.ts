@@ -2,6 +2,7 @@
  * The files of a collection, brought into memory. What the index file knows is put in place as it was, and the exact vectors follow
  * behind; what is in newer files is indexed here, in the order of the log. Without an index file that can be used, that is everything.
  */
+import { setImmediate } from 'node:timers/promises'
 import { decodeId, type Id } from '@drift/core'
 import {
   type CheckpointEntry,
@@ -64,7 +65,13 @@ async function loadInto(
     options.signal?.throwIfAborted()
     const reader = readers.get(file.uuid)
     if (reader) {
-      loadSegment(store, { entry: file, reader }, known?.get(file.uuid), known?.origins.get(file.uuid))
+      await loadSegment(
+        store,
+        { entry: file, reader },
+        known?.get(file.uuid),
+        known?.origins.get(file.uuid),
+        options,
+      )
       done += file.rows
       options.onProgress?.({ stage: `open ${entry.name}`, done, total } satisfies Progress)
     } else {
@@ -93,12 +100,13 @@ function inOrder({ segments, tombstones }: CollectionEntry): (SegmentEntry | Tom
   return [...tombstones, ...segments].sort((a, b) => a.lsnHigh - b.lsnHigh)
 }
 
-function loadSegment(
+async function loadSegment(
   store: Store,
   { entry, reader }: SegmentFile,
   places: Uint32Array | null | undefined,
   origins: Origins | undefined,
-): void {
+  { signal }: OpenOptions,
+): Promise<void> {
   let rows = places
   if (!rows) {
     const { dim } = store.config
@@ -110,6 +118,9 @@ function loadSegment(
       const vectors = some.subarray(0, count * dim)
       reader.readVectors(first, count, vectors)
       rows.set(store.index.load(ids.slice(first, first + count), vectors), first)
+      // Between two, a cancellation gets its turn: what tells of it may be a signal to the process.
+      await setImmediate()
+      signal?.throwIfAborted()
     }
   }
   const segment = { entry, reader, rows, origins }

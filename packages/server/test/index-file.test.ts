@@ -83,6 +83,25 @@ describe('opening from a stored index', () => {
     await third.db.close()
   })
 
+  it('and without it, is given up between two segments when something else says so', async () => {
+    const path = temporaryFolder()
+    await fill(path)
+    rmSync(indexFile(path))
+    const stop = new AbortController()
+    const reports: { readonly done: number; readonly total: number }[] = []
+    const onProgress = (report: { stage: string; done: number; total: number }): void => {
+      if (report.stage !== 'open docs') return
+      // As a signal to the process would: in a turn of the event loop of its own.
+      if (reports.push(report) === 1) setImmediate(() => stop.abort(new Error('enough')))
+    }
+    const opening = Drift.open(path, { ...OPTIONS, signal: stop.signal, onProgress })
+    await expect(opening).rejects.toThrow('enough')
+    expect(reports.at(-1)!.done).toBeLessThan(reports.at(-1)!.total)
+    const { db, docs } = await open(path)
+    expect(await docs.count()).toBe(897)
+    await db.close()
+  })
+
   it('goes on with what its queries had taught it', async () => {
     const path = temporaryFolder()
     const options = { ...OPTIONS, shadow: 1, maintenance: 'manual' } as const

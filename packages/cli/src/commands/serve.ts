@@ -1,10 +1,10 @@
 /** `serve` and `key`: a database behind HTTP, with one list of options for flags, environment and file. */
 import { once } from 'node:events'
-import type { ApiKey, ServeOptions } from '@drift/http'
+import type { ApiKey, DriftServer, ServeOptions } from '@drift/http'
 import type { OpenOptions, RecoveryReport } from '@drift/server'
 import { type Command, InvalidArgumentError } from 'commander'
 import { integer, list, milliseconds, number, seconds } from '../arguments.js'
-import { CliError } from '../errors.js'
+import { CliError, EXIT } from '../errors.js'
 import { json, jsonFile } from '../json.js'
 import type { Report } from '../output.js'
 import { settings } from '../settings.js'
@@ -58,9 +58,13 @@ export function addServe(program: Command, report: Report): void {
     .option('--log-level <level>', 'trace, debug, info, warn, error, fatal or silent', logLevel, 'info')
   command.action(async (folder: string) => {
     const options = settings(command)
-    // Loaded where it is needed: the other commands start in half the time without it.
-    const { closeOnSignals, serve } = await import('@drift/http')
-    const server = await serve(serveOptions(folder, options))
+    const begun = await untilStopped(async signal => {
+      // Loaded where it is needed: the other commands start in half the time without it.
+      const { closeOnSignals, serve } = await import('@drift/http')
+      return { closeOnSignals, server: await serve(serveOptions(folder, options, signal)) }
+    })
+    if (!begun) return
+    const { closeOnSignals, server } = begun
     closeOnSignals({
       ...server,
       close: () => server.close({ graceMs: (options['grace'] as number) * 1000 }),
@@ -95,6 +99,33 @@ export function addServe(program: Command, report: Report): void {
     })
 }
 
+/**
+ * @param start - is told by the signal to give up on SIGTERM or SIGINT, which nothing else hears while a long log is read: the first process
+ * of a container has no default for them. The second one ends the process.
+ * @returns undefined when it was told so; nothing is open then.
+ */
+async function untilStopped<T extends { readonly server: DriftServer }>(
+  start: (signal: AbortSignal) => Promise<T>,
+): Promise<T | undefined> {
+  const stop = new AbortController()
+  const onSignal = (): void => {
+    if (stop.signal.aborted) process.exit(EXIT.failed)
+    stop.abort()
+  }
+  process.on('SIGTERM', onSignal).on('SIGINT', onSignal)
+  try {
+    const started = await start(stop.signal)
+    if (!stop.signal.aborted) return started
+    await started.server.close()
+    return undefined
+  } catch (error) {
+    if (error !== stop.signal.reason) throw error
+    return undefined
+  } finally {
+    process.off('SIGTERM', onSignal).off('SIGINT', onSignal)
+  }
+}
+
 function logLevel(text: string): string {
   if (LEVELS.includes(text)) return text
   throw new InvalidArgumentError(`expected one of ${LEVELS.join(', ')}.`)
@@ -120,7 +151,11 @@ type Given = {
   readonly timeouts?: NonNullable<ServeOptions['timeouts']>
 }
 
-function serveOptions(folder: string, options: Readonly<Record<string, unknown>>): ServeOptions {
+function serveOptions(
+  folder: string,
+  options: Readonly<Record<string, unknown>>,
+  signal: AbortSignal,
+): ServeOptions {
   const { host, port, keys, tlsCert, tlsKey, insecurePlaintext, insecureNoKeys, hosts, origins, limits } =
     options as unknown as Given
   const { backupFolder, logLevel, sync, timeouts } = options as unknown as Given
@@ -135,6 +170,7 @@ function serveOptions(folder: string, options: Readonly<Record<string, unknown>>
     port,
     logger: { level: logLevel! },
     open: {
+      signal,
       ...defined({ maintenance, maxSearchWaitMs, shadow, threads, pageCacheBytes, minFreeBytes }),
       sync: syncMode(sync!),
     },
