@@ -326,6 +326,25 @@ describe('serve', () => {
     expect(await (await again.collection('docs')).count()).toBe(rows)
   })
 
+  it('has its report alone on stdout, and what it logs on stderr', async () => {
+    const child = start(['--json', 'serve', join(folder, 'db-logs'), '--port', '0'])
+    const [out, err]: [string[], string[]] = [[], []]
+    child.stdout!.on('data', text => out.push(String(text)))
+    child.stderr!.on('data', text => err.push(String(text)))
+    const { url } = await opened(child)
+    expect((await fetch(`${url}/v1/collections`)).status).toBe(200)
+    child.kill('SIGTERM')
+    // When its streams have ended too.
+    expect((await once(child, 'close'))[0]).toBe(0)
+    expect(JSON.parse(out.join(''))).toMatchObject({ url })
+    const logged = err
+      .join('')
+      .trimEnd()
+      .split('\n')
+      .map(line => JSON.parse(line) as { msg: string })
+    expect(logged.map(({ msg }) => msg)).toContain('answered')
+  })
+
   it('finishes what is under way after one signal, and ends at once after the second', async () => {
     const child = start([
       '--json',

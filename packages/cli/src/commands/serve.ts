@@ -168,7 +168,8 @@ function serveOptions(
     db: folder,
     host: host!,
     port,
-    logger: { level: logLevel! },
+    // Stdout has the report.
+    logger: { level: logLevel!, stream: process.stderr },
     open: {
       signal,
       ...defined({ maintenance, maxSearchWaitMs, shadow, threads, pageCacheBytes, minFreeBytes }),
