@@ -345,6 +345,16 @@ describe('serve', () => {
     expect(logged.map(({ msg }) => msg)).toContain('answered')
   })
 
+  it('says at its start that backups cannot be made, and makes nothing', async () => {
+    const path = join(folder, 'db-backups')
+    const { code, err } = await drift('serve', path, '--backup-folder', join(file('no-folder', ''), 'below'))
+    expect([code, err]).toEqual([
+      EXIT.failed,
+      expect.stringMatching(/^DRIFT_OPTION: backupFolder is .* cannot be written/),
+    ])
+    expect(existsSync(path)).toBe(false)
+  })
+
   it('finishes what is under way after one signal, and ends at once after the second', async () => {
     const child = start([
       '--json',

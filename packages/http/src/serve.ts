@@ -3,9 +3,10 @@
  * in so many words that it does not.
  */
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { accessSync, constants, lstatSync, readFileSync, statSync } from 'node:fs'
 import type { Server, ServerOptions } from 'node:http'
 import { type AddressInfo, createServer, isIP } from 'node:net'
+import { dirname, resolve } from 'node:path'
 import { createSecureContext, type SecureContextOptions } from 'node:tls'
 import { Drift, type OpenOptions } from '@drift/server'
 import type { FastifyInstance, FastifyServerOptions } from 'fastify'
@@ -130,6 +131,7 @@ export async function serve(options: ServeOptions): Promise<DriftServer> {
     connectionsCheckingInterval: times.checkMs,
   }
   const owned = typeof given === 'string'
+  if (backupFolder !== undefined) assertMakeable(backupFolder)
   // Opening may take long, makes a folder and takes its lock: not for a port that others have.
   if (owned) await assertFree(host, port)
   const db = owned ? await Drift.open(given, options.open) : given
@@ -233,6 +235,20 @@ function parseTls(given: NonNullable<ServeOptions['tls']>): SecureContextOptions
     return options
   } catch (cause) {
     throw new HttpError('DRIFT_OPTION', `tls: ${(cause as Error).message}`, { option: 'tls' }, { cause })
+  }
+}
+
+/** It is made by the first backup, which may be the one before a loss. @throws HttpError DRIFT_OPTION */
+function assertMakeable(backupFolder: string): void {
+  let known = resolve(backupFolder)
+  try {
+    // A link that leads nowhere is there too, and nothing can be made under its name.
+    while (!lstatSync(known, { throwIfNoEntry: false }) && known !== dirname(known)) known = dirname(known)
+    if (!statSync(known).isDirectory()) throw new Error(`${known} is no folder`)
+    accessSync(known, constants.W_OK | constants.X_OK)
+  } catch (cause) {
+    const message = `backupFolder is ${backupFolder}, which cannot be written: ${(cause as Error).message}`
+    throw new HttpError('DRIFT_OPTION', message, { option: 'backupFolder' }, { cause })
   }
 }
 

@@ -2,7 +2,7 @@
 // callers apart, sheds what it cannot do in time, and loses no acknowledged write when it is killed.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { type IncomingMessage, request } from 'node:http'
 import { connect as connectTcp, type Socket } from 'node:net'
 import { join } from 'node:path'
@@ -112,6 +112,37 @@ describe('bodies', () => {
     const { url } = await started({ db })
     const answer = await fetch(`${url}/readyz`)
     expect([answer.status, await answer.json()]).toEqual([200, { ready: true }])
+  })
+})
+
+describe('a backup folder that cannot be made', () => {
+  it.each([
+    ['is a file', 'file'],
+    ['is below a file', 'file/below/it'],
+    ['is a link that leads nowhere', 'link'],
+  ])('because it %s, is told before anything is opened', async (_, name) => {
+    const folder = temporaryFolder()
+    writeFileSync(join(folder, 'file'), '')
+    symlinkSync(join(folder, 'nowhere'), join(folder, 'link'))
+    const options = { db: join(folder, 'db'), port: 0, logger: false, backupFolder: join(folder, name) }
+    await expect(serve(options)).rejects.toMatchObject({
+      code: 'DRIFT_OPTION',
+      details: { option: 'backupFolder' },
+    })
+    expect(readdirSync(folder).sort()).toEqual(['file', 'link'])
+  })
+
+  it('is the only one that is refused: one that is yet to be made is made by the first backup', async () => {
+    const folder = temporaryFolder()
+    const backupFolder = join(folder, 'some', 'where')
+    const { url } = await started({ db: join(folder, 'db'), backupFolder })
+    expect(readdirSync(folder)).toEqual(['db'])
+    const answer = await fetch(`${url}/v1/backups`, {
+      method: 'POST',
+      headers: JSON_HEADERS,
+      body: '{"name":"monday"}',
+    })
+    expect([answer.status, existsSync(join(backupFolder, 'monday', 'FORMAT'))]).toEqual([200, true])
   })
 })
 
