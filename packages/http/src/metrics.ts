@@ -63,6 +63,40 @@ export class Metrics {
   }
 }
 
+/**
+ * A gauge for each figure of the statistics, so that a metric has one unit, and its name ends with it: `unflushedRows` of a collection is
+ * drift_collection_unflushed_rows.
+ */
+class Figures<L extends string> {
+  readonly #gauges = new Map<string, Gauge<L>>()
+  readonly #make: (figure: string) => Gauge<L>
+
+  /** @param what - these are figures of. */
+  constructor(prefix: string, what: string, labelNames: L[], registers: Registry[]) {
+    this.#make = figure => {
+      const name = `${prefix}_${figure.replace(/[A-Z]/g, upper => `_${upper.toLowerCase()}`)}`
+      return new Gauge({ name, help: `Of ${what}: ${figure}`, labelNames, registers })
+    }
+  }
+
+  set(figure: string, labels: Partial<Record<L, string | number>>, value: number): void {
+    const known = this.#gauges.get(figure) ?? this.#make(figure)
+    this.#gauges.set(figure, known)
+    known.set(labels, value)
+  }
+
+  reset(): void {
+    for (const gauge of this.#gauges.values()) gauge.reset()
+  }
+}
+
+/** Figures whose name in the statistics does not say their unit. */
+const RATIOS: Readonly<Record<string, string>> = {
+  measured: 'measuredRatio',
+  low95: 'low95Ratio',
+  high95: 'high95Ratio',
+}
+
 type Numbers = Readonly<Record<string, unknown>>
 
 /**
@@ -78,20 +112,16 @@ function databaseGauges(db: DriftDoor, registers: Registry[]): () => Promise<voi
     '1 while the database takes writes, 0 after a log or manifest write failed',
     [],
   )
-  const figures = gauge('drift_collection', 'Figures of a collection: rows, buckets, segments, bytes', [
-    'collection',
-    'figure',
-  ])
+  const figures = new Figures('drift_collection', 'a collection', ['collection'], registers)
   const memory = gauge('drift_memory_bytes', 'Memory by slab', ['collection', 'slab'])
-  const recall = gauge(
+  const recall = new Figures(
     'drift_recall',
-    'Recall measured on a sample of the searches: measured, low95, high95, samples',
-    ['collection', 'k', 'target', 'figure'],
+    'the recall measured on a sample of the searches',
+    ['collection', 'k', 'target'],
+    registers,
   )
-  const wal = gauge('drift_wal', 'Figures of the write-ahead log', ['figure'])
-  const disk = gauge('drift_disk', 'Bytes free, the mark below which writes are refused, the reserve', [
-    'figure',
-  ])
+  const wal = new Figures('drift_wal', 'the write-ahead log', [], registers)
+  const disk = new Figures('drift_disk', 'the disk', [], registers)
   const failing = gauge('drift_failing', '1 while flushes or compactions fail and are tried again', [])
   return async () => {
     const stats = await db.stats()
@@ -99,15 +129,17 @@ function databaseGauges(db: DriftDoor, registers: Registry[]): () => Promise<voi
     // A dropped collection leaves nothing behind.
     for (const stale of [figures, memory, recall]) stale.reset()
     for (const { name: collection, ...entry } of stats.collections) {
-      each(entry, (figure, value) => figures.set({ collection, figure }, value))
+      each(entry, (figure, value) => figures.set(figure, { collection }, value))
       each(entry['memory'], (slab, value) => memory.set({ collection, slab }, value))
       for (const { k, target, ...measured } of (entry['recall'] ?? []) as Record<'k' | 'target', number>[])
-        each(measured, (figure, value) => recall.set({ collection, k, target, figure }, value))
+        each(measured, (figure, value) =>
+          recall.set(RATIOS[figure] ?? figure, { collection, k, target }, value),
+        )
     }
     // Of a disk without a limit it is infinite, and then there is nothing to watch.
-    each(stats['disk'], (figure, value) => Number.isFinite(value) && disk.set({ figure }, value))
+    each(stats['disk'], (figure, value) => Number.isFinite(value) && disk.set(figure, {}, value))
     failing.set(stats['lastError'] === undefined ? 0 : 1)
-    each(stats.wal, (figure, value) => wal.set({ figure }, value))
+    each(stats.wal, (figure, value) => wal.set(figure, {}, value))
   }
 }
 

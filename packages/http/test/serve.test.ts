@@ -570,7 +570,10 @@ describe('operations', () => {
     await (await connect(url)).collection('docs').then(rows => rows.search([1, 2]))
     const text = await (await fetch(`${url}/metrics`)).text()
     expect(text).toMatch(/drift_http_request_seconds_count\{operation="search",status="200"\} 1/)
-    expect(text).toMatch(/drift_collection\{collection="docs",figure="rows"\} 1/)
+    expect(text).toMatch(/drift_collection_rows\{collection="docs"\} 1/)
+    expect(text).toMatch(/drift_collection_disk_bytes\{collection="docs"\} 0/)
+    // A metric has one unit, which its name ends with; of figures of several no metric is made.
+    expect(text).not.toMatch(/\bfigure="/)
     expect(text).toMatch(/drift_memory_bytes\{collection="docs",slab="\w+"\} \d+/)
     expect(text).toMatch(/drift_up 1/)
     expect(text).toMatch(/nodejs_eventloop_lag_p99_seconds/)
@@ -592,9 +595,9 @@ describe('operations', () => {
     // Measures the queries that wait, and heals what the deletes left behind.
     await docs.maintain()
     const text = await (await fetch(`${server.url}/metrics`)).text()
-    for (const figure of ['measured', 'low95', 'high95', 'samples'])
+    for (const figure of ['measured_ratio', 'low95_ratio', 'high95_ratio', 'samples'])
       expect(text).toMatch(
-        new RegExp(`drift_recall\\{collection="docs",k="10",target="0.95",figure="${figure}"\\} [0-9]`),
+        new RegExp(`drift_recall_${figure}\\{collection="docs",k="10",target="0.95"\\} [0-9]`),
       )
     expect(text).toMatch(/drift_maintenance_operations_total\{collection="docs",kind="\w+"\} [1-9]/)
     expect(text).toMatch(/drift_failing 0/)
