@@ -119,8 +119,9 @@ it('is the twin of a resident collection through every operation, crashes and re
 
 describe('a collection that is larger than the memory for its vectors', () => {
   const ROWS = 12_000
-  const vectors = clusteredVectors(ROWS, DIM, 3)
-  const queries = clusteredVectors(150, DIM, 4)
+  const all = clusteredVectors(150 + ROWS, DIM, 3)
+  const queries = all.subarray(0, 150 * DIM)
+  const vectors = all.subarray(150 * DIM)
 
   async function fill({ resident, cold }: Twins): Promise<void> {
     for (let first = 0; first < ROWS; first += 1000) {
