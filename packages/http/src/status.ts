@@ -1,6 +1,6 @@
 /** Which HTTP status a code is answered with; docs/http.md shows the same table. What is not here is our fault: 500. */
 
-const STATUS: Readonly<Record<string, number>> = {
+export const STATUS: Readonly<Record<string, number>> = {
   DRIFT_UNAUTHORIZED: 401,
   DRIFT_FORBIDDEN: 403,
   DRIFT_HOST: 403,
