@@ -1,8 +1,17 @@
-// Proves: every code block of the READMEs runs as it stands when it is pasted into an empty folder in which the
+// Proves: every code block of the READMEs and of docs/ runs as it stands when it is pasted into an empty folder in which the
 // packages are installed; TypeScript blocks also pass the compiler in strict mode.
 // A block that is not meant to run says so in its fence: ```js no-run
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -15,6 +24,11 @@ const BLOCK_TIMEOUT_MS = 60_000
 
 const modules = join(workspaceFolder, 'node_modules')
 const readmes = ['.', ...packageFolders].map(folder => join(folder, 'README.md'))
+/** Those of docs/ that have code. */
+const pages = readdirSync(join(workspaceFolder, 'docs'), { recursive: true, encoding: 'utf8' })
+  .filter(name => name.endsWith('.md'))
+  .map(name => join('docs', name))
+  .filter(page => codeBlocks(readFileSync(join(workspaceFolder, page), 'utf8')).some(block => block.runs))
 let folder: string
 
 beforeAll(() => {
@@ -35,7 +49,7 @@ describe('code blocks', () => {
   })
 })
 
-describe.each(readmes)('%s', readme => {
+describe.each([...readmes, ...pages])('%s', readme => {
   const path = join(workspaceFolder, readme)
   const blocks = existsSync(path) ? codeBlocks(readFileSync(path, 'utf8')) : []
 

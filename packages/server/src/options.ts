@@ -93,7 +93,7 @@ export interface SearchOptions extends PaperOptions {
   readonly recall?: number
   /** Instead of `recall`, buckets to scan: more is slower and finds more. */
   readonly probes?: number
-  /** Beam width of the memtable's graph. Default 64. */
+  /** Beam width of the memtable's graph. Default: 64, or twice `k` when that is more. */
   readonly ef?: number
   /** Only rows whose payload matches, see docs/filters.md. k rows come back whenever k match. */
   readonly filter?: Filter
