@@ -18,7 +18,7 @@ export interface ExportOptions extends Selection {
   readonly resume?: boolean
   /** Names the database and the collection, so that `resume` takes no other export's place for this one's. */
   readonly target?: string
-  /** Rows between two places to go on from. Default 100 000. */
+  /** Rows between two places to go on from. Default 20 000. */
   readonly pageRows?: number
   /** Stops behind the page that is being written; an Arrow file, which is of one moment, at once. */
   readonly signal?: AbortSignal
