@@ -297,8 +297,8 @@ export class Drift {
   }
 
   /**
-   * Finish the writes in flight, stop background work and give the folder back. Idempotent. Rows that are only in the log
-   * stay there. Nothing depends on this being called: a process that ends without it loses no acknowledged write.
+   * Finish the writes that are in the log, stop background work and give the folder back. Idempotent. Writes that were called for and still
+   * wait for their turn are refused with DRIFT_CLOSED: await them before. Rows that are only in the log stay there. Nothing depends on this being called: a process that ends without it loses no acknowledged write.
    */
   close(): Promise<void> {
     this.#closing ??= this.#close()

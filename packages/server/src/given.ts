@@ -28,11 +28,10 @@ export function knownKeys<T extends object>(
   for (const key of Object.keys(options)) {
     if (Object.hasOwn(known, key)) continue
     const names = Object.keys(known)
-    throw new DriftError(
-      'DRIFT_UNKNOWN_OPTION',
-      `${where} has no option '${key}'; did you mean '${nearest(key, names)}'?`,
-      { option: key, known: names },
-    )
+    throw new DriftError('DRIFT_UNKNOWN_OPTION', `${where} has no option '${key}'${instead(key, names)}`, {
+      option: key,
+      known: names,
+    })
   }
   return { ...options } as T
 }
@@ -70,8 +69,22 @@ export function show(value: unknown): string {
   return String(value)
 }
 
-export function nearest(word: string, known: readonly string[]): string {
-  return [...known].sort((a, b) => editDistance(word, a) - editDistance(word, b))[0] ?? ''
+/** What else there is, to end a sentence: the name that was probably meant, else all of them. A far-fetched guess misleads. */
+export function instead(word: string, known: readonly string[]): string {
+  const byDistance = [...known].sort((a, b) => editDistance(word, a) - editDistance(word, b))
+  const meant = byDistance.find(name => isLike(word, name))
+  if (meant !== undefined) return `; did you mean '${meant}'?`
+  return known.length === 0 ? '' : `, only ${known.join(', ')}`
+}
+
+/** At most half of the letters differ, or one begins or ends with the other, which then has more than one letter. */
+function isLike(word: string, name: string): boolean {
+  const [short, long] = [word.toLowerCase(), name.toLowerCase()].sort((a, b) => a.length - b.length) as [
+    string,
+    string,
+  ]
+  if (short.length > 1 && (long.startsWith(short) || long.endsWith(short))) return true
+  return editDistance(word, name) <= Math.floor(long.length / 2)
 }
 
 /** Levenshtein distance, ignoring case. */

@@ -1,6 +1,6 @@
 /**
  * Options at the public door: parsed once into types that cannot be wrong. An unknown option is refused by name, with
- * the nearest known one, because a misspelt durability option that is ignored costs data.
+ * the known one that was meant or all of them, because a misspelt durability option that is ignored costs data.
  */
 import { type HealPolicy, type Metric, type PaperOptions, whyNoSync } from '@drift/core'
 import type { DriftFs } from '@drift/fs'

@@ -41,7 +41,11 @@ const text = new TextDecoder()
 export function parseBatch(input: unknown, dim: number): Batch {
   if (Array.isArray(input)) return parseRows(input, dim)
   if (typeof input === 'object' && input !== null) return parseColumns(input as Record<string, unknown>, dim)
-  throw new DriftError(
+  throw notABatch(input)
+}
+
+function notABatch(input: unknown): DriftError {
+  return new DriftError(
     'DRIFT_BATCH',
     `upsert got ${show(input)}, expected an array of rows or { ids, vectors }`,
   )
@@ -72,7 +76,8 @@ export function parseQuery(query: unknown, dim: number, many = false): Float32Ar
     const expected = many ? 'a Float32Array' : 'a Float32Array or an array of numbers'
     throw new DriftError('DRIFT_VECTOR_TYPE', `${what} is ${show(query)}, expected ${expected}`)
   }
-  if (many ? query.length === 0 || query.length % dim !== 0 : query.length !== dim) {
+  if (many && query.length === 0) throw new DriftError('DRIFT_EMPTY_BATCH', 'the batch holds no queries')
+  if (many ? query.length % dim !== 0 : query.length !== dim) {
     const expected = many ? `a multiple of ${dim}` : `${dim}`
     throw new DriftError('DRIFT_DIMENSION', `${what} has ${query.length} values, expected ${expected}`, {
       dim,
@@ -182,6 +187,7 @@ function parseColumns(columns: Record<string, unknown>, dim: number): Batch {
     }
   }
   const { ids, vectors, payloads } = columns
+  if (ids === undefined && vectors === undefined) throw notABatch(columns)
   if (!Array.isArray(ids)) throw new DriftError('DRIFT_BATCH', `ids is ${show(ids)}, expected an array`)
   if (ids.length === 0) throw emptyBatch()
   if (!types.isFloat32Array(vectors)) {

@@ -133,6 +133,18 @@ describe('a collection that is given nonsense', () => {
     expect((await docs.explain([1, 0, 0], { radius: 5, k: 1 })).stop).not.toBe('exact')
   })
 
+  it('says of a batch search without queries that it is empty', async () => {
+    const none = docs.searchBatch(new Float32Array(0))
+    await expect(none).rejects.toMatchObject({ code: 'DRIFT_EMPTY_BATCH' })
+  })
+
+  it.each([
+    ['a Set', new Set([{ id: 'x', vector: [1, 2, 3] }]), 'upsert got Set, expected an array of rows'],
+    ['a Map', new Map(), 'upsert got Map, expected an array of rows'],
+  ])('names %s that is no batch', async (_, batch, message) => {
+    await expect(docs.upsert(batch as never)).rejects.toThrow(message)
+  })
+
   it('refuses what a batch search cannot give', async () => {
     const batch = docs.searchBatch(new Float32Array([1, 0, 0]), { payload: true } as never)
     await expect(batch).rejects.toMatchObject({ code: 'DRIFT_OPTION' })
@@ -205,6 +217,16 @@ describe('a collection that is given nonsense', () => {
     })
     await expect(Drift.open(':memory:', { snyc: 'os' } as never)).rejects.toThrow("'sync'")
     await expect(db.collection('other', { dims: 3 } as never)).rejects.toThrow("'dim'")
+    await expect(db.collection('other', { dimension: 3 } as never)).rejects.toThrow("did you mean 'dim'?")
+  })
+
+  it('names all options when none is like the unknown one', async () => {
+    for (const option of ['limit', 'topK', 'where']) {
+      const search = docs.search([1, 0, 0], { [option]: 3 } as never)
+      await expect(search).rejects.toThrow(`search has no option '${option}', only k, recall, probes, `)
+    }
+    const filter = { n: { $regex: 'x' } } as never
+    await expect(docs.count({ filter })).rejects.toThrow("no operator '$regex', only $eq, $ne, ")
   })
 
   it('refuses to delete nothing, and what is not an array', async () => {

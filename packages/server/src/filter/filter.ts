@@ -4,7 +4,7 @@
  */
 import { types } from 'node:util'
 import { DriftError } from '../errors.js'
-import { nearest, show } from '../given.js'
+import { instead, show } from '../given.js'
 import { isPlain } from '../rows.js'
 import { instantOf } from './instant.js'
 import { isScalar, type Path, type Scalar } from './path.js'
@@ -204,7 +204,7 @@ function unknown(where: string, operator: string, known: readonly string[]): Dri
   return new DriftError(
     'DRIFT_FILTER',
     operator.startsWith('$')
-      ? `${where} has no operator '${short(operator)}'; did you mean '${nearest(operator, known)}'?`
+      ? `${where} has no operator '${short(operator)}'${instead(operator, known)}`
       : `${where} has the key ${show(operator)} beside or instead of operators (${known_}); write nested fields as a dotted path`,
     { path: where, operator: short(operator) },
   )
