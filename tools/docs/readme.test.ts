@@ -1,5 +1,5 @@
 // Proves: every code block of the READMEs and of docs/ runs as it stands when it is pasted into an empty folder in which the
-// packages are installed; TypeScript blocks also pass the compiler in strict mode.
+// packages are installed, and passes the TypeScript compiler in strict mode, where it may be pasted as well.
 // A block that is not meant to run says so in its fence: ```js no-run
 import { spawnSync } from 'node:child_process'
 import {
@@ -65,6 +65,28 @@ describe.each([...readmes, ...pages])('%s', readme => {
       })
     })
   }
+})
+
+test('every block is strict TypeScript, but for the type of what is caught', () => {
+  const place = join(folder, 'strict')
+  mkdirSync(place)
+  const files = [...readmes, ...pages].flatMap(readme =>
+    codeBlocks(readFileSync(join(workspaceFolder, readme), 'utf8'))
+      .filter(block => block.runs)
+      .map(block => {
+        const file = `${readme.replace(/\W+/g, '-')}-${block.line}.mts`
+        writeFileSync(join(place, file), block.code)
+        return file
+      }),
+  )
+  expect(files.length).toBeGreaterThan(10)
+  const checked = start(place, [
+    join(modules, 'typescript', 'bin', 'tsc'),
+    ...['--strict', '--useUnknownInCatchVariables', 'false', '--noEmit', '--module', 'nodenext'],
+    ...['--target', 'es2022', '--lib', 'es2023,esnext.disposable,dom', '--types', 'node'],
+    ...['--typeRoots', join(modules, '@types'), ...files],
+  ])
+  expect(checked).toEqual({ status: 0, output: '' })
 })
 
 /** Runs a block in a folder of its own. On success the output is kept short; on failure it is all there is to see. */

@@ -3,6 +3,7 @@
  * Rule: what the caller did wrong is told in full; what failed on our side is told by its code alone and logged, since
  * messages from below hold paths.
  */
+import { ARROW_TYPE, FRAME_TYPE } from '@drift/client/wire'
 import { statusOf } from './status.js'
 
 export class HttpError extends Error {
@@ -35,6 +36,10 @@ export interface Refusal {
   readonly retryAfter: number | undefined
 }
 
+/** Fastify's code for a body of a type that has no parser. */
+const FOREIGN_TYPE = 'FST_ERR_CTP_INVALID_MEDIA_TYPE'
+const NO_SUCH_BODY = `the content-type of the body is not taken here: send application/json, ${FRAME_TYPE} or ${ARROW_TYPE}`
+
 /** Any error as it is answered. */
 export function refusalOf(error: unknown): Refusal {
   const thrown = error as Partial<HttpError> & { statusCode?: number; headers?: Record<string, string> }
@@ -43,7 +48,8 @@ export function refusalOf(error: unknown): Refusal {
   const status = statusOf(code)
   const retryAfter = thrown?.retryAfter ?? (status === 429 || status === 503 ? 1 : undefined)
   if (status < 500 || error instanceof HttpError) {
-    return { status, code, message: thrown.message ?? code, details: plain(thrown.details), retryAfter }
+    const message = known === FOREIGN_TYPE ? NO_SUCH_BODY : (thrown.message ?? code)
+    return { status, code, message, details: plain(thrown.details), retryAfter }
   }
   const message = 'the server could not do this; its log has the reason under the request id'
   return { status, code, message, details: {}, retryAfter }
@@ -52,8 +58,7 @@ export function refusalOf(error: unknown): Refusal {
 /** Codes of Fastify and its parsers, in ours. */
 function fromFastify(code: string | undefined, status: number | undefined): string {
   if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return 'DRIFT_BODY_TOO_LARGE'
-  if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE' || code === 'FST_ERR_CTP_EMPTY_TYPE')
-    return 'DRIFT_MEDIA_TYPE'
+  if (code === FOREIGN_TYPE || code === 'FST_ERR_CTP_EMPTY_TYPE') return 'DRIFT_MEDIA_TYPE'
   if (code === 'FST_ERR_CTP_EMPTY_JSON_BODY' || code === 'FST_ERR_CTP_INVALID_JSON_BODY') return 'DRIFT_JSON'
   if (status === 404) return 'DRIFT_NO_ROUTE'
   if (status !== undefined && status >= 400 && status < 500) return 'DRIFT_REQUEST'

@@ -298,10 +298,22 @@ interface ValidationError {
 
 type Node = { readonly [key: string]: unknown }
 
+/** Names that the object has whose schema refuses further ones. @param schemaPath - of the refusal, from the root. */
+function namesBeside(schema: Node, schemaPath: string): string[] {
+  let node: Node | undefined = schema
+  for (const key of schemaPath.split('/').slice(1)) {
+    if (key === 'additionalProperties') break
+    node = node?.[decodeURIComponent(key)] as Node | undefined
+  }
+  return Object.keys((node?.['properties'] as object | undefined) ?? {})
+}
+
 function schemaError(schema: TSchema, error: ValidationError, where: string): HttpError {
   const path = [where, ...error.instancePath.split('/').slice(1)].join('.').slice(0, 200)
   if (error.keyword === 'boolean' || error.keyword === 'additionalProperties') {
-    return new HttpError('DRIFT_UNKNOWN_OPTION', `${path} is not known here`, { field: path })
+    const known = namesBeside(schema as unknown as Node, error.schemaPath)
+    const only = known.length === 0 ? '' : `, only ${known.join(', ')}`
+    return new HttpError('DRIFT_UNKNOWN_OPTION', `${path} is not known here${only}`, { field: path })
   }
   let node = schema as unknown as Node | undefined
   let code = (node?.['x-code'] as string | undefined) ?? 'DRIFT_SCHEMA'

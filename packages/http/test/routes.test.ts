@@ -63,6 +63,30 @@ describe('the table of routes', () => {
     await app.close()
   })
 
+  it('says what it takes in place of a field, parameter or type that it does not', async () => {
+    const { url } = await started()
+    const ask = async (path: string, init: RequestInit): Promise<string | undefined> => {
+      const answer = (await (await fetch(`${url}/v1/collections/${path}`, init)).json()) as {
+        error?: { message: string }
+      }
+      return answer.error?.message
+    }
+    const json = { 'content-type': 'application/json' }
+    expect(await ask('docs', { method: 'PUT', headers: json, body: '{"dims":3}' })).toBe(
+      'body.dims is not known here, only dim, metric, memtableRows, cold, indexes',
+    )
+    expect(await ask('docs', { method: 'PUT', headers: json, body: '{"dim":3}' })).toBe(undefined)
+    expect(await ask('docs/stats?bucket=true', {})).toBe('query.bucket is not known here, only buckets')
+    const rows = '{"rows":[{"id":1,"vector":[1,2,3],"text":"a"}]}'
+    expect(await ask('docs/points', { method: 'PUT', headers: json, body: rows })).toBe(
+      'body.rows.0.text is not known here, only id, vector, payload',
+    )
+    const text = { 'content-type': 'text/plain' }
+    expect(await ask('docs/points', { method: 'PUT', headers: text, body: rows })).toContain(
+      `send application/json, ${FRAME_TYPE} or application/vnd.apache.arrow.stream`,
+    )
+  })
+
   it('is the OpenAPI document', async () => {
     const { url } = await started()
     const document = (await (await fetch(`${url}/v1/openapi.json`)).json()) as Document
