@@ -16,7 +16,7 @@ import {
   vectorFromArray,
 } from 'apache-arrow'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { type CliError, EXIT, importFile, run } from '../src/index.js'
+import { type CliError, EXIT, importFile, openSource, run } from '../src/index.js'
 import { drift, file, floats, folder, npy, start, vecs } from './fixture.js'
 
 function arrow(ids: readonly (string | null)[], vectors: readonly number[][]): Uint8Array {
@@ -38,6 +38,16 @@ async function contents(path: string, name: string): Promise<Map<unknown, unknow
     found.set(id, [[...vector], payload])
   return found
 }
+
+describe('openSource', () => {
+  it.each(['npy', 'fvecs', 'bvecs', 'jsonl', 'csv', 'arrow'])(
+    'refuses a .%s that is not there with a code',
+    async ending => {
+      const path = join(folder, `nowhere.${ending}`)
+      await expect(openSource(path)).rejects.toMatchObject({ code: 'DRIFT_IMPORT_FILE', details: { path } })
+    },
+  )
+})
 
 describe('import', () => {
   const formats: [string, Uint8Array | string][] = [

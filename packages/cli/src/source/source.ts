@@ -6,6 +6,7 @@ import { extname } from 'node:path'
 import type { Id, Payload } from '@drift/client'
 import { CliError } from '../errors.js'
 import { openArrow } from './arrow.js'
+import { broken } from './broken.js'
 import { openCsv } from './csv.js'
 import { openJsonLines } from './json-lines.js'
 import { openNpy } from './npy.js'
@@ -51,7 +52,7 @@ export interface SourceOptions {
 
 const VECTORS_ONLY: readonly string[] = ['.npy', '.fvecs', '.bvecs']
 
-/** @throws CliError DRIFT_IMPORT_FORMAT, DRIFT_IMPORT_FILE, DRIFT_OPTION */
+/** @throws CliError DRIFT_IMPORT_FORMAT, DRIFT_IMPORT_FILE also for a file that cannot be read, DRIFT_OPTION */
 export async function openSource(path: string, options: SourceOptions = {}): Promise<Source> {
   const format = extname(path).toLowerCase()
   // What a format has no use for would be taken for done.
@@ -61,6 +62,17 @@ export async function openSource(path: string, options: SourceOptions = {}): Pro
   if (options.numberFields !== undefined && format !== '.csv') {
     throw new CliError('DRIFT_OPTION', `--number-fields is for .csv, not for ${path}`)
   }
+  try {
+    return await openAs(format, path, options)
+  } catch (error) {
+    // Not there, or not to be read, in the system's words.
+    const { path: refused, message } = error as NodeJS.ErrnoException
+    if (error instanceof CliError || refused !== path) throw error
+    throw broken(path, `cannot be read: ${message}`, error)
+  }
+}
+
+async function openAs(format: string, path: string, options: SourceOptions): Promise<Source> {
   switch (format) {
     case '.npy':
       return openNpy(path, options)
