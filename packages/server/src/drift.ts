@@ -73,6 +73,12 @@ export class Drift {
   #closing: Promise<void> | undefined
 
   private constructor(engine: Engine, path: string) {
+    // In JavaScript nothing else says so, and every method would fail without a code.
+    if (typeof engine !== 'object')
+      throw new DriftError(
+        'DRIFT_OPTION',
+        'a database is opened by `await Drift.open(path)`, not by `new Drift`',
+      )
     this.#engine = engine
     this.#path = path
   }

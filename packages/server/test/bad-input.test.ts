@@ -150,6 +150,13 @@ describe('a collection that is given nonsense', () => {
     await expect(batch).rejects.toMatchObject({ code: 'DRIFT_OPTION' })
   })
 
+  it('says how a database is opened to who makes one with new', () => {
+    const Made = Drift as unknown as new (path?: string) => Drift
+    for (const path of [undefined, ':memory:']) {
+      expect(() => new Made(path)).toThrow(expect.objectContaining({ code: 'DRIFT_OPTION' }))
+    }
+  })
+
   it('refuses an event that there is none of, and a listener that cannot be called', () => {
     for (const call of ['on', 'off'] as const) {
       expect(() => db[call]('maintainance' as never, () => {})).toThrow("the only one is 'maintenance'")
