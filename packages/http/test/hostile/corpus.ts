@@ -550,7 +550,7 @@ function frameCases(): Case[] {
     frame(
       'of no queries for many',
       encodeFrame(0, DIM, {}, new Float32Array(0)),
-      'DRIFT_DIMENSION',
+      'DRIFT_EMPTY_BATCH',
       `${SEARCH}/batch`,
     ),
   )
@@ -595,7 +595,7 @@ export function queryCases(): Case[] {
   }
   const batch = (title: string, body: string, code: string): Case =>
     json(`a batch of ${title}`, 'POST', `${SEARCH}/batch`, body, 400, code)
-  cases.push(batch('no queries', '{"queries":[]}', 'DRIFT_DIMENSION'))
+  cases.push(batch('no queries', '{"queries":[]}', 'DRIFT_EMPTY_BATCH'))
   cases.push(batch('one flat query', '{"queries":[1,2,3]}', 'DRIFT_VECTOR_TYPE'))
   cases.push(batch('1 025 queries', `{"queries":[${'[1,2,3],'.repeat(1_024)}[1,2,3]]}`, 'DRIFT_COST'))
   cases.push(batch('too many hits', `{"queries":[${'[1,2,3],'.repeat(999)}[1,2,3]],"k":10000}`, 'DRIFT_COST'))
