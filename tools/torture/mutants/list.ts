@@ -89,8 +89,8 @@ export const MUTANTS: readonly Mutant[] = [
     'manifest-database',
     'manifest',
     'server/dist/recovery.js',
-    'manifest.database !== hex(database)',
-    'false',
+    'loaded.manifest.database === hex(database)',
+    'true',
   ),
   without(
     'format-crc',
