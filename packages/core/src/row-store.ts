@@ -421,10 +421,11 @@ export function noVectors(): CoreError {
   )
 }
 
-/** The set bits below `rows`, ascending, into `out`. @returns how many. */
+/** The set bits below `rows`, ascending, into `out`; there may be bits for fewer rows. @returns how many. */
 export function liveRowsOf(live: Uint32Array, rows: number, out: Uint32Array): number {
+  const words = Math.min(live.length, (rows + 31) >>> 5)
   let count = 0
-  for (let word = 0; word < (rows + 31) >>> 5; word++) {
+  for (let word = 0; word < words; word++) {
     for (let bits = live[word]!; bits !== 0; bits &= bits - 1) {
       out[count++] = (word << 5) | (31 - Math.clz32(bits & -bits))
     }

@@ -1,4 +1,4 @@
-/** Proves that what searches remember of rows that are promised to stay the same never changes what they find. */
+/** Proves that only allowed rows are found, and that what searches remember of those that are promised to stay the same changes nothing. */
 import { afterAll, expect, it } from 'vitest'
 import { fixRows, IndexPool, VectorIndex } from '../src/index.js'
 import { clustered, nearby, numbers, rowOf } from './data.js'
@@ -50,3 +50,29 @@ it('rows that are promised to stay the same are found like others, alone and in 
   }
   index.close()
 })
+
+it.each(['resident', 'none', 'a source'] as const)(
+  'rows beyond the bits that allow do not count, however all of the others are found, with vectors: %s',
+  async kept => {
+    const read = (): never => {
+      throw new Error('nothing was handed over')
+    }
+    const index = new VectorIndex({
+      dim: DIM,
+      metric: 'l2',
+      pool,
+      vectors: kept === 'a source' ? { read } : kept,
+    })
+    index.upsert(numbers(1000), vectors.slice(0, 1000 * DIM))
+    const allow = Uint32Array.of(0xffff_ffff, 0xff)
+    for (const width of [{}, { recall: 1 }, { probes: Number.POSITIVE_INFINITY }]) {
+      const asked = { k: 50, allow, ...(kept === 'none' ? {} : width) }
+      const { rows } = index.searchSync(queries.subarray(0, DIM), asked)
+      expect(rows.toSorted()).toEqual(Uint32Array.from(numbers(40)))
+      const batch = await index.searchBatch(queries, asked)
+      expect(batch.counts).toEqual(new Uint32Array(25).fill(40))
+      expect(batch.rows.subarray(0, 40)).toEqual(rows)
+    }
+    index.close()
+  },
+)
