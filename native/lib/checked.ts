@@ -11,8 +11,6 @@ import type { KernelMetric, Kernels } from './kernels.js'
 /** Longest vector: keeps 255 * 127 * dim, the largest integer sum of SQ8, inside 31 bits. */
 export const MAX_DIMENSION = 65_535
 
-/** What a query says of its estimate. */
-
 export function checked(kernels: Kernels): Kernels {
   return {
     variant: kernels.variant,
