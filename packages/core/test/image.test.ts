@@ -1,6 +1,7 @@
 // What an index derives can be taken out and put back: the copy answers as the original does and goes on from there, and an
 // image that does not fit itself is refused before anything counts.
 import { setImmediate } from 'node:timers/promises'
+import { blockBytes, blockRowsAt, paddedDim } from '@drift/native'
 import { describe, expect, it } from 'vitest'
 import { type ImageColumn, type IndexImage, NONE, seededRandom, VectorIndex } from '../src/index.js'
 import { clustered } from './data.js'
@@ -171,6 +172,21 @@ describe('a restored index', () => {
   })
 })
 
+/** Of the first bucket whose first two entries count, both are of one row. */
+function nameTwice({ columns }: IndexImage): void {
+  const [heads, blocks, homes, seconds] = [columns.heads, columns.blocks, columns.homes, columns.seconds].map(
+    bytes => new Uint32Array(bytes.buffer),
+  ) as [Uint32Array, Uint32Array, Uint32Array, Uint32Array]
+  const padded = paddedDim(DIM)
+  for (const [bucket, head] of heads.entries()) {
+    const at = (head * blockBytes(padded)) / 4 + blockRowsAt(padded)
+    const rows = blocks.subarray(at, at + 2)
+    if (!rows.every(row => homes[row] === bucket || seconds[row] === bucket)) continue
+    rows[1] = rows[0]!
+    return
+  }
+}
+
 describe('an image that does not fit itself', () => {
   const words = (bytes: Uint8Array) => new Uint32Array(bytes.buffer)
   it.each<[string, (image: IndexImage) => void]>([
@@ -180,6 +196,7 @@ describe('an image that does not fit itself', () => {
     ['two chains in one block', ({ columns }) => words(columns.heads).fill(0)],
     ['a chain that ends too early', ({ columns }) => words(columns.next).fill(NONE)],
     ['a bucket without the entries of its rows', ({ columns }) => words(columns.entries).fill(0)],
+    ['an entry of a row twice, in the place of another row', nameTwice],
     ['entries without end', ({ columns }) => words(columns.entries).fill(0xffff_ffff)],
     ['a row without id', ({ columns }) => columns.idKinds.fill(0)],
     ['a text beyond the end', ({ columns }) => words(columns.idWords).fill(0x7fff_ffff)],

@@ -330,16 +330,16 @@ export class Directory {
     }
     this.rowsAtHome = atHome
     const taken = new Uint8Array(blocks)
+    const met = new Uint32Array(home.length).fill(NONE)
     for (let bucket = 0; bucket < buckets; bucket++) {
-      this.#checkChain(bucket, taken)
+      this.#checkChain(bucket, taken, met)
       if (this.#homes[bucket] === 0) this.#emptied.push(bucket)
     }
     for (let block = blocks - 1; block >= 0; block--) if (taken[block] === 0) this.extents.freeBlock(block)
     this.version++
   }
 
-  #checkChain(bucket: number, taken: Uint8Array): void {
-    const { home, second } = this.#rows
+  #checkChain(bucket: number, taken: Uint8Array, met: Uint32Array): void {
     const { extents } = this
     const bad = (what: string) =>
       new CoreError('DRIFT_IMAGE', `the stored index does not fit: bucket ${bucket} ${what}`, { bucket })
@@ -350,15 +350,15 @@ export class Directory {
       if (block >= taken.length || taken[block] === 1) throw bad(`has block ${block} in its chain`)
       taken[block] = 1
       const entries = Math.min(left, BLOCK_ENTRIES)
-      counting += extents.counting(block, entries, bucket, home, second)
+      counting += extents.counting(block, entries, bucket, this.#rows, met)
       last = block
       block = extents.next[block]!
     }
     this.#tails[bucket] = last
     if (last === NONE) this.heads[bucket] = NONE
     else extents.endChain(last, ((this.sizes[bucket]! - 1) % BLOCK_ENTRIES) + 1)
-    // A row that left and came back has two entries.
-    if (counting < this.lives[bucket]!) throw bad(`has ${counting} entries for ${this.lives[bucket]} rows`)
+    if (counting !== this.lives[bucket]!)
+      throw bad(`has entries for ${counting} of ${this.lives[bucket]} rows`)
   }
 
   get bytes(): number {

@@ -19,6 +19,7 @@ import {
   touchedBytes,
 } from '@drift/native'
 import { CoreError } from '../errors.js'
+import type { RowStore } from '../row-store.js'
 
 /** No row, no block, no bucket. */
 export const NONE = 0xffff_ffff
@@ -153,14 +154,26 @@ export class Extents {
     clearEntry(this.#wordsOf(block), this.#padded, entry)
   }
 
-  /** How many of the first entries of the block are of rows that call `bucket` their home or second. */
-  counting(block: number, entries: number, bucket: number, home: Uint32Array, second: Uint32Array): number {
+  /**
+   * How many rows that call `bucket` their home or second the first entries of the block are of.
+   *
+   * @param met - of each row the bucket that it was counted in last: it counts once in each.
+   */
+  counting(
+    block: number,
+    entries: number,
+    bucket: number,
+    { home, second }: Pick<RowStore, 'home' | 'second'>,
+    met: Uint32Array,
+  ): number {
     const words = this.#words
     const at = block * this.#wordsPerBlock + blockRowsAt(this.#padded)
     let count = 0
     for (let i = at; i < at + entries; i++) {
       const row = words[i]!
-      if (home[row] === bucket || second[row] === bucket) count++
+      if ((home[row] !== bucket && second[row] !== bucket) || met[row] === bucket) continue
+      met[row] = bucket
+      count++
     }
     return count
   }
