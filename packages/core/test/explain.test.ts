@@ -123,3 +123,13 @@ it('one search in 32 warms the buckets that it scans', async () => {
   )
   expect(cold).toHaveLength(index.stats().buckets - buckets.length)
 })
+
+it('leaves nothing behind when its clock fails', async () => {
+  const index = await built()
+  const failing = () => {
+    throw new RangeError('no time')
+  }
+  expect(() => index.explain(query(1), { k: 10 }, failing)).toThrow('no time')
+  const { ids } = index.searchSync(query(1), { k: 10 })
+  expect((await index.searchBatch(query(1), { k: 10 })).ids).toEqual(ids)
+})

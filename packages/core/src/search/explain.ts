@@ -52,9 +52,14 @@ export function explainQuery(
     searchView(view, asked, scratch, outRows, outDistances)
     return now() - start
   }
+  let total: number
   scratch.ask.trace = trace
-  const total = run(width)
-  scratch.ask.trace = undefined
+  try {
+    total = run(width)
+  } finally {
+    // A batch refuses one that was left behind.
+    scratch.ask.trace = undefined
+  }
   const { scannedBuckets, scannedRows, scannedAll } = scratch
   const exact = width.probes === Number.POSITIVE_INFINITY
   const traced = exact ? 0 : scannedBuckets
