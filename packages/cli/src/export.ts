@@ -74,11 +74,13 @@ export async function exportFile(rows: Rows, path: string, options: ExportOption
   let file: SinkFile | undefined
   let ids: SinkFile | undefined
   let arrow: ArrowSink | undefined
-  let skipped = 0
+  let skipped = place?.rows ?? 0
   try {
     if (!sink) arrow = await arrowSink(rows, path, part, options, place)
-    if (arrow && !arrow.goesOn) place = undefined
-    skipped = place?.rows ?? 0
+    if (arrow && !arrow.goesOn) {
+      place = undefined
+      skipped = 0
+    }
     if (!place) await placeFile.remove()
     file = await SinkFile.open(part, place?.bytes)
     if (sink?.idsApart) ids = await SinkFile.open(idsPart, place?.idsBytes)

@@ -175,6 +175,34 @@ describe('an Arrow export', () => {
     ])
   })
 
+  it('from a server that gives one answer at a time begins anew there too', async () => {
+    const db = await Drift.open(':memory:')
+    const docs = await wide(db)
+    const server = await serve({ db, port: 0, logger: false, limits: { longCalls: 1 } })
+    const remote = await connect(server.url)
+    onTestFinished(async () => {
+      await remote.close()
+      await server.close()
+      await db.close()
+    })
+    const rows = await remote.collection('wide')
+    const path = join(folder, 'one-call.arrow')
+    expect(await stoppedAt(rows, path, 512)).toMatchObject({ rows: 512, stopped: true })
+    await docs.upsert([{ id: 'text', vector: new Float32Array(4_096) }])
+    expect(await resumed(rows, path)).toEqual({ rows: WIDE_ROWS + 1, skipped: 0, stopped: false })
+  })
+
+  it('that is stopped while it looks at what was written says what had been', async () => {
+    const db = await Drift.open(':memory:')
+    onTestFinished(() => db.close())
+    const docs = await wide(db)
+    const path = join(folder, 'looked-at.arrow')
+    await stoppedAt(docs, path, 512)
+    const stopped = await resumed(docs, path, { signal: AbortSignal.abort() })
+    expect(stopped).toEqual({ rows: 512, skipped: 512, stopped: true })
+    expect(await resumed(docs, path)).toEqual({ rows: WIDE_ROWS, skipped: 512, stopped: false })
+  })
+
   it('that is stopped before its first page leaves nothing', async () => {
     const db = await Drift.open(':memory:')
     onTestFinished(() => db.close())

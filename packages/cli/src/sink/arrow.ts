@@ -115,10 +115,17 @@ async function* piecesOf(
 class Batches {
   readonly first: IteratorResult<Arrow.RecordBatch>
   readonly #rest: AsyncIterator<Arrow.RecordBatch>
+  /** What the batches are read from: Arrow's reader, let go, does not let it go. */
+  readonly #source: AsyncGenerator<unknown, void>
 
-  private constructor(first: IteratorResult<Arrow.RecordBatch>, rest: AsyncIterator<Arrow.RecordBatch>) {
+  private constructor(
+    first: IteratorResult<Arrow.RecordBatch>,
+    rest: AsyncIterator<Arrow.RecordBatch>,
+    source: AsyncGenerator<unknown, void>,
+  ) {
     this.first = first
     this.#rest = rest
+    this.#source = source
   }
 
   static async from(
@@ -138,7 +145,7 @@ class Batches {
         ? (given as AsyncIterable<Arrow.RecordBatch>)
         : await RecordBatchReader.from(given as AsyncIterable<Uint8Array>)
     const rest = batches[Symbol.asyncIterator]()
-    return new Batches(await rest.next(), rest)
+    return new Batches(await rest.next(), rest, given)
   }
 
   get schema(): Arrow.Schema {
@@ -150,7 +157,7 @@ class Batches {
   }
 
   async close(): Promise<void> {
-    await this.#rest.return?.()
+    await this.#source.return()
   }
 }
 
