@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { existsSync, readdirSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { connect as connectClient } from '@drift/client'
 import { serve } from '@drift/http'
 import { Drift } from '@drift/server'
@@ -324,6 +325,21 @@ describe('serve', () => {
     await using again = await Drift.open(path)
     expect(again.recovery).toMatchObject({ clean: false, losses: [] })
     expect(await (await again.collection('docs')).count()).toBe(rows)
+  })
+
+  it('hears a signal that comes when it just begins to listen', async () => {
+    // The first socket looks whether the port is free, the second one stays.
+    const signal = file(
+      'signal.mjs',
+      `import { createHook } from 'node:async_hooks'
+       let sockets = 0
+       const init = (_, type) => type === 'TCPSERVERWRAP' && ++sockets === 2 && process.kill(process.pid, 'SIGTERM')
+       createHook({ init }).enable()`,
+    )
+    const child = start(['--json', 'serve', join(folder, 'db-at-once'), '--port', '0'], {
+      NODE_OPTIONS: `--import=${pathToFileURL(signal).href}`,
+    })
+    expect((await once(child, 'exit'))[0]).toBe(0)
   })
 
   it('has its report alone on stdout, and what it logs on stderr', async () => {

@@ -58,17 +58,14 @@ export function addServe(program: Command, report: Report): void {
     .option('--log-level <level>', 'trace, debug, info, warn, error, fatal or silent', logLevel, 'info')
   command.action(async (folder: string) => {
     const options = settings(command)
-    const begun = await untilStopped(async signal => {
+    const server = await untilStopped(async signal => {
       // Loaded where it is needed: the other commands start in half the time without it.
       const { closeOnSignals, serve } = await import('@drift/http')
-      return { closeOnSignals, server: await serve(serveOptions(folder, options, signal)) }
+      const server = await serve(serveOptions(folder, options, signal))
+      const close = (): Promise<void> => server.close({ graceMs: (options['grace'] as number) * 1000 })
+      return { server, closeFromNowOn: () => closeOnSignals({ ...server, close }) }
     })
-    if (!begun) return
-    const { closeOnSignals, server } = begun
-    closeOnSignals({
-      ...server,
-      close: () => server.close({ graceMs: (options['grace'] as number) * 1000 }),
-    })
+    if (!server) return
     const { collections, wal } = await server.db.stats()
     const opened = {
       url: server.url,
@@ -101,12 +98,12 @@ export function addServe(program: Command, report: Report): void {
 
 /**
  * @param start - is told by the signal to give up on SIGTERM or SIGINT, which nothing else hears while a long log is read: the first process
- * of a container has no default for them. The second one ends the process.
+ * of a container has no default for them. The second one ends the process. What it gives hears the signals afterwards.
  * @returns undefined when it was told so; nothing is open then.
  */
-async function untilStopped<T extends { readonly server: DriftServer }>(
-  start: (signal: AbortSignal) => Promise<T>,
-): Promise<T | undefined> {
+async function untilStopped(
+  start: (signal: AbortSignal) => Promise<{ server: DriftServer; closeFromNowOn: () => void }>,
+): Promise<DriftServer | undefined> {
   const stop = new AbortController()
   const onSignal = (): void => {
     if (stop.signal.aborted) process.exit(EXIT.failed)
@@ -114,10 +111,14 @@ async function untilStopped<T extends { readonly server: DriftServer }>(
   }
   process.on('SIGTERM', onSignal).on('SIGINT', onSignal)
   try {
-    const started = await start(stop.signal)
-    if (!stop.signal.aborted) return started
-    await started.server.close()
-    return undefined
+    const { server, closeFromNowOn } = await start(stop.signal)
+    if (stop.signal.aborted) {
+      await server.close()
+      return undefined
+    }
+    // Before the listener here goes: a signal that has come and was not told yet would go with the last one.
+    closeFromNowOn()
+    return server
   } catch (error) {
     if (error !== stop.signal.reason) throw error
     return undefined
