@@ -5,6 +5,8 @@
 import { DriftError } from './errors.js'
 
 const MAX_SHOWN_CHARS = 40
+/** More than twice the longest name of ours: what is longer is like none. */
+const MAX_WORD_CHARS = 64
 
 export function wrongOption(option: string, value: unknown, expected: string): DriftError {
   return new DriftError('DRIFT_OPTION', `${option} is ${show(value)}, expected ${expected}`, { option })
@@ -70,7 +72,9 @@ export function show(value: unknown): string {
 }
 
 /** What else there is, to end a sentence: the name that was probably meant, else all of them. A far-fetched guess misleads. */
-export function instead(word: string, known: readonly string[]): string {
+export function instead(given: string, known: readonly string[]): string {
+  // A body may hold a key of megabytes, and each comparison takes their number times the name's.
+  const word = given.slice(0, MAX_WORD_CHARS)
   const byDistance = [...known].sort((a, b) => editDistance(word, a) - editDistance(word, b))
   const meant = byDistance.find(name => isLike(word, name))
   if (meant !== undefined) return `; did you mean '${meant}'?`

@@ -236,6 +236,13 @@ describe('a collection that is given nonsense', () => {
     await expect(docs.count({ filter })).rejects.toThrow("no operator '$regex', only $eq, $ne, ")
   })
 
+  it('refuses an operator of megabytes at once, as a body may hold one', async () => {
+    const began = performance.now()
+    const filter = { n: { [`$${'x'.repeat(4_000_000)}`]: 1 } } as never
+    await expect(docs.count({ filter })).rejects.toThrow('only $eq, $ne, ')
+    expect(performance.now() - began).toBeLessThan(2_000)
+  })
+
   it('refuses to delete nothing, and what is not an array', async () => {
     await expect(docs.delete([])).rejects.toMatchObject({ code: 'DRIFT_EMPTY_BATCH' })
     await expect(docs.delete('kept' as never)).rejects.toMatchObject({ code: 'DRIFT_BATCH' })
