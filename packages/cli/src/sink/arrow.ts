@@ -30,7 +30,7 @@ export interface ArrowPlace {
   readonly schema?: string
 }
 
-export interface ArrowPiece {
+interface ArrowPiece {
   readonly rows: number
   readonly bytes: readonly Uint8Array[]
   /** Behind it. */
