@@ -3,10 +3,9 @@
  * is near in another direction, so that a query which the home's boundary cuts off still meets the row: SOAR (Sun et al.,
  * NeurIPS 2023) minimises ||r2||^2 + lambda (r2 . r1 / ||r1||)^2, r1 and r2 the residuals.
  * A row is what its codes say: the rotated row itself is not kept, and SQ8 leaves out far less than the signs do. */
-#include <string.h>
-
 #include "coded.h"
 #include "route.h"
+#include "row-set.h"
 
 /* Buckets among which the two are chosen. */
 enum { CANDIDATES = 16 };
@@ -210,16 +209,6 @@ void KERNEL(index_copy)(const drift_index *index, const uint32_t *from, const ui
   }
 }
 
-/* An open set of row numbers, `mask + 1` places, a power of two and more than what comes in. Returns whether the row is new. */
-static int add_row(uint32_t *set, size_t mask, uint32_t row) {
-  size_t at = row * 0x9e3779b1u & mask;
-  for (; set[at] != NO_ROW; at = (at + 1) & mask) {
-    if (set[at] == row) return 0;
-  }
-  set[at] = row;
-  return 1;
-}
-
 /* The slots of entries that count, in order of the chain. */
 static size_t counting_slots(const drift_index *index, const uint32_t *home, const uint32_t *second, size_t row_count, uint32_t bucket,
                              uint32_t from, size_t entries, uint32_t *slots) {
@@ -238,19 +227,17 @@ static size_t counting_slots(const drift_index *index, const uint32_t *home, con
 
 int64_t KERNEL(index_compact)(const drift_index *index, const uint32_t *home, const uint32_t *second, size_t row_count, uint32_t bucket,
                               uint32_t from, size_t entries, uint32_t to, size_t room, drift_scratch *scratch) {
-  size_t padded = index->padded, bytes = block_bytes(padded), places = BLOCK_ENTRIES;
-  while (places < 2 * entries) places *= 2;
+  size_t padded = index->padded, bytes = block_bytes(padded);
   arena memory;
-  size_t needed = arena_size((entries + 1) * sizeof(uint32_t)) + arena_size(places * sizeof(uint32_t));
-  if (!arena_open(scratch, needed, &memory)) return DRIFT_NO_MEMORY;
-  uint32_t *slots = arena_take(&memory, (entries + 1) * sizeof *slots), *seen = arena_take(&memory, places * sizeof *seen);
-  memset(seen, 0xff, places * sizeof *seen);
+  if (!arena_open(scratch, arena_size((entries + 1) * sizeof(uint32_t)) + row_set_bytes(entries), &memory)) return DRIFT_NO_MEMORY;
+  uint32_t *slots = arena_take(&memory, (entries + 1) * sizeof *slots);
+  row_set met = row_set_open(&memory);
   size_t count = 0, left = counting_slots(index, home, second, row_count, bucket, from, entries, slots);
   /* From the newest: a row that left and came back has an older entry here, whose code is of what the row was. */
   while (left > 0 && count < room && to < index->block_count) {
     uint32_t slot = slots[--left];
     uint8_t *block = index->blocks + slot / BLOCK_ENTRIES * bytes;
-    if (!add_row(seen, places - 1, block_rows(block, padded)[slot % BLOCK_ENTRIES])) continue;
+    if (!row_set_meet(&met, block_rows(block, padded)[slot % BLOCK_ENTRIES], &memory)) continue;
     sign_copy(block, slot % BLOCK_ENTRIES, index->blocks + to * bytes, count % BLOCK_ENTRIES, padded);
     if (++count % BLOCK_ENTRIES == 0) to = index->next[to];
   }

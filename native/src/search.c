@@ -4,6 +4,7 @@
  * lower bound of its entry is below the worst of the best so far. */
 #include "estimate.h"
 #include "heap.h"
+#include "row-set.h"
 
 void KERNEL(rotate)(const float *rows, size_t dim, size_t padded, size_t first, size_t count, const uint32_t *flips,
                     size_t rounds, float *out);
@@ -20,12 +21,6 @@ typedef struct {
   float base, slack;
 } probe;
 
-/* Rows met already: open addressing over row + 1. */
-typedef struct {
-  uint32_t *slots;
-  size_t mask, count;
-} row_set;
-
 typedef struct {
   const drift_index *index;
   const drift_query *ask;
@@ -37,43 +32,6 @@ typedef struct {
   row_set met;
   uint32_t survivors;
 } scan;
-
-enum { FIRST_SLOTS = 1024 };
-
-static inline size_t slot_of(const row_set *set, uint32_t row) {
-  size_t at = (row * 2654435761u >> 8) & set->mask;
-  while (set->slots[at] != 0 && set->slots[at] != row + 1) at = (at + 1) & set->mask;
-  return at;
-}
-
-static void clear(row_set *set, size_t slots, arena *memory) {
-  set->slots = arena_take(memory, slots * sizeof *set->slots);
-  memset(set->slots, 0, slots * sizeof *set->slots);
-  set->mask = slots - 1;
-}
-
-/* What the sets of one search take when `rows` rows are met. */
-static size_t met_bytes(size_t rows) {
-  size_t slots = FIRST_SLOTS;
-  while (slots < 4 * rows) slots *= 2;
-  return 2 * arena_size(slots * sizeof(uint32_t));
-}
-
-/* Returns whether the row is met for the first time. */
-static int meet(scan *s, uint32_t row) {
-  row_set *set = &s->met;
-  size_t at = slot_of(set, row);
-  if (set->slots[at] != 0) return 0;
-  set->slots[at] = row + 1;
-  if (2 * ++set->count > set->mask) {
-    row_set old = *set;
-    clear(set, 2 * (old.mask + 1), s->memory);
-    for (size_t i = 0; i <= old.mask; i++) {
-      if (old.slots[i] != 0) set->slots[slot_of(set, old.slots[i] - 1)] = old.slots[i];
-    }
-  }
-  return 1;
-}
 
 static inline int is_allowed(const drift_index *index, const drift_query *ask, uint32_t row) {
   if (row >= index->row_limit || !(index->live[row >> 5] >> (row & 31) & 1)) return 0;
@@ -90,7 +48,7 @@ static inline void ask_for(const scan *s, uint32_t row) {
 /* The row joins the best when its SQ8 distance is below the limit. */
 static inline void score(scan *s, uint32_t row) {
   const drift_index *index = s->index;
-  if (!is_allowed(index, s->ask, row) || !meet(s, row)) return;
+  if (!is_allowed(index, s->ask, row) || !row_set_meet(&s->met, row, s->memory)) return;
   s->survivors++;
   float distance = sq8_distance(index->metric, s->query->codes, s->query->factors, index->codes + row * index->padded,
                                 index->factors + 2 * (size_t)row, index->padded);
@@ -261,7 +219,7 @@ int64_t KERNEL(index_search)(const drift_index *index, const drift_query *ask, c
                  3 * arena_size(4 * index->bucket_count) + arena_size(index->block_count * sizeof(probe)) +
                  arena_size((room + 1) * sizeof(drift_found));
   arena memory;
-  if (!arena_open(scratch, fixed + met_bytes(index->block_count * BLOCK_ENTRIES + ask->extra_count), &memory)) return DRIFT_NO_MEMORY;
+  if (!arena_open(scratch, fixed + row_set_bytes(index->block_count * BLOCK_ENTRIES + ask->extra_count), &memory)) return DRIFT_NO_MEMORY;
 
   float *rotated = arena_take(&memory, 4 * padded);
   KERNEL(rotate)(query, index->dim, padded, 0, 1, index->flips, index->rounds, rotated);
@@ -304,7 +262,7 @@ int64_t KERNEL(index_search)(const drift_index *index, const drift_query *ask, c
 
   scan s = {.index = index, .ask = ask, .query = &prepared, .memory = &memory, .room = room, .limit = INFINITY};
   s.best = arena_take(&memory, (room + 1) * sizeof *s.best);
-  clear(&s.met, FIRST_SLOTS, &memory);
+  s.met = row_set_open(&memory);
   score_extra(&s);
   scan_blocks(&s, probes, blocks);
 

@@ -1,8 +1,8 @@
 /** Rows into the partition, as src/assign.c: which two buckets, and their entries there. */
-import { BLOCK_ENTRIES, blockBytes, blockRowsAt, type IndexSlabs } from '../index-slabs.js'
+import { BLOCK_ENTRIES, blockBytes, type IndexSlabs } from '../index-slabs.js'
 import { distancesGather } from './distance.js'
 import { prepareRotated, type Routed, rank, route } from './route.js'
-import { copySigns, writeSigns } from './signs.js'
+import { copySigns, rowsOfBlock, writeSigns } from './signs.js'
 import { sq8DistancesGather } from './sq8.js'
 
 const CANDIDATES = 16
@@ -144,14 +144,9 @@ export function indexCompact(
   room: number,
 ): number {
   const { padded, blocks, next } = index
-  const words = new Uint32Array(blocks.buffer, blocks.byteOffset, blocks.byteLength >>> 2)
   const slots: number[] = []
   const rowAt = (slot: number): number =>
-    words[
-      (Math.floor(slot / BLOCK_ENTRIES) * blockBytes(padded)) / 4 +
-        blockRowsAt(padded) +
-        (slot % BLOCK_ENTRIES)
-    ]!
+    rowsOfBlock(blocks, Math.floor(slot / BLOCK_ENTRIES), padded)[slot % BLOCK_ENTRIES]!
   let block = from
   for (let i = 0; i < entries && block < next.length; i++) {
     const slot = block * BLOCK_ENTRIES + (i % BLOCK_ENTRIES)

@@ -231,6 +231,8 @@ function searchNamed(
   ask.floor = 0
   ask.part = 0
   ask.parts = 1
+  ask.extra = scratch.rows
+  ask.extraCount = scratch.rowCount
   return searchIndex(view, scratch, outRows, outDistances, at)
 }
 
@@ -242,8 +244,6 @@ function searchIndex(
   at: number,
 ): number {
   const { ask, effort } = scratch
-  ask.extra = scratch.rows
-  ask.extraCount = scratch.rowCount
   const written = kernels.indexSearch(view.slabs, ask, scratch.query, outRows, outDistances, at, effort)
   scratch.scannedBuckets += effort[0]!
   scratch.scannedRows += effort[1]! + scratch.rowCount
