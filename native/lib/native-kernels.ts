@@ -79,11 +79,45 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
       countOf(encodeRows(from, dim, sources, isUnit, kept, places, padded, flips, rows, codes, factors))
     },
     indexSearch(index, ask, query, outRow, outDistance, at, effort) {
-      return countOf(indexSearch(...argumentsOf(index, ask, query, outRow, outDistance, at, effort)))
+      const { allow, extra, trace } = ask
+      const descriptor = descriptorOf(index)
+      writeNumbers(index, ask, at, 0, 1)
+      return countOf(
+        allow === undefined && trace === undefined
+          ? indexSearch(descriptor, numbers, query, outRow, outDistance, effort, extra)
+          : indexSearch(
+              descriptor,
+              numbers,
+              query,
+              outRow,
+              outDistance,
+              effort,
+              extra,
+              allow?.bits,
+              allow?.counts,
+              allow?.masks,
+              trace,
+            ),
+      )
     },
     indexSearchMany(index, ask, queries, first, count, stride, outRow, outDistance, outCount) {
-      const common = argumentsOf(index, ask, queries, outRow, outDistance, stride, undefined)
-      countOf(indexSearchMany(...common, first, count, outCount))
+      const { allow, extra } = ask
+      const descriptor = descriptorOf(index)
+      writeNumbers(index, ask, stride, first, count)
+      countOf(
+        indexSearchMany(
+          descriptor,
+          numbers,
+          queries,
+          outRow,
+          outDistance,
+          outCount,
+          extra,
+          allow?.bits,
+          allow?.counts,
+          allow?.masks,
+        ),
+      )
     },
     indexAppend(index, rows, buckets, slots, count) {
       countOf(indexAppend(descriptorOf(index), rows, buckets, slots, count))
@@ -193,50 +227,31 @@ function descriptorOf(index: IndexSlabs): Uint8Array {
   return made
 }
 
-/** What both searches of an index are given, in the order of src/binding.cc. */
-function argumentsOf(
-  index: IndexSlabs,
-  ask: IndexQuery,
-  query: Float32Array,
-  outRow: Uint32Array,
-  outDistance: Float32Array,
-  at: number,
-  effort: Uint32Array | undefined,
-): unknown[] {
-  const { rowLimit, bucketCount } = index
-  const { k, probes, floor, least, byRank, byRatio, bySize, meanLives } = ask
-  const { near, flat, flatTimes } = ask
-  const { rerank, part, parts, allow, extra, extraCount, trace } = ask
-  return [
-    descriptorOf(index),
-    rowLimit,
-    bucketCount,
-    k,
-    probes,
-    floor,
-    byRank,
-    byRatio,
-    bySize,
-    meanLives,
-    rerank,
-    part,
-    parts,
-    allow?.bits,
-    extra,
-    extraCount,
-    trace,
-    query,
-    outRow,
-    outDistance,
-    at,
-    effort,
-    least,
-    near,
-    flat,
-    flatTimes,
-    allow?.counts,
-    allow?.masks,
-  ]
+/** Of a search, in the order of `Numbers` in src/binding.cc; good until the call returns. */
+const numbers = new Float64Array(20)
+
+/** @param at - first result of one query, or results of each. @param first, count - queries. */
+function writeNumbers(index: IndexSlabs, ask: IndexQuery, at: number, first: number, count: number): void {
+  numbers[0] = index.rowLimit
+  numbers[1] = index.bucketCount
+  numbers[2] = ask.k
+  numbers[3] = ask.probes
+  numbers[4] = ask.floor
+  numbers[5] = ask.byRank
+  numbers[6] = ask.byRatio
+  numbers[7] = ask.bySize
+  numbers[8] = ask.meanLives
+  numbers[9] = ask.rerank
+  numbers[10] = ask.part
+  numbers[11] = ask.parts
+  numbers[12] = ask.extraCount
+  numbers[13] = ask.least
+  numbers[14] = ask.near
+  numbers[15] = ask.flat
+  numbers[16] = ask.flatTimes
+  numbers[17] = at
+  numbers[18] = first
+  numbers[19] = count
 }
 
 function metricOf(metric: KernelMetric): CMetric {

@@ -184,36 +184,41 @@ drift_index indexOf(const Info &info) {
   return index;
 }
 
-/* What is asked for, in arguments 3 to 16 and 22 to 27; 1 and 2 say how much of the index there is. */
+/* The numbers of a search, in the order in which lib/native-kernels.ts writes them. An argument each would cost every call a microsecond. */
+struct Numbers {
+  double row_limit, bucket_count, k, probes, floor, by_rank, by_ratio, by_size, mean_lives, rerank, part, parts, extra_count,
+      least, near, flat, flat_times;
+  double at; /* first result of indexSearch, results of a query of indexSearchMany */
+  double first, count;
+};
+
+/* What is asked for, in argument 1 and from 6 on. */
 drift_query askOf(const Info &info, drift_index *index) {
-  index->row_limit = size(info, 1);
-  index->bucket_count = size(info, 2);
+  const Numbers &numbers = *view<Numbers>(info, 1);
+  index->row_limit = static_cast<size_t>(numbers.row_limit);
+  index->bucket_count = static_cast<size_t>(numbers.bucket_count);
   drift_query ask = {};
-  ask.k = size(info, 3);
-  ask.probes = size(info, 4);
-  ask.floor = real(info, 5);
-  ask.by_rank = real(info, 6);
-  ask.by_ratio = real(info, 7);
-  ask.by_size = real(info, 8);
-  ask.mean_lives = real(info, 9);
-  ask.rerank = size(info, 10);
-  ask.least = size(info, 22);
-  ask.near = real(info, 23);
-  ask.flat = real(info, 24);
-  ask.flat_times = real(info, 25);
-  ask.part = size(info, 11);
-  ask.parts = size(info, 12);
-  if (!info[13]->IsUndefined()) {
-    ask.allow = view<uint32_t>(info, 13);
-    ask.allow_words = length(info, 13);
-    ask.counts = view<uint32_t>(info, 26);
-    ask.masks = view<uint32_t>(info, 27);
-  }
-  ask.extra = view<uint32_t>(info, 14);
-  ask.extra_count = size(info, 15);
-  if (!info[16]->IsUndefined()) {
-    ask.trace = reinterpret_cast<drift_probe *>(view<uint32_t>(info, 16));
-    ask.trace_room = length(info, 16) / (sizeof(drift_probe) / 4);
+  ask.k = static_cast<size_t>(numbers.k);
+  ask.probes = static_cast<size_t>(numbers.probes);
+  ask.floor = static_cast<float>(numbers.floor);
+  ask.by_rank = static_cast<float>(numbers.by_rank);
+  ask.by_ratio = static_cast<float>(numbers.by_ratio);
+  ask.by_size = static_cast<float>(numbers.by_size);
+  ask.mean_lives = static_cast<float>(numbers.mean_lives);
+  ask.rerank = static_cast<size_t>(numbers.rerank);
+  ask.part = static_cast<size_t>(numbers.part);
+  ask.parts = static_cast<size_t>(numbers.parts);
+  ask.extra = view<uint32_t>(info, 6);
+  ask.extra_count = static_cast<size_t>(numbers.extra_count);
+  ask.least = static_cast<size_t>(numbers.least);
+  ask.near = static_cast<float>(numbers.near);
+  ask.flat = static_cast<float>(numbers.flat);
+  ask.flat_times = static_cast<float>(numbers.flat_times);
+  if (!info[7]->IsUndefined()) {
+    ask.allow = view<uint32_t>(info, 7);
+    ask.allow_words = length(info, 7);
+    ask.counts = view<uint32_t>(info, 8);
+    ask.masks = view<uint32_t>(info, 9);
   }
   return ask;
 }
@@ -221,11 +226,15 @@ drift_query askOf(const Info &info, drift_index *index) {
 NAN_METHOD(indexSearch) {
   drift_index index = indexOf(info);
   drift_query ask = askOf(info, &index);
+  if (!info[10]->IsUndefined()) {
+    ask.trace = reinterpret_cast<drift_probe *>(view<uint32_t>(info, 10));
+    ask.trace_room = length(info, 10) / (sizeof(drift_probe) / 4);
+  }
   drift_effort effort = {};
-  size_t at = size(info, 20);
-  int64_t found = kernels(info)->index_search(&index, &ask, view<float>(info, 17), &scratch,
-                                              view<uint32_t>(info, 18) + at, view<float>(info, 19) + at, &effort);
-  uint32_t *out = view<uint32_t>(info, 21);
+  size_t at = static_cast<size_t>(view<Numbers>(info, 1)->at);
+  int64_t found = kernels(info)->index_search(&index, &ask, view<float>(info, 2), &scratch, view<uint32_t>(info, 3) + at,
+                                              view<float>(info, 4) + at, &effort);
+  uint32_t *out = view<uint32_t>(info, 5);
   out[0] = effort.buckets;
   out[1] = effort.entries;
   out[2] = effort.rows;
@@ -235,10 +244,12 @@ NAN_METHOD(indexSearch) {
 NAN_METHOD(indexSearchMany) {
   drift_index index = indexOf(info);
   drift_query ask = askOf(info, &index);
-  const float *queries = view<float>(info, 17);
-  uint32_t *rows = view<uint32_t>(info, 18), *counts = view<uint32_t>(info, 30);
-  float *distances = view<float>(info, 19);
-  size_t stride = size(info, 20), first = size(info, 28), end = first + size(info, 29);
+  const Numbers &numbers = *view<Numbers>(info, 1);
+  const float *queries = view<float>(info, 2);
+  uint32_t *rows = view<uint32_t>(info, 3), *counts = view<uint32_t>(info, 5);
+  float *distances = view<float>(info, 4);
+  size_t stride = static_cast<size_t>(numbers.at), first = static_cast<size_t>(numbers.first);
+  size_t end = first + static_cast<size_t>(numbers.count);
   for (size_t q = first; q < end; q++) {
     drift_effort effort;
     int64_t found = kernels(info)->index_search(&index, &ask, queries + q * index.dim, &scratch, rows + q * stride,
