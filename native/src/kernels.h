@@ -256,6 +256,8 @@ enum { DRIFT_PAGE_LENGTH = 1, DRIFT_PAGE_UNKNOWN = 2, DRIFT_PAGE_FIELDS = 3, DRI
 
 /* crc: of the bytes before, 0 at the start. */
 uint32_t drift_crc32c(const uint8_t *bytes, size_t length, uint32_t crc);
+/* The same as it is for short inputs, and for all where the processor has no VPCLMULQDQ. */
+uint32_t drift_crc32c_unfolded(const uint8_t *bytes, size_t length, uint32_t crc);
 uint64_t drift_hash64(const uint8_t *bytes, size_t length, uint64_t seed);
 /* out[i] = a[i] & b[i], i < words. Returns the bits set in out, which may be a or b. */
 size_t drift_bits_and(const uint32_t *a, const uint32_t *b, size_t words, uint32_t *out);

@@ -28,7 +28,21 @@ describe.each(supportedVariants())('%s', variant => {
 
   it('agrees with the reference for every length, alignment and seed', () => {
     const { below } = random(10)
-    for (const length of [0, ...LENGTHS, 3071, 3072, 3073, 3455, 3456, 6144, 10_007]) {
+    for (const length of [
+      0,
+      ...LENGTHS,
+      1023,
+      1024,
+      1151,
+      1152,
+      3071,
+      3072,
+      3073,
+      3455,
+      3456,
+      6144,
+      10_007,
+    ]) {
       const data = bytes(length, below(64), () => below(256))
       const seed = below(2 ** 32)
       const seed64 = (BigInt(below(2 ** 32)) << 32n) | BigInt(seed)

@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util'
 import { toolsFolder, workspaceFolder } from '../data/place.js'
 import { ToolError } from '../data/tool-error.js'
 import { bloom } from './bloom.js'
+import { codecs } from './codecs.js'
 import { type CompareOptions, compare } from './compare.js'
 import { enginesOf } from './engines/catalogue.js'
 import { filters } from './filters.js'
@@ -32,6 +33,7 @@ http     a server over loopback beside the embedded call: searches, upserts, the
 soak     a mixed load over HTTP at 0.8 of the capacity, --rows 40000 for --minutes 30: what the server's memory does.
 insert   rows per second into and out of a filled index.
 kernels  the native kernels alone.
+codecs   pages of floats and their checksums, beside memcpy.
 bloom    what id filters save a compaction over 50 segments; --passes rounds.
 wal      durable upserts beside a bare loop that writes and syncs as many bytes; --passes rounds.
 upkeep   how long searches wait beside a writer and full maintenance, and a close in the middle of it; --rows 100000.
@@ -116,6 +118,7 @@ try {
     soak: () => soak(chosen()[0]!, rows ?? 40_000, wholeNumber('minutes', values.minutes)),
     insert: () => insert(chosen(), options(undefined)),
     kernels,
+    codecs: () => codecs(chosen()),
     bloom: () => bloom(wholeNumber('passes', values.passes), seed),
     wal: () => wal(wholeNumber('passes', values.passes), seed),
     sustained: () => sustained(rows ?? 2_000_000, seed),

@@ -1,17 +1,15 @@
-/* What the float pages cost on one core: ns per value and GB/s of values, beside memcpy of the same run, and bits per value.
- *   gcc -O3 -std=gnu11 -fno-trapping-math -fno-math-errno -mavx2 -mfma -mpclmul -DDRIFT_ISA=avx2 -Isrc \
- *       bench/float-pages.c src/float_page.c src/crc32c.c -o float-pages && ./float-pages [file of float32 after 128 bytes] ... */
+/* pages [FILE ...]: what pages of floats cost on one core, by the fastest variant: one line of tab-separated figures per input,
+ *   input  codec  bits a value  GB/s of memcpy  of decoding  of that and the checksum  of encoding  of that and the checksum  of the checksum
+ * GB are of values, of the checksum as well. A FILE holds float32 and nothing else. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "isa.h"
+#include "kernels.h"
 
-size_t KERNEL(float_page_encode)(size_t, const void *, size_t, uint8_t *);
-int KERNEL(float_page_decode)(size_t, const uint8_t *, size_t, size_t, size_t, size_t, void *);
-
-enum { NPY_HEADER_BYTES = 128, PAGE_VALUES = 4096, CACHED_VALUES = 4096, ROUNDS = 25 };
+enum { PAGE_VALUES = 4096, CACHED_VALUES = 4096, ROUNDS = 25 };
+static const drift_kernels *kernels;
 static const double ROUND_SECONDS = 0.004, CASE_SECONDS = 0.15;
 static volatile uint32_t sink;
 
@@ -34,7 +32,7 @@ static void run_copy(const task *t) { memcpy(t->out, t->values, t->count * t->ea
 static void run_encode(const task *t) {
   size_t size = t->each * t->bytes;
   for (size_t i = 0; i < t->count; i++) {
-    t->lengths[i] = KERNEL(float_page_encode)(t->bytes, t->values + i * size, t->each, (uint8_t *)page_of(t, i));
+    t->lengths[i] = kernels->float_page_encode(t->bytes, t->values + i * size, t->each, (uint8_t *)page_of(t, i));
   }
 }
 static void run_write(const task *t) {
@@ -44,7 +42,7 @@ static void run_write(const task *t) {
 static void run_decode(const task *t) {
   size_t size = t->each * t->bytes;
   for (size_t i = 0; i < t->count; i++) {
-    if (KERNEL(float_page_decode)(t->bytes, page_of(t, i), t->lengths[i], t->each, 0, t->each, t->out + i * size)) abort();
+    if (kernels->float_page_decode(t->bytes, page_of(t, i), t->lengths[i], t->each, 0, t->each, t->out + i * size)) abort();
   }
 }
 static void run_read(const task *t) {
@@ -80,19 +78,17 @@ static void report(const char *name, const void *values, size_t count, size_t by
   run_encode(&t);
   run_decode(&t);
   if (memcmp(t.out, values, t.count * each * bytes) != 0) abort();
-  size_t stored = 0, codecs[4] = {0};
+  static const char *const names[] = {"RAW", "CONST", "ALP", "ALP-RD"};
+  size_t stored = 0, mixed = 0;
   for (size_t i = 0; i < t.count; i++) {
     stored += t.lengths[i];
-    codecs[page_of(&t, i)[0]]++;
+    mixed |= (size_t)(page_of(&t, i)[0] != page_of(&t, 0)[0]);
   }
-  printf("%-26s %8zu pages of %zu  raw %zu const %zu alp %zu rd %zu  width %2d  %6.2f bits/value\n", name, t.count, each,
-         codecs[0], codecs[1], codecs[2], codecs[3], page_of(&t, 0)[2], 8.0 * (double)stored / (double)(t.count * each));
-  static const char *const names[] = {"memcpy", "decode", "read (CRC)", "write", "write (CRC)", "CRC32C"};
+  printf("%s\t%s\t%.2f", name, mixed ? "several" : names[page_of(&t, 0)[0]], 8.0 * (double)stored / (double)(t.count * each));
   static void (*const runs[])(const task *) = {run_copy, run_decode, run_read, run_encode, run_write, run_crc};
-  for (int i = 0; i < 6; i++) {
-    double gb = gigabytes(runs[i], &t);
-    printf("    %-12s %7.2f GB/s %7.3f ns/value\n", names[i], gb, (double)bytes / gb);
-  }
+  for (int i = 0; i < 6; i++) printf("\t%.4g", gigabytes(runs[i], &t));
+  printf("\n");
+  fflush(stdout);
   free(t.pages);
   free(room);
   free(t.lengths);
@@ -111,6 +107,7 @@ static double normal(void) {
 
 int main(int argc, char **argv) {
   enum { LARGE = 12 * 1024 * 1024 };
+  for (int v = 0; v < DRIFT_VARIANTS; v++) kernels = drift_variant(v) ? drift_variant(v) : kernels;
   float *f32 = malloc(LARGE * sizeof *f32);
   double *f64 = malloc(CACHED_VALUES * sizeof *f64);
   for (size_t i = 0; i < LARGE; i++) f32[i] = (float)(normal() / 20);
@@ -132,11 +129,13 @@ int main(int argc, char **argv) {
   report("float64 normal, cached", f64, CACHED_VALUES, 8, PAGE_VALUES / 2);
   for (size_t i = 0; i < CACHED_VALUES; i++) f64[i] = (double)(int)(normal() * 35000) / 1e5;
   report("float64 decimals, cached", f64, CACHED_VALUES, 8, PAGE_VALUES / 2);
-  fflush(stdout);
   for (int i = 1; i < argc; i++) {
     FILE *file = fopen(argv[i], "rb");
-    size_t count = file && fseek(file, NPY_HEADER_BYTES, SEEK_SET) == 0 ? fread(f32, 4, LARGE, file) : 0;
-    if (count < 3840) abort();
+    size_t count = file ? fread(f32, 4, LARGE, file) : 0;
+    if (count < 3840) {
+      fprintf(stderr, "%s: not 3840 values\n", argv[i]);
+      return 1;
+    }
     fclose(file);
     report(argv[i], f32, count, 4, 3840);
   }
