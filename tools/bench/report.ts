@@ -137,7 +137,7 @@ function costs(engines: readonly EngineResult[], rows: number): string {
   ]
   return [
     table(['engine', ...titles], lines),
-    'Inserts and deletes: single rows of a filled index in batches of 100, work left behind included. Memory: growth of the resident set by the index, its input let go.',
+    'Inserts and deletes: single rows of a filled index in batches of 100, work left behind included; deletes after as many others, to warm up. Memory: growth of the resident set by the index, its input let go.',
   ].join('\n\n')
 }
 

@@ -233,9 +233,12 @@ class Process:
     def churn(self, request):
         base = np.load(self.base, mmap_mode="r")
         count, budget = request["rows"], request["budgetMs"] / 1000
-        old = np.arange(count) * (len(base) // count)
+        stride = len(base) // count
+        old = np.arange(count) * stride
         rates = {}
         if hasattr(self.engine, "remove"):
+            others = old + stride // 2
+            rate(count, budget, lambda a, b: self.engine.remove(others[a:b]))
             rates["removesPerSecond"] = rate(count, budget, lambda a, b: self.engine.remove(old[a:b]))
         if hasattr(self.engine, "insert"):
             rows = np.ascontiguousarray(base[old])
