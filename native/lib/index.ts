@@ -28,7 +28,14 @@ export {
   paddedDim,
 } from './index-slabs.js'
 export type { KernelMetric, Kernels, KernelVariant } from './kernels.js'
-export { allocateSlab, growSlab, MAX_SLAB_BYTES, TouchedAhead, touchedBytes } from './slab.js'
+export {
+  allocateSlab,
+  growSlab,
+  MAX_ROW_SLAB_BYTES,
+  MAX_SLAB_BYTES,
+  TouchedAhead,
+  touchedBytes,
+} from './slab.js'
 export { kernelsOf, supportedVariants } from './variant.js'
 
 export const kernels: Kernels = chosenKernels(process.env['DRIFT_KERNELS'])

@@ -7,8 +7,26 @@
 import { addon } from './addon.js'
 import { NativeError } from './error.js'
 
-/** V8 allows no growable SharedArrayBuffer above 4 GiB; the last page is left out so that byte offsets fit in a u32. */
-export const MAX_SLAB_BYTES: number = 4 * 1024 ** 3 - 65_536
+const LAST_PAGE_BYTES = 65_536
+
+/** In Node 20 no growable SharedArrayBuffer is above 4 GiB; the last page is left out so that byte offsets fit in a u32. */
+export const MAX_SLAB_BYTES: number = 4 * 1024 ** 3 - LAST_PAGE_BYTES
+
+/**
+ * Of slabs that are addressed by row or by block: from Node 22 on a growable SharedArrayBuffer may be larger than 4 GiB. Address space
+ * is reserved at once, so no more than what 2^32 float32 take.
+ */
+export const MAX_ROW_SLAB_BYTES: number = largestRowSlab()
+
+function largestRowSlab(): number {
+  const bytes = 16 * 1024 ** 3 - LAST_PAGE_BYTES
+  try {
+    new SharedArrayBuffer(0, { maxByteLength: bytes })
+    return bytes
+  } catch {
+    return MAX_SLAB_BYTES
+  }
+}
 
 /**
  * A slab takes two or three of the mappings that a process may have (65 530 on Linux), and V8 does not feel the pressure of
@@ -22,7 +40,7 @@ export function allocateSlab(bytes: number, maxBytes: number = bytes): SharedArr
   if (!isSize(bytes) || !isSize(maxBytes) || bytes > maxBytes) {
     throw new NativeError(
       'DRIFT_SLAB_SIZE',
-      `a slab of ${bytes} bytes, growing to ${maxBytes}, is not within 0 <= bytes <= maxBytes <= ${MAX_SLAB_BYTES}`,
+      `a slab of ${bytes} bytes, growing to ${maxBytes}, is not within 0 <= bytes <= maxBytes <= ${MAX_ROW_SLAB_BYTES}`,
       { bytes, maxBytes },
     )
   }
@@ -115,5 +133,5 @@ function outOfMemory(bytes: number, cause: unknown): NativeError {
 }
 
 function isSize(bytes: number): boolean {
-  return Number.isSafeInteger(bytes) && bytes >= 0 && bytes <= MAX_SLAB_BYTES
+  return Number.isSafeInteger(bytes) && bytes >= 0 && bytes <= MAX_ROW_SLAB_BYTES
 }

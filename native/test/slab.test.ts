@@ -1,6 +1,16 @@
 // Slabs grow in place: views and other threads keep seeing the same memory.
 import { describe, expect, it } from 'vitest'
-import { allocateSlab, growSlab, hasAddon, MAX_SLAB_BYTES, NativeError, TouchedAhead } from '../lib/index.js'
+import {
+  allocateSlab,
+  growSlab,
+  hasAddon,
+  kernelsOf,
+  MAX_ROW_SLAB_BYTES,
+  MAX_SLAB_BYTES,
+  NativeError,
+  supportedVariants,
+  TouchedAhead,
+} from '../lib/index.js'
 
 const MIB = 2 ** 20
 
@@ -50,8 +60,29 @@ describe('a slab', () => {
   })
 
   it('refuses sizes that memory cannot have', () => {
-    for (const [bytes, maxBytes] of [[-1], [0.5], [Number.NaN], [2, 1], [0, MAX_SLAB_BYTES + 1]] as const) {
+    for (const [bytes, maxBytes] of [
+      [-1],
+      [0.5],
+      [Number.NaN],
+      [2, 1],
+      [0, MAX_ROW_SLAB_BYTES + 1],
+    ] as const) {
       expect(() => allocateSlab(bytes, maxBytes), `${bytes}, ${maxBytes}`).toThrow(NativeError)
+    }
+  })
+
+  it.runIf(MAX_ROW_SLAB_BYTES > MAX_SLAB_BYTES)('holds rows beyond 4 GiB, which every variant finds', () => {
+    const dim = 4096
+    const row = 300_000
+    const slab = allocateSlab(0, MAX_ROW_SLAB_BYTES)
+    growSlab(slab, (row + 1) * dim * 4)
+    const vectors = new Float32Array(slab, 0, (row + 1) * dim)
+    vectors.fill(2, row * dim)
+    const query = new Float32Array(dim).fill(3)
+    const out = new Float32Array(2)
+    for (const variant of supportedVariants()) {
+      kernelsOf(variant).distancesGather('l2', query, vectors, dim, Uint32Array.of(row, 0), 2, out)
+      expect([...out], variant).toEqual([dim, 9 * dim])
     }
   })
 

@@ -4,7 +4,14 @@
  * A row is taken (dead, held), becomes live, dies, and returns to the free list when no memtable lists it and no
  * pin is older. The index decides when; this file keeps the books.
  */
-import { allocateSlab, growSlab, kernels, MAX_SLAB_BYTES, TouchedAhead, touchedBytes } from '@drift/native'
+import {
+  allocateSlab,
+  growSlab,
+  kernels,
+  MAX_ROW_SLAB_BYTES,
+  TouchedAhead,
+  touchedBytes,
+} from '@drift/native'
 import { NONE } from './bucket/extent.js'
 import { ColdVectors, type SharedVectors, type VectorSource } from './cold-vectors.js'
 import { CoreError } from './errors.js'
@@ -78,7 +85,7 @@ export class RowStore {
     const { padded } = this.rotation
     this.cold = typeof kept === 'string' ? undefined : new ColdVectors(dim, kept)
     this.#staged = keepsVectors ? undefined : new Float32Array(STAGED_ROWS * dim)
-    this.#maxRows = Math.floor(MAX_SLAB_BYTES / (Math.max(keepsVectors ? 4 * dim : 8, padded) * 32)) * 32
+    this.#maxRows = Math.floor(MAX_ROW_SLAB_BYTES / (Math.max(keepsVectors ? 4 * dim : 8, padded) * 32)) * 32
     this.slabs = {
       vectors: keepsVectors ? allocateSlab(0, this.#maxRows * dim * 4) : undefined,
       codes: allocateSlab(0, this.#maxRows * padded),

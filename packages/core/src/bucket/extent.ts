@@ -15,7 +15,7 @@ import {
   clearEntry,
   growSlab,
   type IndexSlabs,
-  MAX_SLAB_BYTES,
+  MAX_ROW_SLAB_BYTES,
   touchedBytes,
 } from '@drift/native'
 import { CoreError } from '../errors.js'
@@ -41,7 +41,7 @@ export class Extents {
   constructor(padded: number) {
     this.#padded = padded
     this.#wordsPerBlock = blockBytes(padded) / 4
-    this.#max = Math.floor(MAX_SLAB_BYTES / blockBytes(padded))
+    this.#max = Math.floor(MAX_ROW_SLAB_BYTES / blockBytes(padded))
     this.slabs = {
       blocks: allocateSlab(0, this.#max * blockBytes(padded)),
       next: allocateSlab(0, this.#max * 4),
@@ -98,7 +98,7 @@ export class Extents {
   /** Row numbers of a bucket's entries, in order, as any thread sees them. */
   static rowsIn({ heads, sizes, next, blocks, padded }: IndexSlabs, bucket: number): number[] {
     const rows: number[] = []
-    const words = new Uint32Array(blocks.buffer, blocks.byteOffset, blocks.byteLength >>> 2)
+    const words = new Uint32Array(blocks.buffer, blocks.byteOffset, blocks.byteLength / 4)
     let left = sizes[bucket]!
     for (let block = heads[bucket]!; left > 0 && block < next.length; block = next[block]!) {
       const at = (block * blockBytes(padded)) / 4 + blockRowsAt(padded)

@@ -110,7 +110,7 @@ export class Scratch {
   wordsOf(blocks: Uint8Array): Uint32Array {
     if (blocks !== this.#blocks) {
       this.#blocks = blocks
-      this.#words = new Uint32Array(blocks.buffer, blocks.byteOffset, blocks.byteLength >>> 2)
+      this.#words = new Uint32Array(blocks.buffer, blocks.byteOffset, blocks.byteLength / 4)
     }
     return this.#words
   }
