@@ -35,7 +35,13 @@ function build() {
       'rebuild',
       ...(nodedir ? [`--nodedir=${nodedir}`] : []),
     ],
-    { cwd: root, encoding: 'utf8', maxBuffer: 64 * 1024 * 1024 },
+    {
+      cwd: root,
+      encoding: 'utf8',
+      maxBuffer: 64 * 1024 * 1024,
+      // npm's own setting, of another Node perhaps, would win over the flag, and the addon would not load.
+      env: { ...process.env, ...(nodedir && { npm_config_nodedir: nodedir }) },
+    },
   )
   if (gyp.status !== 0) {
     process.stderr.write(`${gyp.stdout ?? ''}${gyp.stderr ?? ''}`)
