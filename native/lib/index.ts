@@ -28,6 +28,7 @@ export {
   paddedDim,
 } from './index-slabs.js'
 export type { KernelMetric, Kernels, KernelVariant } from './kernels.js'
+export { packViews, unpackViews } from './large-views.js'
 export {
   allocateSlab,
   growSlab,

@@ -3,10 +3,11 @@
  * ends the process nor leaves them waiting. Nothing of piscina shows in a declaration: its own do not pass every strict compiler.
  */
 import type { Worker } from 'node:worker_threads'
+import { packViews } from '@drift/native'
 import { Piscina } from 'piscina'
 
 export interface ThreadsOptions {
-  /** URL of the module whose default export runs a task. */
+  /** URL of the module whose default export runs a task, once `unpackViews` has been over it. */
   readonly filename: string
   readonly minThreads: number
   readonly maxThreads: number
@@ -60,7 +61,7 @@ export class Threads<Task, Result> {
   /** @throws what the task threw or, when no thread is left to run it, why. */
   async run(task: Task): Promise<Result> {
     try {
-      const result = await this.#piscina.run(task)
+      const result = await this.#piscina.run(packViews(task))
       this.#failed = undefined
       return result
     } catch (error) {

@@ -17,6 +17,9 @@ if (process.platform === 'linux') {
   }
 }
 
-const run: typeof import('./tasks.js').runTask = (await import('./tasks.js')).runTask
+const tasks: typeof import('./tasks.js') = await import('./tasks.js')
+const { unpackViews } = await import('@drift/native')
+
+const run: typeof tasks.runTask = message => tasks.runTask(unpackViews(message))
 
 export default run

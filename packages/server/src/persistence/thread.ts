@@ -1,5 +1,6 @@
 /** Entry of the persistence thread: a task in, its result or its coded error out. */
 import { NodeFs } from '@drift/fs'
+import { unpackViews } from '@drift/native'
 import type { TaskOutcome } from './executor.js'
 import { runTask, type Task, type TaskResults } from './tasks.js'
 
@@ -7,7 +8,7 @@ const fs = new NodeFs()
 
 export default function perform(task: Task): TaskOutcome<TaskResults[Task['kind']]> {
   try {
-    return { result: runTask(fs, task) }
+    return { result: runTask(fs, unpackViews(task)) }
   } catch (error) {
     const { code = 'DRIFT_PERSISTENCE', message, details = {} } = error as Coded
     return { failure: { code, message, details } }
