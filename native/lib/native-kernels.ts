@@ -205,7 +205,7 @@ function argumentsOf(
 ): unknown[] {
   const { rowLimit, bucketCount } = index
   const { k, probes, floor, least, byRank, byRatio, bySize, meanLives } = ask
-  const { near, flat, flatTimes } = ask
+  const { near, flat, flatTimes, far, farTimes } = ask
   const { rerank, part, parts, allow, extra, extraCount, trace } = ask
   return [
     descriptorOf(index),
@@ -236,6 +236,8 @@ function argumentsOf(
     flatTimes,
     allow?.counts,
     allow?.masks,
+    far,
+    farTimes,
   ]
 }
 

@@ -184,7 +184,7 @@ drift_index indexOf(const Info &info) {
   return index;
 }
 
-/* What is asked for, in arguments 3 to 16 and 22 to 27; 1 and 2 say how much of the index there is. */
+/* What is asked for, in arguments 3 to 16 and 22 to 29; 1 and 2 say how much of the index there is. */
 drift_query askOf(const Info &info, drift_index *index) {
   index->row_limit = size(info, 1);
   index->bucket_count = size(info, 2);
@@ -201,6 +201,8 @@ drift_query askOf(const Info &info, drift_index *index) {
   ask.near = real(info, 23);
   ask.flat = real(info, 24);
   ask.flat_times = real(info, 25);
+  ask.far = real(info, 28);
+  ask.far_times = real(info, 29);
   ask.part = size(info, 11);
   ask.parts = size(info, 12);
   if (!info[13]->IsUndefined()) {
@@ -236,9 +238,9 @@ NAN_METHOD(indexSearchMany) {
   drift_index index = indexOf(info);
   drift_query ask = askOf(info, &index);
   const float *queries = view<float>(info, 17);
-  uint32_t *rows = view<uint32_t>(info, 18), *counts = view<uint32_t>(info, 30);
+  uint32_t *rows = view<uint32_t>(info, 18), *counts = view<uint32_t>(info, 32);
   float *distances = view<float>(info, 19);
-  size_t stride = size(info, 20), first = size(info, 28), end = first + size(info, 29);
+  size_t stride = size(info, 20), first = size(info, 30), end = first + size(info, 31);
   for (size_t q = first; q < end; q++) {
     drift_effort effort;
     int64_t found = kernels(info)->index_search(&index, &ask, queries + q * index.dim, &scratch, rows + q * stride,

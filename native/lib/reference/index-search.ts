@@ -212,7 +212,9 @@ function expectHits(
     const hits = n === 0 ? 0 : mass ** ask.byRank * ratio ** ask.byRatio * n ** ask.bySize
     return { bucket, distance, rank, hits }
   })
-  return { list: candidates, floor: farthest < ask.flat * nearest ? ask.floor * ask.flatTimes : ask.floor }
+  const ofFlat = farthest < ask.flat * nearest ? ask.flatTimes : 1
+  const ofFar = nearest > ask.far ? ask.farTimes : 1
+  return { list: candidates, floor: ask.floor * Math.min(ofFlat, ofFar) }
 }
 
 /** As near_square of src/estimate.h. */

@@ -132,7 +132,7 @@ describe.each(KEPT)('with vectors: %s', (_, vectors) => {
     'under %s the longest vectors are all found from the other side, alone and in a batch',
     async metric => {
       const dim = 12
-      const length = 9.223e18
+      const length = 9.2233e18
       const across = (sign: number, count: number) =>
         Float32Array.from({ length: count * dim }, (_, i) => (i % dim === 0 ? sign * length : 0))
       const index = await VectorIndex.build({ dim, metric, vectors, bucketRows: 8 }, across(1, 600))
