@@ -499,6 +499,8 @@ function requireAsk(index: IndexSlabs, ask: IndexQuery): void {
   requireNumber('near', ask.near)
   requireNumber('flat', ask.flat)
   requireNumber('flatTimes', ask.flatTimes)
+  requireNumber('far', ask.far)
+  requireNumber('farTimes', ask.farTimes)
   requireCount('extraCount', ask.extraCount)
   requireWords('extra', ask.extra, ask.extraCount)
   if (ask.allow !== undefined) {

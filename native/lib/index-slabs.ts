@@ -92,6 +92,9 @@ export interface IndexQuery {
   /** A query is flat when of its nearest FLAT_BUCKETS buckets the last is nearer than this times d_0^2: then `floor` counts `flatTimes`. */
   readonly flat: number
   readonly flatTimes: number
+  /** A query is far when its d_0^2 is above this: then `floor` counts `farTimes`; of a query that is both, the lower counts. */
+  readonly far: number
+  readonly farTimes: number
   /** Rows beyond k whose exact distance may be computed. */
   readonly rerank: number
   /** Scan every parts-th bucket of the probe list, from `part` on: several threads share one query so. */

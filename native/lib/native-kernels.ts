@@ -228,7 +228,7 @@ function descriptorOf(index: IndexSlabs): Uint8Array {
 }
 
 /** Of a search, in the order of `Numbers` in src/binding.cc; good until the call returns. */
-const numbers = new Float64Array(20)
+const numbers = new Float64Array(22)
 
 /** @param at - first result of one query, or results of each. @param first, count - queries. */
 function writeNumbers(index: IndexSlabs, ask: IndexQuery, at: number, first: number, count: number): void {
@@ -249,9 +249,11 @@ function writeNumbers(index: IndexSlabs, ask: IndexQuery, at: number, first: num
   numbers[14] = ask.near
   numbers[15] = ask.flat
   numbers[16] = ask.flatTimes
-  numbers[17] = at
-  numbers[18] = first
-  numbers[19] = count
+  numbers[17] = ask.far
+  numbers[18] = ask.farTimes
+  numbers[19] = at
+  numbers[20] = first
+  numbers[21] = count
 }
 
 function metricOf(metric: KernelMetric): CMetric {

@@ -187,7 +187,7 @@ drift_index indexOf(const Info &info) {
 /* The numbers of a search, in the order in which lib/native-kernels.ts writes them. An argument each would cost every call a microsecond. */
 struct Numbers {
   double row_limit, bucket_count, k, probes, floor, by_rank, by_ratio, by_size, mean_lives, rerank, part, parts, extra_count,
-      least, near, flat, flat_times;
+      least, near, flat, flat_times, far, far_times;
   double at; /* first result of indexSearch, results of a query of indexSearchMany */
   double first, count;
 };
@@ -214,6 +214,8 @@ drift_query askOf(const Info &info, drift_index *index) {
   ask.near = static_cast<float>(numbers.near);
   ask.flat = static_cast<float>(numbers.flat);
   ask.flat_times = static_cast<float>(numbers.flat_times);
+  ask.far = static_cast<float>(numbers.far);
+  ask.far_times = static_cast<float>(numbers.far_times);
   if (!info[7]->IsUndefined()) {
     ask.allow = view<uint32_t>(info, 7);
     ask.allow_words = length(info, 7);

@@ -9,7 +9,7 @@
  * which as many as a mean bucket has are reached. A bucket without any is never scanned, and with a filter not looked at. The unit is
  * arbitrary; recall is learned from it (packages/core/src/recall/map.ts).
  * Rule: buckets are taken by hits per cost against one floor, so no order is needed beyond that of distance; a flat query, around which
- * buckets beyond d_0 are hardly farther, has a floor of its own. */
+ * buckets beyond d_0 are hardly farther, has a floor of its own, and so has a far one, whose d_0 is beyond that of the rows. */
 #ifndef DRIFT_ESTIMATE_H
 #define DRIFT_ESTIMATE_H
 
@@ -105,7 +105,8 @@ static inline float expect_hits(const router *routes, const drift_query *ask, co
     float power = by_rank * fast_log2(mass[j]) + by_ratio * (fast_log2(d) - of_nearest) + by_size * fast_log2(n > 1 ? n : 1);
     hits[j] = n > 0 ? fast_exp2(power) : 0;
   }
-  return farthest < ask->flat * nearest ? ask->floor * ask->flat_times : ask->floor;
+  float of_flat = farthest < ask->flat * nearest ? ask->flat_times : 1, of_far = nearest > ask->far ? ask->far_times : 1;
+  return ask->floor * (of_flat < of_far ? of_flat : of_far);
 }
 
 /* Buckets looked at first: a third of those that rank alone would let in, were all of mean size. */

@@ -88,6 +88,7 @@ typedef struct {
   float mean_lives;      /* entries of a bucket that count, over all buckets */
   float near;            /* without `allow`: d_0 of the estimate is of so many entries that count */
   float flat, flat_times; /* of a query that is flatter than `flat`, the floor is `floor` times `flat_times` (estimate.h) */
+  float far, far_times;   /* and times `far_times` of one whose d_0^2 is above `far`; of both, the lower */
   size_t rerank;         /* rows beyond k whose exact distance may be computed */
   size_t part, parts;    /* scan every parts-th bucket of the list only, from `part` on; parts >= 1 */
   const uint32_t *allow; /* one bit a row, of live rows alone: only these count; NULL: all */

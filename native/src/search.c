@@ -52,6 +52,7 @@ static inline void score(scan *s, uint32_t row) {
   s->survivors++;
   float distance = sq8_distance(index->metric, s->query->codes, s->query->factors, index->codes + row * index->padded,
                                 index->factors + 2 * (size_t)row, index->padded);
+  if (!(distance <= FLT_MAX)) distance = FLT_MAX; /* of codes, whose errors may take the largest vectors beyond; the row counts like any other */
   if (!(distance < s->limit)) return;
   if (s->size == s->room) heap_pop_farthest(s->best, s->size--);
   heap_push_farthest(s->best, s->size++, (drift_found){distance, row});

@@ -125,6 +125,8 @@ function asking(ask: Partial<IndexQuery>): IndexQuery {
     near: 10,
     flat: 0,
     flatTimes: 1,
+    far: Number.POSITIVE_INFINITY,
+    farTimes: 1,
   }
   return { k: 10, ...none, ...estimate, extra: new Uint32Array(0), extraCount: 0, ...ask }
 }
@@ -261,7 +263,7 @@ describe.each(supportedVariants())('%s', variant => {
       }
     })
 
-    it('distances are in units of where as many entries are as are asked for, and a flat query has a floor of its own', () => {
+    it('distances are in units of where as many entries are as are asked for, and a flat query and a far one have floors of their own', () => {
       const r = random(10)
       const index = filled(metric, 40, r)
       const trace = new Uint32Array(PROBE_WORDS * BUCKETS)
@@ -287,6 +289,9 @@ describe.each(supportedVariants())('%s', variant => {
       expect(many.length).toBeGreaterThan(few.length)
       expect(scanned({ floor: 0.01, flat: 1e9, flatTimes: 0.1 })).toEqual(many)
       expect(scanned({ floor: 0.01, flat: 1, flatTimes: 0.1 })).toEqual(few)
+      expect(scanned({ floor: 0.01, far: 0, farTimes: 0.1 })).toEqual(many)
+      expect(scanned({ floor: 0.01, far: 1e9, farTimes: 0.1 })).toEqual(few)
+      expect(scanned({ floor: 0.1, flat: 1e9, flatTimes: 0.1, far: 0, farTimes: 0.01 })).toEqual(many)
     })
 
     it.runIf(metric === 'ip')(

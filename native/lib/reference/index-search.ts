@@ -19,6 +19,7 @@ const BOUND = 0.5
 const OPENING = 16
 const SPARSE = 4
 const FLT_MIN = 2 ** -126
+const FLT_MAX = (2 - 2 ** -23) * 2 ** 127
 
 interface Found {
   readonly row: number
@@ -211,7 +212,9 @@ function expectHits(
     const hits = n === 0 ? 0 : mass ** ask.byRank * ratio ** ask.byRatio * n ** ask.bySize
     return { bucket, distance, rank, hits }
   })
-  return { list: candidates, floor: farthest < ask.flat * nearest ? ask.floor * ask.flatTimes : ask.floor }
+  const ofFlat = farthest < ask.flat * nearest ? ask.flatTimes : 1
+  const ofFar = nearest > ask.far ? ask.farTimes : 1
+  return { list: candidates, floor: ask.floor * Math.min(ofFlat, ofFar) }
 }
 
 /** As near_square of src/estimate.h. */
@@ -303,7 +306,7 @@ class Best {
     const out = new Float32Array(1)
     const { codes: query, factors: queryFactors } = this.#query
     sq8DistancesGather(metric, query, queryFactors, codes, factors, padded, Uint32Array.of(row), 1, out)
-    const distance = out[0]!
+    const distance = Math.min(out[0]!, FLT_MAX)
     if (!(distance < this.limit)) return
     let at = this.list.length
     while (at > 0 && distance < this.list[at - 1]!.distance) at--

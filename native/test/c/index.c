@@ -334,7 +334,7 @@ void run_index(void) {
   size_t allow_words = below((w.row_count + 31) / 32 + 1);
   uint32_t *allow = memory(allow_words * 4);
   for (size_t i = 0; i < allow_words; i++) allow[i] = draw() & index->live[i];
-  drift_query ask = {.k = below(w.row_count + 3), .floor = unit() * unit() * 0.1f, .least = below(60), .by_rank = -2 * unit(), .by_ratio = -8 * unit(), .by_size = unit(), .mean_lives = unit() * 8, .near = below(2) ? 0 : below(100), .flat = 4 * unit(), .flat_times = unit(), .rerank = below(2) ? below(10) : w.row_count, .parts = 1};
+  drift_query ask = {.k = below(w.row_count + 3), .floor = unit() * unit() * 0.1f, .least = below(60), .by_rank = -2 * unit(), .by_ratio = -8 * unit(), .by_size = unit(), .mean_lives = unit() * 8, .near = below(2) ? 0 : below(100), .flat = 4 * unit(), .flat_times = unit(), .far = below(2) ? INFINITY : 4 * unit(), .far_times = unit(), .rerank = below(2) ? below(10) : w.row_count, .parts = 1};
   ask.probes = below(4) == 0 ? 0 : below(2) ? index->bucket_count + below(3) : 1 + below(index->bucket_count);
   if (below(4) == 0) ask.parts = 1 + below(3), ask.part = below(ask.parts);
   if (below(3) == 0) ask.allow = allow, ask.allow_words = allow_words;

@@ -9,14 +9,14 @@ import { CoreError } from './errors.js'
 import type { Id } from './id.js'
 import type { IdTable } from './id-table.js'
 import type { IndexShape } from './index-state.js'
-import { type Metric, squaredLength, validateVectors } from './metric.js'
+import { MAX_SQUARED_LENGTH, type Metric, squaredLength, validateVectors } from './metric.js'
 import type { IndexPool } from './pool/pool.js'
 import { type RecallMap, rerankOf } from './recall/map.js'
 import { unitEntries } from './recall/meeting.js'
 import type { ShadowOptions } from './recall/monitor.js'
 import type { PaperRule } from './search/paper.js'
 import type { Abortable } from './search/queries.js'
-import { NEVER_FLAT, type SearchWidth, type Weights } from './search/view.js'
+import { NEVER_FAR, NEVER_FLAT, type SearchWidth, type Weights } from './search/view.js'
 
 export interface VectorIndexOptions {
   /** Values of a vector, 1..4096. */
@@ -92,9 +92,6 @@ export const MAX_DIM = 4096
 const MAX_RESULTS = 2 ** 27
 /** Largest k times queries of one batch, whose arrays are made in full: half a GiB, and some 0.2 s. */
 const MAX_BATCH_RESULTS = 2 ** 25
-
-/** A quarter of the largest float32: the squared distance of two such vectors is still finite. */
-const MAX_SQUARED_LENGTH = 3.4028234663852886e38 / 4
 
 /** Rounding to float32 moves the squared length of 4096 values by less than 1e-6. */
 const UNIT_TOLERANCE = 1e-4
@@ -316,7 +313,7 @@ export function requireWidth(options: SearchOptions, context: WidthContext, quer
   return {
     k,
     owed: k,
-    rerank: rerankOf(k, map.depth),
+    rerank: rerankOf(k, isExact ? 0 : map.depthOf(recall ?? DEFAULT_RECALL, reach)),
     probes: isExact ? Number.POSITIVE_INFINITY : probes,
     floor:
       floor ??
@@ -324,6 +321,11 @@ export function requireWidth(options: SearchOptions, context: WidthContext, quer
     weights: by,
     near: unitEntries(k),
     flat: floor === undefined && allow === undefined ? map.flatOf(reach) : NEVER_FLAT,
+    // What is left of the rows lies farther apart than they did.
+    far:
+      isByRecall && !isExact && times === 1 && allow === undefined
+        ? map.farOf(recall ?? DEFAULT_RECALL, reach)
+        : NEVER_FAR,
     paper,
     ef,
     allow,

@@ -85,6 +85,17 @@ export function prepare(
   for (let row = first; row < first + count; row++) normalise(vectors, row * dim, dim)
 }
 
+/** A quarter of the largest float32: the squared distance of two such vectors is still finite. */
+export const MAX_SQUARED_LENGTH: number = 3.4028234663852886e38 / 4
+
+/** Whether kernels can rank a vector of numbers. */
+export function isRankable(metric: Metric, vector: Float32Array): boolean {
+  const squares = squaredLength(vector, 0, vector.length)
+  return metric === 'cosine'
+    ? squares > 0 && squares < Number.POSITIVE_INFINITY
+    : squares <= MAX_SQUARED_LENGTH
+}
+
 /** The distance users see: l2 squared Euclidean, ip minus the inner product, cosine 1 - similarity in [0, 2]. */
 export function publicDistance(metric: Metric, kernelDistance: number): number {
   return metric === 'cosine' ? Math.min(2, Math.max(0, 1 + kernelDistance)) : kernelDistance

@@ -127,6 +127,25 @@ describe.each(KEPT)('with vectors: %s', (_, vectors) => {
     expectExactly(index, [])
   })
 
+  // Estimates of such distances leave float32, and for some so do the distances of their codes: then nothing of what was scanned was found.
+  it.each(['l2', 'ip'] as const)(
+    'under %s the longest vectors are all found from the other side, alone and in a batch',
+    async metric => {
+      const dim = 12
+      const length = 9.2233e18
+      const across = (sign: number, count: number) =>
+        Float32Array.from({ length: count * dim }, (_, i) => (i % dim === 0 ? sign * length : 0))
+      const index = await VectorIndex.build({ dim, metric, vectors, bucketRows: 8 }, across(1, 600))
+      const queries = across(-1, 40)
+      const batch = await index.searchBatch(queries, { k: 10 })
+      expect([...batch.counts]).toEqual(new Array(40).fill(10))
+      const alone = index.searchSync(queries.slice(0, dim), { k: 10 })
+      expect(alone.ids).toHaveLength(10)
+      expect(batch.ids.slice(0, 10)).toEqual(alone.ids)
+      expect(new Set(alone.ids).size).toBe(10)
+    },
+  )
+
   it('values whose squares leave float32 are refused where the metric needs them', async () => {
     const index = new VectorIndex({ dim: 2, metric: 'l2', vectors })
     expect(await codeOf(() => index.upsert([1], Float32Array.of(1e30, 0)))).toBe('DRIFT_VECTOR_VALUE')

@@ -380,7 +380,7 @@ export class Collection<P extends object = Payload> {
       this.#assertWritable()
       onProgress?.({ stage: 'flush', done: Math.max(0, total - this.#store.frozen.length), total })
     }
-    await orAborted(this.#engine.recall.calibrateOverdue(this.#engine, this.#store), signal)
+    await orAborted(this.#engine.recall.calibrateDue(this.#engine, this.#store), signal)
     await orAborted(writeCalibrated(this.#engine, this.#store), signal)
   }
 

@@ -91,13 +91,13 @@ export class ShadowRecall {
   }
 
   /**
-   * Calibrates a collection that never was calibrated, or in which so many rows came or went since that its floors may find too few of the
-   * rows that are asked for. Never rejects: it is tried again.
+   * Calibrates a collection that is due, also while rows stream in: who flushes, searches next, and floors follow growth by a rule that suits
+   * some data and finds too few of the rows that are asked for in others. Never rejects: it is tried again.
    */
-  async calibrateOverdue(engine: Engine, store: Store): Promise<void> {
+  async calibrateDue(engine: Engine, store: Store): Promise<void> {
     const { index } = store
     const isMeasured = this.share > 0 || engine.janitor.healing.mode === 'background'
-    if (!isMeasured || !(index.isCalibrated ? index.isCalibrationOverdue : index.isCalibrationDue)) return
+    if (!isMeasured || !index.isCalibrationDue) return
     await index.calibrate({ signal: this.#ending.signal }).catch(() => undefined)
   }
 

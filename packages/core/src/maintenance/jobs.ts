@@ -124,12 +124,9 @@ export class Jobs {
       const { version } = state.store
       const { rowsAtHome } = state.directory
       const { refinements } = state
-      // The prior of all data serves where there is nothing exact to compare with.
-      if (state.shape.vectors !== 'none') {
-        const floors = await calibrate(state, { pool: this.#pool, signal, check, between })
-        if (floors !== undefined) await new Slices(check).run(state.recall.prepare(floors))
-        state.recall.setCalibrated(floors, rowsAtHome)
-      }
+      const floors = await calibrate(state, { pool: this.#pool, signal, check, between })
+      if (floors !== undefined) await new Slices(check).run(state.recall.prepare(floors))
+      state.recall.setCalibrated(floors, rowsAtHome)
       this.#calibratedAt = version
       this.#calibratedRows = rowsAtHome
       this.#calibratedRefinements = refinements
@@ -161,15 +158,12 @@ export class Jobs {
   }
 
   get calibration(): Calibration {
-    const { meetings, depth = 0, loss = 0 } = this.#life.open().recall.calibrated ?? {}
-    return { meetings, depth, loss, rows: this.#calibratedRows }
+    return { told: this.#life.open().recall.calibrated?.told, rows: this.#calibratedRows }
   }
 
-  restore({ meetings, depth, loss, rows }: Calibration): void {
+  restore({ told, rows }: Calibration): void {
     const { recall, refinements, shape } = this.#life.open()
-    if (meetings !== undefined) {
-      recall.setCalibrated(new CalibratedFloors(shape.metric, meetings, depth, loss), rows)
-    }
+    if (told !== undefined) recall.setCalibrated(new CalibratedFloors(shape.metric, told), rows)
     this.#calibratedRows = rows
     this.#calibratedRefinements = refinements
   }

@@ -180,7 +180,7 @@ it('what was told is kept to the bit', async () => {
   const cloud = Float32Array.from({ length: 12_000 * DIM }, () => gaussian(random))
   const index = await VectorIndex.build({ dim: DIM, metric: 'ip' }, cloud)
   const learned = index.takeLearned()
-  expect(Buffer.from(learned).toString('latin1')).toMatch(/"leftOut":0\.\d/)
+  expect(Buffer.from(learned).toString('latin1')).toMatch(/"leftOut":\[0\.\d/)
   const again = await VectorIndex.build({ dim: DIM, metric: 'ip' }, cloud.subarray(0, 3_000 * DIM))
   again.restoreLearned(learned)
   expect(again.takeLearned()).toEqual(learned)

@@ -12,18 +12,26 @@ import { NONE } from '../bucket/extent.js'
 import type { IndexState } from '../index-state.js'
 import { joined } from '../joined.js'
 import { type Paced, SLICE_WORK, Slices } from '../maintenance/slices.js'
-import { kernelMetric } from '../metric.js'
+import { isRankable, prepare } from '../metric.js'
 import type { IndexPool } from '../pool/pool.js'
 import { type CompareTask, type MeetTask, stepsOf, type TaskResult } from '../pool/tasks.js'
 import { seededRandom } from '../random.js'
 import type { RowStore } from '../row-store.js'
 import { searchMany } from '../search/fan-out.js'
+import { measureOf } from '../search/measure.js'
 import { Scratch } from '../search/scratch.js'
-import type { Snapshot } from '../search/snapshot.js'
-import { NEVER_FLAT, type SearchWidth } from '../search/view.js'
-import { CalibratedFloors, meanAndError, samplesOf } from './calibrated-floors.js'
+import { attach, type Snapshot } from '../search/snapshot.js'
+import { NEVER_FAR, NEVER_FLAT, type SearchWidth } from '../search/view.js'
+import {
+  CalibratedFloors,
+  DEPTHS,
+  lossAllowed,
+  meanAndError,
+  samplesOf,
+  type Told,
+} from './calibrated-floors.js'
 import { priorFloor, rerankOf } from './map.js'
-import { logFloorsOf, NEIGHBOURS, unitEntries } from './meeting.js'
+import { logFloorsOf, MEETING_FACTS, NEIGHBOURS, unitEntries } from './meeting.js'
 import { NearestRows } from './nearest-rows.js'
 import type { SelfQueries } from './self-queries.js'
 
@@ -41,12 +49,19 @@ const MOST_DRAWN = 8
 const DEEP_MISSES = 1e-3
 /** Below so many rows the prior of all data serves: what it reads too much of so few is little. */
 const LEAST_ROWS = 2000
-/** Depths that are tried in turn, and the share of neighbours that the right one may miss. */
-const DEPTHS = [0, 32, 128, 512]
-const DEPTH_MISSES = 0.01
 /** Self-queries by which the loss is measured, and the recall that they ask for. */
 const LOSS_QUERIES = 128
 const LOSS_RECALL = 0.95
+/** Depths are tried until so little is lost as this recall may lose. */
+const DEEPEST_RECALL = 0.99
+/** Queries that are unlike rows: half as many as self-queries are compared, between these. */
+const LEAST_FAR = 16
+const MOST_FAR = 128
+/** The recall at which it is measured what their searches miss, and how many times what their floor tells is made up for. */
+const FAR_RECALL = 0.9
+const MOST_FAR_MISSES = 4
+/** Rows that they are made of. */
+const FAR_SOURCES = 256
 /** Standard errors by which the loss is taken lower than measured: with one, an index of sift-128 in three reads a tenth more than it has to. */
 const LOSS_CAUTION = 2
 /** Searches in one turn of the event loop: about a millisecond at 100 000 rows. */
@@ -81,26 +96,46 @@ export async function calibrate(
   const rows = chooseRows(state, WIDE_QUERIES + NARROW_QUERIES, random)
   const affordable = Math.max(LEAST_COMPARED, Math.floor(COMPARE_WORK / (directory.rowsAtHome * shape.dim)))
   const compared = rows.subarray(0, Math.min(WIDE_QUERIES, affordable))
-  const nearest = await nearestOf(state, compared, job)
-  const meetings = await meetingsBy(state, compared, nearest, job)
+  const asked = selfQueriesOf(state, compared)
+  const nearest = await nearestOf(state, asked, job)
+  const meetings = await meetingsBy(state, asked, nearest, job)
   const wide = deepWidth(meetings, state, NEIGHBOURS)
   const narrow = deepWidth(meetings, state, NARROW_NEIGHBOURS)
-  meetings.push(...(await meetingsBy(state, rows.subarray(compared.length, WIDE_QUERIES), wide, job)))
-  meetings.push(...(await meetingsBy(state, rows.subarray(WIDE_QUERIES), narrow, job)))
-  const depth = await depthOf(state, compared, nearest, narrow, job)
-  const floors = new CalibratedFloors(shape.metric, meetings, depth)
-  const loss = await lossOf(state, compared, nearest, narrow, floors, job)
-  return new CalibratedFloors(shape.metric, meetings, depth, loss)
+  const deep = (from: number, to: number | undefined, width: SearchWidth) =>
+    meetingsBy(state, selfQueriesOf(state, rows.subarray(from, to)), width, job)
+  meetings.push(...(await deep(compared.length, WIDE_QUERIES, wide)))
+  meetings.push(...(await deep(WIDE_QUERIES, undefined, narrow)))
+  const strangers = farQueriesOf(
+    state,
+    rows,
+    Math.max(LEAST_FAR, Math.min(MOST_FAR, compared.length >>> 1)),
+    random,
+  )
+  const around = await nearestOf(state, strangers, job)
+  const far = await meetingsBy(
+    state,
+    strangers,
+    around.map(nearest => nearest.subarray(0, NEIGHBOURS)),
+    job,
+  )
+  const met: Told = { meetings, far, losses: [], farMisses: 1 }
+  const told = { ...met, losses: await lossesOf(state, asked, nearest, narrow, met, job) }
+  const farMisses = await farMissesOf(state, strangers, around, narrow, told, job)
+  return new CalibratedFloors(shape.metric, { ...told, farMisses })
 }
 
-/** The nearest rows of each row, itself included, exactly and nearest first: every row in a bucket is compared. */
-async function nearestOf(state: IndexState, rows: Uint32Array, job: SlicedJob): Promise<Uint32Array[]> {
+/** The nearest rows of each query, exactly and nearest first, of a self-query itself included: every row in a bucket is compared. */
+async function nearestOf(
+  state: IndexState,
+  { rows, queries: all }: SelfQueries,
+  job: SlicedJob,
+): Promise<Uint32Array[]> {
   const { dim } = state.shape
   const k = NEIGHBOURS + 1
   const nearest = Array.from(rows, () => new NearestRows(k))
   for (let at = 0; at < rows.length; at += TASK_QUERIES) {
     const part = nearest.slice(at, at + TASK_QUERIES)
-    const { queries } = selfQueriesOf(state, rows.subarray(at, at + TASK_QUERIES))
+    const queries = all.subarray(at * dim, (at + TASK_QUERIES) * dim)
     const step = Math.ceil(TASK_WORK / (part.length * dim))
     const end = state.store.rows
     for (let first = 0; first < end; ) {
@@ -122,25 +157,21 @@ async function nearestOf(state: IndexState, rows: Uint32Array, job: SlicedJob): 
   return nearest.map(ofRow => ofRow.nearest().rows)
 }
 
-/**
- * @param by - the nearest rows of each, or the width of a search that finds them.
- * @param isInCentroid - the row counts in the centroid of its home, as it does for a search.
- */
+/** @param by - the nearest rows of each, or the width of a search that finds them. */
 async function meetingsBy(
   state: IndexState,
-  rows: Uint32Array,
+  asked: SelfQueries,
   by: readonly Uint32Array[] | SearchWidth,
   job: SlicedJob,
-  isInCentroid = false,
 ): Promise<Float32Array[]> {
   const meetings: Float32Array[] = []
+  const { rows } = asked
   for (let first = 0; first < rows.length; ) {
     const fit = Math.floor((job.pool ? TASK_WORK : SLICE_WORK) / (2 * state.router.count * state.shape.dim))
     const count = Math.min(TASK_QUERIES, Math.max(1, fit))
     const parts: Pick<MeetTask, 'selfQueries' | 'by'>[] = []
     while (first < rows.length && parts.length < (job.pool?.threads ?? 1)) {
-      const selfQueries = selfQueriesOf(state, rows.subarray(first, first + count))
-      if (isInCentroid) selfQueries.homeRows.fill(0)
+      const selfQueries = partOf(asked, first, first + count)
       parts.push({ selfQueries, by: 'k' in by ? by : by.slice(first, first + count) })
       first += count
     }
@@ -153,85 +184,114 @@ async function meetingsBy(
 }
 
 /**
- * How many rows beyond the tenth have to get an exact distance, for a search to find the nearest among what it scans: 0 where those that
- * always do are enough, as they mostly are. Found by searching, since what codes leave out of rows that lie close together, what buckets and
- * what bounds leave out adds up in ways of its own.
+ * Share of the rows in buckets worth scanning that a search leaves out all the same, by DEPTHS: by 1-bit entries, by 8-bit codes of rows that
+ * lie close together, and as it chooses buckets by codes of their centroids. Less LOSS_CAUTION standard errors, so that chance alone shows no
+ * loss. Found by searching, since all this adds up in ways of its own.
  *
  * @param nearest - of each row, as `nearestOf` found them.
- * @param deep - a search that scans the buckets of nearly all of them.
+ * @param deep - a search for their neighbours.
  */
-async function depthOf(
+async function lossesOf(
   state: IndexState,
-  rows: Uint32Array,
+  asked: SelfQueries,
   nearest: readonly Uint32Array[],
   deep: SearchWidth,
+  told: Told,
   job: SlicedJob,
-): Promise<number> {
-  if (state.store.vectors === undefined) return 0
+): Promise<number[]> {
+  const some = partOf(asked, 0, LOSS_QUERIES)
+  // As a search meets them, the row counts in the centroid of its home.
+  some.homeRows.fill(0)
+  const wanted = nearest.slice(0, some.rows.length).map(ofRow => ofRow.subarray(0, deep.owed))
+  const floor = new CalibratedFloors(state.shape.metric, told).floorOf(
+    LOSS_RECALL,
+    deep.owed - 1,
+    deep.weights,
+    priorFloor,
+  )
+  const meetings = await meetingsBy(state, some, wanted, job)
+  const met = meetings.map((ofRow, q) => {
+    const logs = logFloorsOf(ofRow, deep.weights)
+    // The row itself is among those wanted and none of its neighbours: whoever asks for it meets it.
+    return logs.filter(log => log >= Math.log(floor)).length + wanted[q]!.length - logs.length
+  })
+  const losses: number[] = []
   for (const depth of DEPTHS) {
-    const width = { ...deep, rerank: rerankOf(deep.owed, depth) }
-    const found = await countFound(state, rows.subarray(0, LEAST_COMPARED), nearest, width, job)
-    const wanted = deep.owed * found.length
-    if (wanted - found.reduce((sum, count) => sum + count, 0) <= DEPTH_MISSES * wanted) return depth
+    const found = await countFound(
+      state,
+      some,
+      nearest,
+      { ...deep, floor, rerank: rerankOf(deep.owed, depth) },
+      job,
+    )
+    const { mean, error } = meanAndError(found.map((count, q) => (met[q]! - count) / deep.owed))
+    losses.push(Math.max(0, mean - LOSS_CAUTION * error))
+    if (losses.at(-1)! <= lossAllowed(DEEPEST_RECALL)) break
   }
-  return DEPTHS.at(-1)!
+  return losses
 }
 
 /**
- * Share of the rows in buckets worth scanning that a search leaves out all the same: by 1-bit entries, and as it chooses buckets by codes
- * of their centroids. Less LOSS_CAUTION standard errors, so that chance alone shows no loss.
+ * What searches for far queries miss, over what they would by their floor alone. Their buckets are all about equally far, and chosen by codes of
+ * centroids, which then say little.
  *
- * @param nearest, deep - as for `depthOf`.
+ * @param nearest - of each, as `nearestOf` found them.
+ * @param deep - any search by the same weights.
  */
-async function lossOf(
+async function farMissesOf(
   state: IndexState,
-  rows: Uint32Array,
+  strangers: SelfQueries,
   nearest: readonly Uint32Array[],
   deep: SearchWidth,
-  floors: CalibratedFloors,
+  told: Told,
   job: SlicedJob,
 ): Promise<number> {
-  if (state.store.vectors === undefined) return 0
-  const some = rows.subarray(0, LOSS_QUERIES)
-  const wanted = nearest.slice(0, some.length).map(ofRow => ofRow.subarray(0, deep.owed))
-  const floor = floors.floorOf(LOSS_RECALL, deep.owed - 1, deep.weights, priorFloor)
-  const width = { ...deep, floor, rerank: rerankOf(deep.owed, floors.depth) }
-  const meetings = await meetingsBy(state, some, wanted, job, true)
-  const found = await countFound(state, some, nearest, width, job)
-  const lost = found.map((count, q) => {
-    const logs = logFloorsOf(meetings[q]!, deep.weights)
-    // The row itself is among those wanted and none of its neighbours: whoever asks for it meets it.
-    const met = logs.filter(log => log >= Math.log(floor)).length + wanted[q]!.length - logs.length
-    return (met - count) / deep.owed
-  })
-  const { mean, error } = meanAndError(lost)
-  return Math.max(0, mean - LOSS_CAUTION * error)
+  const k = NARROW_NEIGHBOURS
+  const { weights } = deep
+  const floors = new CalibratedFloors(state.shape.metric, told)
+  const { times } = floors.farOf(FAR_RECALL, k, weights, priorFloor)
+  if (times === 1) return 1
+  const floor = times * floors.floorOf(FAR_RECALL, k, weights, priorFloor)
+  const rerank = rerankOf(k, floors.depthOf(FAR_RECALL))
+  const width = { ...deep, k, owed: k, near: unitEntries(k), floor, rerank }
+  const wanted = nearest.map(rows => rows.subarray(0, k))
+  const found = await countFound(state, strangers, wanted, width, job)
+  const expected = told.far.map(ofQuery =>
+    logFloorsOf(ofQuery, weights, Math.min(k, ofQuery.length / MEETING_FACTS)).filter(
+      log => log >= Math.log(floor),
+    ),
+  )
+  const missed = (counts: readonly number[]) =>
+    counts.reduce((sum, count, q) => sum + Math.max(0, wanted[q]!.length - count), 0)
+  const byFloor = Math.max(1, missed(expected.map(({ length }) => length)))
+  return Math.min(MOST_FAR_MISSES, Math.max(1, missed(found) / byFloor))
 }
 
 /** Of the `owed` nearest of each row, itself included, how many a search finds, by distance: any of the rows that are equally far will do. */
 async function countFound(
   state: IndexState,
-  rows: Uint32Array,
+  { rows, queries: all }: SelfQueries,
   nearest: readonly Uint32Array[],
   width: SearchWidth,
   job: SlicedJob,
 ): Promise<number[]> {
-  const { vectors, dim, metric } = state.store
+  const { dim } = state.store
   const counts: number[] = []
   const distances = new Float32Array(width.owed)
   for (let first = 0; first < rows.length; first += TURN_QUERIES) {
     await job.between?.()
     job.check()
     const some = rows.subarray(first, first + TURN_QUERIES)
-    const { queries } = selfQueriesOf(state, some)
+    const queries = all.subarray(first * dim, (first + TURN_QUERIES) * dim)
     const { snapshot, release } = state.pin()
     try {
+      const { slabs } = attach(snapshot)
       const found = await searchMany(snapshot, job.pool, queries, width, job.scratch, job.check, job.signal)
       for (let q = 0; q < some.length; q++) {
         const query = queries.subarray(q * dim, (q + 1) * dim)
         const wanted = nearest[first + q]!.subarray(0, width.owed)
         const toWanted = distances.subarray(0, wanted.length)
-        kernels.distancesGather(kernelMetric(metric), query, vectors!, dim, wanted, wanted.length, toWanted)
+        measureOf(slabs, query)(wanted, wanted.length, toWanted)
         const farthest = toWanted.reduce((most, distance) => Math.max(most, distance))
         const toFound = found.distances.subarray(q * width.k, q * width.k + wanted.length)
         counts.push(toFound.reduce((count, distance) => count + (distance <= farthest ? 1 : 0), 0))
@@ -277,6 +337,40 @@ function selfQueriesOf({ store, directory }: IndexState, rows: Uint32Array): Sel
   return { rows: rows.slice(), queries, homeRows }
 }
 
+function partOf({ rows, queries, homeRows }: SelfQueries, first: number, end: number): SelfQueries {
+  const dim = queries.length / rows.length
+  return {
+    rows: rows.slice(first, end),
+    queries: queries.subarray(first * dim, end * dim),
+    homeRows: homeRows.slice(first, end),
+  }
+}
+
+/**
+ * Queries that are unlike rows: each value is that of another row. Rows that are moved by the difference of two others are unlike them, too, but
+ * find their nearest in fewer buckets. What the metric cannot rank is a row instead.
+ */
+function farQueriesOf(
+  state: IndexState,
+  rows: Uint32Array,
+  count: number,
+  random: () => number,
+): SelfQueries {
+  const { dim, metric } = state.shape
+  const { queries: values, rows: sources } = selfQueriesOf(state, rows.subarray(0, FAR_SOURCES))
+  const one = () => dim * Math.floor(random() * sources.length)
+  const queries = new Float32Array(new SharedArrayBuffer(4 * count * dim))
+  for (let q = 0; q < count; q++) {
+    const query = queries.subarray(q * dim, (q + 1) * dim)
+    for (let d = 0; d < dim; d++) query[d] = values[one() + d]!
+    if (isRankable(metric, query)) continue
+    const row = one()
+    query.set(values.subarray(row, row + dim))
+  }
+  prepare(metric, queries, dim, 0, count)
+  return { rows: new Uint32Array(count).fill(NONE), queries, homeRows: new Uint32Array(count) }
+}
+
 /**
  * Rows in buckets, no two alike, in random order: a vector that most rows have (of an empty text) is found by every search, and would
  * speak for rows that are not.
@@ -319,6 +413,7 @@ function deepWidth(meetings: readonly Float32Array[], state: IndexState, neighbo
     rerank: rerankOf(neighbours + 1),
     near: unitEntries(neighbours),
     flat: NEVER_FLAT,
+    far: NEVER_FAR,
     paper: undefined,
     ef: undefined,
     allow: undefined,

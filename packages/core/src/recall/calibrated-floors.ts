@@ -5,8 +5,8 @@
 import { joined } from '../joined.js'
 import { atOnce } from '../maintenance/slices.js'
 import type { Metric } from '../metric.js'
-import { type Flat, NEVER_FLAT, type Weights } from '../search/view.js'
-import { flatnessOf, logFloorsOf, MEETING_FACTS, NEIGHBOURS, unitEntries } from './meeting.js'
+import { type Far, type Flat, NEVER_FAR, NEVER_FLAT, type Weights } from '../search/view.js'
+import { flatnessOf, logFloorsOf, logUnitOf, MEETING_FACTS, NEIGHBOURS, unitEntries } from './meeting.js'
 
 /** Self-queries whose floors are worked out in one step, and what a neighbour of one is worth in multiply-adds. */
 const STEP_QUERIES = 128
@@ -39,31 +39,72 @@ const FLAT_RECALL = 0.95
 /** With fewer neighbours of flat self-queries, no query counts as flat. */
 const LEAST_FLAT = 256
 
+/**
+ * Of the way from the middle self-query to the farthest one, in logarithms of d_0^2: so much beyond the farthest, queries are far. One row in a
+ * thousand is farther than all that were asked for, and reads what is meant for strangers.
+ */
+const FAR_MARGIN = 0.1
+/** With fewer far queries, none counts as far. */
+const LEAST_FAR = 8
+/** In standard errors, as CAUTION: far queries are few. */
+const FAR_CAUTION = 1
+/** Of the floor, that of far queries at least. */
+const LEAST_FAR_TIMES = 1e-4
+
+/** Rows beyond the tenth that may get an exact distance: what a calibration tries. */
+export const DEPTHS: readonly number[] = [0, 32, 128, 512]
+/** Share of the rows in scanned buckets that may be lost before more rows get an exact distance; and at most this of what may be missed. */
+const DEPTH_LOSS = 0.005
+const DEPTH_LOSS_OF_MISSES = 1 / 3
+
 /** The logarithms of the floors at which neighbours are just met, for a number of neighbours and weights. */
-interface Samples {
-  /** Of each self-query that has so many neighbours. */
+interface Floors {
+  /** Of each query that has so many neighbours. */
   readonly each: readonly Float32Array[]
   /** All of them, ascending. */
   readonly sorted: Float32Array
+}
+
+interface Samples extends Floors {
   readonly flat: Flat
+  /** The logarithm of the d_0^2 from which on a query is far, and the floors of those that are. */
+  readonly beyond: number
+  readonly far: Floors
+}
+
+/** What a calibration found out. */
+export interface Told {
+  /** Of each self-query: MEETING_FACTS for each of its neighbours, nearest first. */
+  readonly meetings: readonly Float32Array[]
+  /** The same of queries that are unlike rows. */
+  readonly far: readonly Float32Array[]
+  /** Share of the rows in buckets worth scanning that searches leave out, by depth, in the order of DEPTHS, as far as these were tried. */
+  readonly losses: readonly number[]
+  /** What searches for far queries miss, over what they would by their floor alone: at least 1. */
+  readonly farMisses: number
 }
 
 export class CalibratedFloors {
-  /** Of each self-query: MEETING_FACTS for each of its neighbours, nearest first. */
-  readonly meetings: readonly Float32Array[]
-  /** Rows beyond the tenth that have to get an exact distance: see `rerankOf`. */
-  readonly depth: number
-  /** Share of the rows in buckets worth scanning that searches leave out. */
-  readonly loss: number
+  readonly told: Told
   readonly #highest: number
   /** By neighbours and weights. */
   readonly #samples: Map<string, Samples> = new Map()
 
-  constructor(metric: Metric, meetings: readonly Float32Array[], depth = 0, loss = 0) {
+  constructor(metric: Metric, told: Told) {
     this.#highest = metric === 'ip' ? HIGHEST_OF_IP : HIGHEST
-    this.meetings = meetings
-    this.depth = depth
-    this.loss = loss
+    this.told = told
+  }
+
+  /** Rows beyond the tenth that have to get an exact distance: see `rerankOf`. */
+  depthOf(recall: number): number {
+    return DEPTHS[this.#tried(recall)]!
+  }
+
+  /** Which of DEPTHS: the first that loses little of what may be missed, since lower floors do not find it, or the last that was tried. */
+  #tried(recall: number): number {
+    const { losses } = this.told
+    const enough = losses.findIndex(loss => loss <= lossAllowed(recall))
+    return enough < 0 ? Math.max(0, losses.length - 1) : enough
   }
 
   /** What `floorOf` and `flatOf` need first for this k, so that the search which asks does not wait. Yields multiply-adds. */
@@ -84,13 +125,9 @@ export class CalibratedFloors {
     const { each, sorted } = atOnce(this.#sample(neighbours, weights))
     const count = each.length
     if (count === 0) return prior
-    const knowable = 1 - LEAST_MISSES / sorted.length
-    const logAt = (share: number) => sorted[Math.floor((1 - Math.min(share, knowable)) * sorted.length)]!
-    const loss = Math.max(LEAST_LOSS, Math.min(this.loss, MOST_LOSS, (1 - recall) / 3))
-    const wanted = (1 - SELF_MISSES * (1 - recall)) / (1 - loss)
-    const error = errorAt(each, logAt(wanted))
-    const sampled = Math.exp(logAt(wanted + CAUTION * error))
-    const floor = (sampled * prior) / priorOf(Math.min(recall, knowable), neighbours)
+    const wanted = (1 - SELF_MISSES * (1 - recall)) / (1 - this.#lossAt(recall))
+    const sampled = quantile({ each, sorted }, wanted, CAUTION)
+    const floor = (sampled * prior) / priorOf(Math.min(recall, knowable(sorted)), neighbours)
     // A higher floor has to be earned, a lower one is taken at its word.
     const pulled = floor > prior ? prior * (floor / prior) ** (count / (count + PULL)) : floor
     return Math.min(prior * this.#highest, Math.max(prior * LOWEST, pulled))
@@ -104,21 +141,56 @@ export class CalibratedFloors {
     return atOnce(this.#sample(unitEntries(k), weights)).flat
   }
 
+  /**
+   * Which queries are far, and what part of the floor is theirs. Rows tell nothing of them: none is so far from the others, and those near
+   * such a query are scattered over more buckets than those near a row.
+   */
+  farOf(recall: number, k: number, weights: Weights, priorOf: (recall: number, k: number) => number): Far {
+    const neighbours = sampledNeighbours(k)
+    const { far, beyond } = atOnce(this.#sample(neighbours, weights))
+    if (far.each.length < LEAST_FAR) return NEVER_FAR
+    const sampled = quantile(far, 1 - (1 - recall) / this.told.farMisses, FAR_CAUTION)
+    const floor = (sampled * priorOf(recall, k)) / priorOf(Math.min(recall, knowable(far.sorted)), neighbours)
+    const times = floor / this.floorOf(recall, k, weights, priorOf)
+    return { beyond: Math.exp(beyond), times: Math.min(1, Math.max(LEAST_FAR_TIMES, times)) }
+  }
+
+  /** Of the rows in scanned buckets, the share that is made up for. */
+  #lossAt(recall: number): number {
+    const loss = this.told.losses[this.#tried(recall)] ?? 0
+    return Math.max(LEAST_LOSS, Math.min(loss, MOST_LOSS, DEPTH_LOSS_OF_MISSES * (1 - recall)))
+  }
+
   *#sample(neighbours: number, weights: Weights): Generator<number, Samples> {
     const key = `${neighbours} ${weights.byRank} ${weights.byRatio} ${weights.bySize}`
     const known = this.#samples.get(key)
     if (known !== undefined) return known
     const each: Float32Array[] = []
     const flatness: number[] = []
-    for (let first = 0; first < this.meetings.length; first += STEP_QUERIES) {
-      const part = this.meetings.slice(first, first + STEP_QUERIES)
-      const samples = samplesOf(part, weights, neighbours)
-      each.push(...samples)
-      flatness.push(...withNeighbours(part, neighbours).map(meetings => flatnessOf(meetings, neighbours)))
-      yield samples.length * neighbours * FLOOR_WORK
+    const units: number[] = []
+    const { meetings, far } = this.told
+    for (let first = 0; first < meetings.length; first += STEP_QUERIES) {
+      const some = meetings.slice(first, first + STEP_QUERIES)
+      const part = withNeighbours(some, neighbours)
+      each.push(...samplesOf(part, weights, neighbours))
+      flatness.push(...part.map(ofQuery => flatnessOf(ofQuery, neighbours)))
+      // Of a query with fewer neighbours it is at least that of these.
+      units.push(
+        ...some.map(ofQuery => logUnitOf(ofQuery, Math.min(neighbours, ofQuery.length / MEETING_FACTS))),
+      )
+      yield part.length * neighbours * FLOOR_WORK
     }
     const sorted = joined(Float32Array, each).sort()
-    const made = { each, sorted, flat: flattest(each, sorted, flatness) }
+    const beyond = farFrom(units)
+    const strangers = withNeighbours(far, neighbours).filter(of => logUnitOf(of, neighbours) > beyond)
+    const ofFar = samplesOf(strangers, weights, neighbours)
+    const made = {
+      each,
+      sorted,
+      flat: flattest(each, sorted, flatness),
+      beyond,
+      far: { each: ofFar, sorted: joined(Float32Array, ofFar).sort() },
+    }
     if (this.#samples.size >= MOST_SAMPLED) this.#samples.clear()
     this.#samples.set(key, made)
     yield sorted.length * FLOOR_WORK
@@ -144,6 +216,13 @@ function withNeighbours(meetings: readonly Float32Array[], neighbours: number): 
   return meetings.filter(({ length }) => length >= neighbours * MEETING_FACTS)
 }
 
+/** @param logUnits - of each self-query. */
+function farFrom(logUnits: readonly number[]): number {
+  const ascending = logUnits.toSorted((a, b) => a - b)
+  const [middle, farthest] = [ascending[ascending.length >>> 1]!, ascending.at(-1)!]
+  return farthest + FAR_MARGIN * (farthest - middle)
+}
+
 /** @param flatness - of each self-query. */
 function flattest(each: readonly Float32Array[], sorted: Float32Array, flatness: readonly number[]): Flat {
   const limit = flatness.toSorted((a, b) => a - b)[Math.floor(FLAT_SHARE * each.length)]
@@ -158,7 +237,24 @@ function flattest(each: readonly Float32Array[], sorted: Float32Array, flatness:
   return { below: Math.exp(limit!), times: Math.min(1, Math.max(LOWEST, Math.exp(ofFlat - ofAll))) }
 }
 
-/** The standard error, over self-queries, of the share of neighbours that are met at a floor. */
+/** Share of the rows in scanned buckets that may be lost. */
+export function lossAllowed(recall: number): number {
+  return Math.min(DEPTH_LOSS, DEPTH_LOSS_OF_MISSES * (1 - recall))
+}
+
+/** The highest recall that so many samples know a floor of. */
+function knowable({ length }: Float32Array): number {
+  return 1 - LEAST_MISSES / length
+}
+
+/** The floor at which a share of the neighbours is met, and a number of standard errors more. */
+function quantile({ each, sorted }: Floors, share: number, caution: number): number {
+  const most = knowable(sorted)
+  const logAt = (met: number) => sorted[Math.floor((1 - Math.min(met, most)) * sorted.length)]!
+  return Math.exp(logAt(share + caution * errorAt(each, logAt(share))))
+}
+
+/** The standard error, over queries, of the share of neighbours that are met at a floor. */
 function errorAt(each: readonly Float32Array[], log: number): number {
   const met = each.map(logs => logs.reduce((count, floor) => count + (floor >= log ? 1 : 0), 0) / logs.length)
   return meanAndError(met).error

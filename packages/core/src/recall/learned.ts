@@ -3,9 +3,10 @@
  * and measured. Derived, and only worth something beside the partition that it was learned on; whoever stores it keeps the two together.
  * Rule: what is read is checked before any of it counts, and refused whole.
  *
- *   version u32 | bytes of the text u32 | text: JSON, spaces up to a multiple of 4 | f32 values: meetings, then samples by k
+ *   version u32 | bytes of the text u32 | text: JSON, spaces up to a multiple of 4 | f32 values: meetings of self-queries, of far ones, then samples by k
  */
 import { CoreError } from '../errors.js'
+import { DEPTHS, type Told } from './calibrated-floors.js'
 import { MEETING_FACTS } from './meeting.js'
 
 /** Samples of one k (floor-learner.ts), newest last. */
@@ -26,12 +27,10 @@ export interface Tally {
   squares: number
 }
 
-/** What a calibration told; see `CalibratedFloors`. */
+/** What a calibration told. */
 export interface Calibration {
   /** Undefined: there was none, or it told nothing. */
-  readonly meetings: readonly Float32Array[] | undefined
-  readonly depth: number
-  readonly loss: number
+  readonly told: Told | undefined
   /** Rows in buckets at that time. */
   readonly rows: number
 }
@@ -50,16 +49,17 @@ export interface Learned {
 }
 
 /** Of the layout and of what the values mean. */
-const VERSION = 3
+const VERSION = 4
 const HEAD_BYTES = 8
 
 /** The text: arrays of values by their lengths. */
 interface LearnedText {
   /** Of the calibration's meetings. */
   readonly own?: number[] | undefined
-  readonly depth?: number
-  /** The calibration's loss. */
-  readonly leftOut: number
+  readonly far?: number[] | undefined
+  /** The calibration's losses. */
+  readonly leftOut?: readonly number[] | undefined
+  readonly farMisses?: number | undefined
   readonly rows?: number
   /** That of shadow queries. */
   readonly loss: number
@@ -68,20 +68,21 @@ interface LearnedText {
 }
 
 export function encodeLearned({ calibration, shadow }: Learned): Uint8Array {
-  const { meetings, depth, rows } = calibration
+  const { told, rows } = calibration
   const { loss, byK, tallies } = shadow
   const lengthsOf = (parts: readonly Float32Array[]) => parts.map(({ length }) => length)
   const text = JSON.stringify({
-    own: meetings && lengthsOf(meetings),
-    depth,
-    leftOut: calibration.loss,
+    own: told && lengthsOf(told.meetings),
+    far: told && lengthsOf(told.far),
+    leftOut: told?.losses,
+    farMisses: told?.farMisses,
     rows,
     loss,
     byK: byK.map(({ k, floors, samples }) => ({ k, floors, lengths: lengthsOf(samples) })),
     tallies,
   } satisfies LearnedText)
   const head = Buffer.from(text.padEnd(4 * Math.ceil(text.length / 4)))
-  const parts = [...(meetings ?? []), ...byK.flatMap(({ samples }) => samples)]
+  const parts = [...(told?.meetings ?? []), ...(told?.far ?? []), ...byK.flatMap(({ samples }) => samples)]
   const count = parts.reduce((sum, { length }) => sum + length, 0)
   const bytes = new Uint8Array(HEAD_BYTES + head.length + 4 * count)
   new Uint32Array(bytes.buffer, 0, 2).set([VERSION, head.length])
@@ -104,7 +105,7 @@ export function decodeLearned(bytes: Uint8Array): Learned {
     throw misfit(`it has ${whole.length} bytes`)
   }
   const text = Buffer.from(whole.buffer, HEAD_BYTES, textBytes!).toString()
-  const { own, depth = 0, leftOut, rows = 0, loss, byK, tallies } = parsed(text)
+  const { own, far = [], leftOut = [], farMisses = 1, rows = 0, loss, byK, tallies } = parsed(text)
   const values = new Float32Array(whole.buffer, HEAD_BYTES + textBytes!)
   if (values.some(Number.isNaN)) throw misfit('a value is no number')
   let at = 0
@@ -113,7 +114,10 @@ export function decodeLearned(bytes: Uint8Array): Learned {
       at += length
       return values.slice(at - length, at)
     })
-  const calibration = { meetings: own && take(own), depth, loss: leftOut, rows }
+  const calibration = {
+    told: own && { meetings: take(own), far: take(far), losses: leftOut, farMisses },
+    rows,
+  }
   const samples = byK.map(({ k, floors, lengths }) => ({ k, floors, samples: take(lengths) }))
   if (at !== values.length) throw misfit(`it has ${values.length} values and names ${at}`)
   return { calibration, shadow: { loss, byK: samples, tallies } }
@@ -129,15 +133,26 @@ function parsed(text: string): LearnedText {
   throw misfit('its text says what cannot be')
 }
 
-function isSound({ own, depth = 0, leftOut, rows = 0, loss, byK, tallies }: LearnedText): boolean {
+function isSound({
+  own,
+  far = [],
+  leftOut = [],
+  farMisses = 1,
+  rows = 0,
+  loss,
+  byK,
+  tallies,
+}: LearnedText): boolean {
   const areLengths = (of: unknown, unit: number): boolean =>
     Array.isArray(of) && of.every(length => Number.isSafeInteger(length) && length > 0 && length % unit === 0)
   return (
     (own === undefined || areLengths(own, MEETING_FACTS)) &&
-    (depth === 0 || isCount(depth)) &&
+    areLengths(far, MEETING_FACTS) &&
     (rows === 0 || isCount(rows)) &&
-    leftOut >= 0 &&
-    leftOut <= 1 &&
+    Array.isArray(leftOut) &&
+    leftOut.length <= DEPTHS.length &&
+    farMisses >= 1 &&
+    leftOut.every(share => share >= 0 && share <= 1) &&
     loss >= -1 &&
     loss <= 1 &&
     Array.isArray(byK) &&

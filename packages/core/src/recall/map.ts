@@ -5,7 +5,7 @@
  * Rule: monotone, and conservative where nothing was learned: the prior is the lowest floor of four sets (sentence embeddings, SIFT, two
  * generated mixtures) that reach the recall, see docs/adr/0011.
  */
-import { type Flat, NEVER_FLAT, type Weights } from '../search/view.js'
+import { type Far, type Flat, NEVER_FAR, NEVER_FLAT, type Weights } from '../search/view.js'
 import type { CalibratedFloors } from './calibrated-floors.js'
 
 /** Fitted alike on sentence embeddings and on SIFT. */
@@ -32,9 +32,17 @@ export interface LearnedFloors {
 /** What was computed for one k, to be looked up by the next query. */
 interface ForK {
   readonly weights: Weights
-  /** By recall, before `learned` has its say. */
-  readonly floors: Map<number, number>
+  /** By recall. */
+  readonly recalls: Map<number, ForRecall>
   flat: Flat | undefined
+}
+
+interface ForRecall {
+  /** Before `learned` has its say. */
+  readonly floor: number
+  readonly far: Far
+  /** `CalibratedFloors.depthOf`. */
+  readonly depth: number
 }
 
 export class RecallMap {
@@ -65,9 +73,9 @@ export class RecallMap {
     return this.#calibrated
   }
 
-  /** `CalibratedFloors.depth`, for the rows that there are now: it grows with them, as of more rows more lie as near. */
-  get depth(): number {
-    const depth = this.#calibrated?.depth ?? 0
+  /** `CalibratedFloors.depthOf`, for the rows that there are now: it grows with them, as of more rows more lie as near. */
+  depthOf(recall: number, k: number): number {
+    const { depth } = this.#forRecall(recall, k)
     return depth === 0 ? 0 : depth * Math.max(1, this.#rows() / this.#calibratedRows)
   }
 
@@ -81,15 +89,12 @@ export class RecallMap {
     return forK.flat
   }
 
+  farOf(recall: number, k: number): Far {
+    return this.#forRecall(recall, k).far
+  }
+
   floorOf(recall: number, k: number): number {
-    const { weights, floors } = this.#forK(k)
-    let floor = floors.get(recall)
-    if (floor === undefined) {
-      floor = this.#calibrated?.floorOf(recall, k, weights, priorFloor) ?? priorFloor(recall, k)
-      if (floors.size >= MOST_KNOWN) floors.clear()
-      floors.set(recall, floor)
-    }
-    floor *= this.#growthFactor
+    const floor = this.#forRecall(recall, k).floor * this.#growthFactor
     return this.learned?.floorOf(recall, k, floor) ?? floor
   }
 
@@ -109,10 +114,26 @@ export class RecallMap {
     return rows > before && before > 0 ? Math.cbrt(before / rows) : 1
   }
 
+  #forRecall(recall: number, k: number): ForRecall {
+    const { weights, recalls } = this.#forK(k)
+    let known = recalls.get(recall)
+    if (known === undefined) {
+      const calibrated = this.#calibrated
+      known = {
+        floor: calibrated?.floorOf(recall, k, weights, priorFloor) ?? priorFloor(recall, k),
+        far: calibrated?.farOf(recall, k, weights, priorFloor) ?? NEVER_FAR,
+        depth: calibrated?.depthOf(recall) ?? 0,
+      }
+      if (recalls.size >= MOST_KNOWN) recalls.clear()
+      recalls.set(recall, known)
+    }
+    return known
+  }
+
   #forK(k: number): ForK {
     let forK = this.#byK.get(k)
     if (forK === undefined) {
-      forK = { weights: priorWeights(k), floors: new Map(), flat: undefined }
+      forK = { weights: priorWeights(k), recalls: new Map(), flat: undefined }
       if (this.#byK.size >= MOST_KNOWN) this.#byK.clear()
       this.#byK.set(k, forK)
     }

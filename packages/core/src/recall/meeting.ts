@@ -7,12 +7,12 @@ import { FLAT_BUCKETS, type IndexSlabs, kernels } from '@drift/native'
 import { NONE } from '../bucket/extent.js'
 import { squaredLength } from '../metric.js'
 import type { RowBuckets } from '../search/snapshot.js'
-import type { Flat, SearchView, Weights } from '../search/view.js'
+import type { Far, Flat, SearchView, Weights } from '../search/view.js'
 
 /** Of a bucket: the logarithms of 1 + L, of its d^2 over that of the nearest, of its live entries, and of what scanning it costs. */
 const BUCKET_FACTS = 4
-/** When k is the rank of this neighbour: the logarithms of d_0^2 over the d^2 of the nearest bucket, and of the query's flatness. */
-const UNIT_FACTS = 2
+/** When k is the rank of this neighbour: the logarithms of d_0^2 over the d^2 of the nearest bucket, of the query's flatness, and of d_0^2. */
+const UNIT_FACTS = 3
 /** Of a neighbour: its home, its second bucket, then UNIT_FACTS. Where there is no second bucket, it is one without live entries. */
 export const MEETING_FACTS: number = 2 * BUCKET_FACTS + UNIT_FACTS
 
@@ -82,7 +82,7 @@ function unitFactsOf(
   distances: Float32Array,
   lives: Uint32Array,
   nearest: number,
-): (entries: number) => [number, number] {
+): (entries: number) => [number, number, number] {
   const buckets = new Uint32Array(FLAT_BUCKETS)
   const squares = new Float32Array(FLAT_BUCKETS)
   const found = kernels.topK(distances, distances.length, FLAT_BUCKETS, buckets, squares)
@@ -95,7 +95,7 @@ function unitFactsOf(
       reached += n
     }
     const unit = Math.max(nearest, reached > 0 ? sum / reached : farthest)
-    return [Math.log(unit / nearest), Math.log(farthest / unit)]
+    return [Math.log(unit / nearest), Math.log(farthest / unit), Math.log(unit)]
   }
 }
 
@@ -153,14 +153,25 @@ export function flatnessOf(
   return meetings[(neighbours - 1) * MEETING_FACTS + 2 * BUCKET_FACTS + 1]!
 }
 
-/** What `logFloorsOf` gave for a query, as it would be if the query, when it is flat, took buckets by the floor of all others. */
-export function asIfNotFlat(
+/** Of the query: the logarithm of d_0^2. */
+export function logUnitOf(
+  meetings: Float32Array,
+  neighbours: number = meetings.length / MEETING_FACTS,
+): number {
+  return meetings[(neighbours - 1) * MEETING_FACTS + 2 * BUCKET_FACTS + 2]!
+}
+
+/** What `logFloorsOf` gave for a query, as it would be if the query, when it is flat or far, took buckets by the floor of all others. */
+export function asIfOrdinary(
   logFloors: Float32Array,
   meetings: Float32Array,
-  { below, times }: Flat,
+  flat: Flat,
+  far: Far,
 ): Float32Array {
-  if (!(flatnessOf(meetings) < Math.log(below))) return logFloors
-  return logFloors.map(log => log - Math.log(times))
+  const ofFlat = flatnessOf(meetings) < Math.log(flat.below) ? flat.times : 1
+  const ofFar = logUnitOf(meetings) > Math.log(far.beyond) ? far.times : 1
+  const times = Math.min(ofFlat, ofFar)
+  return times === 1 ? logFloors : logFloors.map(log => log - Math.log(times))
 }
 
 /** Bytes of centroids that stay in a core's cache while all queries are compared with them. */

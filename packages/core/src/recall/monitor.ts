@@ -13,7 +13,7 @@ import { attach } from '../search/snapshot.js'
 import { exactAnswer } from './exact.js'
 import { FloorLearner } from './floor-learner.js'
 import type { ShadowLearned, Tally } from './learned.js'
-import { asIfNotFlat, bucketDistances, logFloorsOf, meetingsOf } from './meeting.js'
+import { asIfOrdinary, bucketDistances, logFloorsOf, meetingsOf } from './meeting.js'
 import { wilson } from './wilson.js'
 
 /** What was measured of queries with this k and target; the interval holds the true recall in 95 of 100 cases. */
@@ -100,7 +100,7 @@ export class RecallMonitor {
     const { k, target, query } = sampled
     const floor = state.recall.floorOf(target, k)
     const width = requireWidth({ k, recall: target }, state)
-    const { weights, flat } = width
+    const { weights, flat, far } = width
     const { snapshot, release } = state.pin()
     try {
       const view = attach(snapshot)
@@ -125,7 +125,7 @@ export class RecallMonitor {
       const missed = truth.rows.subarray(0, room).filter(row => !hit.has(row))
       const nearest = Uint32Array.from([...hit, ...missed]).subarray(0, room)
       const meetings = meetingsOf(view, state.store, query, bucketDistances(view, query), nearest)
-      const sample = asIfNotFlat(logFloorsOf(meetings, weights), meetings, flat)
+      const sample = asIfOrdinary(logFloorsOf(meetings, weights), meetings, flat, far)
       this.#learner?.learn(k, sample, target, floor, hits)
       return true
     } finally {

@@ -13,6 +13,7 @@ import { bucketDistances, distanceWithout, meetingsOf } from './meeting.js'
 import { NearestRows, type Neighbours } from './nearest-rows.js'
 
 export interface SelfQueries {
+  /** NONE: a query that is no row. */
   readonly rows: Uint32Array
   /** Their vectors as the index prepared them, dim values each. */
   readonly queries: Float32Array
@@ -80,11 +81,9 @@ export function* meet(
     const most = 'k' in by ? by.k - 1 : found.length
     const neighbours = found.filter(other => other !== row).subarray(0, most)
     const toBuckets = distances.subarray(i * bucketCount, (i + 1) * bucketCount)
-    const home = buckets.home[row]!
     const count = homeRows[i]!
-    if (home < bucketCount && count > 1) {
-      toBuckets[home] = distanceWithout(view, query, toBuckets[home]!, count)
-    }
+    const home = count > 1 ? buckets.home[row]! : NONE
+    if (home < bucketCount) toBuckets[home] = distanceWithout(view, query, toBuckets[home]!, count)
     meetings.push(meetingsOf(view, buckets, query, toBuckets, neighbours))
     yield (scratch.scannedRows + neighbours.length) * dim
   }

@@ -28,6 +28,8 @@ export class Scratch {
     near: 0,
     flat: 0,
     flatTimes: 1,
+    far: Number.POSITIVE_INFINITY,
+    farTimes: 1,
     rerank: 0,
     part: 0,
     parts: 1,

@@ -146,6 +146,8 @@ function weigh(view: SearchView, width: SearchWidth, countable: number, ask: Scr
   ask.near = width.near
   ask.flat = width.flat.below
   ask.flatTimes = width.flat.times
+  ask.far = width.far.beyond
+  ask.farTimes = width.far.times
   ask.floor = width.floor * share ** ask.bySize
   ask.least = LEAST_ENTRIES * width.owed
 }

@@ -41,6 +41,19 @@ export interface Flat {
   readonly times: number
 }
 
+/**
+ * Queries that are farther from the rows than any row is from the others, whose neighbours are more scattered than those of rows: such a
+ * query takes buckets by `times` the floor. Theirs is a d_0^2 above `beyond`.
+ */
+export interface Far {
+  readonly beyond: number
+  /** At most 1. */
+  readonly times: number
+}
+
+/** No query is. */
+export const NEVER_FAR: Far = { beyond: Number.POSITIVE_INFINITY, times: 1 }
+
 /** No query is. */
 export const NEVER_FLAT: Flat = { below: 0, times: 1 }
 
@@ -60,6 +73,7 @@ export interface SearchWidth {
   /** Entries whose distance is the unit of all others: `IndexQuery.near`. Without effect beside `allow`. */
   readonly near: number
   readonly flat: Flat
+  readonly far: Far
   /** Instead of both: the paper's choice. */
   readonly paper: PaperRule | undefined
   /** Beam width in the graphs. Undefined: the default for k. */
