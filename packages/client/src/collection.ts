@@ -123,7 +123,7 @@ export class RemoteCollection<P extends object = Payload> {
 
   async updatePayload(
     what: readonly Id[] | { readonly filter: Filter },
-    patch: Payload,
+    patch: object,
     options?: CallOptions,
   ): Promise<{ readonly lsn: number; readonly durable: boolean; readonly updated: number }> {
     const given = optionsOf(options, 'updatePayload', CALL_KEYS)
