@@ -49,6 +49,7 @@ describe.each(['folder', 'server'])('on a %s', kind => {
       vector: [1, 2],
       payload: { lang: 'en' },
     })
+    expect((await drift('query', db, 'docs', 'seven')).err).toContain('"[0.1, 0.2]", or a row as "id:7"')
     expect((await drift('--json', 'drop', db, 'docs')).json).toEqual({ dropped: true })
     expect(await drift('query', db, 'docs', '[1,2]')).toMatchObject({
       code: 1,
@@ -268,7 +269,7 @@ describe('serve', () => {
     [{ pageCacheBytes: 'much' }, /'pageCacheBytes' in .* is much: expected a whole number/],
     [{ timeouts: { requestsMs: 1 } }, /timeouts has no option 'requestsMs'/],
     [{ timeouts: 5 }, /the options of timeouts are 5, expected an object/],
-    [{ limits: { nothing: 1 } }, /limit nothing is 1, expected a known limit/],
+    [{ limits: { nothing: 1 } }, /limits has no option 'nothing', only jsonBytes, /],
     [{ sync: 'never' }, /sync is "never", expected 'always'/],
     [{ tlsCert: 'a.pem' }, /--tls-cert and --tls-key come together/],
     [{ keys: '/nowhere/keys.json' }, /keys.json cannot be read/],

@@ -88,6 +88,22 @@ describe('import', () => {
     expect((await drift('count', db, 'docs', '--filter', '{"year":{"$gte":2020}}')).out).toBe('1')
   })
 
+  it('rejects what is no number in such a column, and refuses a column that is not there or is the id', async () => {
+    const db = join(folder, 'db-no-numbers')
+    const input = file('prices.csv', 'id,vector,price\na,1 2,10\nb,3 4,cheap\nc,5 6,\nd,7 8,Infinity\n')
+    const imported = await drift('import', db, 'docs', input, '--number-fields', 'price')
+    expect(imported.code).toBe(EXIT.rejects)
+    expect(imported.out).toContain(`line 3: 'price' holds "cheap", no number`)
+    expect([...(await contents(db, 'docs')).keys()].sort()).toEqual(['a', 'c'])
+    for (const [field, message] of [
+      ['prize', "has no column 'prize', only 'id', 'vector', 'price'"],
+      ['id', 'ids of a .csv are text'],
+    ] as const) {
+      const refused = await drift('import', db, 'other', input, '--number-fields', field)
+      expect([refused.code, refused.err]).toEqual([EXIT.failed, expect.stringContaining(message)])
+    }
+  })
+
   const header = Buffer.from(npy('<f4', 1, 1, floats([1])))
   const wide = Buffer.concat([
     Buffer.from('\x93NUMPY\x02\x00', 'latin1'),

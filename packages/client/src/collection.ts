@@ -4,7 +4,7 @@
  */
 import { frame, isFloats, searchBody, upsertBody } from './body.js'
 import { ClientError } from './errors.js'
-import { idOf, optionsOf, patchOf, show, targetOf } from './given.js'
+import { idOf, isBytes, optionsOf, patchOf, show, targetOf } from './given.js'
 import type {
   BatchHits,
   CallOptions,
@@ -45,7 +45,7 @@ type Has = NonNullable<Call['has']>
 export const DONE: Has = ['done', value => value === true]
 const WRITTEN: Has = ['lsn', Number.isSafeInteger]
 /** Of a call that takes no others. */
-const CALL_KEYS: Record<keyof CallOptions, true> = { signal: true }
+export const CALL_KEYS: Record<keyof CallOptions, true> = { signal: true }
 
 /** Rows of one name. `P` is what their payloads are, for the compiler only. */
 export class RemoteCollection<P extends object = Payload> {
@@ -90,6 +90,10 @@ export class RemoteCollection<P extends object = Payload> {
     options?: CallOptions,
   ): Promise<{ readonly rows: number; readonly lsn: number }> {
     const given = optionsOf(options, 'fromArrow', CALL_KEYS)
+    if (!isBytes(bytes)) {
+      const message = `fromArrow got ${show(bytes)}, expected the bytes of an Arrow IPC stream or file as a Uint8Array`
+      throw new ClientError('DRIFT_ARROW', message)
+    }
     const call = { body: bytes, type: ARROW_TYPE, writes: true, slow: true, has: WRITTEN }
     const { upserted: rows, lsn } = await this.#json<UpsertResult>('PUT', '/points', call, given)
     return { rows, lsn }
@@ -123,7 +127,7 @@ export class RemoteCollection<P extends object = Payload> {
 
   async updatePayload(
     what: readonly Id[] | { readonly filter: Filter },
-    patch: Payload,
+    patch: object,
     options?: CallOptions,
   ): Promise<{ readonly lsn: number; readonly durable: boolean; readonly updated: number }> {
     const given = optionsOf(options, 'updatePayload', CALL_KEYS)

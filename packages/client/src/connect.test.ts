@@ -35,6 +35,63 @@ it.each([
   await expect(connect(url, options as never)).rejects.toMatchObject({ code })
 })
 
+it.each([
+  ['/v1', /; give the URL without \/v1: http:\/\/127.0.0.1:\d+$/],
+  ['/v1/', /; give the URL without \/v1: http:\/\/127.0.0.1:\d+$/],
+  ['/other', /no Drift server has its routes under http:\/\/127.0.0.1:\d+\/other\/v1;/],
+])('says where the server is not, and where it may be, of the path %s', async (path, message) => {
+  const url = await answering((request, response) => {
+    const isThere = request.url === '/v1/collections'
+    response.writeHead(isThere ? 200 : 404).end(isThere ? '{"collections":[]}' : '')
+  })
+  await connect(url)
+  const call = connect(url + path)
+  await expect(call).rejects.toMatchObject({ code: 'DRIFT_ANSWER', status: 404 })
+  await expect(call).rejects.toThrow(message)
+})
+
+it('says of a key that may not create that it may open', async () => {
+  const url = await answering((request, response) => {
+    if (request.method === 'GET') response.end('{"collections":[],"name":"docs","dim":3,"metric":"l2"}')
+    else response.writeHead(403).end('{"error":{"code":"DRIFT_FORBIDDEN","message":"no"}}')
+  })
+  const db = await connect(url)
+  await expect(db.collection('docs', { dim: 3 })).rejects.toThrow(
+    'without options, a collection that is there',
+  )
+  expect((await db.collection('docs')).dim).toBe(3)
+})
+
+it('ends by its signal while it connects, and with every call of a database', async () => {
+  const reason = new Error('enough')
+  let hears = true
+  const url = await answering((_, response) => void (hears && response.end('{"collections":[]}')))
+  const db = await connect(url)
+  hears = false
+  for (const call of [
+    (signal: AbortSignal) => connect(url, { signal }),
+    (signal: AbortSignal) => db.collections({ signal }),
+    (signal: AbortSignal) => db.drop('docs', { signal }),
+    (signal: AbortSignal) => db.sync({ signal }),
+    (signal: AbortSignal) => db.stats({ signal }),
+  ]) {
+    const controller = new AbortController()
+    const outcome = call(controller.signal)
+    setImmediate(() => controller.abort(reason))
+    await expect(outcome).rejects.toBe(reason)
+  }
+})
+
+it('takes bytes for Arrow and nothing else, which JSON would make something of', async () => {
+  const url = await answering((_, response) => {
+    response.end('{"collections":[],"name":"docs","dim":3,"metric":"l2"}')
+  })
+  const docs = await (await connect(url)).collection('docs')
+  for (const input of [5, {}, [new Uint8Array(4)], 'bytes', new Float32Array(4)]) {
+    await expect(docs.fromArrow(input as never)).rejects.toMatchObject({ code: 'DRIFT_ARROW' })
+  }
+})
+
 it('does not wait for who says to come back in an hour', async () => {
   let asked = 0
   const url = await answering((_, response) => {

@@ -1,7 +1,8 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /**
  * The door: `connect(url)` where an embedded program says `Drift.open(path)`; what follows is the same code.
  */
-import { type CollectionInfo, DONE, RemoteCollection } from './collection.js'
+import { CALL_KEYS, type CollectionInfo, DONE, RemoteCollection } from './collection.js'
 import { ClientError } from './errors.js'
 import { optionsOf } from './given.js'
 import type { CallOptions, CollectionOptions, DriftStats, Payload } from './rows.js'
@@ -15,7 +16,11 @@ import { type ConnectOptions, Transport } from './transport.js'
  */
 export async function connect(url: string, options?: ConnectOptions): Promise<RemoteDrift> {
   const db = new RemoteDrift(new Transport(url, options))
-  await db.collections()
+  try {
+    await db.collections(options?.signal ? { signal: options.signal } : {})
+  } catch (error) {
+    throw (error as Partial<ClientError>).status === 404 ? elsewhere(error as ClientError, db.path) : error
+  }
   return db
 }
 
@@ -40,51 +45,67 @@ export class RemoteDrift {
     const body = optionsOf(options, 'collection')
     const has = ['dim', Number.isInteger] as const
     const creates = Object.values(body).some(value => value !== undefined)
-    const info = await this.#transport.json<CollectionInfo>(
-      creates ? { method: 'PUT', path, body, writes: true, has } : { method: 'GET', path, has },
-    )
-    return new RemoteCollection<P>(this.#transport, info)
+    try {
+      const info = await this.#transport.json<CollectionInfo>(
+        creates ? { method: 'PUT', path, body, writes: true, has } : { method: 'GET', path, has },
+      )
+      return new RemoteCollection<P>(this.#transport, info)
+    } catch (error) {
+      if (!creates || (error as Partial<ClientError>).code !== 'DRIFT_FORBIDDEN') throw error
+      throw hinted(error as ClientError, 'without options, a collection that is there is opened with any key')
+    }
   }
 
-  async collections(): Promise<string[]> {
+  async collections(options?: CallOptions): Promise<string[]> {
+    const { signal } = optionsOf(options, 'collections', CALL_KEYS)
     const { collections } = await this.#transport.json<{ collections: CollectionInfo[] }>({
       method: 'GET',
       path: '/collections',
       has: ['collections', Array.isArray],
+      signal,
     })
     return collections.map(({ name }) => name)
   }
 
   /** @returns false when there is none of this name. */
-  async drop(name: string): Promise<boolean> {
+  async drop(name: string, options?: CallOptions): Promise<boolean> {
     const path = collectionPath(name)
+    const { signal } = optionsOf(options, 'drop', CALL_KEYS)
     const { dropped } = await this.#transport.json<{ dropped: boolean }>({
       method: 'DELETE',
       path,
       writes: true,
       has: ['dropped', value => typeof value === 'boolean'],
+      signal,
     })
     return dropped
   }
 
-  async sync(): Promise<void> {
-    await this.#transport.json({ method: 'POST', path: '/sync', has: DONE })
+  async sync(options?: CallOptions): Promise<void> {
+    const { signal } = optionsOf(options, 'sync', CALL_KEYS)
+    await this.#transport.json({ method: 'POST', path: '/sync', has: DONE, signal })
   }
 
-  async stats(): Promise<DriftStats> {
-    return this.#transport.json({ method: 'GET', path: '/stats', has: ['collections', Array.isArray] })
+  async stats(options?: CallOptions): Promise<DriftStats> {
+    const { signal } = optionsOf(options, 'stats', CALL_KEYS)
+    return this.#transport.json({
+      method: 'GET',
+      path: '/stats',
+      has: ['collections', Array.isArray],
+      signal,
+    })
   }
 
   /** @param name - of the backup below the server's backup folder; the embedded `backup` takes a folder here. */
   async backup(name: string, options?: CallOptions): Promise<unknown> {
-    const { signal } = optionsOf(options, 'backup', { signal: true })
+    const { signal } = optionsOf(options, 'backup', CALL_KEYS)
     const call = { method: 'POST', path: '/backups', body: { name } } as const
     return this.#transport.json({ ...call, writes: true, slow: true, signal })
   }
 
   /** Verify the files of the server's database. */
   async check(options?: CallOptions): Promise<unknown> {
-    const { signal } = optionsOf(options, 'check', { signal: true })
+    const { signal } = optionsOf(options, 'check', CALL_KEYS)
     return this.#transport.json({ method: 'POST', path: '/check', slow: true, signal })
   }
 
@@ -96,6 +117,23 @@ export class RemoteDrift {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
   }
+}
+
+/** Something answers, and is no Drift server, or has its routes under another path. */
+function elsewhere(error: ClientError, url: string): ClientError {
+  const hint = url.endsWith('/v1')
+    ? `give the URL without /v1: ${url.slice(0, -'/v1'.length)}`
+    : `no Drift server has its routes under ${url}/v1; where they have a prefix, the URL ends with it`
+  return hinted(error, hint)
+}
+
+function hinted(error: ClientError, hint: string): ClientError {
+  const { code, message, details, status, requestId } = error
+  const given = {
+    ...(status === undefined ? {} : { status }),
+    ...(requestId === undefined ? {} : { requestId }),
+  }
+  return new ClientError(code, `${message}; ${hint}`, details, { ...given, cause: error })
 }
 
 function collectionPath(name: string): string {

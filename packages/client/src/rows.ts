@@ -13,7 +13,7 @@ export type Filter = { readonly [key: string]: unknown }
 export interface Row<P extends object = Payload> {
   readonly id: Id
   readonly vector: readonly number[] | Float32Array
-  readonly payload?: P
+  readonly payload?: P | undefined
 }
 
 /** vectors is row-major, ids.length * dim values. */

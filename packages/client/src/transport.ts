@@ -3,7 +3,7 @@
  * Rule: a write is repeated under one idempotency key, so it is applied once however often it is sent.
  */
 import { ClientError } from './errors.js'
-import { isPlain, optionsOf, show } from './given.js'
+import { isBytes, isPlain, optionsOf, show } from './given.js'
 import { decodeFrame, FRAME_TYPE, type Frame, IDEMPOTENCY_HEADER } from './wire.js'
 
 export interface ConnectOptions {
@@ -18,6 +18,8 @@ export interface ConnectOptions {
   readonly headers?: Readonly<Record<string, string>>
   /** Another fetch, for tests and proxies. */
   readonly fetch?: typeof fetch
+  /** Ends the connecting; each call takes one of its own. */
+  readonly signal?: AbortSignal
 }
 
 export interface Call {
@@ -47,6 +49,7 @@ const CONNECT_KEYS: Record<keyof ConnectOptions, true> = {
   backoffMs: true,
   headers: true,
   fetch: true,
+  signal: true,
 }
 const TIMEOUT_MS = 30_000
 /** The longest that timers take; a longer one would end at once. */
@@ -197,7 +200,7 @@ export class Transport {
   }
 
   #request({ method, body, type = FRAME_TYPE, writes, accept = 'application/json' }: Call): RequestInit {
-    const binary = body instanceof Uint8Array
+    const binary = isBytes(body)
     const headers: Record<string, string> = { accept, ...this.#options.headers }
     if (this.#options.key !== undefined) headers['authorization'] = `Bearer ${this.#options.key}`
     if (body !== undefined) headers['content-type'] = binary ? type : 'application/json'

@@ -2,7 +2,11 @@
 import { HttpError } from './errors.js'
 
 /** @throws HttpError DRIFT_OPTION, DRIFT_UNKNOWN_OPTION */
-export function assertKnown<T extends object>(options: T, known: Record<keyof T, true>, where: string): void {
+export function assertKnown<T extends object>(
+  options: T,
+  known: Record<keyof T, unknown>,
+  where: string,
+): void {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw new HttpError('DRIFT_OPTION', `the options of ${where} are ${String(options)}, expected an object`)
   }

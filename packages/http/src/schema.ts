@@ -51,6 +51,14 @@ const IndexKind = Type.Union([Type.Literal('keyword'), Type.Literal('number')], 
   'x-code': 'DRIFT_INDEX',
   description: "'keyword' or 'number'",
 })
+const Metric = Type.Union([Type.Literal('l2'), Type.Literal('cosine'), Type.Literal('ip')], {
+  'x-code': 'DRIFT_METRIC',
+  description: 'l2, cosine or ip',
+})
+const Cold = Type.Union([Type.Literal('resident'), Type.Literal('disk')], {
+  ...Option,
+  description: "'resident' or 'disk'",
+})
 const IndexPath = Type.String({
   minLength: 1,
   maxLength: MAX_TEXT,
@@ -83,19 +91,9 @@ export const BatchSearchBody = Type.Object(
 export const CollectionBody = Type.Object(
   {
     dim: Type.Optional(Type.Integer({ ...Count1, 'x-code': 'DRIFT_DIMENSION' })),
-    metric: Type.Optional(
-      Type.Union([Type.Literal('l2'), Type.Literal('cosine'), Type.Literal('ip')], {
-        'x-code': 'DRIFT_METRIC',
-        description: 'l2, cosine or ip',
-      }),
-    ),
+    metric: Type.Optional(Metric),
     memtableRows: Type.Optional(Type.Integer(Count1)),
-    cold: Type.Optional(
-      Type.Union([Type.Literal('resident'), Type.Literal('disk')], {
-        ...Option,
-        description: "'resident' or 'disk'",
-      }),
-    ),
+    cold: Type.Optional(Cold),
     indexes: Type.Optional(
       Type.Record(Type.String(), IndexKind, {
         'x-code': 'DRIFT_INDEX',
@@ -201,7 +199,7 @@ export const BackupBody = Type.Object(
 )
 
 export const CollectionInfo = Type.Object(
-  { name: Type.String(), dim: Type.Integer(), metric: Type.String(), rows: Type.Integer() },
+  { name: Type.String(), dim: Type.Integer(), metric: Metric, rows: Type.Integer() },
   OPEN,
 )
 export const CollectionList = Type.Object({ collections: Type.Array(CollectionInfo) }, OPEN)
@@ -245,7 +243,7 @@ export const BatchHitsSchema = Type.Object(
 )
 export const Count = Type.Object({ count: Type.Integer() }, OPEN)
 export const Done = Type.Object({ done: Type.Literal(true) }, OPEN)
-/** What the engine reports, as it grows: the shape is the engine's. */
+/** What has no shape that is promised. */
 export const Report = Type.Object({}, OPEN)
 export const ErrorAnswer = Type.Object(
   {
@@ -262,10 +260,81 @@ export const ErrorAnswer = Type.Object(
   OPEN,
 )
 
+const MeasuredRecall = Type.Object(
+  {
+    k: Type.Integer(),
+    target: Type.Number(),
+    measured: Type.Number(),
+    low95: Type.Number(),
+    high95: Type.Number(),
+    samples: Type.Number({ description: 'older ones count less' }),
+  },
+  OPEN,
+)
+export const CollectionReport = Type.Object(
+  {
+    name: Type.String(),
+    dim: Type.Integer(),
+    metric: Metric,
+    cold: Cold,
+    rows: Type.Integer(),
+    buckets: Type.Integer(),
+    bucketStats: Type.Optional(
+      Type.Array(Type.Object({ bucket: Type.Integer(), rows: Type.Integer(), live: Type.Integer() }, OPEN)),
+    ),
+    segments: Type.Integer(),
+    unflushedRows: Type.Integer({ description: 'rows that are only in the log and in memory' }),
+    diskBytes: Type.Integer(),
+    diskRows: Type.Integer(),
+    memory: Type.Record(Type.String(), Type.Number(), { description: 'bytes of each part' }),
+    recall: Type.Array(MeasuredRecall),
+    indexes: Type.Record(Type.String(), IndexKind),
+  },
+  OPEN,
+)
+export const CheckAnswer = Type.Object(
+  {
+    ok: Type.Boolean({ description: 'no error and no warning' }),
+    files: Type.Integer(),
+    bytes: Type.Integer(),
+    findings: Type.Array(
+      Type.Object(
+        {
+          file: Type.String(),
+          offset: Type.Optional(Type.Integer()),
+          kind: Type.String(),
+          severity: Type.Union([Type.Literal('error'), Type.Literal('warning'), Type.Literal('info')]),
+          message: Type.String(),
+          truth: Type.Boolean({ description: 'whether what users wrote is concerned' }),
+        },
+        OPEN,
+      ),
+    ),
+  },
+  OPEN,
+)
+export const Healed = Type.Object(
+  {
+    operations: Type.Integer(),
+    moves: Type.Integer({ description: 'rows that got another bucket' }),
+    seconds: Type.Number(),
+    kinds: Type.Record(Type.String(), Type.Integer(), { description: 'operations by kind' }),
+  },
+  OPEN,
+)
+export const BackedUp = Type.Object({ name: Type.String() }, OPEN)
+
 /** The rest is the engine's, too. */
 export const DatabaseStats = Type.Object(
   {
-    state: Type.String({ description: 'open, full, read-only or failed' }),
+    state: Type.Union(
+      [Type.Literal('open'), Type.Literal('full'), Type.Literal('read-only'), Type.Literal('failed')],
+      {
+        description:
+          'full: writes are refused until the disk has room; failed: until the server is restarted',
+      },
+    ),
+    collections: Type.Array(CollectionReport),
     failing: Type.Boolean({ description: 'flushes or compactions fail and are tried again' }),
     lastError: Type.Optional(
       Type.String({

@@ -7,7 +7,7 @@ import { Compile } from 'typebox/compile'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { createHandler, createKey } from '../src/index.js'
 import { routes } from '../src/routes/routes.js'
-import { started, temporaryFolder } from './fixture.js'
+import { randomVectors, started, temporaryFolder } from './fixture.js'
 
 interface Operation {
   readonly requestBody?: { readonly required?: boolean }
@@ -55,6 +55,45 @@ describe('the document', () => {
         route.body !== undefined && route.bodyOptional !== true,
       ])
     }
+  })
+
+  it('names the fields of every answer but of those that are for a person to read', async () => {
+    const { url } = await started()
+    const { paths } = await documentOf(url)
+    const unnamed = routes.filter(({ method, path }) => {
+      const shown = paths[`/v1${path.replaceAll(/:(\w+)/g, '{$1}')}`]![method.toLowerCase()]!
+      const { properties, anyOf } = Object.values(shown.responses['200']!.content)[0]!.schema as {
+        properties?: object
+        anyOf?: object[]
+      }
+      return anyOf === undefined && Object.keys(properties ?? {}).length === 0
+    })
+    expect(unnamed.map(({ operation }) => operation)).toEqual(['explain', 'compact'])
+  })
+
+  it('fits what a used collection says of itself', async () => {
+    const { url, db } = await started({ open: { shadow: 1, maintenance: 'manual' } })
+    const indexes = { n: 'number', lang: 'keyword' } as const
+    const notes = await db.collection('notes', { dim: 8, metric: 'l2', indexes, memtableRows: 1_024 })
+    const ids = Array.from({ length: 6_000 }, (_, n) => n)
+    const vectors = randomVectors(ids.length, 8, 1)
+    await notes.upsert({ ids, vectors, payloads: ids.map(n => ({ n })) })
+    await notes.flush()
+    for (const n of ids.slice(0, 40)) await notes.search(vectors.subarray(8 * n, 8 * n + 8))
+    const { paths } = await documentOf(url)
+    const collection = '/v1/collections/notes'
+    for (const [method, path, pattern] of [
+      ['POST', `${collection}/maintain`, '/v1/collections/{name}/maintain'],
+      ['GET', `${collection}/stats?buckets=true`, '/v1/collections/{name}/stats'],
+      ['GET', '/v1/stats', '/v1/stats'],
+      ['POST', '/v1/check', '/v1/check'],
+    ] as const) {
+      const answer = await (await fetch(url + path, sent(method))).json()
+      const { responses } = paths[pattern]![method.toLowerCase()]!
+      const schema = Compile(responses['200']!.content['application/json']!.schema)
+      expect([pattern, [...schema.Errors(answer)]]).toEqual([pattern, []])
+    }
+    expect((await notes.stats()).recall).not.toEqual([])
   })
 
   it('fits the answer to rows in Arrow, too', async () => {

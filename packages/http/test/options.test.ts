@@ -16,7 +16,7 @@ const WRONG: readonly (readonly [title: string, options: object, code: string])[
   ['a scope that objects have', { keys: [{ ...key, scope: 'toString' }] }, 'DRIFT_OPTION'],
   ['keys that are no array', { keys: 5 }, 'DRIFT_OPTION'],
   ['limits that are no object', { open: true, limits: 5 }, 'DRIFT_OPTION'],
-  ['a limit that objects have', { open: true, limits: { constructor: 1 } }, 'DRIFT_OPTION'],
+  ['a limit that objects have', { open: true, limits: { constructor: 1 } }, 'DRIFT_UNKNOWN_OPTION'],
   ['hosts as text', { open: true, hosts: 'localhost' }, 'DRIFT_OPTION'],
   ['a host with its port', { open: true, hosts: ['drift.example:7700'] }, 'DRIFT_OPTION'],
   ['a host that is empty', { open: true, hosts: [''] }, 'DRIFT_OPTION'],

@@ -13,7 +13,7 @@ class Waiting {
 const waitings = new WeakMap<AbortSignal, Waiting>()
 
 /** The promise, or the signal's reason when that comes first. */
-export async function orAborted(wait: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+export async function orAborted<T>(wait: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return wait
   signal.throwIfAborted()
   const { stops, stopAll } = waitings.get(signal) ?? listen(signal)
@@ -23,7 +23,7 @@ export async function orAborted(wait: Promise<void>, signal: AbortSignal | undef
   })
   stops.add(stop)
   try {
-    await Promise.race([wait, aborted])
+    return await Promise.race([wait, aborted])
   } finally {
     stops.delete(stop)
     if (stops.size === 0) {

@@ -197,7 +197,7 @@ export class Collection<P extends object = Payload> {
    */
   async updatePayload(
     ids: readonly Id[] | { readonly filter: Filter },
-    patch: Payload,
+    patch: object,
     options?: WriteOptions,
   ): Promise<UpdateResult> {
     const { signal } = parseWriteOptions(options, 'updatePayload')

@@ -40,6 +40,8 @@ import { Store } from './store.js'
 
 /** The path of a database that lives and dies with the process. */
 const IN_MEMORY = ':memory:'
+/** As the name of a folder it would make one called `http:`. A drive of Windows is one letter. */
+const URL_START = /^[a-z][a-z0-9+.-]+:\/\//i
 const MAX_DEFAULT_THREADS = 4
 
 export interface DriftStats {
@@ -418,9 +420,11 @@ function assertListener(where: string, event: unknown, listener: unknown): void 
 }
 
 function assertPath(what: string, path: unknown, mayBeInMemory = false): void {
-  if (typeof path === 'string' && path.length > 0 && (mayBeInMemory || path !== IN_MEMORY)) return
+  const isUrl = typeof path === 'string' && URL_START.test(path)
+  if (typeof path === 'string' && path.length > 0 && !isUrl && (mayBeInMemory || path !== IN_MEMORY)) return
   const expected = `expected the name of a folder${mayBeInMemory ? ` or '${IN_MEMORY}'` : ''}`
-  throw new DriftError('DRIFT_PATH', `${what} is ${show(path)}, ${expected}`)
+  const hint = isUrl ? '; a server is reached by connect(url) of @drift/client' : ''
+  throw new DriftError('DRIFT_PATH', `${what} is ${show(path)}, ${expected}${hint}`)
 }
 
 /** Locks by flock(2) where the addon has it. */

@@ -15,7 +15,7 @@ export type Payload = { readonly [key: string]: unknown }
 export interface Row<P extends object = Payload> {
   readonly id: Id
   readonly vector: readonly number[] | Float32Array
-  readonly payload?: P
+  readonly payload?: P | undefined
 }
 
 /** Columns: vectors is row-major, ids.length * dim values. A missing payload is undefined. */

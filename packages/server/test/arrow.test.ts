@@ -388,6 +388,27 @@ describe('toArrow and fromArrow', () => {
     })
   })
 
+  it('stop before they look at anything, and while they wait for a stream that has stalled', async () => {
+    await withDatabase(':memory:', {}, async db => {
+      const bytes = await bytesOf(await filled(db, ['a'], everything))
+      const copy = await db.collection('copy', { dim: DIM, metric: 'l2' })
+      const reason = new Error('enough')
+      for (const input of [new Uint8Array(3), [new Uint8Array(3)], { batches: [5] }, 5]) {
+        const call = copy.fromArrow(input as never, { signal: AbortSignal.abort(reason) })
+        await expect(call).rejects.toBe(reason)
+      }
+      for (const begun of [false, true]) {
+        const controller = new AbortController()
+        const stalled = async function* (): AsyncGenerator<Uint8Array> {
+          if (begun) yield bytes.subarray(0, 64)
+          controller.abort(reason)
+          await new Promise(() => undefined)
+        }
+        await expect(copy.fromArrow(stalled(), { signal: controller.signal })).rejects.toBe(reason)
+      }
+    })
+  })
+
   it.skipIf(!hasPyarrow())('are read by pyarrow', async () => {
     await withDatabase(':memory:', {}, async db => {
       const docs = await filled(

@@ -234,6 +234,21 @@ describe('a collection that is given nonsense', () => {
     }
     const filter = { n: { $regex: 'x' } } as never
     await expect(docs.count({ filter })).rejects.toThrow("no operator '$regex', only $eq, $ne, ")
+    // Of what other databases have, the nearest name here is something else.
+    for (const [like, names] of [
+      [{ $nor: [{ n: 1 }] }, "'$nor', only $and, $or, $not"],
+      [{ n: { $all: [1] } }, "'$all', only $eq, $ne, "],
+      [{ n: { $like: 'x' } }, "'$like', only $eq, $ne, "],
+    ] as const) {
+      await expect(docs.count({ filter: like })).rejects.toThrow(names)
+    }
+  })
+
+  it('says how a date is written in a filter, wherever it stands', async () => {
+    const when = new Date()
+    for (const filter of [{ time: when }, { time: { $gt: when } }, { time: { $in: [when] } }]) {
+      await expect(docs.count({ filter })).rejects.toThrow('write a date as toISOString() or getTime()')
+    }
   })
 
   it('refuses an operator of megabytes at once, as a body may hold one', async () => {
@@ -378,6 +393,15 @@ describe('a database that is opened badly', () => {
       code: 'DRIFT_CORRUPT_FORMAT',
     })
   })
+
+  it.each(['http://127.0.0.1:7700', 'HTTPS://host', 'file:///data'])(
+    'refuses the URL %s, which would else make a folder of its name',
+    async url => {
+      const open = Drift.open(url, { fs: new SimFs() })
+      await expect(open).rejects.toMatchObject({ code: 'DRIFT_PATH' })
+      await expect(Drift.check(url, { fs: new SimFs() })).rejects.toThrow('connect(url) of @drift/client')
+    },
+  )
 
   it.each(['', 7, null, undefined])('refuses the path %j', async path => {
     await expect(Drift.open(path as string)).rejects.toMatchObject({ code: 'DRIFT_PATH' })

@@ -13,6 +13,11 @@ it('a collection gives and takes payloads of its type', async () => {
   await withDatabase(':memory:', {}, async db => {
     const docs = await db.collection<Doc>('docs', { dim: 2, metric: 'l2' })
     await docs.upsert([{ id: 1, vector: [1, 2], payload: { lang: 'en', year: 2020 } }])
+    // What may be missing may be undefined.
+    const none: Doc | undefined = undefined
+    await docs.upsert([{ id: 3, vector: [1, 4], payload: none }])
+    const patch: Doc = { lang: 'en' }
+    expect(await docs.updatePayload([1], patch)).toMatchObject({ updated: 1 })
     // @ts-expect-error: a number is no lang.
     await docs.upsert([{ id: 2, vector: [1, 3], payload: { lang: 7 } }])
     expectTypeOf(docs).toEqualTypeOf<Collection<Doc>>()

@@ -55,7 +55,7 @@ export function addRows(program: Command, report: Report): void {
         const rows = await target.collection(name)
         const query = vector.startsWith('id:')
           ? (await rows.get(idArgument(vector.slice(3))))?.vector
-          : (json(vector, 'the vector') as number[])
+          : vectorArgument(vector)
         if (!query) throw noRow(vector.slice(3))
         const hits = await rows.search(query, { ...options, ...filterOption(filter) })
         const text = hits.map(
@@ -85,6 +85,14 @@ export function addRows(program: Command, report: Report): void {
         report({ count }, String(count))
       }),
     )
+}
+
+function vectorArgument(text: string): number[] {
+  if (text.startsWith('[')) return json(text, 'the vector') as number[]
+  throw new CliError(
+    'DRIFT_OPTION',
+    `the vector is '${text.slice(0, 40)}', expected "[0.1, 0.2]", or a row as "id:7"`,
+  )
 }
 
 function noRow(id: string): CliError {

@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { type CsvError, parse } from 'csv-parse'
+import { CliError } from '../errors.js'
 import { broken } from './broken.js'
 import type { Source, SourceOptions, SourceRow, Unreadable } from './source.js'
 
@@ -18,7 +19,12 @@ interface Parsed {
 export async function openCsv(path: string, options: SourceOptions): Promise<Source> {
   const { size } = await stat(path)
   const input = createReadStream(path)
-  const { idField = 'id', vectorField = 'vector' } = options
+  const { idField = 'id', vectorField = 'vector', numberFields = [] } = options
+  const noNumbers = numberFields.find(name => name === idField || name === vectorField)
+  if (noNumbers !== undefined) {
+    const message = `--number-fields names '${noNumbers}': it is for payloads, and ids of a .csv are text`
+    throw new CliError('DRIFT_OPTION', message)
+  }
   return {
     dim: undefined,
     share: () => (size > 0 ? Math.min(1, input.bytesRead / size) : 1),
@@ -30,7 +36,7 @@ export async function openCsv(path: string, options: SourceOptions): Promise<Sou
         skip_empty_lines: true,
         max_record_size: MAX_RECORD_BYTES,
         columns(header: string[]) {
-          for (const name of [idField, vectorField]) {
+          for (const name of [idField, vectorField, ...numberFields]) {
             if (header.includes(name)) continue
             const others = header.map(column => `'${column.slice(0, 40)}'`).join(', ')
             throw broken(path, `has no column '${name}', only ${others}`)
@@ -93,9 +99,11 @@ function rowOf(
   if (wrong >= 0) return { reason: `'${vectorField}' holds ${JSON.stringify(items[wrong])}, no number`, text }
   const payload: Record<string, unknown> = { ...rest }
   for (const name of numberFields) {
-    const value = Number(rest[name] || Number.NaN)
-    if (Number.isNaN(value)) delete payload[name]
-    else payload[name] = value
+    const given = rest[name] ?? ''
+    const value = Number(given)
+    if (given === '') delete payload[name]
+    else if (Number.isFinite(value)) payload[name] = value
+    else return { reason: `'${name}' holds ${JSON.stringify(given)}, no number`, text }
   }
   return { id, vector: values, ...(Object.keys(payload).length > 0 ? { payload } : {}) }
 }

@@ -19,7 +19,7 @@ export interface SourceRow {
   readonly line?: number
   readonly id: Id
   readonly vector: Float32Array | readonly number[]
-  readonly payload?: Payload
+  readonly payload?: Payload | undefined
 }
 
 export interface Unreadable {

@@ -5,11 +5,11 @@ import {
   CollectionBody,
   CollectionInfo,
   CollectionList,
+  CollectionReport,
   Done,
   Dropped,
   IndexBody,
   IndexDropBody,
-  Report,
   StatsQuery,
 } from '../schema.js'
 import type { Route } from './route.js'
@@ -24,6 +24,18 @@ const info = async (collection: CollectionDoor, name: string): Promise<object> =
 
 const GONE: readonly string[] = ['DRIFT_NO_COLLECTION', 'DRIFT_DROPPED']
 const notes = { name: 'notes', dim: 4, metric: 'l2', rows: 2 }
+const notesReport = {
+  ...notes,
+  cold: 'resident',
+  buckets: 0,
+  segments: 0,
+  unflushedRows: 2,
+  diskBytes: 0,
+  diskRows: 0,
+  memory: { vectors: 4096, payloads: 64 },
+  recall: [],
+  indexes: { lang: 'keyword' },
+}
 
 export const collectionRoutes: readonly Route[] = [
   {
@@ -105,8 +117,8 @@ export const collectionRoutes: readonly Route[] = [
     scope: 'read',
     cost: 'light',
     query: StatsQuery,
-    answer: Report,
-    example: { answer: { ...notes, segments: 0, unflushedRows: 2 } },
+    answer: CollectionReport,
+    example: { answer: notesReport },
     async run(call) {
       const { params, query } = call
       const asked = query['buckets'] === undefined ? undefined : { buckets: query['buckets'] === 'true' }

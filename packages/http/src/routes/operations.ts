@@ -3,7 +3,16 @@ import { join } from 'node:path'
 import { allows, assertSeesAll, seesAll } from '../auth.js'
 import { feature } from '../engine-door.js'
 import { HttpError } from '../errors.js'
-import { BackupBody, DatabaseStats, Done, MaintainBody, Report } from '../schema.js'
+import {
+  BackedUp,
+  BackupBody,
+  CheckAnswer,
+  DatabaseStats,
+  Done,
+  Healed,
+  MaintainBody,
+  Report,
+} from '../schema.js'
 import type { Route } from './route.js'
 import { jsonSafe } from './search.js'
 
@@ -61,7 +70,7 @@ export const operationRoutes: readonly Route[] = [
     cost: 'long',
     writes: true,
     body: BackupBody,
-    answer: Report,
+    answer: BackedUp,
     example: { body: { name: 'monday' }, answer: { name: 'monday' } },
     async run({ db, body, backupFolder, principal }) {
       const backup = feature(db, 'backup')
@@ -87,8 +96,8 @@ export const operationRoutes: readonly Route[] = [
     summary: 'Verify every file of the database',
     scope: 'admin',
     cost: 'long',
-    answer: Report,
-    example: { answer: { ok: true } },
+    answer: CheckAnswer,
+    example: { answer: { ok: true, files: 4, bytes: 4_195_208, findings: [] } },
     async run({ db, signal, principal }) {
       const check = feature(db, 'check')
       assertSeesAll(principal, 'a check reads every collection')
@@ -134,7 +143,7 @@ export const operationRoutes: readonly Route[] = [
     writes: true,
     body: MaintainBody,
     bodyOptional: true,
-    answer: Report,
+    answer: Healed,
     example: { body: {}, answer: { operations: 0, moves: 0, seconds: 0, kinds: {} } },
     async run(call) {
       const asked = (call.body ?? {}) as { budget?: number; policy?: string }

@@ -5,6 +5,7 @@
 import type { FileHandle } from 'node:fs/promises'
 import { types } from 'node:util'
 import type * as Arrow from 'apache-arrow'
+import { orAborted } from '../abort.js'
 import { DriftError } from '../errors.js'
 import { show } from '../given.js'
 import { assertWithinBounds, withinBounds } from './ipc-bounds.js'
@@ -18,35 +19,36 @@ export type ArrowInput =
   | Iterable<unknown>
   | AsyncIterable<unknown>
 
-export async function* batchesOf(input: unknown): AsyncGenerator<Arrow.RecordBatch> {
-  const table = input as { batches?: Iterable<unknown> } | null
-  if (typeof table === 'object' && table !== null && table.batches && !types.isUint8Array(input)) {
-    for (const batch of table.batches) yield asBatch(batch)
-    return
-  }
-  if (isBytes(input)) {
-    yield* decode(types.isUint8Array(input) ? input : new Uint8Array(input))
-    return
-  }
-  // A stream of a file has a descriptor too.
-  if (typeof input === 'object' && input !== null && 'fd' in input && !(Symbol.asyncIterator in input)) {
-    yield* decode(input as FileHandle)
-    return
-  }
-  const items = typeof input === 'object' && input !== null ? iteratorOf(input) : undefined
-  if (!items) throw refused(`fromArrow got ${show(input)}, expected IPC bytes, a stream of them, or a table`)
+/** @param signal - ends the waiting for a stream, too. */
+export async function* batchesOf(input: unknown, signal?: AbortSignal): AsyncGenerator<Arrow.RecordBatch> {
+  const items = isTable(input) || isBytes(input) || isFile(input) ? undefined : iteratorOf(input)
+  if (items) return yield* batchesOfStream(items, signal)
+  signal?.throwIfAborted()
+  if (isTable(input)) for (const batch of input.batches) yield asBatch(batch)
+  else if (isBytes(input)) yield* decode(types.isUint8Array(input) ? input : new Uint8Array(input))
+  else if (isFile(input)) yield* decode(input)
+  else throw refused(`fromArrow got ${show(input)}, expected IPC bytes, a stream of them, or a table`)
+}
+
+async function* batchesOfStream(
+  items: AsyncIterator<unknown> | Iterator<unknown>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Arrow.RecordBatch> {
   let ended = false
   let failed: { readonly error: unknown } | undefined
-  const take = async (): Promise<IteratorResult<unknown>> => {
-    try {
-      const next = await items.next()
-      ended = next.done === true
-      return next
-    } catch (error) {
-      ended = true
-      failed = { error }
-      throw error
-    }
+  // Asked before the signal is: a stream of Node's that has not been read from would not close when it is let go.
+  const take = (): Promise<IteratorResult<unknown>> => {
+    const next = (async () => items.next())()
+    next.then(
+      ({ done }) => {
+        ended = done === true
+      },
+      error => {
+        ended = true
+        failed = { error }
+      },
+    )
+    return orAborted(next, signal)
   }
   try {
     const first = await take()
@@ -58,7 +60,8 @@ export async function* batchesOf(input: unknown): AsyncGenerator<Arrow.RecordBat
     if (isBytes(first.value)) yield* decode(bytesOf(rest()))
     else for await (const batch of rest()) yield asBatch(batch)
   } catch (error) {
-    // What the source itself threw says nothing of Arrow.
+    // What the signal or the source itself says, says nothing of Arrow.
+    signal?.throwIfAborted()
     throw failed ? failed.error : error
   } finally {
     // Not waited for: a source that has stalled would keep the error from its caller.
@@ -86,7 +89,17 @@ async function* bytesOf(chunks: AsyncIterable<unknown>): AsyncGenerator<Uint8Arr
   }
 }
 
-function iteratorOf(input: object): AsyncIterator<unknown> | Iterator<unknown> | undefined {
+function isTable(input: unknown): input is { readonly batches: Iterable<unknown> } {
+  return typeof input === 'object' && input !== null && 'batches' in input && Boolean(input.batches)
+}
+
+/** A stream of a file has a descriptor too. */
+function isFile(input: unknown): input is FileHandle {
+  return typeof input === 'object' && input !== null && 'fd' in input && !(Symbol.asyncIterator in input)
+}
+
+function iteratorOf(input: unknown): AsyncIterator<unknown> | Iterator<unknown> | undefined {
+  if (typeof input !== 'object' || input === null) return undefined
   if (Symbol.asyncIterator in input) return (input as AsyncIterable<unknown>)[Symbol.asyncIterator]()
   if (Symbol.iterator in input) return (input as Iterable<unknown>)[Symbol.iterator]()
   return undefined

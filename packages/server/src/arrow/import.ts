@@ -37,7 +37,7 @@ export async function importRows(
   let rows = 0
   let lsn = 0
   try {
-    for await (const batch of batchesOf(input)) {
+    for await (const batch of batchesOf(input, signal)) {
       const { ids, vectors, payloads } = columnsOf(batch, id, vector, dim)
       for (let first = 0; first < batch.numRows; first += WRITE_ROWS) {
         signal?.throwIfAborted()

@@ -4,7 +4,7 @@
  */
 import { types } from 'node:util'
 import { DriftError } from '../errors.js'
-import { instead, show } from '../given.js'
+import { show } from '../given.js'
 import { isPlain } from '../rows.js'
 import { instantOf } from './instant.js'
 import { isScalar, type Path, type Scalar } from './path.js'
@@ -171,8 +171,7 @@ function scalars(operand: unknown, where: string): ReadonlySet<Scalar> {
 
 function scalar(value: unknown, where: string): Scalar {
   if (!isScalar(value)) {
-    const hint = types.isDate(value) ? '; write a date as toISOString() or getTime()' : ''
-    throw malformed(where, `is ${show(value)}, expected a string, number, boolean or null${hint}`)
+    throw malformed(where, `is ${show(value)}, expected a string, number, boolean or null${dateHint(value)}`)
   }
   if (typeof value === 'number' && !Number.isFinite(value)) {
     throw malformed(where, `is ${value}, which no payload can hold`)
@@ -182,10 +181,14 @@ function scalar(value: unknown, where: string): Scalar {
 
 /** Own enumerable entries of a plain object; each value is read once. */
 function entriesOf(value: unknown, where: string, expected: string): [string, unknown][] {
-  if (!isPlain(value)) throw malformed(where, `is ${show(value)}, expected ${expected}`)
+  if (!isPlain(value)) throw malformed(where, `is ${show(value)}, expected ${expected}${dateHint(value)}`)
   const keys = Object.keys(value)
   if (keys.length > MAX_CONDITIONS) throw tooMuch(where, 'conditions', keys.length, MAX_CONDITIONS)
   return keys.map(key => [key, (value as Filter)[key]])
+}
+
+function dateHint(value: unknown): string {
+  return types.isDate(value) ? '; write a date as toISOString() or getTime()' : ''
 }
 
 function counted(reading: Reading, where: string, node: FilterNode): FilterNode {
@@ -200,12 +203,13 @@ function not(of: FilterNode): FilterNode {
 }
 
 function unknown(where: string, operator: string, known: readonly string[]): DriftError {
-  const known_ = known.join(' ')
+  // No guess: what is nearest by its letters is by its meaning often the opposite, as $or is of $nor.
+  const only = known.join(', ')
   return new DriftError(
     'DRIFT_FILTER',
     operator.startsWith('$')
-      ? `${where} has no operator '${short(operator)}'${instead(operator, known)}`
-      : `${where} has the key ${show(operator)} beside or instead of operators (${known_}); write nested fields as a dotted path`,
+      ? `${where} has no operator '${short(operator)}', only ${only}`
+      : `${where} has the key ${show(operator)} beside or instead of operators (${only}); write nested fields as a dotted path`,
     { path: where, operator: short(operator) },
   )
 }
