@@ -332,13 +332,14 @@ export class Drift {
   /** Every part is let go, also when another one fails to end. @throws what the first one to fail threw. */
   async #release(): Promise<void> {
     const { journal, persistence, pool, stores, lock, disk } = this.#engine
-    await disk.close()
+    // Its reserve may be on its way, through a thread that ends below.
+    const outcomes = await Promise.allSettled([disk.close()])
     const ended = [
       this.#engine.readOnly ? undefined : journal.writer.close(),
       persistence.close(),
       pool?.close(),
     ]
-    const outcomes = await Promise.allSettled(ended)
+    outcomes.push(...(await Promise.allSettled(ended)))
     for (const store of stores.values()) store.close()
     lock.release()
     for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
