@@ -4,12 +4,12 @@
  * (`resume`). A page is of one moment; between pages others may write, and a row that stays is there exactly once.
  */
 import { existsSync } from 'node:fs'
-import { rename, rm, stat } from 'node:fs/promises'
+import { rename, rm } from 'node:fs/promises'
 import { CliError } from './errors.js'
 import { writable } from './json.js'
 import { PlaceFile, resumable } from './place.js'
 import { type ArrowPlace, type ArrowSink, arrowSink, isArrow } from './sink/arrow.js'
-import { SinkFile } from './sink/file.js'
+import { type Kept, keptOf, SinkFile, type Written } from './sink/file.js'
 import { type Selection, type Sink, sinkOf } from './sink/sink.js'
 import type { Rows } from './target.js'
 
@@ -37,10 +37,10 @@ export interface ExportResult {
 }
 
 /** Up to where a file is whole. */
-interface ExportPlace extends ArrowPlace {
+interface ExportPlace extends ArrowPlace, Written {
   readonly rows: number
-  /** Of the file of ids. */
-  readonly idsBytes?: number
+  /** The same of the file of ids. */
+  readonly ids?: Written
   readonly columns?: readonly string[]
 }
 
@@ -64,8 +64,16 @@ export async function exportFile(rows: Rows, path: string, options: ExportOption
     rows.dim,
   ])
   let place = options.resume ? await placeFile.read() : undefined
-  if (place && !(await reaches(part, place.bytes))) place = undefined
-  if (place?.idsBytes !== undefined && !(await reaches(idsPart, place.idsBytes))) place = undefined
+  let kept: Kept | undefined
+  let keptIds: Kept | undefined
+  try {
+    kept = place && (await keptOf(part, place, options.signal))
+    keptIds = place?.ids && (await keptOf(idsPart, place.ids, options.signal))
+  } catch (error) {
+    if (!place || options.signal?.aborted !== true) throw error
+    return { rows: place.rows, skipped: place.rows, stopped: true }
+  }
+  if (!kept || (place?.ids && !keptIds)) place = undefined
   const sink = isArrow(path) ? undefined : await sinkOf(path, rows, options, place?.columns)
   for (const file of sink?.idsApart ? [path, idsFile] : [path]) {
     if (existsSync(file))
@@ -82,8 +90,8 @@ export async function exportFile(rows: Rows, path: string, options: ExportOption
       skipped = 0
     }
     if (!place) await placeFile.remove()
-    file = await SinkFile.open(part, place?.bytes)
-    if (sink?.idsApart) ids = await SinkFile.open(idsPart, place?.idsBytes)
+    file = await SinkFile.open(part, place && kept)
+    if (sink?.idsApart) ids = await SinkFile.open(idsPart, place && keptIds)
     const keep = async (reached: ExportPlace): Promise<boolean> => {
       await placeFile.write(reached)
       place = reached
@@ -118,13 +126,6 @@ export async function exportFile(rows: Rows, path: string, options: ExportOption
   }
 }
 
-async function reaches(path: string, bytes: number): Promise<boolean> {
-  return stat(path).then(
-    ({ size }) => size >= bytes,
-    () => false,
-  )
-}
-
 /** @param keep - told of every place that is on disk while more is to come; false: stop there. */
 async function exportPages(
   rows: Rows,
@@ -147,13 +148,13 @@ async function exportPages(
     }
     cursor = page.cursor
     if (cursor === undefined) continue
-    const bytes = await file.sync()
-    const idsBytes = await ids?.sync()
+    const written = await file.sync()
+    const writtenIds = await ids?.sync()
     const isWanted = await keep({
       cursor,
       rows: count,
-      bytes,
-      ...(idsBytes === undefined ? {} : { idsBytes }),
+      ...written,
+      ...(writtenIds ? { ids: writtenIds } : {}),
       ...(sink.columns ? { columns: sink.columns } : {}),
     })
     if (!isWanted) return { rows: count, stopped: true }
@@ -176,7 +177,7 @@ async function exportArrow(
     count += rows
     onProgress(count)
     if (cursor === undefined || count - kept < pageRows) continue
-    const isWanted = await keep({ cursor, rows: count, bytes: await file.sync(), schema })
+    const isWanted = await keep({ cursor, rows: count, ...(await file.sync()), schema })
     if (!isWanted) return { rows: count, stopped: true }
     kept = count
   }

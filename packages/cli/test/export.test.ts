@@ -94,11 +94,11 @@ describe.each(['embedded', 'from a server'])('an export, %s', kind => {
 })
 
 /** Wide rows, of which a batch holds 256, and a payload whose columns take all rows to be known. */
-async function wide(db: Drift): Promise<Collection> {
-  const docs = await db.collection('wide', { dim: 4_096, metric: 'l2' })
+async function wide(db: Drift, name = 'wide', first = 0): Promise<Collection> {
+  const docs = await db.collection(name, { dim: 4_096, metric: 'l2' })
   await docs.upsert({
     ids: Array.from({ length: WIDE_ROWS }, (_, n) => n),
-    vectors: Float32Array.from({ length: WIDE_ROWS * 4_096 }, (_, i) => i % 8_191),
+    vectors: Float32Array.from({ length: WIDE_ROWS * 4_096 }, (_, i) => (first + i) % 8_191),
     payloads: Array.from({ length: WIDE_ROWS }, (_, n) =>
       n % 3 === 0 ? undefined : { n: n % 500 === 1 ? n / 2 : n, [`rare ${n % 400}`]: [n] },
     ),
@@ -175,6 +175,24 @@ describe('an Arrow export', () => {
     ])
   })
 
+  it('begins anew where the file is another one, of the same length', async () => {
+    const db = await Drift.open(':memory:')
+    onTestFinished(() => db.close())
+    const docs = await wide(db)
+    const other = await wide(db, 'other', 1)
+    const path = join(folder, 'mine.arrow')
+    await stoppedAt(docs, path, 512)
+    const theirs = join(folder, 'theirs.arrow')
+    await stoppedAt(other, theirs, 512)
+    const [mine, part] = [`${path}.part`, `${theirs}.part`].map(name => readFileSync(name))
+    expect([part!.length, part!.equals(mine!)]).toEqual([mine!.length, false])
+    writeFileSync(`${path}.part`, part!)
+    expect(await resumed(docs, path)).toEqual({ rows: WIDE_ROWS, skipped: 0, stopped: false })
+    const whole = join(folder, 'mine-whole.arrow')
+    await resumed(docs, whole)
+    expect(readFileSync(path).equals(readFileSync(whole))).toBe(true)
+  })
+
   it('from a server that gives one answer at a time begins anew there too', async () => {
     const db = await Drift.open(':memory:')
     const docs = await wide(db)
@@ -240,6 +258,15 @@ describe('an export', () => {
       [
         () => {
           truncateSync(`${path}.part`, 5_000)
+          return resumed(docs, path, { target: 'a' })
+        },
+        whole,
+      ],
+      [
+        () => {
+          // As long, and of another collection.
+          const other = readFileSync(`${path}.part`, 'utf8').replaceAll('"id":1', '"id":3')
+          writeFileSync(`${path}.part`, other)
           return resumed(docs, path, { target: 'a' })
         },
         whole,

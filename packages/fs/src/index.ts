@@ -1,3 +1,4 @@
+export { closeRead } from './close-read.js'
 export type { DriftFs, FileLock, FileStat, OpenMode } from './drift-fs.js'
 export {
   FsError,

@@ -2,7 +2,15 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { runInNewContext } from 'node:vm'
@@ -106,6 +114,30 @@ test('a takeover waits for nobody: while another process is at it the lock is re
   writeFileSync(`${lockPath}.pid`, JSON.stringify({ pid: 1, boot: 'old', namespace: '', start: '' }))
   writeFileSync(`${lockPath}.pid.takeover`, '')
   expect(() => new NodeFs().lock(lockPath)).toThrow(expect.objectContaining({ code: 'DRIFT_FS_LOCKED' }))
+})
+
+test.runIf(process.platform === 'linux')('a lock that fails leaves no file open', () => {
+  const failing = () => {
+    throw new Error('no flock here')
+  }
+  const refused = expect.objectContaining({ code: 'DRIFT_FS_EUNKNOWN' })
+  expect(() => new NodeFs({ flock: failing }).lock(lockPath)).toThrow(refused)
+  const open = readdirSync('/proc/self/fd').filter(fd => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`) === lockPath
+    } catch {
+      return false // the one that lists them
+    }
+  })
+  expect(open).toEqual([])
+})
+
+test('a lock that cannot be given back says so by a code', () => {
+  const lock = new NodeFs().lock(lockPath)
+  const pidFile = `${lockPath}.pid`
+  rmSync(pidFile)
+  mkdirSync(pidFile)
+  expect(() => lock.release()).toThrow(expect.objectContaining({ code: 'DRIFT_FS_EISDIR' }))
 })
 
 test('an errno of flock that is not a conflict is named', () => {

@@ -199,7 +199,8 @@ export class NodeFs implements DriftFs {
 
   lock(path: string): FileLock {
     const { flock } = this.#options
-    return attempt('lock', path, () => (flock ? lockByFlock(path, flock) : lockPidFile(path)))
+    const lock = attempt('lock', path, () => (flock ? lockByFlock(path, flock) : lockPidFile(path)))
+    return { release: () => attempt('lock', path, () => lock.release()) }
   }
 
   #path(fd: number, operation: FsOperation): string {
@@ -212,7 +213,13 @@ export class NodeFs implements DriftFs {
 /** The kernel frees it when the process ends, however it ends. The file stays: removing it would let two lockers hold two files. */
 function lockByFlock(path: string, flock: NonNullable<NodeFsOptions['flock']>): FileLock {
   const fd = openSync(path, 'a')
-  const errno = flock(fd, true)
+  let errno: number
+  try {
+    errno = flock(fd, true)
+  } catch (error) {
+    closeSync(fd)
+    throw error
+  }
   if (errno !== 0) {
     closeSync(fd)
     if (errno === constants.errno.EWOULDBLOCK || errno === constants.errno.EAGAIN)
@@ -222,8 +229,9 @@ function lockByFlock(path: string, flock: NonNullable<NodeFsOptions['flock']>): 
   let held = true
   return {
     release() {
-      if (held) closeSync(fd)
+      if (!held) return
       held = false
+      closeSync(fd)
     },
   }
 }

@@ -257,7 +257,18 @@ test('a disk with a capacity writes what fits, refuses the rest, and goes on whe
   expect(disk.freeBytes('/')).toBe(200)
 })
 
-test.each([{ data: 'some' }, { entries: true }, { entries: null }])('a power cut of %j is refused', cut => {
-  const powerCut = () => new SimFs().powerCut(cut as never)
-  expect(powerCut).toThrow(expect.objectContaining({ code: 'DRIFT_FS_EINVAL' }))
+test.each([{ data: 'some' }, { entries: true }, { entries: null }, { entry: 'none' }, { Seed: 1 }])(
+  'a power cut of %j is refused',
+  cut => {
+    const powerCut = () => new SimFs().powerCut(cut as never)
+    expect(powerCut).toThrow(expect.objectContaining({ code: 'DRIFT_FS_EINVAL' }))
+  },
+)
+
+test('an option that a simulated disk has not is refused, also of the one that a power cut leaves', () => {
+  const refused = expect.objectContaining({ code: 'DRIFT_FS_EINVAL' })
+  const options = { beforeEach: () => {} } as never
+  expect(() => new SimFs(options)).toThrow(refused)
+  expect(() => new SimFs().powerCut({}, options)).toThrow(refused)
+  expect(() => new SimFs().processKill(options)).toThrow(refused)
 })

@@ -30,6 +30,8 @@ export interface PowerCut {
 }
 
 const SURVIVALS: readonly Survival[] = ['none', 'all', 'random']
+const CUT_OPTIONS: readonly string[] = ['data', 'entries', 'seed', 'choose'] satisfies (keyof PowerCut)[]
+const OPTIONS: readonly string[] = ['before', 'writeLimit', 'capacity'] satisfies (keyof SimFsOptions)[]
 
 interface OpenFile {
   readonly file: SimFile
@@ -47,7 +49,9 @@ export class SimFs implements DriftFs {
   /** Names take nothing, and a file that was removed gives its bytes back although it is still open. */
   capacity: number
 
+  /** @throws FsError DRIFT_FS_EINVAL for an option that there is not: misspelt, it would do nothing. */
   constructor(options: SimFsOptions = {}) {
+    assertKnown(options, OPTIONS)
     this.#options = options
     this.capacity = options.capacity ?? Number.POSITIVE_INFINITY
   }
@@ -56,20 +60,14 @@ export class SimFs implements DriftFs {
     return this.#operations
   }
 
-  /** What the disk may hold after the power fails now. This disk goes on unchanged. */
+  /** What the disk may hold after the power fails now. This disk goes on unchanged. @throws as the constructor. */
   powerCut(cut: PowerCut = {}, options: SimFsOptions = {}): SimFs {
+    assertKnown(cut, CUT_OPTIONS)
     const choose = cut.choose ?? seededChoice(cut.seed ?? 0)
     const { data = 'random', entries = 'random' } = cut
     for (const [name, value] of Object.entries({ data, entries })) {
       if (!SURVIVALS.includes(value))
-        throw new FsError(
-          'DRIFT_FS_EINVAL',
-          `${name} is '${value}', expected one of ${SURVIVALS.join(', ')}`,
-          {
-            operation: 'fsync',
-            path: '',
-          },
-        )
+        throw wrongOption(`${name} is '${value}', expected one of ${SURVIVALS.join(', ')}`)
     }
     return SimFs.#withRoot(this.#root.cut(data, entries, choose), options)
   }
@@ -289,6 +287,15 @@ export class SimFs implements DriftFs {
 /** The process stands in the root. */
 function resolve(path: string): string {
   return posix.resolve('/', path)
+}
+
+function assertKnown(options: object, known: readonly string[]): void {
+  const unknown = Object.keys(options).find(name => !known.includes(name))
+  if (unknown !== undefined) throw wrongOption(`'${unknown}' is no option, expected ${known.join(', ')}`)
+}
+
+function wrongOption(message: string): FsError {
+  return new FsError('DRIFT_FS_EINVAL', message, { operation: 'fsync', path: '' })
 }
 
 function checkReplaceable(node: SimNode, target: SimNode, to: string): void {

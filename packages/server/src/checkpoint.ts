@@ -77,11 +77,16 @@ async function writeAlone(engine: Engine, store: Store): Promise<boolean> {
       await engine.persistence.discard([checkpoint.name])
       return false
     }
-    await engine.persistence.commit(() => ({
-      ...currentState(engine),
-      changed: store.number,
-      change: entry => ({ ...entry, checkpoint }),
-    }))
+    try {
+      await engine.persistence.commit(() => ({
+        ...currentState(engine),
+        changed: store.number,
+        change: entry => ({ ...entry, checkpoint }),
+      }))
+    } catch (error) {
+      await engine.persistence.discardUncommitted([checkpoint.name])
+      throw error
+    }
     store.checkpointRows = rows
     store.checkpointCalibrations = calibrations
     store.covered = new Set(segments.map(({ entry }) => entry.uuid))

@@ -90,14 +90,15 @@ async function compactRun(
   // Rows whose end is only in the log stay, so a rewrite may win nothing: doing it again would not either.
   const isFutile = inputs.length === 1 && segment?.rows === inputs[0]!.entry.rows
   if (store.dropped || isFutile) {
-    // By name: what crossed from a thread is a copy.
-    const named = new Set(entry.tombstones.map(({ name }) => name))
-    const written = [segment, ...result.tombstones.filter(other => other && !named.has(other.name))]
-    await engine.persistence.discard(written.flatMap(file => (file ? [file.name] : [])))
+    await engine.persistence.discard(newFiles(entry, result))
     return false
   }
-  const reader = segment && store.openSegment(engine.fs, engine.folder, segment)
+  let reader: SegmentReader | undefined
+  let origins: LiveSegment['origins']
   try {
+    reader = segment && store.openSegment(engine.fs, engine.folder, segment)
+    // Before the commit: nothing that may fail comes after it.
+    origins = reader?.origins()
     await engine.persistence.commit(() => ({
       ...currentState(engine),
       changed: store.number,
@@ -105,10 +106,18 @@ async function compactRun(
     }))
   } catch (error) {
     reader?.close()
+    await engine.persistence.discardUncommitted(newFiles(entry, result))
     throw error
   }
-  await swap(engine, store, inputs, result, reader)
+  await swap(engine, store, inputs, result, reader, origins)
   return true
+}
+
+/** Names of the files that were written. @param entry - of the collection before. */
+function newFiles(entry: CollectionEntry, { segment, tombstones }: CompactResult): string[] {
+  // By name: what crossed from a thread is a copy.
+  const named = new Set(entry.tombstones.map(({ name }) => name))
+  return [segment, ...tombstones].flatMap(file => (file && !named.has(file.name) ? [file.name] : []))
 }
 
 /** Writes the files, in another thread. @throws the signal's reason. */
@@ -157,8 +166,8 @@ async function swap(
   inputs: readonly LiveSegment[],
   { segment, sources }: CompactResult,
   reader: SegmentReader | undefined,
+  origins: LiveSegment['origins'],
 ): Promise<void> {
-  const origins = reader?.origins()
   // After a close or a drop no number goes to another row, and the index may not be asked any more.
   const pin = store.dropped || engine.closed ? undefined : store.index.pin()
   try {

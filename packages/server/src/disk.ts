@@ -154,7 +154,11 @@ export class Disk {
   #watch(): void {
     clearTimeout(this.#timer)
     this.#timer = setTimeout(() => {
-      this.#check()
+      try {
+        this.#check()
+      } catch {
+        // Nobody waits for the answer here; a disk that gives none is as full as before, and a writer who asks is told.
+      }
       if (this.#full) this.#watch()
     }, CHECK_MS)
     this.#timer.unref()
@@ -189,7 +193,11 @@ export class Disk {
     const { fs, folder } = this.#options
     const path = join(folder, RESERVE_NAME)
     this.#reserveBytes = 0
-    if (fs.stat(path)) fs.remove(path)
+    try {
+      if (fs.stat(path)?.kind === 'file') fs.remove(path)
+    } catch {
+      // Its room is missed, and the next opening removes it.
+    }
   }
 
   /** A task that finds no room is tried once more in that of the reserve: a task that failed has left nothing. */

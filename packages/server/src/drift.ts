@@ -72,6 +72,8 @@ export class Drift {
   readonly #path: string
   /** Creations in flight, by name: two calls for one new name make one collection. */
   readonly #creating = new Map<string, Promise<Collection>>()
+  /** Creations and drops in flight. */
+  readonly #changing = new Set<Promise<unknown>>()
   #closing: Promise<void> | undefined
 
   private constructor(engine: Engine, path: string) {
@@ -161,7 +163,7 @@ export class Drift {
       if (options !== undefined) assertSame(store.config, parsed)
       return new Collection<P>(this.#engine, store)
     }
-    const created = this.#create(name, parsed)
+    const created = this.#untilDone(this.#create(name, parsed))
     this.#creating.set(name, created)
     try {
       return (await created) as unknown as Collection<P>
@@ -198,23 +200,10 @@ export class Drift {
   /** Remove a collection and its rows for good. @returns false when there is none of this name. */
   async drop(name: string): Promise<boolean> {
     assertWritable(this.#engine)
-    const engine = this.#engine
     const store = this.#find(parseName(name))
     if (!store) return false
     this.#engine.disk.assertRoom(false)
-    store.dropped = true
-    const { done } = engine.journal.log(encodeDrop(store.number), {
-      apply: () => engine.stores.delete(store.number),
-      abandon: () => {
-        store.dropped = false
-      },
-    })
-    await done
-    await engine.janitor.idle()
-    // What replaces files of the collection has its own open until it ends.
-    await store.alone(async () => undefined)
-    await this.#commit()
-    store.close()
+    await this.#untilDone(this.#drop(store))
     return true
   }
 
@@ -305,8 +294,9 @@ export class Drift {
   }
 
   /**
-   * Finish the writes that are in the log, stop background work and give the folder back. Idempotent. Writes that were called for and still
-   * wait for their turn are refused with DRIFT_CLOSED: await them before. Rows that are only in the log stay there. Nothing depends on this being called: a process that ends without it loses no acknowledged write.
+   * Finish the writes that were called for, stop background work and give the folder back. Idempotent. What is called from now on is refused with
+   * DRIFT_CLOSED, and so is long work that is under way, which changes no row. Rows that are only in the log stay there. Nothing depends
+   * on this being called: a process that ends without it loses no acknowledged write.
    */
   close(): Promise<void> {
     this.#closing ??= this.#close()
@@ -323,6 +313,8 @@ export class Drift {
     // What waits for room was not acknowledged, and must not make this wait too.
     if (!engine.readOnly) engine.journal.writer.giveUp()
     try {
+      await Promise.all(Array.from(engine.stores.values(), ({ writers }) => writers.idle()))
+      await Promise.allSettled(this.#changing)
       await engine.journal.idle()
       // Both at once: what one does to an index waits for what the other is at.
       await Promise.all([engine.janitor.stop(), engine.recall.stop()])
@@ -342,13 +334,14 @@ export class Drift {
   /** Every part is let go, also when another one fails to end. @throws what the first one to fail threw. */
   async #release(): Promise<void> {
     const { journal, persistence, pool, stores, lock, disk } = this.#engine
-    await disk.close()
+    // Its reserve may be on its way, through a thread that ends below.
+    const outcomes = await Promise.allSettled([disk.close()])
     const ended = [
       this.#engine.readOnly ? undefined : journal.writer.close(),
       persistence.close(),
       pool?.close(),
     ]
-    const outcomes = await Promise.allSettled(ended)
+    outcomes.push(...(await Promise.allSettled(ended)))
     for (const store of stores.values()) store.close()
     lock.release()
     for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
@@ -389,6 +382,34 @@ export class Drift {
     await done
     await this.#commit()
     return new Collection(engine, store)
+  }
+
+  async #drop(store: Store): Promise<void> {
+    const engine = this.#engine
+    store.dropped = true
+    const { done } = engine.journal.log(encodeDrop(store.number), {
+      apply: () => engine.stores.delete(store.number),
+      abandon: () => {
+        store.dropped = false
+      },
+    })
+    await done
+    try {
+      await engine.janitor.idle()
+      // What replaces files of the collection has its own open until it ends.
+      await store.alone(async () => undefined)
+      await this.#commit()
+    } finally {
+      store.close()
+    }
+  }
+
+  /** Closing waits for the work. */
+  #untilDone<T>(work: Promise<T>): Promise<T> {
+    this.#changing.add(work)
+    const done = () => this.#changing.delete(work)
+    work.then(done, done)
+    return work
   }
 
   #commit(): Promise<void> {

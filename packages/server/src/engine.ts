@@ -37,6 +37,7 @@ export interface Engine {
   /** Opened beside a writer: nothing is ever written, and there is no log to write to. */
   readonly readOnly: boolean
   nextCollection: number
+  /** Nothing may be called for any more. Writes that were called for before are still carried out. */
   closed: boolean
 }
 
@@ -48,6 +49,11 @@ export function assertOpen(engine: Engine): void {
 /** @throws the error that ended writing through this handle, if there is one. Reads go on. */
 export function assertWritable(engine: Engine): void {
   assertOpen(engine)
+  assertUnfailed(engine)
+}
+
+/** `assertWritable` for a write that has been called for: closing waits for it. */
+export function assertUnfailed(engine: Engine): void {
   if (engine.readOnly) throw new DriftError('DRIFT_READ_ONLY', 'the database is open read-only')
   const failed = engine.journal.failed ?? engine.persistence.failed
   if (failed) throw failed

@@ -29,12 +29,13 @@ export async function writeFiles(
   const ended = journal.failed ?? journal.dropped
   if (ended) throw ended
   const { release } = store.index.pin()
+  let segment: LiveSegment | undefined
   try {
-    const segment = await writeRows(engine, store, generation)
+    segment = await writeRows(engine, store, generation)
     const tombstones = await writeDeleted(engine, store, generation)
     return { segment, tombstones, release }
   } catch (error) {
-    release()
+    await discardFiles(engine, { segment, tombstones: undefined, release })
     throw error
   }
 }
@@ -44,8 +45,9 @@ export async function commitFiles(
   engine: Engine,
   store: Store,
   generation: Generation,
-  { segment, tombstones, release }: FlushedFiles,
+  files: FlushedFiles,
 ): Promise<void> {
+  const { segment, tombstones, release } = files
   try {
     await engine.persistence.commit(() => ({
       ...currentState(engine, generation),
@@ -56,15 +58,17 @@ export async function commitFiles(
         tombstones: tombstones ? [...entry.tombstones, tombstones] : entry.tombstones,
       }),
     }))
-    generation.committed = true
-    if (segment) {
-      store.segments.push(segment)
-      store.moveToSegment(segment)
-      store.index.handOver(segment.rows)
-    }
-  } finally {
-    release()
+  } catch (error) {
+    await discardFiles(engine, files)
+    throw error
   }
+  generation.committed = true
+  if (segment) {
+    store.segments.push(segment)
+    store.moveToSegment(segment)
+    store.index.handOver(segment.rows)
+  }
+  release()
 }
 
 /** The rows of a generation that is committed go to their buckets, and its memtable goes. */
@@ -79,7 +83,7 @@ export async function cutLog({ journal, persistence }: Engine): Promise<void> {
   await journal.writer.removeBelow(persistence.logFloor).catch(() => undefined)
 }
 
-/** No manifest will name them. */
+/** No manifest names them, or what their commit was nobody knows. */
 export async function discardFiles(
   engine: Engine,
   { segment, tombstones, release }: FlushedFiles,
@@ -87,8 +91,7 @@ export async function discardFiles(
   release()
   segment?.reader.close()
   const names = [segment?.entry, tombstones].flatMap(file => (file ? [file.name] : []))
-  // What cannot be removed now is removed when the database is opened next.
-  await engine.persistence.discard(names).catch(() => undefined)
+  await engine.persistence.discardUncommitted(names)
 }
 
 async function writeRows(

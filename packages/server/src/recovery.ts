@@ -3,7 +3,7 @@
  * to an existing database until everything that will be trusted has been checked.
  */
 import { join } from 'node:path'
-import { type IndexPool, isWalDraft, WalThread, WalWriter, type WalWriterOptions } from '@drift/core'
+import { type IndexPool, isWalDraft, type WalWriter, type WalWriterOptions } from '@drift/core'
 import type { DriftFs, FileLock } from '@drift/fs'
 import {
   type CollectionEntry,
@@ -28,6 +28,7 @@ import {
 import { Janitor } from './janitor.js'
 import { Journal } from './journal.js'
 import { loadFiles } from './load.js'
+import { LogOpening } from './log-opening.js'
 import {
   flushedUpTo,
   isScattered,
@@ -44,7 +45,7 @@ import type { OpenOptions } from './options.js'
 import { DEFAULT_MAX_SEARCH_WAIT_MS, Pace } from './pace.js'
 import { indexesOf } from './payload-index/declare.js'
 import type { Executor } from './persistence/executor.js'
-import { type Loaded, PersistenceManager } from './persistence/persistence.js'
+import { type Edit, type Loaded, PersistenceManager } from './persistence/persistence.js'
 import { quarantine } from './quarantine.js'
 import { openReadOnly, readOnlyEngine } from './read-only/open.js'
 import type { Loss } from './repair/plan.js'
@@ -73,19 +74,20 @@ export interface Surroundings {
 export async function recover(around: Surroundings, options: OpenOptions): Promise<Engine> {
   const { fs, folder } = around
   if (options.readOnly) {
-    const noLock = { release: () => {} }
-    return openReadOnly(around, (held, stores) => recoverLocked(held, options, noLock, stores))
+    return openReadOnly(around, async (held, stores) => {
+      const read = await readFiles(held, options, stores)
+      return readOnlyEngine(held, read, await replayLog(read, stores, folder, options), stores)
+    })
   }
   makeFolders(fs, folder)
   const lock = lockFolder(fs, folder, ' already, here or in another process; one handle may write at a time')
   const stores = new Map<number, Store>()
-  // What threads load takes longer than many a database: meanwhile its files are read here.
-  const thread = around.threaded ? new WalThread() : undefined
+  const log = new LogOpening(around.threaded)
   around.executor.start()
   try {
-    return await recoverLocked(around, options, lock, stores, thread)
+    return await recoverLocked(around, options, lock, stores, log)
   } catch (error) {
-    await thread?.end()
+    await log.abandon()
     for (const store of stores.values()) store.close()
     lock.release()
     throw error
@@ -97,100 +99,121 @@ async function recoverLocked(
   options: OpenOptions,
   lock: FileLock,
   stores: Map<number, Store>,
-  thread?: WalThread,
+  log: LogOpening,
 ): Promise<Engine> {
-  const { fs, folder, pool } = around
+  const { fs, folder, executor, now } = around
+  const { minFreeBytes = DEFAULT_MIN_FREE_BYTES } = options
   const read = await readFiles(around, options, stores)
-  const { stored, loaded, wal, recall, pages } = read
-  const { manifest } = loaded
   const journal = new Journal()
-  const openWriter = (thread: WalThread | false, until?: Promise<unknown>): Promise<WalWriter> =>
-    openLog(around, options, read, {
-      thread,
-      ...(until && { until }),
-      onDurable: lsn => journal.applyUpTo(lsn),
-      onStall: error => {
-        disk.meet(error)
-        // A write that waits for those which now wait for room is refused, and so are the ones behind it.
-        for (const { inFlight } of stores.values()) inFlight.wake()
-      },
-    })
-  // What an unclean end left is copied beside the replay, into a draft that nobody knows before all is checked.
-  let publish = (): void => {}
-  const checked = new Promise<void>(resolve => {
-    publish = resolve
-  })
-  const early = thread && !wal.replaced ? openWriter(thread, checked) : undefined
-  early?.catch(() => {}) // met below
-  const { recovery, nextCollection, lastLsn } = await replayLog(read, stores, folder, options)
-  if (options.readOnly) {
-    return readOnlyEngine(around, loaded, stores, lastLsn, nextCollection, recovery, recall, pages)
+  const disk = new Disk({ fs, folder, executor, minFreeBytes, now })
+  const how: WalWriterOptions = {
+    ...logOptions(around, options, read),
+    onDurable: lsn => journal.applyUpTo(lsn),
+    onStall: error => {
+      disk.meet(error)
+      // A write that waits for those which now wait for room is refused, and so are the ones behind it.
+      for (const { inFlight } of stores.values()) inFlight.wake()
+    },
   }
+  if (!read.wal.replaced) log.begin(how)
+  const replayed = await replayLog(read, stores, folder, options)
 
   // Everything has been read and checked: from here on the folder may be written.
   cleanFolder(fs, folder, read)
-  const { minFreeBytes = DEFAULT_MIN_FREE_BYTES, sync = 'always' } = options
-  const disk = new Disk({ fs, folder, executor: around.executor, minFreeBytes, now: around.now })
-  const persistence = new PersistenceManager(folder, disk.executor, loaded, ownedFiles(fs, folder))
-  if (!stored) {
-    await persistence.commit(() => ({ floorLsn: manifest.floorLsn, durableLsn: 0, collections: [] }))
-  }
-  const commitRecovered = (logFile?: number, durableLsn = lastLsn) =>
+  const persistence = new PersistenceManager(folder, disk.executor, read.loaded, ownedFiles(fs, folder))
+  const commit = committing(persistence, read, replayed, stores)
+  if (!read.stored) await commit({ durableLsn: 0, collections: [] })
+  if (read.wal.replaced) await commitReplacement(fs, folder, read, replayed, commit)
+  const writer = await log.open(how)
+  if (how.sync !== 'always') persistence.syncFirst(() => writer.sync())
+  // From the first acknowledgement on a log that lacks its new file is damaged, and does not end where the file before ended.
+  await commit({ logFile: read.wal.end.file })
+  await removeRead(fs, folder, read.wal, writer, persistence)
+  journal.start(writer, replayed.lastLsn)
+  return started(around, options, read, replayed, { lock, stores, journal, disk, persistence })
+}
+
+/** Commits the state that was recovered, or another one. */
+type Commit = (other: Partial<Pick<Edit, 'durableLsn' | 'collections' | 'logFile'>>) => Promise<void>
+
+function committing(
+  persistence: PersistenceManager,
+  { loaded: { manifest }, wal }: Read,
+  { lastLsn }: Replayed,
+  stores: Map<number, Store>,
+): Commit {
+  return other =>
     persistence.commit(() => ({
       floorLsn: manifest.floorLsn,
-      durableLsn,
-      collections: [...stores.values()].map(({ number, config }) => ({ number, config })),
+      durableLsn: lastLsn,
+      collections: Array.from(stores.values(), ({ number, config }) => ({ number, config })),
       withoutCheckpoints: wal.replaced,
-      ...(logFile === undefined ? {} : { logFile }),
+      ...other,
     }))
-  if (wal.replaced) {
-    const { mode, losses, quarantined } = recovery
-    quarantined.push(...setAside(fs, folder, { ...wal, losses }, mode))
-    // The state that is gone back to is committed before the log says so, and after: both manifests that are kept then agree with it. Under
-    // salvage the log stays damaged until it is replaced, and what it must hold is as it was.
-    await commitRecovered(undefined, typeof mode === 'object' ? lastLsn : manifest.durableLsn)
-  }
-  publish()
-  const writer = await (early ?? openWriter(thread ?? false))
-  if (sync !== 'always') persistence.syncFirst(() => writer.sync())
-  // From the first acknowledgement on a log that lacks its new file is damaged, and does not end where the file before ended.
-  await commitRecovered(wal.end.file)
+}
+
+/**
+ * What is not replayed is set aside. The state that is gone back to is committed before the log says so, and after: both manifests that
+ * are kept then agree with it. Under salvage the log stays damaged until it is replaced, and what it must hold is as it was.
+ */
+async function commitReplacement(
+  fs: DriftFs,
+  folder: string,
+  { mode, wal, loaded: { manifest } }: Read,
+  { recovery: { losses, quarantined }, lastLsn }: Replayed,
+  commit: Commit,
+): Promise<void> {
+  quarantined.push(...setAside(fs, folder, { ...wal, losses }, mode))
+  await commit({ durableLsn: typeof mode === 'object' ? lastLsn : manifest.durableLsn })
+}
+
+/**
+ * Files of the log that the new one stands for. After an unclean end those that were read stay as they are beside what was carried from
+ * them, until a flush or too many of them. What cannot be removed now is removed later.
+ */
+async function removeRead(
+  fs: DriftFs,
+  folder: string,
+  wal: LogRead,
+  writer: WalWriter,
+  { logFloor }: PersistenceManager,
+): Promise<void> {
   if (wal.replaced) await removeReplaced(fs, folder, writer)
-  // After an unclean end the files that were read stay as they are beside what was carried from them, until a flush or too many of them. What
-  // cannot be removed now is removed later.
-  else if (wal.clean || isScattered(wal)) {
-    await writer.removeBelow(persistence.logFloor).catch(() => undefined)
-  }
-  journal.start(writer, lastLsn)
+  else if (wal.clean || isScattered(wal)) await writer.removeBelow(logFloor).catch(() => undefined)
+}
+
+function started(
+  { fs, folder, pool, durable, now }: Surroundings,
+  { maxSearchWaitMs = DEFAULT_MAX_SEARCH_WAIT_MS, sync = 'always' }: OpenOptions,
+  { recall, pages }: Read,
+  { recovery, nextCollection }: Replayed,
+  parts: Pick<Engine, 'lock' | 'stores' | 'journal' | 'disk' | 'persistence'>,
+): Engine {
   const engine: Engine = {
+    ...parts,
     fs,
     folder,
-    lock,
-    journal,
-    persistence,
     pool,
     janitor: new Janitor(),
-    pace: new Pace(options.maxSearchWaitMs ?? DEFAULT_MAX_SEARCH_WAIT_MS, around.now),
-    disk,
+    pace: new Pace(maxSearchWaitMs, now),
     recall,
     pages,
     recovery,
-    stores,
-    durable: around.durable && sync === 'always',
+    durable: durable && sync === 'always',
     readOnly: false,
     nextCollection,
     closed: false,
   }
   engine.janitor.start(engine)
-  disk.start(() => {
-    writer.retry()
+  engine.disk.start(() => {
+    engine.journal.writer.retry()
     engine.janitor.retry()
   })
   return engine
 }
 
 /** What is in the folder. */
-interface Read {
+export interface Read {
   readonly mode: RecoveryMode
   readonly salvaged: { readonly losses: readonly Loss[]; readonly quarantined: readonly string[] }
   /** FORMAT is there. */
@@ -244,7 +267,7 @@ async function readFiles(
   return { mode, salvaged, hasFormat, database, stored, loaded, wal, log, shared, recall, pages }
 }
 
-interface Replayed {
+export interface Replayed {
   /** Some files are set aside later. */
   readonly recovery: RecoveryReport & { readonly quarantined: string[] }
   readonly nextCollection: number
@@ -275,13 +298,12 @@ async function replayLog(
   return { recovery, nextCollection, lastLsn: wal.end.lsn - 1 }
 }
 
-function openLog(
+function logOptions(
   { fs, folder, nonce }: Surroundings,
   { sync = 'always', walFileBytes }: OpenOptions,
   { database, wal }: Read,
-  how: Pick<WalWriterOptions, 'thread' | 'until' | 'onDurable' | 'onStall'>,
-): Promise<WalWriter> {
-  return WalWriter.open({
+): WalWriterOptions {
+  return {
     fs,
     folder,
     database,
@@ -292,8 +314,7 @@ function openLog(
     nonce,
     sync,
     ...(walFileBytes === undefined ? {} : { fileBytes: walFileBytes }),
-    ...how,
-  })
+  }
 }
 
 /** FORMAT is written when it was not there; what is damaged or unfinished goes. */

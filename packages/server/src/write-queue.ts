@@ -45,6 +45,13 @@ export class WriteQueue {
     else next()
   }
 
+  /** Resolves when whoever has entered has left. */
+  async idle(): Promise<void> {
+    if (!this.#isTaken) return
+    await this.enter(undefined)
+    this.leave()
+  }
+
   /** To be asked before so many values are copied. Undefined while this turn has room for them, else resolves in one that has. */
   pause(values: number): Promise<void> | undefined {
     if (this.#left === undefined) this.#begin()

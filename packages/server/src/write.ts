@@ -4,7 +4,7 @@
  * log, which writes while this thread fills it in.
  */
 import { type Id, PIECE_VALUES, type Staging } from '@drift/core'
-import { assertWritable, type Engine } from './engine.js'
+import { assertUnfailed, type Engine } from './engine.js'
 import { hasRoom, waitForRoom } from './janitor.js'
 import type { UpsertRecord } from './operation.js'
 import { assertPresent, type Store, type Written } from './store.js'
@@ -124,6 +124,6 @@ export function noRoom(
 
 /** @throws what keeps writes out, which may have happened during a wait; DriftError DRIFT_DROPPED. */
 function assertStored(engine: Engine, store: Store): void {
-  assertWritable(engine)
+  assertUnfailed(engine)
   assertPresent(store)
 }

@@ -4,7 +4,7 @@ import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { FaultFs, SimFs } from '@drift/fs'
+import { FaultFs, FsError, SimFs } from '@drift/fs'
 import { describe, expect, it } from 'vitest'
 import { type Collection, Drift, type OpenOptions } from '../src/index.js'
 import { temporaryFolder } from './fixture.js'
@@ -223,6 +223,48 @@ describe('a process that the system refuses bytes (ulimit -f)', () => {
 const FULL_WRITER = fileURLToPath(new URL('./full-writer.mjs', import.meta.url))
 
 /** While `short`, no file can be made. */
+/** Cannot be asked for its room, nor rid of the reserve. */
+class BlindFs extends FaultFs {
+  isBlind = false
+  onAsked: () => void = () => {}
+
+  override freeBytes(folder: string): number {
+    if (!this.isBlind) return super.freeBytes(folder)
+    this.onAsked()
+    throw new FsError('DRIFT_FS_EIO', 'no answer', { operation: 'freeBytes', path: folder })
+  }
+
+  override remove(path: string): void {
+    if (this.isBlind && path.includes('reserve'))
+      throw new FsError('DRIFT_FS_EIO', 'not removed', { operation: 'remove', path })
+    super.remove(path)
+  }
+}
+
+it('a disk that cannot be asked for its room any more is asked again, and nothing else fails for that', async () => {
+  const sim = new SimFs({ capacity: 10 * MIB })
+  const fs = new BlindFs(sim, [])
+  const db = await Drift.open('/db', { ...SMALL, fs, minFreeBytes: 4 * MIB })
+  const docs = await db.collection('docs', { dim: DIM })
+  await docs.upsert([row(1)])
+  await expect.poll(async () => (await db.stats()).disk.reserveBytes, { timeout: 5_000 }).toBe(MIB)
+  sim.capacity = 2 * MIB
+  await expect.poll(async () => (await db.stats()).state, { timeout: 5_000 }).toBe('full')
+  const asked = new Promise<void>(resolve => {
+    fs.onAsked = resolve
+  })
+  fs.isBlind = true
+  await asked
+  expect(await docs.count()).toBe(1)
+  fs.isBlind = false
+  sim.capacity = 100 * MIB
+  await expect.poll(async () => (await db.stats()).state, { timeout: 5_000 }).toBe('open')
+  await docs.upsert([row(2)])
+  fs.isBlind = true
+  await db.close()
+  expect(await idsIn(sim)).toEqual([1, 2])
+})
+
 class ShortOnce extends FaultFs {
   short = false
   onRefusal: (refusals: number) => void = () => undefined

@@ -3,9 +3,13 @@
 import { execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { expect, it } from 'vitest'
-import { temporaryFolder } from './fixture.js'
+import { Drift } from '../src/index.js'
+import { filesOpenIn, randomNumbers, temporaryFolder } from './fixture.js'
+
+const DIM = 32
 
 it.runIf(process.platform === 'linux')(
   'databases that are closed as soon as they are open leave no file and no thread',
@@ -25,6 +29,31 @@ it.runIf(process.platform === 'linux')(
     const out = execFileSync(process.execPath, ['--input-type=module', '-e', program], { timeout: 120_000 })
     const { before, after } = JSON.parse(String(out))
     expect(after).toEqual(before)
+  },
+)
+
+it.runIf(process.platform === 'linux')(
+  'collections that are made and dropped while the database closes are made and dropped, and leave no file open',
+  async () => {
+    const path = temporaryFolder()
+    const db = await Drift.open(path, { threads: 0, maintenance: 'manual' })
+    const docs = await db.collection('docs', { dim: DIM, metric: 'l2' })
+    const random = randomNumbers(5)
+    for (let part = 0; part < 3; part++) {
+      const vectors = Float32Array.from({ length: 5_000 * DIM }, random)
+      await docs.upsert({ ids: Array.from({ length: 5_000 }, (_, i) => 4_000 * part + i), vectors })
+      await docs.flush()
+    }
+    // What is dropped is in the middle of replacing its files.
+    const compacting = docs.compact().catch(error => error)
+    while (!readdirSync(path).some(name => /^seg-.*tmp$/.test(name))) await setImmediate()
+    const changes = Promise.allSettled([db.drop('docs'), db.collection('new', { dim: 3 })])
+    await db.close()
+    await compacting
+    expect(await changes).toMatchObject([{ value: true }, { value: { name: 'new' } }])
+    expect(filesOpenIn(path)).toEqual([])
+    await using again = await Drift.open(path, { threads: 0 })
+    expect(again.collections()).toEqual(['new'])
   },
 )
 

@@ -1,5 +1,7 @@
 // Proves: a large batch leaves the event loop to others while it is copied, keeps its place among the writes that were called for before and
-// after it, and is gone without a trace when it is given up half way; writes that nobody awaits have the order of their calls.
+// after it, and is gone without a trace when it is given up half way; writes that nobody awaits have the order of their calls, and are done
+// before the database closes.
+import { SimFs } from '@drift/fs'
 import { describe, expect, it } from 'vitest'
 import { type Collection, Drift } from '../src/index.js'
 import { randomNumbers, temporaryFolder } from './fixture.js'
@@ -94,14 +96,52 @@ describe('a large batch', () => {
     await db.close()
   })
 
-  it('is refused, and so is what waits behind it, when the database is closed meanwhile', async () => {
-    const { db, docs } = await opened()
-    const writes = [docs.upsert(batch(0, ROWS, 1)), docs.upsert(batch(ROWS, 1, 1)), docs.delete([1])]
+  it.each([':memory:', 'a folder'])(
+    'is written, and so is what waits behind it, when the database is closed meanwhile, in %s',
+    async where => {
+      const path = where === ':memory:' ? where : temporaryFolder()
+      const db = await Drift.open(path, { threads: 0, maintenance: 'off' })
+      // Small enough that the writes wait for flushes, too.
+      const docs = await db.collection('docs', { dim: DIM, metric: 'l2', memtableRows: 1_000 })
+      const outcomes = Promise.allSettled([
+        docs.upsert(batch(0, ROWS, 1)),
+        ...Array.from({ length: 10 }, (_, i) => docs.upsert(batch(ROWS + 500 * i, 500, i))),
+        docs.delete([1]),
+        docs.updatePayload([2], { seen: true }),
+        docs.delete({ filter: { seen: true } }),
+      ])
+      const closing = db.close()
+      await expect(docs.upsert(batch(0, 1, 1))).rejects.toMatchObject({ code: 'DRIFT_CLOSED' })
+      await closing
+      const values = (await outcomes).map(outcome => outcome.status === 'fulfilled' && outcome.value)
+      expect(values).toMatchObject([
+        { upserted: ROWS },
+        ...Array.from({ length: 10 }, () => ({ upserted: 500 })),
+        { deleted: 1 },
+        { updated: 1 },
+        { deleted: 1 },
+      ])
+      if (path === ':memory:') return
+      await using again = await Drift.open(path, { threads: 0 })
+      expect(await (await again.collection('docs')).count()).toBe(ROWS + 5_000 - 2)
+    },
+  )
+
+  it('is refused as ever when the disk is full while the database is closed', async () => {
+    const fs = new SimFs()
+    const db = await Drift.open('/db', { fs, threads: 0, maintenance: 'off', minFreeBytes: 0 })
+    const docs = await db.collection('docs', { dim: DIM, metric: 'l2' })
+    await docs.upsert(batch(0, 10, 1))
+    fs.capacity = 0
+    const writes = [docs.upsert(batch(10, ROWS, 1)), docs.upsert(batch(0, 10, 2)), docs.delete([1])]
     const outcomes = Promise.allSettled(writes)
     await db.close()
     for (const outcome of await outcomes) {
-      expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'DRIFT_CLOSED' } })
+      expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'DRIFT_DISK_FULL' } })
     }
+    fs.capacity = Number.POSITIVE_INFINITY
+    await using again = await Drift.open('/db', { fs, threads: 0 })
+    expect(await (await again.collection('docs')).count()).toBe(10)
   })
 })
 

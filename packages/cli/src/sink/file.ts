@@ -1,27 +1,64 @@
-/** A file that is written from its beginning to its end, in blocks. */
+/** A file that is written from its beginning to its end, in blocks. It knows the digest of what it holds, so that a later run goes on behind that and nothing else. */
+import { createHash, type Hash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 
 const BLOCK_BYTES = 256 * 1024
 
+/** How far a file is written, and the SHA-256 of that as base64. */
+export interface Written {
+  readonly bytes: number
+  readonly digest: string
+}
+
+/** The beginning of a file that is there. */
+export interface Kept {
+  readonly bytes: number
+  readonly hash: Hash
+}
+
+/** @returns what is to be kept of a file; undefined when it does not begin with what was written. @throws the signal's reason, or why it cannot be read. */
+export async function keptOf(
+  path: string,
+  { bytes, digest }: Written,
+  signal: AbortSignal | undefined,
+): Promise<Kept | undefined> {
+  const hash = createHash('sha256')
+  let read = 0
+  try {
+    for await (const block of createReadStream(path, { end: bytes - 1, highWaterMark: BLOCK_BYTES })) {
+      signal?.throwIfAborted()
+      hash.update(block as Buffer)
+      read += (block as Buffer).length
+    }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+  }
+  return read === bytes && digestOf(hash) === digest ? { bytes, hash } : undefined
+}
+
 export class SinkFile {
   readonly #file: FileHandle
+  /** Of all that is written. */
+  readonly #hash: Hash
   #waiting: Uint8Array[] = []
   #bytes = 0
   /** Where the next block goes. */
   #end: number
 
-  private constructor(file: FileHandle, end: number) {
+  private constructor(file: FileHandle, { bytes, hash }: Kept) {
     this.#file = file
-    this.#end = end
+    this.#end = bytes
+    this.#hash = hash
   }
 
-  /** @param keep - bytes that stay of a file that is there: what comes is written behind them. Default: none. */
-  static async open(path: string, keep = 0): Promise<SinkFile> {
-    if (keep === 0) return new SinkFile(await open(path, 'w'), 0)
+  /** @param kept - stays of a file that is there: what comes is written behind it. Default: nothing. */
+  static async open(path: string, kept?: Kept): Promise<SinkFile> {
+    if (!kept) return new SinkFile(await open(path, 'w'), { bytes: 0, hash: createHash('sha256') })
     const file = await open(path, 'r+')
     try {
-      await file.truncate(keep)
-      return new SinkFile(file, keep)
+      await file.truncate(kept.bytes)
+      return new SinkFile(file, kept)
     } catch (error) {
       await file.close()
       throw error
@@ -36,11 +73,11 @@ export class SinkFile {
     if (this.#bytes >= BLOCK_BYTES) await this.#write()
   }
 
-  /** What was added is on disk. @returns the length of the file. */
-  async sync(): Promise<number> {
+  /** What was added is on disk. @returns all of it. */
+  async sync(): Promise<Written> {
     await this.#write()
     await this.#file.datasync()
-    return this.#end
+    return { bytes: this.#end, digest: digestOf(this.#hash) }
   }
 
   /** Closes the file. @param head - written over its beginning. */
@@ -63,10 +100,16 @@ export class SinkFile {
     const block = Buffer.concat(this.#waiting)
     this.#waiting = []
     this.#bytes = 0
+    this.#hash.update(block)
     for (let done = 0; done < block.length; ) {
       const { bytesWritten } = await this.#file.write(block, done, block.length - done, this.#end)
       done += bytesWritten
       this.#end += bytesWritten
     }
   }
+}
+
+/** So far. */
+function digestOf(hash: Hash): string {
+  return hash.copy().digest('base64')
 }

@@ -246,8 +246,9 @@ export class Directory {
    */
   adopt(bucket: number, rows: Uint32Array, blocks: Uint8Array): void {
     const { home, second } = this.#rows
-    const old = this.#clear(bucket)
+    // Before anything changes: there may be no room.
     const { head, tail } = this.extents.adopt(blocks)
+    const old = this.#clear(bucket)
     this.heads[bucket] = head
     this.#tails[bucket] = tail
     this.sizes[bucket] = rows.length

@@ -26,6 +26,12 @@ export const NONE = 0xffff_ffff
 
 const FIRST_BLOCKS = 64
 
+/** Its first and last block; NONE when it has none. */
+interface Chain {
+  readonly head: number
+  readonly tail: number
+}
+
 export class Extents {
   readonly slabs: { readonly blocks: SharedArrayBuffer; readonly next: SharedArrayBuffer }
   blocks: Uint8Array
@@ -58,31 +64,17 @@ export class Extents {
     return block
   }
 
-  /** A chain of so many empty blocks, at least one. */
-  allocateChain(blocks: number): { readonly head: number; readonly tail: number } {
-    const head = this.allocate()
-    let tail = head
-    for (let i = 1; i < blocks; i++) {
-      const block = this.allocate()
-      this.next[tail] = block
-      tail = block
-    }
-    return { head, tail }
+  /** A chain of so many empty blocks, at least one. @throws CoreError DRIFT_FULL; none is taken then. */
+  allocateChain(blocks: number): Chain {
+    return this.#chain(blocks, block => clearBlock(this.#wordsOf(block), this.#padded))
   }
 
-  /** A chain of blocks that are filled already, copied in. */
-  adopt(filled: Uint8Array): { readonly head: number; readonly tail: number } {
+  /** A chain of blocks that are filled already, copied in. @throws as `allocateChain`. */
+  adopt(filled: Uint8Array): Chain {
     const bytes = 4 * this.#wordsPerBlock
-    let head = NONE
-    let tail = NONE
-    for (let at = 0; at < filled.length; at += bytes) {
-      const block = this.#take()
-      this.blocks.set(filled.subarray(at, at + bytes), block * bytes)
-      if (head === NONE) head = block
-      else this.next[tail] = block
-      tail = block
-    }
-    return { head, tail }
+    return this.#chain(filled.length / bytes, (block, i) =>
+      this.blocks.set(filled.subarray(i * bytes, (i + 1) * bytes), block * bytes),
+    )
   }
 
   /** The whole chain from `head` may be allocated again: no reader is in it. */
@@ -187,6 +179,24 @@ export class Extents {
   get bytes(): number {
     const { blocks, next } = this.slabs
     return touchedBytes(blocks, this.#blocks * 4 * this.#wordsPerBlock) + touchedBytes(next, 4 * this.#blocks)
+  }
+
+  #chain(blocks: number, fill: (block: number, i: number) => void): Chain {
+    let head = NONE
+    let tail = NONE
+    try {
+      for (let i = 0; i < blocks; i++) {
+        const block = this.#take()
+        fill(block, i)
+        if (head === NONE) head = block
+        else this.next[tail] = block
+        tail = block
+      }
+    } catch (error) {
+      this.free(head)
+      throw error
+    }
+    return { head, tail }
   }
 
   /** A block that holds whatever it held, the end of its chain. */

@@ -266,11 +266,21 @@ export class GroupCommit {
     } catch (error) {
       this.#end()
       this.#reply({ kind: 'failed', error })
-      try {
-        this.#log.abandon()
-      } catch {
-        // The log has failed and said why; a descriptor that does not close adds nothing.
-      }
+      this.#abandon()
+    }
+  }
+
+  /** Frees what the log holds and leaves its files as they are. Nothing when it has ended. */
+  abandon(): void {
+    if (!this.#ended) this.#abandon()
+  }
+
+  #abandon(): void {
+    this.#end()
+    try {
+      this.#log.abandon()
+    } catch {
+      // Whoever gives up the log has a reason to tell of; a descriptor that does not close adds nothing.
     }
   }
 

@@ -326,8 +326,11 @@ export class WalLog {
     const { fs } = this.#options
     const spare = this.#spare
     this.#spare = undefined
-    if (spare && !spare.isBusy) fs.close(spare.fd)
-    if (this.#active) fs.close(this.#active.fd)
+    try {
+      if (spare && !spare.isBusy) fs.close(spare.fd)
+    } finally {
+      if (this.#active) fs.close(this.#active.fd)
+    }
   }
 
   #begin(): void {
@@ -539,8 +542,11 @@ function olderFiles({ fs, folder, firstFile }: WalLogOptions): WalFile[] {
     if (file === undefined) continue
     const page = new Uint8Array(PAGE_BYTES)
     const fd = fs.open(`${folder}/${name}`, 'read')
-    fs.read(fd, page, 0)
-    fs.close(fd)
+    try {
+      fs.read(fd, page, 0)
+    } finally {
+      fs.close(fd)
+    }
     const header = decodeFileHeader(page)
     if (header === undefined) continue
     if (file >= firstFile)

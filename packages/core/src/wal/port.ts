@@ -81,7 +81,7 @@ export function openInline(options: WalLogOptions, commit: GroupCommitOptions, o
     },
     post,
     hold: () => {},
-    end: async () => {},
+    end: async () => loop.abandon(),
   }
 }
 

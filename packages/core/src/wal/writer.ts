@@ -219,6 +219,12 @@ export class WalWriter {
     return this.#closing
   }
 
+  /** Ends the log as the end of its process would: what is not acknowledged may be there or not. For who gives up an opening. */
+  async abandon(): Promise<void> {
+    this.#closing ??= this.#port.end()
+    await this.#closing
+  }
+
   async #close(): Promise<void> {
     try {
       if (!this.#failed) await this.#request(id => ({ kind: 'close', id }))

@@ -65,54 +65,126 @@ export function* checkDisk(
   folder: string,
   { moment, beside }: DiskOptions,
 ): Generator<number, DiskReport> {
-  const findings: Finding[] = []
-  let files = 0
-  let bytes = 0
-  const count = (size: number, file = 1) => {
-    files += file
-    bytes += size
-    return size
-  }
+  const tally = new Tally()
   // Before the first yield: a later commit may remove the older one.
   const manifests = readManifests(fs, folder).filter(({ number }) => number <= (moment?.manifest ?? number))
-  const database = checkFormat(fs, folder, findings)
-  yield count(64)
+  const database = checkFormat(fs, folder, tally.findings)
+  yield tally.file(64)
+  yield* checkManifests(manifests, database, tally)
   const decoded = manifests.flatMap(({ decoded }) => (decoded ? [decoded] : []))
-  for (const { name, damage, bytes: size } of manifests) {
-    if (damage) findings.push(manifestFinding(name, damage, decoded.length > 0))
-    yield count(size)
-  }
   const [newest, before] = decoded
-  if (!newest) {
-    if (database !== undefined && manifests.length === 0 && isEmpty(fs, folder))
-      return { findings, files, bytes, live: new Map() }
-    if (manifests.length === 0)
-      findings.push(fault(folder, 'manifest', `${folder} holds no manifest`, { truth: true }))
-    return { findings, files, bytes, live: undefined }
-  }
+  if (!newest) return withoutManifest(fs, folder, manifests, database, tally)
   const { manifest } = newest
-  if (database !== undefined && manifest.database !== Buffer.from(database).toString('hex'))
+  const surveys = yield* checkFiles(fs, folder, manifest, before?.manifest, tally)
+  const log = yield* checkLog(fs, folder, manifest, beside, tally)
+  const live = yield* liveIds(manifest, surveys, tally)
+  if ('scan' in log) yield* replay(log, manifest, live, moment?.lastLsn, tally.findings)
+  const kept = decoded.map(({ manifest }) => manifest)
+  tally.findings.push(...strangers(fs, folder, kept, beside))
+  const isKnown = 'scan' in log && surveys.every(({ damages }) => damages.every(damage => !isTruth(damage)))
+  const digests = yield* digestsOf(live)
+  return tally.report(isKnown ? digests : undefined)
+}
+
+/** What was looked at, and found. */
+class Tally {
+  readonly findings: Finding[] = []
+  #files = 0
+  #bytes = 0
+
+  /** @returns its bytes. */
+  file(bytes: number): number {
+    this.#files++
+    return this.part(bytes)
+  }
+
+  /** Of files that are counted by `more`. @returns the bytes. */
+  part(bytes: number): number {
+    this.#bytes += bytes
+    return bytes
+  }
+
+  more(files: number): void {
+    this.#files += files
+  }
+
+  report(live: DiskReport['live']): DiskReport {
+    return { findings: this.findings, files: this.#files, bytes: this.#bytes, live }
+  }
+}
+
+function* checkManifests(
+  manifests: readonly ManifestFile[],
+  database: Uint8Array | undefined,
+  tally: Tally,
+): Generator<number, void> {
+  const { findings } = tally
+  const [newest, before] = manifests.flatMap(({ decoded }) => (decoded ? [decoded] : []))
+  for (const { name, damage, bytes } of manifests) {
+    if (damage) findings.push(manifestFinding(name, damage, newest !== undefined))
+    yield tally.file(bytes)
+  }
+  if (!newest) return
+  if (database !== undefined && newest.manifest.database !== Buffer.from(database).toString('hex'))
     findings.push(fault('FORMAT', 'format', 'FORMAT and the manifest name two databases', { truth: false }))
   findings.push(...historyFindings(manifests, newest, before))
+}
 
+function withoutManifest(
+  fs: DriftFs,
+  folder: string,
+  manifests: readonly ManifestFile[],
+  database: Uint8Array | undefined,
+  tally: Tally,
+): DiskReport {
+  if (manifests.length > 0) return tally.report(undefined)
+  if (database !== undefined && isEmpty(fs, folder)) return tally.report(new Map())
+  tally.findings.push(fault(folder, 'manifest', `${folder} holds no manifest`, { truth: true }))
+  return tally.report(undefined)
+}
+
+/** @returns those of the newest manifest. */
+function* checkFiles(
+  fs: DriftFs,
+  folder: string,
+  manifest: Manifest,
+  before: Manifest | undefined,
+  tally: Tally,
+): Generator<number, FileSurvey[]> {
   const known = new Map<string, FileSurvey>()
-  const surveys = yield* passed(surveyFiles(fs, folder, manifest, known), size => count(size, 0))
+  const survey = (of: Manifest) => passed(surveyFiles(fs, folder, of, known), size => tally.part(size))
+  const surveys = yield* survey(manifest)
+  const older = before ? yield* survey(before) : []
+  tally.more(known.size)
   const needed = namesOf(manifest)
-  const older = before
-    ? yield* passed(surveyFiles(fs, folder, before.manifest, known), size => count(size, 0))
-    : []
-  files += known.size
-  for (const survey of surveys) findings.push(...fileFindings(survey, 'error'))
+  for (const survey of surveys) tally.findings.push(...fileFindings(survey, 'error'))
   for (const survey of older)
-    if (!needed.has(survey.entry.name)) findings.push(...fileFindings(survey, 'warning'))
+    if (!needed.has(survey.entry.name)) tally.findings.push(...fileFindings(survey, 'warning'))
+  return surveys
+}
 
+function* checkLog(
+  fs: DriftFs,
+  folder: string,
+  manifest: Manifest,
+  beside: boolean,
+  tally: Tally,
+): Generator<number, LogSurvey> {
   const log = readLog(fs, folder, manifest, beside)
-  if ('damage' in log) findings.push(logFinding(log.damage, folder))
+  if ('damage' in log) tally.findings.push(logFinding(log.damage, folder))
   else {
-    for (const { bytes: size } of log.scan.files) yield count(size)
-    if (log.scan.torn && !beside) findings.push(tornFinding(log.scan.torn))
+    for (const { bytes } of log.scan.files) yield tally.file(bytes)
+    if (log.scan.torn && !beside) tally.findings.push(tornFinding(log.scan.torn))
   }
+  return log
+}
 
+/** By collection number, what its files leave. */
+function* liveIds(
+  manifest: Manifest,
+  surveys: readonly FileSurvey[],
+  { findings }: Tally,
+): Generator<number, Map<number, Set<string>>> {
   const live = new Map<number, Set<string>>()
   for (const collection of manifest.collections) {
     const of = surveys.filter(survey => survey.collection === collection)
@@ -120,18 +192,16 @@ export function* checkDisk(
     live.set(collection.number, idsOf(of, findings))
     yield 0
   }
-  if (!('damage' in log)) yield* replay(log, manifest, live, moment?.lastLsn, findings)
-  const kept = decoded.map(({ manifest }) => manifest)
-  findings.push(...strangers(fs, folder, kept, beside))
+  return live
+}
 
-  const whole =
-    surveys.every(({ damages }) => damages.every(damage => !isTruth(damage))) && !('damage' in log)
+function* digestsOf(live: ReadonlyMap<number, Set<string>>): Generator<number, Map<number, LiveIds>> {
   const digests = new Map<number, LiveIds>()
   for (const [number, ids] of live) {
     digests.set(number, digestOf(ids))
     yield 0
   }
-  return { findings, files, bytes, live: whole ? digests : undefined }
+  return digests
 }
 
 export function isTruth({ section, offset, bytes }: FileSurvey['damages'][number]): boolean {

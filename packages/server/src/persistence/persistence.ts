@@ -147,6 +147,11 @@ export class PersistenceManager {
     return this.#run({ kind: 'remove', paths: pathsIn(this.#folder, names) })
   }
 
+  /** Files that were to be named by a commit which failed: they go, unless it may have named them. What cannot go now goes at the next opening. */
+  async discardUncommitted(names: readonly string[]): Promise<void> {
+    if (!this.#failed) await this.discard(names).catch(() => undefined)
+  }
+
   /**
    * From now on the log is synced before each commit: a manifest says which records are durable, and files may hold rows of records that
    * an acknowledgement did not wait for. Without it power loss would leave files that are ahead of the log.

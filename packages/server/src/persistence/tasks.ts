@@ -193,7 +193,11 @@ function readVectors(fs: DriftFs, { folder, entry, places, dim, vectors }: Vecto
 
 function commit(fs: DriftFs, { folder, manifest, previousCrc }: ManifestTask): number {
   const crc = commitManifest(fs, folder, manifest, previousCrc)
-  removeOldManifests(fs, folder, manifest.number)
+  try {
+    removeOldManifests(fs, folder, manifest.number)
+  } catch {
+    // It is committed all the same, and the next one removes them.
+  }
   return crc
 }
 

@@ -2,7 +2,7 @@
  * A disk that cannot be written, and on which files that are held stay as they are when the writer removes them: their descriptors are
  * opened once, and every later open of the same name shares them. What a read-only database reads everything through.
  */
-import type { DriftFs, FileLock, FileStat, OpenMode } from '@drift/fs'
+import { closeRead, type DriftFs, type FileLock, type FileStat, type OpenMode } from '@drift/fs'
 import { DriftError } from '../errors.js'
 
 interface Held {
@@ -24,13 +24,13 @@ export class HeldFs implements DriftFs {
   /** @throws DRIFT_FS_ENOENT when the file is gone already. */
   hold(path: string): void {
     if (this.#held.has(path)) return
-    const fd = this.#inner.open(path, 'read')
-    this.#held.set(path, { fd, stat: this.#inner.stat(path) ?? { kind: 'file', bytes: 0 }, users: 0 })
+    const stat = this.#inner.stat(path) ?? { kind: 'file', bytes: 0 }
+    this.#held.set(path, { fd: this.#inner.open(path, 'read'), stat, users: 0 })
   }
 
   /** Opened again they are looked for by name. Descriptors in use go on until they are closed. */
   letGo(): void {
-    for (const held of this.#held.values()) if (held.users === 0) this.#inner.close(held.fd)
+    for (const held of this.#held.values()) if (held.users === 0) closeRead(this.#inner, held.fd)
     this.#held.clear()
   }
 

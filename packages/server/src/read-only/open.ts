@@ -5,7 +5,7 @@
 
 import { join } from 'node:path'
 import type { DriftFs } from '@drift/fs'
-import { isDamage, loadManifest, type PageCache } from '@drift/storage'
+import { isDamage, loadManifest } from '@drift/storage'
 import { isLogDamage, isMissing } from '../check/survey.js'
 import { Disk } from '../disk.js'
 import type { Engine } from '../engine.js'
@@ -13,13 +13,11 @@ import { DriftError } from '../errors.js'
 import { isLog, noDatabase, readFormat } from '../folder.js'
 import { Janitor } from '../janitor.js'
 import { Journal } from '../journal.js'
-import type { RecoveryReport } from '../log-recovery.js'
 import { Pace } from '../pace.js'
 import type { Executor } from '../persistence/executor.js'
 import { inlineExecutor } from '../persistence/executor.js'
-import { type Loaded, namesOf, PersistenceManager } from '../persistence/persistence.js'
-import type { Surroundings } from '../recovery.js'
-import type { ShadowRecall } from '../shadow.js'
+import { namesOf, PersistenceManager } from '../persistence/persistence.js'
+import type { Read, Replayed, Surroundings } from '../recovery.js'
 import type { Store } from '../store.js'
 import { HeldFs } from './held-fs.js'
 
@@ -68,13 +66,9 @@ function mayHaveMoved(error: unknown): boolean {
 /** An engine that answers and never writes. Full memtables of the log's rows go to buckets, so that searches are as fast as the writer's. */
 export async function readOnlyEngine(
   { fs, folder, pool, now }: Surroundings,
-  loaded: Loaded,
+  { loaded, recall, pages }: Read,
+  { recovery, nextCollection, lastLsn }: Replayed,
   stores: Map<number, Store>,
-  lastLsn: number,
-  nextCollection: number,
-  recovery: RecoveryReport,
-  recall: ShadowRecall,
-  pages: PageCache,
 ): Promise<Engine> {
   for (const store of stores.values()) {
     for (const { memtable } of store.frozen.splice(0)) if (memtable) await store.index.flush(memtable)

@@ -140,13 +140,9 @@ describe('the manifest', () => {
     ])
   })
 
-  it('is left out when its writer has just removed it, unless it was the newest', () => {
-    const without = (at: number) =>
-      new FaultFs(diskWithManifests(3), [{ at, errno: 'ENOENT', operation: 'open' }])
-    expect(readManifests(without(2), FOLDER).map(({ number }) => number)).toEqual([3, 1])
-    expect(() => readManifests(without(1), FOLDER)).toThrow(
-      expect.objectContaining({ code: 'DRIFT_FS_ENOENT' }),
-    )
+  it('is left out when its writer has just removed it', () => {
+    const disk = new FaultFs(diskWithManifests(3), [{ at: 2, errno: 'ENOENT', operation: 'open' }])
+    expect(readManifests(disk, FOLDER).map(({ number }) => number)).toEqual([3, 1])
   })
 
   it('keeps itself and the one before when old ones are removed', () => {
@@ -207,6 +203,46 @@ describe('the manifest', () => {
         break
       }
     }
+  })
+})
+
+describe('manifests that are removed while they are read', () => {
+  /** A disk whose writer commits so many manifests when the first one is about to be read. */
+  class BusyFs extends FaultFs {
+    readonly #disk: SimFs
+    #commits: number
+
+    constructor(disk: SimFs, commits: number) {
+      super(disk, [])
+      this.#disk = disk
+      this.#commits = commits
+    }
+
+    override open(path: string, mode: 'read' | 'write' | 'create'): number {
+      for (; this.#commits > 0; this.#commits--) {
+        const { number } = readManifests(this.#disk, FOLDER)[0]!
+        commitManifest(this.#disk, FOLDER, manifest(number + 1), 0)
+        removeOldManifests(this.#disk, FOLDER, number + 1)
+      }
+      return super.open(path, mode)
+    }
+  }
+
+  it('have newer ones, which are found', () => {
+    expect(loadManifest(new BusyFs(diskWithManifests(2), 2), FOLDER)!.manifest.number).toBe(4)
+  })
+
+  it('have newer ones, which are found when the newest of those that were there is damaged', () => {
+    const disk = diskWithManifests(2)
+    damage(disk, 2)
+    expect(loadManifest(new BusyFs(disk, 1), FOLDER)!.manifest.number).toBe(3)
+  })
+
+  it('are reported when there is no end to it', () => {
+    const disk = new FaultFs(diskWithManifests(2), [
+      { at: 1, errno: 'ENOENT', operation: 'open', forever: true },
+    ])
+    expect(() => loadManifest(disk, FOLDER)).toThrow(expect.objectContaining({ code: 'DRIFT_FS_ENOENT' }))
   })
 })
 

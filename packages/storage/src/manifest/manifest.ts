@@ -121,17 +121,35 @@ export function chooseManifest(files: readonly ManifestFile[], folder: string): 
   throw new StorageError('DRIFT_CORRUPT_DECODE', message, { path: folder }, error)
 }
 
-/** Every manifest in the folder, newest first, damaged ones included. One that its writer has just removed is left out, unless it was the newest. */
+/** Every manifest in the folder, newest first, damaged ones included. One that its writer has just removed is left out. */
 export function readManifests(fs: DriftFs, folder: string): ManifestFile[] {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return readListed(fs, folder)
+    } catch (error) {
+      if (attempt === MAX_ATTEMPTS || !isMissing(error)) throw error
+    }
+  }
+}
+
+/** Each time its writer has committed a manifest or two since the folder was listed. Ten times in a row is something else. */
+const MAX_ATTEMPTS = 10
+
+/** @throws DRIFT_FS_ENOENT when one is gone and no newer one is whole: then there are newer ones that are not listed yet. */
+function readListed(fs: DriftFs, folder: string): ManifestFile[] {
   const files: ManifestFile[] = []
   for (const number of manifestNumbers(fs, folder).reverse()) {
     try {
       files.push(readManifest(fs, folder, number))
     } catch (error) {
-      if (files.length === 0 || (error as { code?: string }).code !== 'DRIFT_FS_ENOENT') throw error
+      if (!isMissing(error) || !files.some(({ decoded }) => decoded)) throw error
     }
   }
   return files
+}
+
+function isMissing(error: unknown): boolean {
+  return (error as { code?: string }).code === 'DRIFT_FS_ENOENT'
 }
 
 /** Keeps the manifest `number`, the one before it, and newer ones. Needs no sync: a leftover is removed next time. */

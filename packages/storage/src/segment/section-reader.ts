@@ -5,7 +5,7 @@
  * Order of acceptance: length, footer magic, footer CRC, version and features, file length, TOC place and CRC, each section's place
  * and kind, header magic and CRC, header and footer agree, and what the caller expects. One read of the last 64 KiB serves most of that.
  */
-import type { DriftFs } from '@drift/fs'
+import { closeRead, type DriftFs } from '@drift/fs'
 import { kernels } from '@drift/native'
 import { isDamage, StorageError, type StorageErrorDetails } from '../errors.js'
 import { uuidBytes } from '../uuid.js'
@@ -269,7 +269,7 @@ export class SectionReader {
     this.releaseTail()
     this.#run = new Uint8Array(0)
     if (isAside && this.#fs.closeAside) this.#fs.closeAside(this.#fd)
-    else this.#fs.close(this.#fd)
+    else closeRead(this.#fs, this.#fd)
   }
 
   /** The error for content that checksums accept and sense does not. */
