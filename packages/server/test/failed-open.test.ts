@@ -96,8 +96,10 @@ it('of a database that is written, flushed, compacted and dropped from', async (
       for (let i = 0; i < 60; i += 3) {
         await docs.upsert([0, 1, 2].map(j => ({ id: i + j, vector: [i], payload: { i } })))
         for (const j of [0, 1, 2]) acknowledged.add(i + j)
-        if (i % 4 === 0 && i > 0) await docs.delete([i - 1])
-        if (i % 4 === 0) acknowledged.delete(i - 1)
+        if (i % 4 > 0) continue
+        // Whether a delete that fails with the log is in it nobody knows.
+        acknowledged.delete(i - 1)
+        if (i > 0) await docs.delete([i - 1])
       }
       await docs.compact()
       await db.drop('gone')
