@@ -72,7 +72,7 @@ export function show(value: unknown): string {
 }
 
 /** What else there is, to end a sentence: the name that was probably meant, else all of them. A far-fetched guess misleads. */
-export function instead(given: string, known: readonly string[]): string {
+function instead(given: string, known: readonly string[]): string {
   // A body may hold a key of megabytes, and each comparison takes their number times the name's.
   const word = given.slice(0, MAX_WORD_CHARS)
   const byDistance = [...known].sort((a, b) => editDistance(word, a) - editDistance(word, b))
