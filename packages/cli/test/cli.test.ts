@@ -49,6 +49,7 @@ describe.each(['folder', 'server'])('on a %s', kind => {
       vector: [1, 2],
       payload: { lang: 'en' },
     })
+    expect((await drift('query', db, 'docs', '\n [3, 4]', '-k', '1')).out).toBe('7\t0')
     expect((await drift('query', db, 'docs', 'seven')).err).toContain('"[0.1, 0.2]", or a row as "id:7"')
     expect((await drift('--json', 'drop', db, 'docs')).json).toEqual({ dropped: true })
     expect(await drift('query', db, 'docs', '[1,2]')).toMatchObject({

@@ -1,8 +1,9 @@
 // Proves: each format is imported whole, what was exported comes back the same, a file that is not what it says is
 // refused, rows that are refused go to a file with their place, and an import that was killed goes on where it was.
 import { once } from 'node:events'
-import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
 import { serve } from '@drift/http'
 import { Drift, type Row } from '@drift/server'
 import {
@@ -101,6 +102,23 @@ describe('import', () => {
     ] as const) {
       const refused = await drift('import', db, 'other', input, '--number-fields', field)
       expect([refused.code, refused.err]).toEqual([EXIT.failed, expect.stringContaining(message)])
+    }
+  })
+
+  it.runIf(process.platform === 'linux')('opens no .csv whose options it refuses', async () => {
+    const input = file('refused.csv', 'id,vector\na,1 2\n')
+    await expect(openSource(input, { numberFields: ['id'] })).rejects.toMatchObject({ code: 'DRIFT_OPTION' })
+    const target = (fd: string): string => {
+      try {
+        return readlinkSync(`/proc/self/fd/${fd}`)
+      } catch {
+        return '' // the one that lists them
+      }
+    }
+    // A stream opens its file in one turn of the event loop or the next.
+    for (let turn = 0; turn < 100; turn++) {
+      await setImmediate()
+      expect(readdirSync('/proc/self/fd').map(target)).not.toContain(input)
     }
   })
 

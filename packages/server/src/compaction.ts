@@ -109,7 +109,7 @@ async function compactRun(
     await engine.persistence.discardUncommitted(newFiles(entry, result))
     throw error
   }
-  await swap(engine, store, inputs, result, reader, origins)
+  await swap(store, inputs, result, reader, origins)
   return true
 }
 
@@ -161,15 +161,14 @@ async function writeRun(
 
 /** The new segment, if any row was left, takes the place of its inputs in memory. */
 async function swap(
-  engine: Engine,
   store: Store,
   inputs: readonly LiveSegment[],
   { segment, sources }: CompactResult,
   reader: SegmentReader | undefined,
   origins: LiveSegment['origins'],
 ): Promise<void> {
-  // After a close or a drop no number goes to another row, and the index may not be asked any more.
-  const pin = store.dropped || engine.closed ? undefined : store.index.pin()
+  // A closed one gives no number to another row, and may not be asked any more. One that is to be closed still takes writes.
+  const pin = store.isClosed ? undefined : store.index.pin()
   try {
     const rows = segment && (await rowsNow(store, inputs, sources, pin?.live))
     const swapped = segment && reader && rows && { entry: segment, reader, rows, origins }

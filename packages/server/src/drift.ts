@@ -14,7 +14,7 @@ import type { CheckReport } from './check/report.js'
 import { isOutdated, writePartition } from './checkpoint.js'
 import { Collection } from './collection.js'
 import type { DiskStats } from './disk.js'
-import { assertOpen, assertWritable, currentState, type Engine } from './engine.js'
+import { assertOpen, assertUnfailed, assertWritable, currentState, type Engine } from './engine.js'
 import { DriftError } from './errors.js'
 import { show, wrongOption } from './given.js'
 import type { MaintenanceEvent } from './healing.js'
@@ -72,7 +72,7 @@ export class Drift {
   readonly #path: string
   /** Creations in flight, by name: two calls for one new name make one collection. */
   readonly #creating = new Map<string, Promise<Collection>>()
-  /** Creations and drops in flight. */
+  /** Calls of `collection` and drops in flight. */
   readonly #changing = new Set<Promise<unknown>>()
   #closing: Promise<void> | undefined
 
@@ -154,22 +154,8 @@ export class Drift {
     const parsed = parseCollectionOptions(options)
     parseName(name)
     assertOpen(this.#engine)
-    // What becomes of another's call is not this one's concern, only what is there afterwards.
-    for (let other = this.#creating.get(name); other; other = this.#creating.get(name)) {
-      await other.catch(() => undefined)
-    }
-    const store = this.#find(name)
-    if (store) {
-      if (options !== undefined) assertSame(store.config, parsed)
-      return new Collection<P>(this.#engine, store)
-    }
-    const created = this.#untilDone(this.#create(name, parsed))
-    this.#creating.set(name, created)
-    try {
-      return (await created) as unknown as Collection<P>
-    } finally {
-      this.#creating.delete(name)
-    }
+    const opened = await this.#untilDone(this.#openOrCreate(name, parsed, options !== undefined))
+    return opened as unknown as Collection<P>
   }
 
   /**
@@ -347,6 +333,26 @@ export class Drift {
     for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
   }
 
+  /** @param isGiven - options were. */
+  async #openOrCreate(name: string, options: CollectionOptions, isGiven: boolean): Promise<Collection> {
+    // What becomes of another's call is not this one's concern, only what is there afterwards.
+    for (let other = this.#creating.get(name); other; other = this.#creating.get(name)) {
+      await other.catch(() => undefined)
+    }
+    const store = this.#find(name)
+    if (store) {
+      if (isGiven) assertSame(store.config, options)
+      return new Collection(this.#engine, store)
+    }
+    const created = this.#create(name, options)
+    this.#creating.set(name, created)
+    try {
+      return await created
+    } finally {
+      this.#creating.delete(name)
+    }
+  }
+
   async #create(
     name: string,
     { dim, metric = 'cosine', memtableRows, cold, indexes }: CollectionOptions,
@@ -358,7 +364,7 @@ export class Drift {
         { name },
       )
     }
-    assertWritable(this.#engine)
+    assertUnfailed(this.#engine)
     const engine = this.#engine
     engine.disk.assertRoom(true)
     const number = engine.nextCollection++

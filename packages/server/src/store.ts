@@ -243,6 +243,10 @@ export class Store {
     return this.#waiting > 0
   }
 
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
   close(): void {
     this.#isClosed = true
     // What still reads a dropped collection is told what became of it.

@@ -217,6 +217,8 @@ describe('toArrow and fromArrow', () => {
         [good.subarray(0, good.length >> 1), 'DRIFT_ARROW'],
         [[], 'DRIFT_ARROW'],
         [[3], 'DRIFT_ARROW'],
+        [{ batches: 5 }, 'DRIFT_ARROW'],
+        [{ [Symbol.asyncIterator]: 5 }, 'DRIFT_ARROW'],
         [new Table({ id: vectorFromArray(['a']) }), 'DRIFT_ARROW'],
         [
           new Table({

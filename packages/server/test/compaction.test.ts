@@ -199,6 +199,52 @@ describe('compaction', () => {
     expect(await rowsOf(await again.collection('docs'))).toEqual(model)
   })
 
+  it('leaves the rows alone that are written while it and the database end', async () => {
+    const [rows, step] = [12_000, 60]
+    let state: 'idle' | 'compacts' | 'has written' = 'idle'
+    let close = (): void => {}
+    const disk = new SimFs({
+      before(operation, path) {
+        if (state === 'compacts' && operation === 'write' && path.includes('seg-')) state = 'has written'
+        if (state !== 'has written' || operation !== 'rename' || !path.includes('manifest-')) return
+        state = 'idle'
+        queueMicrotask(close)
+      },
+    })
+    const db = await Drift.open(FOLDER, { threads: 0, fs: disk, maintenance: 'off' })
+    const docs = await db.collection('docs', { dim: 1, metric: 'l2', memtableRows: rows })
+    const model = new Map<number, string>()
+    const write = (first: number, count: number, version: number): Promise<unknown> => {
+      const ids = Array.from({ length: count }, (_, i) => first + i)
+      for (const id of ids) model.set(id, `${id}, ${version}`)
+      return docs.upsert({
+        ids,
+        vectors: Float32Array.from(ids, id => id + version),
+        payloads: ids.map(id => ({ text: model.get(id) })),
+      })
+    }
+    await write(0, rows, 0)
+    await docs.flush()
+    await write(0, rows / 4, 1)
+    await docs.flush()
+    const ends: Promise<unknown>[] = []
+    close = () => {
+      // Over several turns of the event loop: rows get the numbers of those that were replaced before them, and are flushed.
+      for (let first = 0; first < rows; first += step) ends.push(write(first, step, 2))
+      ends.push(write(0, step, 3), db.close())
+    }
+    state = 'compacts'
+    await expect(docs.compact()).rejects.toMatchObject({ code: 'DRIFT_CLOSED' })
+    await Promise.all(ends)
+    await using again = await Drift.open(FOLDER, { threads: 0, fs: disk })
+    const found = new Map<unknown, unknown>()
+    for await (const { id, payload } of (await again.collection('docs')).scan({ vectors: false })) {
+      found.set(id, payload?.['text'])
+    }
+    expect(found.size).toBe(rows)
+    expect([...model].filter(([id, text]) => found.get(id) !== text)).toEqual([])
+  })
+
   it('stops when told to, with everything still there', async () => {
     await using db = await Drift.open(FOLDER, { ...OPTIONS, fs: new SimFs() })
     const docs = await db.collection('docs', { dim: DIM, metric: 'l2' })

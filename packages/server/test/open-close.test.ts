@@ -57,6 +57,17 @@ it.runIf(process.platform === 'linux')(
   },
 )
 
+it('a collection that is called for before the database closes is made, also behind a call that fails', async () => {
+  const path = temporaryFolder()
+  const db = await Drift.open(path, { threads: 0 })
+  const calls = Promise.allSettled([db.collection('docs'), db.collection('docs', { dim: DIM })])
+  await db.close()
+  expect(await calls).toMatchObject([{ reason: { code: 'DRIFT_NO_COLLECTION' } }, { value: { dim: DIM } }])
+  await expect(db.collection('docs')).rejects.toMatchObject({ code: 'DRIFT_CLOSED' })
+  await using again = await Drift.open(path, { threads: 0 })
+  expect(again.collections()).toEqual(['docs'])
+})
+
 /** What a bundler makes of the packages: without `missing`, a file that only a thread loads. */
 function installedWithout(missing: string): string {
   const folder = temporaryFolder()

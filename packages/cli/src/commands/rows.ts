@@ -88,7 +88,7 @@ export function addRows(program: Command, report: Report): void {
 }
 
 function vectorArgument(text: string): number[] {
-  if (text.startsWith('[')) return json(text, 'the vector') as number[]
+  if (text.trimStart().startsWith('[')) return json(text, 'the vector') as number[]
   throw new CliError(
     'DRIFT_OPTION',
     `the vector is '${text.slice(0, 40)}', expected "[0.1, 0.2]", or a row as "id:7"`,

@@ -17,14 +17,14 @@ interface Parsed {
 }
 
 export async function openCsv(path: string, options: SourceOptions): Promise<Source> {
-  const { size } = await stat(path)
-  const input = createReadStream(path)
   const { idField = 'id', vectorField = 'vector', numberFields = [] } = options
   const noNumbers = numberFields.find(name => name === idField || name === vectorField)
   if (noNumbers !== undefined) {
     const message = `--number-fields names '${noNumbers}': it is for payloads, and ids of a .csv are text`
     throw new CliError('DRIFT_OPTION', message)
   }
+  const { size } = await stat(path)
+  const input = createReadStream(path)
   return {
     dim: undefined,
     share: () => (size > 0 ? Math.min(1, input.bytesRead / size) : 1),

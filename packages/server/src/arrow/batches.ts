@@ -90,7 +90,8 @@ async function* bytesOf(chunks: AsyncIterable<unknown>): AsyncGenerator<Uint8Arr
 }
 
 function isTable(input: unknown): input is { readonly batches: Iterable<unknown> } {
-  return typeof input === 'object' && input !== null && 'batches' in input && Boolean(input.batches)
+  const { batches } = (typeof input === 'object' && input !== null ? input : {}) as Partial<Arrow.Table>
+  return typeof batches?.[Symbol.iterator] === 'function'
 }
 
 /** A stream of a file has a descriptor too. */
@@ -100,8 +101,9 @@ function isFile(input: unknown): input is FileHandle {
 
 function iteratorOf(input: unknown): AsyncIterator<unknown> | Iterator<unknown> | undefined {
   if (typeof input !== 'object' || input === null) return undefined
-  if (Symbol.asyncIterator in input) return (input as AsyncIterable<unknown>)[Symbol.asyncIterator]()
-  if (Symbol.iterator in input) return (input as Iterable<unknown>)[Symbol.iterator]()
+  const given = input as Partial<AsyncIterable<unknown> & Iterable<unknown>>
+  if (typeof given[Symbol.asyncIterator] === 'function') return given[Symbol.asyncIterator]!()
+  if (typeof given[Symbol.iterator] === 'function') return given[Symbol.iterator]!()
   return undefined
 }
 
