@@ -7,6 +7,7 @@ import { WalThread, WalWriter, type WalWriterOptions } from '@drift/core'
 export class LogOpening {
   /** What threads load takes longer than many a database: meanwhile its files are read. */
   readonly #thread: WalThread | undefined
+  #options: WalWriterOptions | undefined
   #draft: Promise<WalWriter> | undefined
   #publish: () => void = () => {}
   #writer: WalWriter | undefined
@@ -16,9 +17,10 @@ export class LogOpening {
     this.#thread = isThreaded ? new WalThread() : undefined
   }
 
-  /** Where there is a thread it makes the log from now on, as a draft. */
-  begin(options: WalWriterOptions): void {
-    if (!this.#thread) return
+  /** @param asDraft - where there is a thread it makes the log from now on. */
+  begin(options: WalWriterOptions, asDraft: boolean): void {
+    this.#options = options
+    if (!this.#thread || !asDraft) return
     const until = new Promise<void>(resolve => {
       this.#publish = resolve
     })
@@ -26,10 +28,10 @@ export class LogOpening {
     this.#draft.catch(() => {}) // met by `open`
   }
 
-  /** Once. The log appears; it is the draft, if one was begun. */
-  async open(options: WalWriterOptions): Promise<WalWriter> {
+  /** Once, after `begin`. The log appears; it is the draft, if there is one. */
+  async open(): Promise<WalWriter> {
     this.#publish()
-    this.#writer = await (this.#draft ?? WalWriter.open({ ...options, thread: this.#thread ?? false }))
+    this.#writer = await (this.#draft ?? WalWriter.open({ ...this.#options!, thread: this.#thread ?? false }))
     return this.#writer
   }
 

@@ -115,7 +115,7 @@ async function recoverLocked(
       for (const { inFlight } of stores.values()) inFlight.wake()
     },
   }
-  if (!read.wal.replaced) log.begin(how)
+  log.begin(how, !read.wal.replaced)
   const replayed = await replayLog(read, stores, folder, options)
 
   // Everything has been read and checked: from here on the folder may be written.
@@ -124,7 +124,7 @@ async function recoverLocked(
   const commit = committing(persistence, read, replayed, stores)
   if (!read.stored) await commit({ durableLsn: 0, collections: [] })
   if (read.wal.replaced) await commitReplacement(fs, folder, read, replayed, commit)
-  const writer = await log.open(how)
+  const writer = await log.open()
   if (how.sync !== 'always') persistence.syncFirst(() => writer.sync())
   // From the first acknowledgement on a log that lacks its new file is damaged, and does not end where the file before ended.
   await commit({ logFile: read.wal.end.file })
