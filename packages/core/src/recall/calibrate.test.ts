@@ -186,6 +186,22 @@ it('what was told is kept to the bit', async () => {
   expect(again.takeLearned()).toEqual(learned)
 })
 
+it('what is due is done once, however many ask for it at once', async () => {
+  const random = seededRandom(43)
+  const index = new VectorIndex({ dim: DIM, metric: 'l2' })
+  index.upsert(
+    [0, 1],
+    Float32Array.from({ length: 2 * DIM }, () => gaussian(random)),
+  )
+  await index.flush(index.rotate()!)
+  expect(index.isCalibrationDue).toBe(true)
+  const before = index.calibrations
+  await Promise.all([index.calibrate({ onlyDue: true }), index.calibrate({ onlyDue: true })])
+  expect(index.calibrations).toBe(before + 1)
+  await index.calibrate()
+  expect(index.calibrations).toBe(before + 2)
+})
+
 // The second is behind the last comparison of self-queries.
 it.each([2, 30])('all rows may be deleted before piece %i of it, and what it told is sound', async piece => {
   const random = seededRandom(42)
