@@ -26,9 +26,8 @@ import { type IndexStats, statsOf } from './index-stats.js'
 import type { Healed } from './maintenance/apply.js'
 import type { MaintenanceOptions } from './maintenance/assign.js'
 import type { HealOptions, HealReport } from './maintenance/heal.js'
-import { Jobs, type RefineOptions } from './maintenance/jobs.js'
+import { type CalibrateOptions, Jobs, type RefineOptions } from './maintenance/jobs.js'
 import { type BucketStats, bucketStats, type Operation, type PlanOptions } from './maintenance/plan.js'
-import type { Paced } from './maintenance/slices.js'
 import { type Memtable, noMemtable } from './memtable.js'
 import { kernelMetric, type Metric } from './metric.js'
 import type { IndexPool } from './pool/pool.js'
@@ -332,7 +331,7 @@ export class VectorIndex {
    * Ask for some of the index's own rows to learn what a recall takes here: 0.2 to 5 s of a pool's thread or, without one, of this one,
    * in slices, beside whatever else the index does. `build` and the end of a refinement do it.
    */
-  calibrate(options: Pick<MaintenanceOptions, 'signal'> & Paced = {}): Promise<void> {
+  calibrate(options: CalibrateOptions = {}): Promise<void> {
     return this.#jobs.calibrate(options)
   }
 

@@ -98,7 +98,7 @@ export class ShadowRecall {
     const { index } = store
     const isMeasured = this.share > 0 || engine.janitor.healing.mode === 'background'
     if (!isMeasured || !index.isCalibrationDue) return
-    await index.calibrate({ signal: this.#ending.signal }).catch(() => undefined)
+    await index.calibrate({ signal: this.#ending.signal, onlyDue: true }).catch(() => undefined)
   }
 
   /** When it is due, beside flushes and healing, which do not wait for it. @param begun - flushes so far. */

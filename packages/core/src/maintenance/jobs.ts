@@ -45,6 +45,11 @@ export interface RefineOptions extends MaintenanceOptions, Paced {
   readonly calibrates?: boolean
 }
 
+export interface CalibrateOptions extends Pick<MaintenanceOptions, 'signal'>, Paced {
+  /** Nothing is done when none is due any more at its turn: another may have ended meanwhile. */
+  readonly onlyDue?: boolean
+}
+
 export class Jobs {
   readonly #life: IndexLife
   readonly #pool: IndexPool | undefined
@@ -114,12 +119,13 @@ export class Jobs {
     return more
   }
 
-  calibrate({ signal, between }: Pick<MaintenanceOptions, 'signal'> & Paced): Promise<void> {
+  calibrate({ signal, between, onlyDue = false }: CalibrateOptions): Promise<void> {
     const life = this.#life
     const check = life.checkOf(signal)
     const result = this.#lastCalibration.then(async () => {
       await life.vectorsPending
       check()
+      if (onlyDue && !this.isCalibrationDue) return
       const { state } = life
       const { version } = state.store
       const { rowsAtHome } = state.directory

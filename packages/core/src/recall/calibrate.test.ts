@@ -186,6 +186,40 @@ it('what was told is kept to the bit', async () => {
   expect(again.takeLearned()).toEqual(learned)
 })
 
+it('what is due is done once, however many ask for it at once', async () => {
+  const random = seededRandom(43)
+  const index = new VectorIndex({ dim: DIM, metric: 'l2' })
+  index.upsert(
+    [0, 1],
+    Float32Array.from({ length: 2 * DIM }, () => gaussian(random)),
+  )
+  await index.flush(index.rotate()!)
+  expect(index.isCalibrationDue).toBe(true)
+  const before = index.calibrations
+  await Promise.all([index.calibrate({ onlyDue: true }), index.calibrate({ onlyDue: true })])
+  expect(index.calibrations).toBe(before + 1)
+  await index.calibrate()
+  expect(index.calibrations).toBe(before + 2)
+})
+
+// The second is behind the last comparison of self-queries.
+it.each([2, 30])('all rows may be deleted before piece %i of it, and what it told is sound', async piece => {
+  const random = seededRandom(42)
+  const rows = 2_500
+  const cloud = Float32Array.from({ length: rows * DIM }, () => gaussian(random))
+  const index = await VectorIndex.build({ dim: DIM, metric: 'l2' }, cloud)
+  let pieces = 0
+  const between = async () => {
+    if (++pieces === piece) index.delete(Array.from({ length: rows }, (_, id) => id))
+  }
+  await index.calibrate({ between })
+  expect(index.count).toBe(0)
+  const again = new VectorIndex({ dim: DIM, metric: 'l2' })
+  const learned = index.takeLearned()
+  again.restoreLearned(learned)
+  expect(Buffer.compare(again.takeLearned(), learned)).toBe(0)
+})
+
 it('rows that are all the same do not speak for the others', async () => {
   const random = seededRandom(22)
   const { vectors, queries } = world({ ...WORLDS['one cloud']!, rows: 12_000 }, 23)

@@ -118,10 +118,11 @@ export async function calibrate(
     around.map(nearest => nearest.subarray(0, NEIGHBOURS)),
     job,
   )
-  const met: Told = { meetings, far, losses: [], farMisses: 1 }
+  // One that met nothing, as rows were deleted meanwhile, tells nothing.
+  const met: Told = { meetings: meetings.filter(isMet), far, losses: [], farMisses: 1 }
   const told = { ...met, losses: await lossesOf(state, asked, nearest, narrow, met, job) }
   const farMisses = await farMissesOf(state, strangers, around, narrow, told, job)
-  return new CalibratedFloors(shape.metric, { ...told, farMisses })
+  return new CalibratedFloors(shape.metric, { ...told, far: far.filter(isMet), farMisses })
 }
 
 /** The nearest rows of each query, exactly and nearest first, of a self-query itself included: every row in a bucket is compared. */
@@ -267,6 +268,10 @@ async function farMissesOf(
   return Math.min(MOST_FAR_MISSES, Math.max(1, missed(found) / byFloor))
 }
 
+function isMet({ length }: Float32Array): boolean {
+  return length > 0
+}
+
 /** Of the `owed` nearest of each row, itself included, how many a search finds, by distance: any of the rows that are equally far will do. */
 async function countFound(
   state: IndexState,
@@ -292,7 +297,10 @@ async function countFound(
         const wanted = nearest[first + q]!.subarray(0, width.owed)
         const toWanted = distances.subarray(0, wanted.length)
         measureOf(slabs, query)(wanted, wanted.length, toWanted)
-        const farthest = toWanted.reduce((most, distance) => Math.max(most, distance))
+        const farthest = toWanted.reduce(
+          (most, distance) => Math.max(most, distance),
+          Number.NEGATIVE_INFINITY,
+        )
         const toFound = found.distances.subarray(q * width.k, q * width.k + wanted.length)
         counts.push(toFound.reduce((count, distance) => count + (distance <= farthest ? 1 : 0), 0))
       }
