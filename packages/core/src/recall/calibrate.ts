@@ -62,6 +62,8 @@ const FAR_RECALL = 0.9
 const MOST_FAR_MISSES = 4
 /** Rows that they are made of. */
 const FAR_SOURCES = 256
+/** Multiply-adds that take as long as decoding one value of a row, or drawing one at random. */
+const VALUE_WORK = 256
 /** Standard errors by which the loss is taken lower than measured: with one, an index of sift-128 in three reads a tenth more than it has to. */
 const LOSS_CAUTION = 2
 /** Searches in one turn of the event loop: about a millisecond at 100 000 rows. */
@@ -96,21 +98,17 @@ export async function calibrate(
   const rows = chooseRows(state, WIDE_QUERIES + NARROW_QUERIES, random)
   const affordable = Math.max(LEAST_COMPARED, Math.floor(COMPARE_WORK / (directory.rowsAtHome * shape.dim)))
   const compared = rows.subarray(0, Math.min(WIDE_QUERIES, affordable))
-  const asked = selfQueriesOf(state, compared)
+  const asked = await job.slices.run(selfQueriesOf(state, compared))
   const nearest = await nearestOf(state, asked, job)
   const meetings = await meetingsBy(state, asked, nearest, job)
   const wide = deepWidth(meetings, state, NEIGHBOURS)
   const narrow = deepWidth(meetings, state, NARROW_NEIGHBOURS)
-  const deep = (from: number, to: number | undefined, width: SearchWidth) =>
-    meetingsBy(state, selfQueriesOf(state, rows.subarray(from, to)), width, job)
+  const deep = async (from: number, to: number | undefined, width: SearchWidth) =>
+    meetingsBy(state, await job.slices.run(selfQueriesOf(state, rows.subarray(from, to))), width, job)
   meetings.push(...(await deep(compared.length, WIDE_QUERIES, wide)))
   meetings.push(...(await deep(WIDE_QUERIES, undefined, narrow)))
-  const strangers = farQueriesOf(
-    state,
-    rows,
-    Math.max(LEAST_FAR, Math.min(MOST_FAR, compared.length >>> 1)),
-    random,
-  )
+  const farCount = Math.max(LEAST_FAR, Math.min(MOST_FAR, compared.length >>> 1))
+  const strangers = await job.slices.run(farQueriesOf(state, rows, farCount, random))
   const around = await nearestOf(state, strangers, job)
   const far = await meetingsBy(
     state,
@@ -333,14 +331,15 @@ async function onSnapshot<T extends CompareTask | MeetTask>(
   }
 }
 
-/** For tasks, in shared memory. A row that died since it was chosen is as good a query as it was. */
-function selfQueriesOf({ store, directory }: IndexState, rows: Uint32Array): SelfQueries {
+/** For tasks, in shared memory. A row that died since it was chosen is as good a query as it was. Yields multiply-adds. */
+function* selfQueriesOf({ store, directory }: IndexState, rows: Uint32Array): Generator<number, SelfQueries> {
   const { dim, vectors, home } = store
   const queries = new Float32Array(new SharedArrayBuffer(4 * rows.length * dim))
   const homeRows = new Uint32Array(rows.length)
   for (const [i, row] of rows.entries()) {
     queries.set(vectors?.subarray(row * dim, (row + 1) * dim) ?? store.decodedAt(row), i * dim)
     if (home[row] !== NONE) homeRows[i] = directory.homesIn(home[row]!)
+    yield dim * (vectors === undefined ? VALUE_WORK : 1)
   }
   return { rows: rows.slice(), queries, homeRows }
 }
@@ -358,19 +357,20 @@ function partOf({ rows, queries, homeRows }: SelfQueries, first: number, end: nu
  * Queries that are unlike rows: each value is that of another row. Rows that are moved by the difference of two others are unlike them, too, but
  * find their nearest in fewer buckets. What the metric cannot rank is a row instead.
  */
-function farQueriesOf(
+function* farQueriesOf(
   state: IndexState,
   rows: Uint32Array,
   count: number,
   random: () => number,
-): SelfQueries {
+): Generator<number, SelfQueries> {
   const { dim, metric } = state.shape
-  const { queries: values, rows: sources } = selfQueriesOf(state, rows.subarray(0, FAR_SOURCES))
+  const { queries: values, rows: sources } = yield* selfQueriesOf(state, rows.subarray(0, FAR_SOURCES))
   const one = () => dim * Math.floor(random() * sources.length)
   const queries = new Float32Array(new SharedArrayBuffer(4 * count * dim))
   for (let q = 0; q < count; q++) {
     const query = queries.subarray(q * dim, (q + 1) * dim)
     for (let d = 0; d < dim; d++) query[d] = values[one() + d]!
+    yield dim * VALUE_WORK
     if (isRankable(metric, query)) continue
     const row = one()
     query.set(values.subarray(row, row + dim))
@@ -400,11 +400,14 @@ function chooseRows(
 }
 
 /** Of the vector, or of its code where that is elsewhere. */
-function hashOf(store: RowStore, row: number): bigint {
-  const { vectors, dim } = store
-  const { buffer, byteOffset, byteLength } =
-    vectors?.subarray(row * dim, (row + 1) * dim) ?? store.decodedAt(row)
-  return kernels.hash64(new Uint8Array(buffer, byteOffset, byteLength))
+function hashOf({ vectors, dim, codes, factors, rotation: { padded } }: RowStore, row: number): bigint {
+  if (vectors !== undefined) return kernels.hash64(bytesOf(vectors.subarray(row * dim, (row + 1) * dim)))
+  const ofFactors = kernels.hash64(bytesOf(factors.subarray(2 * row, 2 * row + 2)))
+  return kernels.hash64(codes.subarray(row * padded, (row + 1) * padded), ofFactors)
+}
+
+function bytesOf({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength)
 }
 
 /** A search that finds a row and its neighbours, and misses next to none of those that were found by comparing. */
