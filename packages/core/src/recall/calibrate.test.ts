@@ -183,7 +183,7 @@ it('what was told is kept to the bit', async () => {
   expect(Buffer.from(learned).toString('latin1')).toMatch(/"leftOut":\[0\.\d/)
   const again = await VectorIndex.build({ dim: DIM, metric: 'ip' }, cloud.subarray(0, 3_000 * DIM))
   again.restoreLearned(learned)
-  expect(again.takeLearned()).toEqual(learned)
+  expect(Buffer.compare(again.takeLearned(), learned)).toBe(0)
 })
 
 it('what is due is done once, however many ask for it at once', async () => {
