@@ -1,10 +1,10 @@
 // Proves that blocks which find no room for all of their chain may be allocated again.
-import { blockBytes, MAX_SLAB_BYTES } from '@drift/native'
+import { blockBytes, MAX_ROW_SLAB_BYTES } from '@drift/native'
 import { expect, it } from 'vitest'
 import { Extents } from './extent.js'
 
 const PADDED = 64
-const MOST = Math.floor(MAX_SLAB_BYTES / blockBytes(PADDED))
+const MOST = Math.floor(MAX_ROW_SLAB_BYTES / blockBytes(PADDED))
 
 it.each([
   ['empty', (extents: Extents, blocks: number) => extents.allocateChain(blocks)],
