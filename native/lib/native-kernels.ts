@@ -83,21 +83,19 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
       const descriptor = descriptorOf(index)
       writeNumbers(index, ask, at, 0, 1)
       return countOf(
-        allow === undefined && trace === undefined
-          ? indexSearch(descriptor, numbers, query, outRow, outDistance, effort, extra)
-          : indexSearch(
-              descriptor,
-              numbers,
-              query,
-              outRow,
-              outDistance,
-              effort,
-              extra,
-              allow?.bits,
-              allow?.counts,
-              allow?.masks,
-              trace,
-            ),
+        indexSearch(
+          descriptor,
+          numbers,
+          query,
+          outRow,
+          outDistance,
+          effort,
+          extra,
+          allow?.bits,
+          allow?.counts,
+          allow?.masks,
+          trace,
+        ),
       )
     },
     indexSearchMany(index, ask, queries, first, count, stride, outRow, outDistance, outCount) {

@@ -85,9 +85,6 @@ export function prepare(
   for (let row = first; row < first + count; row++) normalise(vectors, row * dim, dim)
 }
 
-/** A quarter of the largest float32: the squared distance of two such vectors is still finite. */
-export const MAX_SQUARED_LENGTH: number = 3.4028234663852886e38 / 4
-
 /** Whether kernels can rank a vector of numbers. */
 export function isRankable(metric: Metric, vector: Float32Array): boolean {
   const squares = squaredLength(vector, 0, vector.length)
@@ -107,6 +104,9 @@ export function score(metric: Metric, distance: number): number {
 }
 
 const FLOAT32_MAX = 3.4028234663852886e38
+
+/** The squared distance of two such vectors is still finite. */
+export const MAX_SQUARED_LENGTH: number = FLOAT32_MAX / 4
 
 function refuse(value: unknown, position: number, dim: number): never {
   const row = Math.floor(position / dim)
