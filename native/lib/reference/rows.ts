@@ -38,7 +38,14 @@ function unitScale(values: Float32Array, start: number, dim: number): number {
   return 1 / Math.sqrt(squaredLength(values, start, dim))
 }
 
-function scale(from: Float32Array, start: number, dim: number, by: number, to: Float32Array, at: number): void {
+function scale(
+  from: Float32Array,
+  start: number,
+  dim: number,
+  by: number,
+  to: Float32Array,
+  at: number,
+): void {
   for (let i = 0; i < dim; i++) to[at + i] = from[start + i]! * by
 }
 
