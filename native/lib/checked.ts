@@ -171,6 +171,14 @@ export function checked(kernels: Kernels): Kernels {
       kernels.squaredLengths(rows, dim, count, out)
     },
 
+    normalise(rows, dim, count, out) {
+      requireDim(dim)
+      requireCount('count', count)
+      requireFloats('rows', rows, count * dim)
+      requireFloats('out', out, count * dim)
+      kernels.normalise(rows, dim, count, out)
+    },
+
     encodeRows(from, dim, sources, isUnit, kept, places, padded, flips, rows, codes, factors) {
       requireDim(dim)
       requireRotation(dim, padded, flips)

@@ -273,6 +273,12 @@ export interface Kernels {
   squaredLengths(rows: Float32Array, dim: number, count: number, out: Float64Array): void
 
   /**
+   * Row j of `out` = row j < count scaled to unit length, in double precision, so that neither 1e-30 nor 1e30 is lost: the same bits in every
+   * variant. None is all zeros. `out` may be `rows`.
+   */
+  normalise(rows: Float32Array, dim: number, count: number, out: Float32Array): void
+
+  /**
    * New rows in one pass, j < sources.length: row sources[j] of `from` becomes row places[j] of `kept`, scaled to unit length (in double
    * precision) when `isUnit`, and the rotation of that, as `rotate` makes it, becomes row rows[j] of codes and factors, as
    * `sq8Encode` makes them. A row of zeros has no unit length. `kept` has the same bits in every variant.

@@ -47,6 +47,7 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
     nearestByHeads: raw.nearestByHeads as Kernels['nearestByHeads'],
     sumRows: raw.sumRows as Kernels['sumRows'],
     squaredLengths: raw.squaredLengths as Kernels['squaredLengths'],
+    normalise: raw.normalise as Kernels['normalise'],
     sq8Encode: raw.sq8Encode as Kernels['sq8Encode'],
     sq8Query: raw.sq8Query as Kernels['sq8Query'],
     topK: raw.topK as Kernels['topK'],

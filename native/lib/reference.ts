@@ -27,7 +27,7 @@ import { nearest, nearestByHeads } from './reference/nearest.js'
 import { fastScan, lutDistances } from './reference/pq.js'
 import { project } from './reference/project.js'
 import { rotate } from './reference/rotate.js'
-import { encodeRows, squaredLengths } from './reference/rows.js'
+import { encodeRows, normalise, squaredLengths } from './reference/rows.js'
 import { sq8Distances, sq8DistancesGather, sq8Encode, sq8Query } from './reference/sq8.js'
 import { sumRows } from './reference/sums.js'
 import { topK } from './reference/topk.js'
@@ -52,6 +52,7 @@ export const reference: Kernels = {
   affineDistances,
   rotate,
   squaredLengths,
+  normalise,
   encodeRows,
   indexSearch,
   indexSearchMany,

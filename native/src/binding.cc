@@ -140,6 +140,8 @@ NAN_METHOD(squaredLengths) {
   kernels(info)->squared_lengths(view<float>(info, 0), size(info, 1), size(info, 2), view<double>(info, 3));
 }
 
+NAN_METHOD(normalise) { kernels(info)->normalise(view<float>(info, 0), size(info, 1), size(info, 2), view<float>(info, 3)); }
+
 NAN_METHOD(encodeRows) {
   size_t padded = size(info, 6);
   number(info, static_cast<double>(kernels(info)->encode_rows(
@@ -466,6 +468,7 @@ NAN_MODULE_INIT(init) {
     add(set, "affineDistances", affineDistances, i);
     add(set, "rotate", rotate, i);
     add(set, "squaredLengths", squaredLengths, i);
+    add(set, "normalise", normalise, i);
     add(set, "encodeRows", encodeRows, i);
     add(set, "indexSearch", indexSearch, i);
     add(set, "indexSearchMany", indexSearchMany, i);

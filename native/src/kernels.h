@@ -192,6 +192,9 @@ typedef struct {
   /* out[j] = the sum of the squares of row j, in doubles: the same bits in every variant. */
   void (*squared_lengths)(const float *rows, size_t dim, size_t count, double *out);
 
+  /* Row j of `out` is row j scaled to unit length, in doubles; none is all zeros. The same bits in every variant. out: rows, or apart. */
+  void (*normalise)(const float *rows, size_t dim, size_t count, float *out);
+
   /* Row sources[j] of `from` becomes row places[j] of `kept`, scaled to unit length when is_unit (it is not all zeros then), and the
    * rotation of that becomes row rows[j] of codes and factors, as sq8_encode makes them; j < count. `from` overlaps no output.
    * Returns 0 or DRIFT_NO_MEMORY. */

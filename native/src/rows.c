@@ -1,5 +1,5 @@
-/* What new rows are checked by: their lengths. Then in one pass each, while they are in the cache: the exact vector to where it is kept, at unit length where the metric wants
- * it, and its rotated image as SQ8. */
+/* What vectors are checked by, their lengths, and those of length 1. Then new rows in one pass each, while they are in the cache: the exact vector
+ * to where it is kept, at unit length where the metric wants it, and its rotated image as SQ8. */
 #include <math.h>
 
 #include "arena.h"
@@ -24,6 +24,16 @@ void KERNEL(squared_lengths)(const float *rows, size_t dim, size_t count, double
   for (size_t j = 0; j < count; j++) out[j] = squared_length(rows + j * dim, dim);
 }
 
+/* The shortest row is 1.4e-45 long: its inverse is a double like any other. */
+static void unit_row(const float *row, size_t dim, float *out) {
+  double inverse = 1 / sqrt(squared_length(row, dim));
+  for (size_t i = 0; i < dim; i++) out[i] = (float)(row[i] * inverse);
+}
+
+void KERNEL(normalise)(const float *rows, size_t dim, size_t count, float *out) {
+  for (size_t j = 0; j < count; j++) unit_row(rows + j * dim, dim, out + j * dim);
+}
+
 int64_t KERNEL(encode_rows)(const float *from, size_t dim, const uint32_t *sources, size_t count, int is_unit, float *kept,
                             const uint32_t *places, size_t padded, const uint32_t *flips, size_t rounds,
                             const uint32_t *rows, uint8_t *codes, float *factors, drift_scratch *scratch) {
@@ -32,13 +42,9 @@ int64_t KERNEL(encode_rows)(const float *from, size_t dim, const uint32_t *sourc
   float *rotated = arena_take(&memory, 4 * padded);
   for (size_t j = 0; j < count; j++) {
     const float *row = from + sources[j] * dim;
-    float *restrict exact = kept + places[j] * dim;
-    if (is_unit) {
-      double inverse = 1 / sqrt(squared_length(row, dim));
-      for (size_t i = 0; i < dim; i++) exact[i] = (float)(row[i] * inverse);
-    } else {
-      memcpy(exact, row, 4 * dim);
-    }
+    float *exact = kept + places[j] * dim;
+    if (is_unit) unit_row(row, dim, exact);
+    else memcpy(exact, row, 4 * dim);
     KERNEL(rotate)(exact, dim, padded, 0, 1, flips, rounds, rotated);
     KERNEL(sq8_encode)(rotated, padded, 0, 1, codes + rows[j] * padded, factors + 2 * rows[j]);
   }

@@ -11,10 +11,13 @@ void KERNEL(rotate)(const float *rows, size_t dim, size_t padded, size_t first, 
 
 /* An entry is passed over when its estimate exceeds the limit by this many times scale * ||q - c||. The error of an estimate
  * spreads by 0.6 of that; measured for recall in docs/bench/notes.md. */
-static const float BOUND = 0.5f;
+static const float BOUND = 0.6f;
 
 /* Blocks asked for before they are scanned, and rows before they are scored. */
 enum { AHEAD_BLOCKS = 3, AHEAD_ROWS = 16 };
+
+/* Blocks scanned before any of their rows is read, and how many are then read first, those with the least bounds, for two of the best. */
+enum { NEAR_BLOCKS = 16, NEAR_ROWS_OF_TWO = 3 };
 
 typedef struct {
   uint32_t block, allowed; /* bit i: entry i may be one that counts */
@@ -31,6 +34,8 @@ typedef struct {
   float limit; /* what a row has to be below */
   row_set met;
   uint32_t survivors;
+  drift_found waiting[AHEAD_ROWS]; /* rows asked for, by their bounds: from first % AHEAD_ROWS on */
+  size_t first, last;
 } scan;
 
 static inline int is_allowed(const drift_index *index, const drift_query *ask, uint32_t row) {
@@ -100,38 +105,66 @@ static inline void ask_for_block(const drift_index *index, const probe *of) {
   else prefetch(block, bytes);
 }
 
-static void scan_blocks(scan *s, const probe *probes, size_t count) {
+static inline void score_oldest(scan *s) {
+  drift_found oldest = s->waiting[s->first++ % AHEAD_ROWS];
+  if (oldest.distance < s->limit) score(s, oldest.node);
+}
+
+static void score_waiting(scan *s) {
+  while (s->first < s->last) score_oldest(s);
+}
+
+static inline void offer(scan *s, float bound, uint32_t row) {
+  ask_for(s, row);
+  if (s->last - s->first == AHEAD_ROWS) score_oldest(s);
+  s->waiting[s->last++ % AHEAD_ROWS] = (drift_found){bound, row};
+}
+
+static inline void offer_masked(scan *s, const float *bounds, const uint32_t *rows, uint32_t mask) {
+  for (; mask; mask &= mask - 1) {
+    int j = __builtin_ctz(mask);
+    offer(s, bounds[j], rows[j]);
+  }
+}
+
+/* Rows of the first blocks, whose bounds are all known: those with the least first, so that few of the others are below the limit that
+ * they make. In the order of their blocks twice as many would be read in vain. */
+static void score_near(scan *s, const probe *probes, size_t count, const float *bounds) {
   const drift_index *index = s->index;
   size_t padded = index->padded, bytes = block_bytes(padded);
-  drift_found waiting[AHEAD_ROWS];
-  size_t first = 0, last = 0;
-  float bounds[BLOCK_ENTRIES];
+  float least = threshold(bounds, count * BLOCK_ENTRIES, s->room * NEAR_ROWS_OF_TWO / 2);
+  for (int is_rest = 0; is_rest < 2; is_rest++) {
+    for (size_t i = 0; i < count; i++) {
+      const float *of = bounds + i * BLOCK_ENTRIES;
+      uint32_t first = below(of, least), mask = below(of, s->limit) & (is_rest ? ~first : first);
+      offer_masked(s, of, block_rows(index->blocks + probes[i].block * bytes, padded), mask);
+    }
+    score_waiting(s);
+  }
+}
+
+/* bounds: room for those of NEAR_BLOCKS. */
+static void scan_blocks(scan *s, const probe *probes, size_t count, float *bounds) {
+  const drift_index *index = s->index;
+  size_t padded = index->padded, bytes = block_bytes(padded), near = count < NEAR_BLOCKS ? count : NEAR_BLOCKS;
   for (size_t i = 0; i < count && i < AHEAD_BLOCKS; i++) ask_for_block(index, probes + i);
   for (size_t i = 0; i < count; i++) {
     if (i + AHEAD_BLOCKS < count) ask_for_block(index, probes + i + AHEAD_BLOCKS);
     uint8_t *block = index->blocks + probes[i].block * bytes;
-    uint32_t mask = probes[i].allowed;
+    uint32_t allowed = probes[i].allowed, *rows = block_rows(block, padded);
+    float *of = bounds + (i < near ? i * BLOCK_ENTRIES : 0);
     if (is_sparse(probes + i)) {
-      for (int j = 0; j < BLOCK_ENTRIES; j++) bounds[j] = -INFINITY;
+      for (; allowed; allowed &= allowed - 1) offer(s, -INFINITY, rows[__builtin_ctz(allowed)]);
     } else {
-      sign_scan(&s->query->signs, block, padded, probes[i].base, probes[i].slack, bounds);
-      mask &= below(bounds, s->limit);
+      sign_scan(&s->query->signs, block, padded, probes[i].base, probes[i].slack, of);
     }
-    const uint32_t *rows = block_rows(block, padded);
-    for (; mask; mask &= mask - 1) {
-      int j = __builtin_ctz(mask);
-      ask_for(s, rows[j]);
-      if (last - first == AHEAD_ROWS) {
-        drift_found oldest = waiting[first++ % AHEAD_ROWS];
-        if (oldest.distance < s->limit) score(s, oldest.node);
-      }
-      waiting[last++ % AHEAD_ROWS] = (drift_found){bounds[j], rows[j]};
+    if (i >= near) offer_masked(s, of, rows, allowed & below(of, s->limit));
+    else if (allowed != UINT32_MAX) {
+      for (int j = 0; j < BLOCK_ENTRIES; j++) of[j] = allowed >> j & 1 ? of[j] : INFINITY;
     }
+    if (i + 1 == near) score_near(s, probes, near, bounds);
   }
-  while (first < last) {
-    drift_found oldest = waiting[first++ % AHEAD_ROWS];
-    if (oldest.distance < s->limit) score(s, oldest.node);
-  }
+  score_waiting(s);
 }
 
 /* More are routed than looked at, because the 1-bit order is rough, the more so the fewer bits there are. */
@@ -217,6 +250,7 @@ int64_t KERNEL(index_search)(const drift_index *index, const drift_query *ask, c
   }
   size_t padded = index->padded, room = ask->k + ask->rerank;
   size_t fixed = arena_size(4 * padded) + prepared_bytes(padded) + route_bytes(index) +
+                 arena_size(NEAR_BLOCKS * BLOCK_ENTRIES * sizeof(float)) +
                  3 * arena_size(4 * index->bucket_count) + arena_size(index->block_count * sizeof(probe)) +
                  arena_size((room + 1) * sizeof(drift_found));
   arena memory;
@@ -235,6 +269,7 @@ int64_t KERNEL(index_search)(const drift_index *index, const drift_query *ask, c
   size_t near = is_routed ? choose(&routes, ask, &prepared, hits, mass, ranks) : 0;
   const routed *list = routes.list;
 
+  float *bounds = arena_take(&memory, NEAR_BLOCKS * BLOCK_ENTRIES * sizeof *bounds);
   probe *probes = arena_take(&memory, index->block_count * sizeof *probes);
   size_t blocks = 0;
   drift_effort done = {0, 0, 0};
@@ -265,7 +300,7 @@ int64_t KERNEL(index_search)(const drift_index *index, const drift_query *ask, c
   s.best = arena_take(&memory, (room + 1) * sizeof *s.best);
   s.met = row_set_open(&memory);
   score_extra(&s);
-  scan_blocks(&s, probes, blocks);
+  scan_blocks(&s, probes, blocks, bounds);
 
   heap_sort(s.best, s.size);
   size_t kept = s.size < ask->k ? s.size : ask->k;

@@ -24,6 +24,7 @@ void KERNEL(affine_distances)(drift_metric, const float *, const float *, const 
                               float *);
 void KERNEL(rotate)(const float *, size_t, size_t, size_t, size_t, const uint32_t *, size_t, float *);
 void KERNEL(squared_lengths)(const float *, size_t, size_t, double *);
+void KERNEL(normalise)(const float *, size_t, size_t, float *);
 int64_t KERNEL(encode_rows)(const float *, size_t, const uint32_t *, size_t, int, float *, const uint32_t *, size_t,
                             const uint32_t *, size_t, const uint32_t *, uint8_t *, float *, drift_scratch *);
 int64_t KERNEL(index_search)(const drift_index *, const drift_query *, const float *, drift_scratch *, uint32_t *, float *,
@@ -64,6 +65,7 @@ const drift_kernels KERNEL(kernels) = {
     .affine_distances = KERNEL(affine_distances),
     .rotate = KERNEL(rotate),
     .squared_lengths = KERNEL(squared_lengths),
+    .normalise = KERNEL(normalise),
     .encode_rows = KERNEL(encode_rows),
     .index_search = KERNEL(index_search),
     .index_append = KERNEL(index_append),

@@ -41,6 +41,7 @@ function goodCalls() {
     fastScan: [new Uint8Array(64), 4, new Uint8Array(144), 72, 2, new Uint16Array(64)],
     affineDistances: ['ip', query, f32(4), new Uint8Array(32), 4, 1, 7, f32(7)],
     squaredLengths: [rows, 4, 8, new Float64Array(8)],
+    normalise: [rows, 4, 8, f32(32)],
     encodeRows: [
       ...[rows, 4, index, true, f32(32), index.slice(), 64, new Uint32Array(128), index.slice()],
       ...[new Uint8Array(512), f32(16)],
@@ -118,6 +119,7 @@ describe.each(supportedVariants())('%s', variant => {
       ['hnswInsert', [0, 2, 5, 6]],
       ['hnswSearch', [0, 4, 8, 10]],
       ['squaredLengths', [0, 3]],
+      ['normalise', [0, 3]],
       ['encodeRows', [0, 4, 5, 7, 8, 9, 10]],
     ]
     for (const [name, places] of shortened) {

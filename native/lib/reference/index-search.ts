@@ -15,7 +15,7 @@ import { type PreparedQuery, prepareRotated, type Routed, route } from './route.
 import { rowsOfBlock, scanSigns } from './signs.js'
 import { sq8DistancesGather } from './sq8.js'
 
-const BOUND = 0.5
+const BOUND = 0.6
 const OPENING = 16
 const SPARSE = 4
 const FLT_MIN = 2 ** -126

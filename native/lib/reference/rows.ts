@@ -1,9 +1,13 @@
-/** New rows: the exact vector to where it is kept, at unit length where the metric wants it, and its rotated image as SQ8. */
+/** Lengths of vectors, and those of length 1; new rows: the exact vector to where it is kept, at unit length where the metric wants it, and its rotated image as SQ8. */
 import { rotate } from './rotate.js'
 import { sq8Encode } from './sq8.js'
 
 export function squaredLengths(rows: Float32Array, dim: number, count: number, out: Float64Array): void {
   for (let j = 0; j < count; j++) out[j] = squaredLength(rows, j * dim, dim)
+}
+
+export function normalise(rows: Float32Array, dim: number, count: number, out: Float32Array): void {
+  for (let j = 0; j < count; j++) scale(rows, j * dim, dim, unitScale(rows, j * dim, dim), out, j * dim)
 }
 
 export function encodeRows(
@@ -23,12 +27,26 @@ export function encodeRows(
   for (let j = 0; j < sources.length; j++) {
     const start = sources[j]! * dim
     const exact = kept.subarray(places[j]! * dim, (places[j]! + 1) * dim)
-    const inverse = isUnit ? 1 / Math.sqrt(squaredLength(from, start, dim)) : 1
-    for (let i = 0; i < dim; i++) exact[i] = from[start + i]! * inverse
+    scale(from, start, dim, isUnit ? unitScale(from, start, dim) : 1, exact, 0)
     rotate(exact, dim, padded, 0, 1, flips, rotated)
     const row = rows[j]!
     sq8Encode(rotated, padded, 0, 1, codes.subarray(row * padded), factors.subarray(2 * row))
   }
+}
+
+function unitScale(values: Float32Array, start: number, dim: number): number {
+  return 1 / Math.sqrt(squaredLength(values, start, dim))
+}
+
+function scale(
+  from: Float32Array,
+  start: number,
+  dim: number,
+  by: number,
+  to: Float32Array,
+  at: number,
+): void {
+  for (let i = 0; i < dim; i++) to[at + i] = from[start + i]! * by
 }
 
 /** In four sums, as one would wait for each addition. */

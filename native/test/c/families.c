@@ -8,6 +8,7 @@ void run_sq8_distances(void);
 void run_top_k(void);
 void run_rotate(void);
 void run_squared_lengths(void);
+void run_normalise(void);
 void run_encode_rows(void);
 void run_index(void);
 void run_lut_distances(void);
@@ -30,6 +31,7 @@ const family FAMILIES[] = {
     {"top_k", run_top_k},
     {"rotate", run_rotate},
     {"squared_lengths", run_squared_lengths},
+    {"normalise", run_normalise},
     {"encode_rows", run_encode_rows},
     {"index", run_index},
     {"lut_distances", run_lut_distances},

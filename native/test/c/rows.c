@@ -1,4 +1,4 @@
-/* squared_lengths: bit for bit. encode_rows: what its steps give one after the other; the exact vectors are the same bits everywhere. */
+/* squared_lengths and normalise: bit for bit. encode_rows: what its steps give one after the other; the exact vectors are the same bits everywhere. */
 #include "harness.h"
 
 uint32_t *sign_flips(size_t padded, size_t rounds);
@@ -20,6 +20,25 @@ void run_squared_lengths(void) {
     for (size_t j = 0; j < count; j++) {
       double wanted = squared_length(rows + j * dim, dim);
       if (memcmp(out + j, &wanted, sizeof wanted) != 0) fail("length %zu is %g, not %g", j, out[j], wanted);
+    }
+  }
+}
+
+void run_normalise(void) {
+  size_t dim = some_dim(), count = below(6);
+  float scale = some_scale(), *rows = floats(count * dim, scale);
+  for (size_t j = 0; j < count; j++) rows[j * dim] = scale; /* no row of zeros */
+  inputs_end();
+  float *out = outputs(count * dim);
+  for (const drift_kernels *k; (k = next_variant());) {
+    k->normalise(rows, dim, count, out);
+    for (size_t i = 0; i < count * dim; i++) {
+      check_bits("value", i, out[i], (float)(rows[i] * (1 / sqrt(squared_length(rows + i / dim * dim, dim)))));
+    }
+    memcpy(out, rows, 4 * count * dim);
+    k->normalise(out, dim, count, out);
+    for (size_t i = 0; i < count * dim; i++) {
+      check_bits("value in place", i, out[i], (float)(rows[i] * (1 / sqrt(squared_length(rows + i / dim * dim, dim)))));
     }
   }
 }

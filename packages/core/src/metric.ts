@@ -3,7 +3,7 @@
  * Inside, smaller is nearer and there are two kernels: cosine is the inner product over rows of unit length.
  */
 import { types } from 'node:util'
-import type { KernelMetric } from '@drift/native'
+import { type KernelMetric, kernels } from '@drift/native'
 import { CoreError } from './errors.js'
 
 export type Metric = 'l2' | 'cosine' | 'ip'
@@ -82,7 +82,8 @@ export function prepare(
 ): void {
   if (metric !== 'cosine') return
   for (let row = 0; row < count; row++) refuseZero(vectors, dim, first, row)
-  for (let row = first; row < first + count; row++) normalise(vectors, row * dim, dim)
+  const rows = vectors.subarray(first * dim, (first + count) * dim)
+  kernels.normalise(rows, dim, count, rows)
 }
 
 /** Whether kernels can rank a vector of numbers. */
@@ -130,10 +131,4 @@ export function prepareInto(metric: Metric, vector: Float32Array, squares: numbe
   }
   const inverse = 1 / Math.sqrt(squares)
   for (let i = 0; i < out.length; i++) out[i] = vector[i]! * inverse
-}
-
-function normalise(vectors: Float32Array, start: number, dim: number): void {
-  // The length of the smallest row is 1.4e-45: its inverse is a double like any other.
-  const inverse = 1 / Math.sqrt(squaredLength(vectors, start, dim))
-  for (let i = start; i < start + dim; i++) vectors[i] = vectors[i]! * inverse
 }

@@ -71,12 +71,14 @@ export class RecallMonitor {
     this.#version = state.store.version
   }
 
-  /** A query was answered; it is prepared, and copied when it is sampled. */
-  offer(query: Float32Array, k: number, target: number): void {
-    if (this.#random() >= this.#share) return
-    const sampled = { query: query.slice(), k, target }
-    this.#waiting.push(sampled)
-    if (this.#waiting.length > KEPT) this.#waiting.shift()
+  /** Queries were answered; they are prepared, one after the other, and copied when they are sampled. */
+  offer(queries: Float32Array, k: number, target: number): void {
+    const { dim } = this.#state.shape
+    for (let at = 0; at < queries.length; at += dim) {
+      if (this.#random() >= this.#share) continue
+      this.#waiting.push({ query: queries.slice(at, at + dim), k, target })
+      if (this.#waiting.length > KEPT) this.#waiting.shift()
+    }
   }
 
   /** Queries sampled and not measured yet. */

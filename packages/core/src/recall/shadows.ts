@@ -30,14 +30,14 @@ export class Shadows {
     this.#monitor = this.#options && new RecallMonitor(state, this.#options)
   }
 
-  /** A prepared query may be measured: when it asked for a recall of all rows. */
+  /** Prepared queries may be measured, one after the other: when they asked for a recall of all rows. */
   offer(
-    query: Float32Array,
+    queries: Float32Array,
     { k, recall = DEFAULT_RECALL, probes, floor, mode, allow }: SearchOptions,
   ): void {
     if (this.#monitor === undefined || allow !== undefined) return
     if (probes !== undefined || floor !== undefined || mode !== undefined) return
-    if (recall < 1) this.#monitor.offer(query, k, recall)
+    if (recall < 1) this.#monitor.offer(queries, k, recall)
   }
 
   /** @returns false when nothing was sampled yet. */

@@ -107,7 +107,7 @@ export class Queries {
     prepare(metric, prepared, dim, 0, count)
     if (life.vectorsPending !== undefined) await this.#untilVectors()
     state.directory.tidy(TIDIED * count)
-    for (let q = 0; q < count; q++) this.#shadows.offer(prepared.subarray(q * dim, (q + 1) * dim), options)
+    this.#shadows.offer(prepared, options)
     const { snapshot, release } = state.pin()
     try {
       const check = life.checkOf(signal)
