@@ -20,6 +20,9 @@ const EXIT_CODES = `
 Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 done but some rows were rejected, 4 a check found damage,
 130 stopped by Ctrl-C.`
 
+/** Codes of arguments that only whoever takes them could tell to be wrong. */
+const USAGE = /^DRIFT_(OPTION|UNKNOWN_OPTION|NAME$|JSON$|FILTER)/
+
 /** Runs the command line and returns its exit code. */
 export async function run(args: readonly string[], { out, err }: Output): Promise<number> {
   let code: number = EXIT.done
@@ -67,7 +70,7 @@ export async function run(args: readonly string[], { out, err }: Output): Promis
         ? JSON.stringify({ error: { code: name, message, details } }, writable)
         : `${name}: ${message}`,
     )
-    return EXIT.failed
+    return USAGE.test(name) ? EXIT.usage : EXIT.failed
   }
 }
 

@@ -76,6 +76,24 @@ describe('arguments that cannot be', () => {
     expect([code, out, JSON.parse(err)]).toMatchObject([EXIT.usage, '', { error: { code: 'DRIFT_OPTION' } }])
   })
 
+  it.each([
+    ['--filter', '{"a":', 'DRIFT_JSON'],
+    ['--filter', '[]', 'DRIFT_FILTER'],
+    ['--filter', '{"a":{"$near":1}}', 'DRIFT_FILTER'],
+  ])('%s %s is refused with exit code 2, whoever takes it', async (option, text, expected) => {
+    const db = join(folder, 'unfiltered')
+    const rows = file('one.jsonl', '{"id":1,"vector":[1]}')
+    await drift('import', db, 'docs', rows)
+    for (const command of [
+      ['count', db, 'docs'],
+      ['query', db, 'docs', '[1]'],
+      ['export', db, 'docs', join(folder, 'unfiltered.jsonl')],
+    ]) {
+      const { code, err } = await drift(...command, option, text)
+      expect([code, err]).toEqual([EXIT.usage, expect.stringContaining(expected)])
+    }
+  })
+
   it('a collection that is not there is not dropped, and that is an error with a code', async () => {
     const db = join(folder, 'undropped')
     await drift('create', db, 'docs', '--dim', '1')
@@ -278,7 +296,7 @@ describe('serve', () => {
   ])('refuses the file %j', async (content, message) => {
     const config = file('bad.json', JSON.stringify(content))
     const { code, err } = await drift('serve', join(folder, 'db-bad'), '--config', config)
-    expect([code, err]).toEqual([EXIT.failed, expect.stringMatching(message)])
+    expect([code, err]).toEqual([EXIT.usage, expect.stringMatching(message)])
   })
 
   it('says what it opened and what it recovered after a kill', async () => {
@@ -367,7 +385,7 @@ describe('serve', () => {
     const path = join(folder, 'db-backups')
     const { code, err } = await drift('serve', path, '--backup-folder', join(file('no-folder', ''), 'below'))
     expect([code, err]).toEqual([
-      EXIT.failed,
+      EXIT.usage,
       expect.stringMatching(/^DRIFT_OPTION: backupFolder is .* cannot be written/),
     ])
     expect(existsSync(path)).toBe(false)

@@ -96,12 +96,12 @@ describe('import', () => {
     expect(imported.code).toBe(EXIT.rejects)
     expect(imported.out).toContain(`line 3: 'price' holds "cheap", no number`)
     expect([...(await contents(db, 'docs')).keys()].sort()).toEqual(['a', 'c'])
-    for (const [field, message] of [
-      ['prize', "has no column 'prize', only 'id', 'vector', 'price'"],
-      ['id', 'ids of a .csv are text'],
+    for (const [field, message, exit] of [
+      ['prize', "has no column 'prize', only 'id', 'vector', 'price'", EXIT.failed],
+      ['id', 'ids of a .csv are text', EXIT.usage],
     ] as const) {
       const refused = await drift('import', db, 'other', input, '--number-fields', field)
-      expect([refused.code, refused.err]).toEqual([EXIT.failed, expect.stringContaining(message)])
+      expect([refused.code, refused.err]).toEqual([exit, expect.stringContaining(message)])
     }
   })
 
@@ -234,6 +234,11 @@ describe('import', () => {
       number: 10,
       reason: expect.stringMatching(/^the line is not JSON/),
       text: 'not json',
+    })
+    // In a batch of its own each was row 0.
+    for (const { reason } of rejectsOf(input)) expect(reason).not.toMatch(/\b(row|vector) 0\b/)
+    expect(rejectsOf(input).find(({ line }) => line === 11)).toMatchObject({
+      reason: 'the vector has 1 values, expected 2',
     })
     expect((await drift('--json', 'stats', db, 'docs')).json).toMatchObject({ rows: 20 })
     // Again, the rejects are those of this time only.

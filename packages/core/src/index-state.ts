@@ -3,7 +3,7 @@
  * per id. Searches in this thread run between steps; readers in other threads have a snapshot.
  * A live row is in a memtable, in the unassigned list, or has a home; during a flush in two of them.
  */
-import { type IndexSlabs, kernels } from '@drift/native'
+import { BLOCK_ENTRIES, type IndexSlabs, kernels } from '@drift/native'
 import { Directory } from './bucket/directory.js'
 import { NONE } from './bucket/extent.js'
 import { Temperature } from './bucket/temperature.js'
@@ -251,6 +251,7 @@ export class IndexState {
     const oldHome = store.home[row]!
     const oldSecond = store.second[row]!
     if (oldHome === home && oldSecond === second) return false
+    directory.reserve(home, second)
     if (oldSecond !== second) {
       store.second[row] = NONE
       if (oldSecond !== NONE) directory.lostSecond(oldSecond)
@@ -274,6 +275,7 @@ export class IndexState {
   /** The same for rotated centroids. */
   addRotatedBuckets(centroids: Float32Array): void {
     const count = centroids.length / this.router.padded
+    this.router.reserve(count)
     for (let i = 0; i < count; i++) this.health.reset(this.directory.add())
     this.router.add(centroids)
   }
@@ -293,6 +295,7 @@ export class IndexState {
 
   /** A rotated centroid for a new bucket. @returns its number. */
   addRotated(centroid: Float32Array, group?: number): number {
+    this.router.reserve(1)
     const bucket = this.directory.add()
     this.router.add(centroid, group)
     this.health.reset(bucket)
@@ -300,9 +303,11 @@ export class IndexState {
   }
 
   /** The rotated centroid of a bucket; its rows get their codes anew. */
-  recentre(bucket: number, centroid: Float32Array): void {
+  recentre(bucket: number, centroid: Float32Array, rows: Uint32Array = this.directory.rowsOf(bucket)): void {
+    // Before the centroid changes: there may be no room.
+    this.directory.extents.reserve(Math.ceil(rows.length / BLOCK_ENTRIES))
     this.router.set(bucket, centroid)
-    this.directory.rewrite(bucket, this.directory.rowsOf(bucket))
+    this.directory.rewrite(bucket, rows)
   }
 
   /** The same, with the entries of its rows coded around the centroid already: see `Directory.adopt`. @param group - of the centroid, or NONE. */
@@ -313,8 +318,8 @@ export class IndexState {
     rows: Uint32Array,
     blocks: Uint8Array,
   ): void {
+    this.directory.adopt(bucket, rows, blocks) // first: there may be no room
     this.router.set(bucket, centroid, group)
-    this.directory.adopt(bucket, rows, blocks)
   }
 
   /** The row loses its second bucket, if it has one. */

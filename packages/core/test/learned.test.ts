@@ -93,6 +93,14 @@ describe('what was learned', () => {
       'a text of lists of nothing',
       bytes => text(bytes, of => of.replace(/"byK":.*$/, '"byK":[null]}').padEnd(of.length)),
     ],
+    [
+      'what rows told of which there were none',
+      bytes => {
+        const only = '{"own":[],"rows":0,"loss":0,"byK":[],"tallies":[]}  '
+        const [version] = new Uint32Array(bytes.buffer, 0, 1)
+        return Uint8Array.from([version!, 0, 0, 0, only.length, 0, 0, 0, ...Buffer.from(only)])
+      },
+    ],
     ['values that are no numbers', bytes => bytes.fill(0xff, bytes.length - 4)],
   ])('is refused when it is %s, and nothing changes', async (_, change) => {
     const index = await original

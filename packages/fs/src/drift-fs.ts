@@ -14,6 +14,9 @@ export interface DriftFs {
    */
   closeAside?(fd: number): void
 
+  /** Whether no name leads to the open file any more: its bytes go when it is closed. Absent on a disk that cannot tell. */
+  isNameless?(fd: number): boolean
+
   /** Read until `into` is full or the file ends. @returns bytes read. */
   read(fd: number, into: Uint8Array, offset: number): number
 

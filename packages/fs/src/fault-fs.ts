@@ -141,8 +141,11 @@ export class FaultFs implements DriftFs {
   }
 }
 
-/** Those that are met here: what a disk does aside goes by these. */
-const OPERATIONS: { readonly [O in Exclude<FsOperation, 'closeAside' | 'writeAside'>]: true } = {
+/** What a disk need not have: what it does aside goes by the others. */
+type Optional = 'closeAside' | 'writeAside' | 'isNameless'
+
+/** Those that are met here. */
+const OPERATIONS: { readonly [O in Exclude<FsOperation, Optional>]: true } = {
   open: true,
   close: true,
   read: true,

@@ -80,6 +80,10 @@ export class NodeFs implements DriftFs {
     close(fd, () => {}) // nothing was written that could be lost
   }
 
+  isNameless(fd: number): boolean {
+    return attempt('isNameless', this.#path(fd, 'isNameless'), () => fstatSync(fd).nlink === 0)
+  }
+
   read(fd: number, into: Uint8Array, offset: number): number {
     const path = this.#path(fd, 'read')
     checkTransfer(into, offset, 'read', path)

@@ -84,7 +84,7 @@ async function writeAlone(engine: Engine, store: Store): Promise<boolean> {
         change: entry => ({ ...entry, checkpoint }),
       }))
     } catch (error) {
-      await engine.persistence.discardUncommitted([checkpoint.name])
+      await engine.persistence.discard([checkpoint.name])
       throw error
     }
     store.checkpointRows = rows

@@ -106,7 +106,7 @@ async function compactRun(
     }))
   } catch (error) {
     reader?.close()
-    await engine.persistence.discardUncommitted(newFiles(entry, result))
+    await engine.persistence.discard(newFiles(entry, result))
     throw error
   }
   await swap(store, inputs, result, reader, origins)
@@ -136,7 +136,6 @@ async function writeRun(
   signal?.addEventListener('abort', abort, { once: true })
   try {
     return await engine.persistence.compact({
-      createdMs: Date.now(),
       dim,
       metric,
       quantizer: quantizerOf(dim),

@@ -74,6 +74,8 @@ export class Drift {
   readonly #creating = new Map<string, Promise<Collection>>()
   /** Calls of `collection` and drops in flight. */
   readonly #changing = new Set<Promise<unknown>>()
+  /** Not begun. */
+  #nextCommit: Promise<void> | undefined
   #closing: Promise<void> | undefined
 
   private constructor(engine: Engine, path: string) {
@@ -418,8 +420,13 @@ export class Drift {
     return work
   }
 
+  /** Of the state when its turn comes: until then it is also that of everyone who asks for one. */
   #commit(): Promise<void> {
-    return this.#engine.persistence.commit(() => currentState(this.#engine))
+    this.#nextCommit ??= this.#engine.persistence.commit(() => {
+      this.#nextCommit = undefined
+      return currentState(this.#engine)
+    })
+    return this.#nextCommit
   }
 
   #find(name: string): Store | undefined {

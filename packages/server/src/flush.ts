@@ -91,7 +91,7 @@ export async function discardFiles(
   release()
   segment?.reader.close()
   const names = [segment?.entry, tombstones].flatMap(file => (file ? [file.name] : []))
-  await engine.persistence.discardUncommitted(names)
+  await engine.persistence.discard(names)
 }
 
 async function writeRows(
@@ -103,7 +103,6 @@ async function writeRows(
   const rows = store.rowsOf(generation)
   if (rows.length === 0) return undefined
   const entry = await engine.persistence.writeSegment({
-    createdMs: Date.now(),
     dim: config.dim,
     metric: config.metric,
     ids: await packRows(rows, store.encodedId),

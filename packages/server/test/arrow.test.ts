@@ -219,6 +219,12 @@ describe('toArrow and fromArrow', () => {
         [[3], 'DRIFT_ARROW'],
         [{ batches: 5 }, 'DRIFT_ARROW'],
         [{ [Symbol.asyncIterator]: 5 }, 'DRIFT_ARROW'],
+        [{ [Symbol.iterator]: () => 5 }, 'DRIFT_ARROW'],
+        [{ [Symbol.iterator]: () => ({}) }, 'DRIFT_ARROW'],
+        ...[5, undefined, null].flatMap((result): [unknown, string][] => {
+          const broken = { [Symbol.iterator]: () => ({ next: () => result }) }
+          return [broken, { batches: broken }].map(input => [input, 'DRIFT_ARROW'])
+        }),
         [new Table({ id: vectorFromArray(['a']) }), 'DRIFT_ARROW'],
         [
           new Table({

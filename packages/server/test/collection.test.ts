@@ -218,6 +218,17 @@ describe.each(['memory', 'folder', 'folder, vectors in segments only'])('a colle
     expect(db.collections()).toEqual(['docs'])
   })
 
+  it('makes many collections at once with a few commits, and drops them so', async () => {
+    await using db = await open()
+    const names = Array.from({ length: 30 }, (_, i) => `many-${i}`)
+    const { manifest } = await db.stats()
+    await Promise.all(names.map(name => db.collection(name, { dim: 1 })))
+    expect(db.collections()).toEqual(expect.arrayContaining(names))
+    await Promise.all(names.map(name => db.drop(name)))
+    expect(db.collections().filter(name => name.startsWith('many-'))).toEqual([])
+    expect((await db.stats()).manifest - manifest).toBeLessThan(names.length / 2)
+  })
+
   it('makes it for the calls that can, whatever other calls for the name lack', async () => {
     await using db = await open()
     const calls = [undefined, { dim: 1 }, undefined, { dim: 1 }]

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { FaultFs, SimFs } from '@drift/fs'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { type Collection, Drift } from '../src/index.js'
 import { contents } from './churn.js'
 import { clusteredVectors, cutBefore, randomNumbers, temporaryFolder } from './fixture.js'
@@ -186,6 +186,21 @@ describe('a disk that fails', () => {
     const again = await Drift.open('/db', { ...SMALL, fs: sim, threads: 0 })
     expect(await (await again.collection('docs')).count()).toBeGreaterThanOrEqual(written - 1)
     await again.close()
+  })
+
+  it('ends writing soon after its folder was removed, without waiting for a flush', async () => {
+    const path = temporaryFolder()
+    const db = await Drift.open(path, { ...SMALL, threads: 0, maintenance: 'manual' })
+    const docs = await db.collection('docs', { dim: 1 })
+    rmSync(path, { recursive: true })
+    await docs.upsert([{ id: 1, vector: [1] }])
+    await vi.waitFor(async () => expect((await db.stats()).state).toBe('failed'), 3_000)
+    await expect(docs.upsert([{ id: 2, vector: [1] }])).rejects.toMatchObject({
+      code: 'DRIFT_WAL_FAILED',
+      message: expect.stringContaining('removed'),
+    })
+    expect(await docs.count()).toBe(1)
+    await db.close()
   })
 
   it('gives a coded error and stays sound whichever operation fails', async () => {

@@ -4,7 +4,8 @@
  */
 import { readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, it } from 'vitest'
+import { SimFs } from '@drift/fs'
+import { describe, expect, it, vi } from 'vitest'
 import { type Collection, Drift } from '../src/index.js'
 import { temporaryFolder } from './fixture.js'
 
@@ -70,4 +71,20 @@ describe('flushes that overlap', () => {
     await (await open(folder)).close()
     expect(readdirSync(folder).filter(name => name.startsWith('seg-'))).toEqual([])
   })
+})
+
+it('rows are flushed and compacted also when the clock stands before 1970', async () => {
+  vi.setSystemTime(-1)
+  try {
+    await using db = await Drift.open('/db', { fs: new SimFs(), threads: 0, maintenance: 'manual' })
+    const docs = await db.collection('docs', { dim: 1 })
+    for (const id of [1, 2]) {
+      await docs.upsert([{ id, vector: [1] }])
+      await docs.flush()
+    }
+    await docs.compact()
+    expect((await docs.stats()).segments).toBe(1)
+  } finally {
+    vi.useRealTimers()
+  }
 })

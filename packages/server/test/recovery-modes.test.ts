@@ -2,7 +2,7 @@
 // comes back, what is gone is named LSN by LSN, and the damaged file stays in quarantine/. pointInTime: the state after that LSN.
 // A crash at any operation of such an opening leaves a database that the same opening brings to the same state.
 import { inspectWal } from '@drift/core'
-import { SimFs } from '@drift/fs'
+import { type DriftFs, FaultFs, SimFs } from '@drift/fs'
 import { describe, expect, it } from 'vitest'
 import { Drift, type OpenOptions, type Progress, type RecoveryMode } from '../src/index.js'
 import { cutBefore } from './fixture.js'
@@ -135,6 +135,33 @@ describe('salvage', () => {
     const again = await open(disk)
     expect(await idsOf(again)).toEqual(before)
     await again.close()
+  })
+
+  it('takes bytes that a read could not get for unknown, not for damaged: it fails, or all is there', async () => {
+    const disk = await flushed()
+    const before = await idsOfCopy(disk)
+    let refused = 0
+    for (let at = 1, reads = 0; reads >= at - 3; at += 3) {
+      const image = disk.processKill()
+      const faulty = new FaultFs(image, [{ at, errno: 'EIO', operation: 'read' }])
+      const read = faulty.read.bind(faulty)
+      reads = 0
+      faulty.read = (...given) => {
+        reads++
+        return read(...given)
+      }
+      const opened: unknown = await open(faulty, { recovery: 'salvage' }).catch(error => error)
+      if (opened instanceof Drift) {
+        expect(opened.recovery.losses, `read ${at}`).toEqual([])
+        await opened.close()
+      } else {
+        expect(opened, `read ${at}`).toMatchObject({ code: 'DRIFT_FS_EIO' })
+        expect(image.stat('/db/quarantine'), `read ${at}`).toBeUndefined()
+        refused++
+      }
+      expect(await idsAfter(image, 'strict'), `read ${at}`).toEqual(before)
+    }
+    expect(refused).toBeGreaterThan(5)
   })
 
   it('says so when a tombstone file cannot be read, and when a segment is gone altogether', async () => {
@@ -455,7 +482,7 @@ function behead(disk: SimFs, path: string): void {
   disk.close(fd)
 }
 
-function open(fs: SimFs, options: OpenOptions = {}): Promise<Drift> {
+function open(fs: DriftFs, options: OpenOptions = {}): Promise<Drift> {
   return Drift.open('/db', { ...SMALL, fs, ...options })
 }
 

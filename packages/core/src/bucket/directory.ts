@@ -123,9 +123,16 @@ export class Directory {
     this.#settle()
   }
 
+  /** Room for an entry in each of the two, or NONE: what gives a row both then cannot fail half-way. @throws CoreError DRIFT_FULL. */
+  reserve(home: number, second: number): void {
+    this.#makeRoom(home)
+    if (second !== NONE) this.#makeRoom(second)
+    this.extents.reserve(2)
+  }
+
   /** The live row gets its home and an entry there, and one in its second bucket (or NONE). */
   append(home: number, second: number, row: number): void {
-    this.#makeRoom(home)
+    this.reserve(home, second)
     this.#rows.home[row] = home
     this.#homes[home]!++
     this.changes[home]!++
@@ -135,9 +142,8 @@ export class Directory {
     else this.appendSecond(second, row)
   }
 
-  /** The live row, which has a home, gets an entry in another bucket. */
+  /** The live row, which has a home, gets an entry in another bucket, for which there is room. */
   appendSecond(bucket: number, row: number): void {
-    this.#makeRoom(bucket)
     this.#rows.second[row] = bucket
     this.#push(bucket, row)
     this.#settle()
@@ -228,7 +234,7 @@ export class Directory {
     return Uint32Array.from(new Set(rows)).sort()
   }
 
-  /** The bucket holds exactly `rows`, live and each once, in a new chain. Each has it as its home or second already. */
+  /** The bucket holds exactly `rows`, live and each once, in a new chain that was reserved. Each has it as its home or second already. */
   rewrite(bucket: number, rows: Uint32Array): void {
     const old = this.#clear(bucket)
     for (const row of rows) {

@@ -77,6 +77,15 @@ export class Extents {
     )
   }
 
+  /** So many blocks can be had from here on without growing. @throws as `allocateChain`. */
+  reserve(blocks: number): void {
+    if (blocks <= this.next.length - this.#blocks) return
+    const { head, tail } = this.#chain(blocks, () => {})
+    // In their order, so that the chain which takes them lies in memory as it is read.
+    this.next[tail] = this.#free
+    this.#free = head
+  }
+
   /** The whole chain from `head` may be allocated again: no reader is in it. */
   free(head: number): void {
     for (let block = head; block !== NONE; ) {

@@ -79,8 +79,7 @@ async function recentre(state: IndexState, slices: Slices): Promise<void> {
     const rows = all.filter(row => store.home[row] === bucket)
     if (rows.length > 0) {
       const { points, at } = store.points(rows)
-      router.set(bucket, store.rotatePoints(meanOf(points, pointDim, at)))
-      directory.rewrite(bucket, all)
+      state.recentre(bucket, store.rotatePoints(meanOf(points, pointDim, at)), all)
     }
     await slices.spend(all.length * ENTRY_WORK)
   }

@@ -1,4 +1,5 @@
-/** Proves that a split keeps every row, tells two clumps apart, and gives up on rows that are all the same point. */
+/** Proves that a split keeps every row, tells two clumps apart, gives up on rows that are all the same point, and is whole or not at all. */
+import { blockBytes, MAX_ROW_SLAB_BYTES } from '@drift/native'
 import { expect, it } from 'vitest'
 import { requireShape } from '../arguments.js'
 import { NONE } from '../bucket/extent.js'
@@ -39,6 +40,45 @@ it('the same point sixty times stays one bucket', () => {
   expect(splitBucket(state, 0)).toBeUndefined()
   expect(state.directory.count).toBe(1)
   expect(state.directory.rowsOf(0)).toHaveLength(60)
+})
+
+it.each([
+  ['a split', (state: IndexState) => splitBucket(state, 0)],
+  ['a recentring', (state: IndexState) => state.recentre(0, new Float32Array(64).fill(9))],
+  ['a second bucket', (state: IndexState) => state.move(0, 0, 1)],
+  ['a move', (state: IndexState) => state.move(0, 1, NONE)],
+  ['a row without a home', (state: IndexState) => state.place(60, 1, 0)],
+])('%s that finds no room changes nothing', (_, change) => {
+  const random = seededRandom(3)
+  const vectors = Float32Array.from({ length: 60 * 4 }, (_, i) => (i < 25 * 4 ? 10 : -10) + gaussian(random))
+  const state = bucketOf(vectors, 4)
+  state.addBuckets(new Float32Array(4).fill(50))
+  state.load(['homeless'], new Float32Array(4), Uint32Array.of(0), 'l2')
+  const { directory, store, router } = state
+  const seen = () => ({
+    rows: [0, 1].map(bucket => [...directory.rowsOf(bucket)]),
+    counts: [directory.count, router.count, directory.homesIn(0), directory.lives[0], directory.rowsAtHome],
+    homes: [...store.home.subarray(0, 61), ...store.second.subarray(0, 61)],
+    centroids: router.centroids.slice(0, 2 * router.padded),
+  })
+  const before = seen()
+  // All blocks are taken. Never touched, so they take no memory.
+  const most = Math.floor(MAX_ROW_SLAB_BYTES / blockBytes(router.padded))
+  directory.extents.restore(most, () => {})
+  let room = 0
+  for (; room < 8; room++) {
+    try {
+      change(state)
+      break
+    } catch (error) {
+      expect(error).toMatchObject({ code: 'DRIFT_FULL' })
+      expect(seen(), `with room for ${room}`).toEqual(before)
+      directory.extents.freeBlock(most - 1 - room)
+    }
+  }
+  expect(room).toBeGreaterThan(0)
+  expect(room).toBeLessThan(8)
+  expect(seen()).not.toEqual(before)
 })
 
 it('a bucket that lost its rows takes the new half', () => {

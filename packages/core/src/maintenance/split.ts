@@ -112,6 +112,8 @@ function* publishHalves(
     row += leaves.rows.length
     block += leaves.entries.length / bytes
     if (!isSame(bucket) || !isTooLarge(state, bucket)) continue
+    // Before anything changes: there may be no room.
+    directory.extents.reserve((stays.entries.length + leaves.entries.length) / bytes)
     const added = state.bucketFor(leaves.centroid, leaves.group)
     router.set(bucket, stays.centroid, stays.group)
     for (const moved of leaves.rows) {

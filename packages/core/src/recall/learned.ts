@@ -148,7 +148,7 @@ function isSound({
   return (
     (own === undefined || areLengths(own, MEETING_FACTS)) &&
     areLengths(far, MEETING_FACTS) &&
-    (rows === 0 || isCount(rows)) &&
+    (isCount(rows) || (rows === 0 && own === undefined)) &&
     Array.isArray(leftOut) &&
     leftOut.length <= DEPTHS.length &&
     farMisses >= 1 &&

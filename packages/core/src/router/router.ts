@@ -80,7 +80,7 @@ export class Router {
   add(centroids: Float32Array, group?: number): void {
     const more = centroids.length / this.padded
     const first = this.count
-    this.#reserve(first + more)
+    this.reserve(more)
     this.count += more
     this.#encode(first, more, centroids)
     if (this.count >= RECENTER_GROWTH * this.#centered) this.recenter()
@@ -113,7 +113,7 @@ export class Router {
 
   /** For an empty router: `count` centroids around a center, both filled in by `read`. */
   restore(count: number, read: (centroids: Float32Array, center: Float32Array) => void): void {
-    this.#reserve(count)
+    this.reserve(count)
     this.count = count
     const { padded } = this
     read(this.centroids.subarray(0, count * padded), this.center)
@@ -156,7 +156,9 @@ export class Router {
     kernels.sq8Encode(this.centroids, padded, first, count, this.codes, this.factors)
   }
 
-  #reserve(count: number): void {
+  /** Room for so many more. @throws CoreError DRIFT_FULL; nothing is changed then. */
+  reserve(more: number): void {
+    const count = this.count + more
     if (count <= this.#capacity) return
     if (count > this.#max) {
       throw new CoreError('DRIFT_FULL', `${count} buckets exceed the ${this.#max} that a slab holds`, {

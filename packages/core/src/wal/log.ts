@@ -228,6 +228,23 @@ export class WalLog {
     this.#durableBatch = this.#batch
   }
 
+  /** The disk tells whether the active file is still in its folder. */
+  get canMiss(): boolean {
+    return this.#options.fs.isNameless !== undefined
+  }
+
+  /** @throws CoreError DRIFT_WAL_CORRUPT when the active file was removed: what is written to it nobody will find. */
+  assertThere(): void {
+    const { fd, file } = this.#active
+    if (!this.#options.fs.isNameless?.(fd)) return
+    const path = this.#path(walFileName(file))
+    throw new CoreError('DRIFT_WAL_CORRUPT', `${path} was removed while it was written`, {
+      file: path,
+      offset: 0,
+      kind: 'missing',
+    })
+  }
+
   /** The last records are durable and nothing on disk says so yet: damage to them would look like a torn tail. */
   get wantsMark(): boolean {
     const told = this.#toldBatch >= this.#lastDataBatch || this.#durableBatch < this.#lastDataBatch

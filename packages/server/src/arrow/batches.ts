@@ -24,7 +24,7 @@ export async function* batchesOf(input: unknown, signal?: AbortSignal): AsyncGen
   const items = isTable(input) || isBytes(input) || isFile(input) ? undefined : iteratorOf(input)
   if (items) return yield* batchesOfStream(items, signal)
   signal?.throwIfAborted()
-  if (isTable(input)) for (const batch of input.batches) yield asBatch(batch)
+  if (isTable(input)) for (const batch of listed(input.batches)) yield asBatch(batch)
   else if (isBytes(input)) yield* decode(types.isUint8Array(input) ? input : new Uint8Array(input))
   else if (isFile(input)) yield* decode(input)
   else throw refused(`fromArrow got ${show(input)}, expected IPC bytes, a stream of them, or a table`)
@@ -38,7 +38,7 @@ async function* batchesOfStream(
   let failed: { readonly error: unknown } | undefined
   // Asked before the signal is: a stream of Node's that has not been read from would not close when it is let go.
   const take = (): Promise<IteratorResult<unknown>> => {
-    const next = (async () => items.next())()
+    const next = (async () => asResult(await items.next()))()
     next.then(
       ({ done }) => {
         ended = done === true
@@ -102,9 +102,23 @@ function isFile(input: unknown): input is FileHandle {
 function iteratorOf(input: unknown): AsyncIterator<unknown> | Iterator<unknown> | undefined {
   if (typeof input !== 'object' || input === null) return undefined
   const given = input as Partial<AsyncIterable<unknown> & Iterable<unknown>>
-  if (typeof given[Symbol.asyncIterator] === 'function') return given[Symbol.asyncIterator]!()
-  if (typeof given[Symbol.iterator] === 'function') return given[Symbol.iterator]!()
-  return undefined
+  const begin = typeof given[Symbol.asyncIterator] === 'function' ? Symbol.asyncIterator : Symbol.iterator
+  const items = typeof given[begin] === 'function' ? given[begin]() : undefined
+  return typeof items?.next === 'function' ? items : undefined
+}
+
+function asResult(result: unknown): IteratorResult<unknown> {
+  if (typeof result === 'object' && result !== null) return result as IteratorResult<unknown>
+  throw refused(`the iterator gave ${show(result)}, expected { value, done }`)
+}
+
+/** Those of a table are in memory already. */
+function listed(batches: Iterable<unknown>): unknown[] {
+  try {
+    return [...batches]
+  } catch (cause) {
+    throw notArrow('the batches of the table cannot be gone through', cause)
+  }
 }
 
 async function* decode(

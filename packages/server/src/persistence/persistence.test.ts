@@ -3,6 +3,7 @@ import { SimFs } from '@drift/fs'
 import { loadManifest } from '@drift/storage'
 import { expect, it } from 'vitest'
 import { inlineExecutor } from './executor.js'
+import { pack } from './packed.js'
 import { PersistenceManager } from './persistence.js'
 
 function managed(): { fs: SimFs; persistence: PersistenceManager } {
@@ -42,7 +43,8 @@ it('a close waits for the commits before it; one that comes later is told that i
   const closed = persistence.close()
   const late = persistence.commit(() => ({ floorLsn: 3, durableLsn: 2, collections: [] }))
   await expect(late).rejects.toMatchObject({ code: 'DRIFT_CLOSED' })
-  await expect(persistence.discard(['x'])).rejects.toMatchObject({ code: 'DRIFT_CLOSED' })
+  const file = persistence.writeTombstones({ ids: pack([Uint8Array.of(1)]), lsnLow: 1, lsnHigh: 1 })
+  await expect(file).rejects.toMatchObject({ code: 'DRIFT_CLOSED' })
   await Promise.all([before, closed])
   expect(persistence.failed).toBeUndefined()
   expect(loadManifest(fs, '/db')!.manifest).toMatchObject({ number: 1, floorLsn: 2 })

@@ -54,8 +54,8 @@ export interface Hold {
   release(): void
 }
 
-/** The caller's part of a task; the manager adds where and under which name. */
-type Contents<T> = Omit<T, 'kind' | 'folder' | 'name' | 'uuid'>
+/** The caller's part of a task; the manager adds where, when and under which name. */
+type Contents<T> = Omit<T, 'kind' | 'folder' | 'name' | 'uuid' | 'createdMs'>
 
 export class PersistenceManager {
   readonly #folder: string
@@ -119,7 +119,7 @@ export class PersistenceManager {
   }
 
   writeSegment(task: Contents<SegmentTask>): Promise<SegmentEntry> {
-    return this.#run({ kind: 'segment', ...this.#newFile(segmentName), ...task })
+    return this.#run({ kind: 'segment', ...this.#newFile(segmentName), createdMs: createdMs(), ...task })
   }
 
   writeTombstones(task: Contents<TombstoneTask>): Promise<TombstoneEntry> {
@@ -139,17 +139,13 @@ export class PersistenceManager {
     })
     const file = this.#newFile(segmentName)
     const rests = task.rests && this.#executor.isThread
-    return this.#run({ kind: 'compact', ...file, ...task, newTombstones, rests })
+    return this.#run({ kind: 'compact', ...file, createdMs: createdMs(), ...task, newTombstones, rests })
   }
 
-  /** Files that no manifest will name. */
-  discard(names: readonly string[]): Promise<undefined> {
-    return this.#run({ kind: 'remove', paths: pathsIn(this.#folder, names) })
-  }
-
-  /** Files that were to be named by a commit which failed: they go, unless it may have named them. What cannot go now goes at the next opening. */
-  async discardUncommitted(names: readonly string[]): Promise<void> {
-    if (!this.#failed) await this.discard(names).catch(() => undefined)
+  /** Files that no manifest names: they go, unless a commit that failed may have named them. What cannot go now goes at the next opening. */
+  async discard(names: readonly string[]): Promise<void> {
+    if (this.#failed) return
+    await this.#run({ kind: 'remove', paths: pathsIn(this.#folder, names) }).catch(() => undefined)
   }
 
   /**
@@ -229,6 +225,11 @@ export class PersistenceManager {
   #newFile(name: (file: number) => string): { folder: string; name: string; uuid: string } {
     return { folder: this.#folder, name: name(this.#nextFile++), uuid: randomBytes(16).toString('hex') }
   }
+}
+
+/** For people, who may have set the clock to before 1970. */
+function createdMs(): number {
+  return Math.max(0, Date.now())
 }
 
 /** Names of all files that a manifest lists. */

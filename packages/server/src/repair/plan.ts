@@ -62,19 +62,26 @@ export interface Plan {
   readonly newestCrc: number
 }
 
-/** @returns undefined when no manifest can be read. @throws DRIFT_BACKUP_MERGED */
+/** @returns undefined when no manifest can be read. @throws DRIFT_BACKUP_MERGED; DRIFT_FS_EIO */
 export function* planRepair(fs: DriftFs, folder: string): Generator<number, Plan | undefined> {
   const manifests = readManifests(fs, folder)
+  manifests.forEach(assertRead)
   assertNotMerged(manifests, folder)
   const known = new Map<string, FileSurvey>()
   let best: Plan | undefined
   for (const { decoded } of manifests) {
     if (!decoded) continue
     const surveys = yield* surveyFiles(fs, folder, decoded.manifest, known)
+    for (const { damages } of surveys) damages.forEach(assertRead)
     const plan = planFor(fs, folder, manifests, decoded.manifest, decoded.crc, surveys)
     if (!best || weight(plan) < weight(best)) best = plan
   }
   return best && withOthers(best, known)
+}
+
+/** A read that fails says nothing of the bytes: they may be there the next time, or in a copy. Nothing is given up for it. */
+function assertRead({ damage }: { readonly damage?: Error }): void {
+  if (damage && 'code' in damage && damage.code === 'DRIFT_FS_EIO') throw damage
 }
 
 /** The manifest that is not gone by must not stay when a file of it is damaged or gone: it would be the one to fall back to. */
@@ -98,6 +105,7 @@ function planFor(
   surveys: readonly FileSurvey[],
 ): Plan {
   const log = surveyLog(fs, folder, manifest)
+  if ('damage' in log) assertRead(log)
   const bad = surveys.filter(({ damages }) => damages.length > 0)
   const losses = bad.flatMap(lossOf)
   const damaged = manifests.flatMap(({ name, damage }) => (damage ? [name] : []))
