@@ -200,6 +200,9 @@ it('what is due is done once, however many ask for it at once', async () => {
   expect(index.calibrations).toBe(before + 1)
   await index.calibrate()
   expect(index.calibrations).toBe(before + 2)
+  index.delete([0])
+  await Promise.all([index.refine(), index.refine()])
+  expect(index.calibrations).toBe(before + 3)
 })
 
 // The second is behind the last comparison of self-queries.
