@@ -110,7 +110,7 @@ export class ShadowRecall {
     flushes.begun = begun
     this.#flushes.set(store, flushes)
     const isDue = flushes.quiet >= QUIET_PERIODS ? index.isCalibrationDue : index.isCalibrationOverdue
-    if (isDue) await index.calibrate({ signal: this.#ending.signal, between })
+    if (isDue) await index.calibrate({ signal: this.#ending.signal, between, onlyDue: true })
   }
 
   #tell(store: Store): void {

@@ -115,7 +115,7 @@ export class Jobs {
     await this.#run(options, async (state, job) => {
       more = state.directory.tidy(TIDIED_AT_REST) || (await refineChunk(state, job))
     })
-    if (!more && options.calibrates !== false && this.isCalibrationDue) await this.calibrate(options)
+    if (!more && options.calibrates !== false) await this.calibrate({ ...options, onlyDue: true })
     return more
   }
 

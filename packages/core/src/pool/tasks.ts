@@ -5,7 +5,7 @@
 import { type Halves, halveBuckets } from '../maintenance/halve.js'
 import { NOT_DRAWN, type RedrawAsk, type Redrawn, redraw } from '../maintenance/redraw.js'
 import type { Neighbours } from '../recall/nearest-rows.js'
-import { compareRows, meet, type SelfQueries } from '../recall/self-queries.js'
+import { compareRows, type Met, meet, type SelfQueries } from '../recall/self-queries.js'
 import { assignBuckets, homesFor, type Routed, type Routing } from '../router/homes.js'
 import { fixRows } from '../search/allowed.js'
 import { type FoundSlice, type Part, searchPart, searchSlice, sliceOf, takeSlice } from '../search/batch.js'
@@ -106,8 +106,7 @@ interface Results {
   readonly bounds: Candidates
   /** By query. */
   readonly compare: Neighbours[]
-  /** By row. */
-  readonly meet: Float32Array[]
+  readonly meet: Met
   readonly halve: Halves
   readonly redraw: Redrawn
 }
@@ -142,8 +141,9 @@ export function runTask({ task, cancel }: TaskMessage): TaskResult<Task> {
     case 'redraw':
       return untilCancelled(redrawTask(task), cancel) ?? NOT_DRAWN
     case 'compare':
-    case 'meet':
       return untilCancelled(stepsOf(task, scratchFor(task.snapshot.dim)), cancel) ?? []
+    case 'meet':
+      return untilCancelled(stepsOf(task, scratchFor(task.snapshot.dim)), cancel) ?? NOTHING_MET
   }
 }
 
@@ -154,6 +154,8 @@ function halveTask({ snapshot, buckets, seed }: HalveTask): Generator<number, Ha
 function redrawTask({ snapshot, ask }: RedrawTask): Generator<number, Redrawn> {
   return redraw({ slabs: attach(snapshot).slabs, rowBuckets: rowBucketsOf(snapshot) }, ask)
 }
+
+const NOTHING_MET: Met = { meetings: [], scanned: 0 }
 
 const NO_HALVES: Halves = {
   buckets: new Uint32Array(0),
@@ -172,7 +174,7 @@ export function stepsOf<T extends CompareTask | MeetTask>(
 export function stepsOf(
   task: CompareTask | MeetTask,
   scratch: Scratch,
-): Generator<number, Neighbours[] | Float32Array[]> {
+): Generator<number, Neighbours[] | Met> {
   const view = attach(task.snapshot)
   const buckets = rowBucketsOf(task.snapshot)
   if (task.kind === 'meet') return meet(view, buckets, task.selfQueries, task.by, scratch)

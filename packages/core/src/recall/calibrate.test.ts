@@ -202,6 +202,24 @@ it('what is due is done once, however many ask for it at once', async () => {
   expect(index.calibrations).toBe(before + 2)
 })
 
+it('refining does not do again what is being done', async () => {
+  const random = seededRandom(44)
+  const cloud = Float32Array.from({ length: 2_500 * DIM }, () => gaussian(random))
+  const index = await VectorIndex.build({ dim: DIM, metric: 'l2' }, cloud)
+  index.delete(Array.from({ length: 300 }, (_, id) => id))
+  index.upsert(
+    Array.from({ length: 1_000 }, (_, id) => id + 5_000),
+    cloud.slice(0, 1_000 * DIM),
+  )
+  await index.flush(index.rotate()!)
+  expect(index.isCalibrationDue).toBe(true)
+  const before = index.calibrations
+  const running = index.calibrate({ onlyDue: true })
+  while (await index.refine());
+  await running
+  expect(index.calibrations).toBe(before + 1)
+})
+
 // The second is behind the last comparison of self-queries.
 it.each([2, 30])('all rows may be deleted before piece %i of it, and what it told is sound', async piece => {
   const random = seededRandom(42)

@@ -43,6 +43,10 @@ const WIDE_QUERIES = 384
 /** Further ones for few neighbours, a tenth of the work each: they tell the floors of a small k, which is what is mostly asked for. */
 const NARROW_QUERIES = 768
 const NARROW_NEIGHBOURS = 10
+/** Multiply-adds of the deep searches of either kind, about 0.3 s, and self-queries that are searched for whatever they take: where searches read
+ * much of the index, as among rows without clusters, one query is like another. */
+const DEEP_WORK = 8e9
+const LEAST_DEEP = 64
 /** Rows drawn for each self-query, at most, where most rows are alike. */
 const MOST_DRAWN = 8
 /** Share of the neighbours found by comparing that a deep search may miss, before its floor is halved. */
@@ -104,7 +108,13 @@ export async function calibrate(
   const wide = deepWidth(meetings, state, NEIGHBOURS)
   const narrow = deepWidth(meetings, state, NARROW_NEIGHBOURS)
   const deep = async (from: number, to: number | undefined, width: SearchWidth) =>
-    meetingsBy(state, await job.slices.run(selfQueriesOf(state, rows.subarray(from, to))), width, job)
+    meetingsBy(
+      state,
+      await job.slices.run(selfQueriesOf(state, rows.subarray(from, to))),
+      width,
+      job,
+      DEEP_WORK,
+    )
   meetings.push(...(await deep(compared.length, WIDE_QUERIES, wide)))
   meetings.push(...(await deep(WIDE_QUERIES, undefined, narrow)))
   const farCount = Math.max(LEAST_FAR, Math.min(MOST_FAR, compared.length >>> 1))
@@ -156,16 +166,21 @@ async function nearestOf(
   return nearest.map(ofRow => ofRow.nearest().rows)
 }
 
-/** @param by - the nearest rows of each, or the width of a search that finds them. */
+/**
+ * @param by - the nearest rows of each, or the width of a search that finds them.
+ * @param work - multiply-adds of these searches after which those beyond LEAST_DEEP are left out.
+ */
 async function meetingsBy(
   state: IndexState,
   asked: SelfQueries,
   by: readonly Uint32Array[] | SearchWidth,
   job: SlicedJob,
+  work: number = Number.POSITIVE_INFINITY,
 ): Promise<Float32Array[]> {
   const meetings: Float32Array[] = []
   const { rows } = asked
-  for (let first = 0; first < rows.length; ) {
+  let left = work
+  for (let first = 0; first < rows.length && (left > 0 || first < LEAST_DEEP); ) {
     const fit = Math.floor((job.pool ? TASK_WORK : SLICE_WORK) / (2 * state.router.count * state.shape.dim))
     const count = Math.min(TASK_QUERIES, Math.max(1, fit))
     const parts: Pick<MeetTask, 'selfQueries' | 'by'>[] = []
@@ -177,7 +192,10 @@ async function meetingsBy(
     const results = await onSnapshot(state, job, snapshot =>
       parts.map((part): MeetTask => ({ kind: 'meet', snapshot, ...part })),
     )
-    for (const result of results) meetings.push(...result)
+    for (const result of results) {
+      meetings.push(...result.meetings)
+      left -= result.scanned * state.shape.dim
+    }
   }
   return meetings
 }

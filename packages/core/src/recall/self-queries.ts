@@ -21,6 +21,14 @@ export interface SelfQueries {
   readonly homeRows: Uint32Array
 }
 
+/** What `meet` tells. */
+export interface Met {
+  /** For each self-query, MEETING_FACTS of each of its neighbours. */
+  readonly meetings: Float32Array[]
+  /** Entries that the searches for their neighbours scanned. */
+  readonly scanned: number
+}
+
 /** Bytes of rows that stay in a core's cache while all queries are compared with them. */
 const TILE_BYTES = 192 * 1024
 
@@ -59,8 +67,8 @@ export function* compareRows(
 }
 
 /**
- * For each self-query, MEETING_FACTS of each of its neighbours. The row itself is none of them, and is left out of the centroid of its home,
- * as a query is not in it.
+ * Where the neighbours of each self-query are. The row itself is none of them, and is left out of the centroid of its home, as a query is not
+ * in it.
  *
  * @param by - their neighbours, known already, or the width of a search that finds them.
  */
@@ -70,11 +78,12 @@ export function* meet(
   { rows, queries, homeRows }: SelfQueries,
   by: readonly Uint32Array[] | SearchWidth,
   scratch: Scratch,
-): Generator<number, Float32Array[]> {
+): Generator<number, Met> {
   const { dim, bucketCount } = view.slabs
   const distances = bucketDistances(view, queries)
   yield queries.length * bucketCount
   const meetings: Float32Array[] = []
+  let scanned = 0
   for (const [i, row] of rows.entries()) {
     const query = queries.subarray(i * dim, (i + 1) * dim)
     const found = 'k' in by ? search(view, query, by, scratch) : by[i]!
@@ -85,9 +94,10 @@ export function* meet(
     const home = count > 1 ? buckets.home[row]! : NONE
     if (home < bucketCount) toBuckets[home] = distanceWithout(view, query, toBuckets[home]!, count)
     meetings.push(meetingsOf(view, buckets, query, toBuckets, neighbours))
+    if ('k' in by) scanned += scratch.scannedRows
     yield (scratch.scannedRows + neighbours.length) * dim
   }
-  return meetings
+  return { meetings, scanned }
 }
 
 function search(view: SearchView, query: Float32Array, width: SearchWidth, scratch: Scratch): Uint32Array {
