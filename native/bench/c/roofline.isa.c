@@ -143,7 +143,9 @@ static void look_up_steps(size_t steps) {
 
 static void scan_signs(const uint8_t *lut, const uint8_t *blocks, size_t padded, size_t count, float *out) {
   sign_query query = {lut, 0.01f, 1};
+  size_t bytes = block_bytes(padded), ahead = 1 + AHEAD_BYTES / bytes;
   for (size_t j = 0; j < count; j++) {
+    if (j + ahead < count) prefetch(blocks + (j + ahead) * bytes, bytes);
     sign_scan(&query, blocks + j * block_bytes(padded), padded, 1, 0, out + j * BLOCK_ENTRIES);
   }
 }
