@@ -81,7 +81,12 @@ export class NodeFs implements DriftFs {
   }
 
   isNameless(fd: number): boolean {
-    return attempt('isNameless', this.#path(fd, 'isNameless'), () => fstatSync(fd).nlink === 0)
+    const path = this.#path(fd, 'isNameless')
+    return attempt('isNameless', path, () => {
+      const { nlink, ino } = fstatSync(fd)
+      // Some file systems in user space count no links at all.
+      return nlink === 0 && statSync(path, { throwIfNoEntry: false })?.ino !== ino
+    })
   }
 
   read(fd: number, into: Uint8Array, offset: number): number {
