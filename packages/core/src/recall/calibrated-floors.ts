@@ -26,15 +26,16 @@ const LEAST_LOSS = 0.003
 const MOST_LOSS = 0.03
 /** The prior of all data counts as so many samples against a floor above it. */
 const PULL = 16
-/** Floors lie within these times the prior of all data. */
+/** Floors lie within these times the prior of all data. What is asked for beyond a query's own topic lies in buckets that promise next to nothing. */
 const HIGHEST = 8
 /** Under ip queries may be unlike rows: what rows tell may cost more than the prior, and never finds less. */
 const HIGHEST_OF_IP = 1
-const LOWEST = 1 / 64
+const LOWEST = 2 ** -20
 
 /** Share of the self-queries that count as flat, the flattest; and what they may miss, in units of what all miss, asked for FLAT_RECALL. */
 const FLAT_SHARE = 1 / 8
 const FLAT_MISSES = 3
+const LEAST_FLAT_TIMES = 1 / 64
 const FLAT_RECALL = 0.95
 /** With fewer neighbours of flat self-queries, no query counts as flat. */
 const LEAST_FLAT = 256
@@ -234,7 +235,7 @@ function flattest(each: readonly Float32Array[], sorted: Float32Array, flatness:
   const missed = FLAT_MISSES * (1 - FLAT_RECALL)
   const ofFlat = flat[Math.floor(missed * flat.length)]!
   const ofAll = sorted[Math.floor((1 - FLAT_RECALL) * sorted.length)]!
-  return { below: Math.exp(limit!), times: Math.min(1, Math.max(LOWEST, Math.exp(ofFlat - ofAll))) }
+  return { below: Math.exp(limit!), times: Math.min(1, Math.max(LEAST_FLAT_TIMES, Math.exp(ofFlat - ofAll))) }
 }
 
 /** Share of the rows in scanned buckets that may be lost. */
