@@ -31,11 +31,11 @@ export type SyncMode = 'always' | 'os' | { readonly intervalMs: number }
 export interface OpenOptions {
   /** Default `always`. */
   readonly sync?: SyncMode
-  /** Threads that scan and encode; default: one fewer than the cores, at most 4. 0 keeps everything on the calling thread. */
+  /** Threads that scan and encode; default: one fewer than the cores, at most 4, and with `fs` none. 0 keeps everything on the calling thread. */
   readonly threads?: number
   /** Size of one write-ahead log file in bytes, preallocated. Default 64 MiB. */
   readonly walFileBytes?: number
-  /** Another disk, for tests and simulations. Default: the real one. Everything then runs on the calling thread. */
+  /** Another disk, for tests and simulations: its files are read and written on the calling thread. Default: the real one. */
   readonly fs?: DriftFs
   /** Whether buckets are healed and segments compacted while nothing else is to do. Default `background`. */
   readonly maintenance?: MaintenanceMode
