@@ -16,7 +16,8 @@ static const float BOUND = 0.6f;
 /* Blocks asked for before they are scanned, and rows before they are scored. */
 enum { AHEAD_BLOCKS = 3, AHEAD_ROWS = 16 };
 
-/* Blocks scanned before any of their rows is read, and how many are then read first, those with the least bounds, for two of the best. */
+/* So many blocks are scanned before any of their rows is read. Then the rows with the least bounds are read first: NEAR_ROWS_OF_TWO for every
+ * two that the best have room for. */
 enum { NEAR_BLOCKS = 16, NEAR_ROWS_OF_TWO = 3 };
 
 typedef struct {

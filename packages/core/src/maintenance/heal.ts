@@ -39,7 +39,6 @@ export async function heal(on: {
   /** In any order. */
   readonly plan: () => Promise<Operation[]>
   readonly apply: (operation: Operation, budget: number) => Promise<Healed>
-  readonly rows: () => number
   readonly budget: number
   readonly onProgress: (done: number, total: number) => void
   readonly onOperation: (healed: Healed) => void
