@@ -82,5 +82,6 @@ export function requireBudget(budget: number = Number.POSITIVE_INFINITY): number
 
 export function requirePolicy(policy: HealPolicy | undefined): void {
   if (policy === undefined || policy === 'drift' || policy === 'paper') return
-  throw new CoreError('DRIFT_OPTION', `policy is ${String(policy)}, expected 'drift' or 'paper'`, { policy })
+  const message = `policy is ${String(policy)}, expected 'drift' or 'paper'`
+  throw new CoreError('DRIFT_OPTION', message, { option: 'policy', policy })
 }
