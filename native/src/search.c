@@ -226,8 +226,8 @@ enum { LENGTHS = 64 };
 
 static int has_exponent(float squared) { return squared > FLT_MIN && squared < INFINITY; }
 
-/* What to multiply a query by. Under ip its length changes no order, but entries tell <s, q - c>, which says little of a query that is short
- * beside its centroids: it is brought to their length, by a power of two, which rounds nothing. */
+/* What to multiply a query by. Under ip its length changes no order. But entries tell <s, q - c>, and where a query is short beside its
+ * centroids, that says little of it. So it is brought to their length, by a power of two, which rounds nothing. */
 static float lengthen(const drift_index *index, const float *rotated) {
   float own = pair_dot(rotated, rotated, index->padded);
   if (index->routing != DRIFT_IP || !has_exponent(own)) return 1;
