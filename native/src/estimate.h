@@ -123,11 +123,11 @@ static inline size_t first_width(const drift_query *ask, int is_grouped) {
   return ranks >= FIRST_MOST ? FIRST_MOST : ranks >= (float)least ? (size_t)ranks : least;
 }
 
-/* In halves of the buckets looked at so far: no more, as the power is only a guess. */
+/* Bounds of how many buckets are looked at next, in halves of those looked at so far: the power of next_width is only a guess. */
 enum { MORE_LEAST = 3, MORE_MOST = 8 };
 
-/* How many buckets to look at instead of `count`: half as many again as the rank where hits per cost reach the floor, which fall by the power
- * of the rank that they fall by from the middle to the last third. */
+/* How many buckets to look at instead of `count`. Hits per cost fall by some power of the rank: the one by which they fell from the middle
+ * third to the last. By it they reach the floor at some rank, and half as many buckets again are looked at. */
 static inline size_t next_width(const drift_index *index, float floor, const routed *list, const float *hits, size_t count) {
   float gained[3] = {0}, cost[3] = {0};
   for (size_t part = 0; part < 3; part++) {

@@ -1,5 +1,5 @@
 /* Pages of floats under the codec that makes them smallest, exact to the bit: header, choice, exceptions and every check of what is read.
- * lib/reference/float-page.ts is the definition, also of the bytes that are written. A page holds at most 2^32 - 1 values.
+ * lib/reference/float-page is the definition, also of the bytes that are written. A page holds at most 2^32 - 1 values.
  *
  *   0 codec u8   1 element u8: 1 float32, 2 float64   2 width u8   3 right bits u8   4 flags u8   5 trim u8   6 entries u8   7 code bits u8
  *   8 values u32   12 blocks u32   16 base i64   24 divisor f64   32 exceptions u32   36 offset of the exceptions u32, 0 without

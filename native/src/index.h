@@ -1,4 +1,4 @@
-/* The partitioned index as the kernels see it: slabs that lib/index-view.ts lays out. D is the padded dimension, a multiple
+/* The partitioned index as the kernels see it: slabs that lib/index-slabs.ts lays out. D is the padded dimension, a multiple
  * of 64; everything but `vectors` is in the rotated space.
  *
  * block   32 entries: D/4 groups of 16 bytes (byte i: low nibble of entry i, high nibble of entry i + 16; a nibble's

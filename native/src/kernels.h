@@ -213,9 +213,9 @@ typedef struct {
   /* Entry to[j] becomes what entry from[j] is, in order of j. */
   void (*index_copy)(const drift_index *index, const uint32_t *from, const uint32_t *to, size_t count);
 
-  /* What counts of the first `entries` entries in the chain from block `from`, into the chain from block `to`, whose entries it becomes, `room`
-   * at most: entries of rows below row_count that have the bucket as home or second, newest first, of each row the newest alone.
-   * Returns how many, or DRIFT_NO_MEMORY. */
+  /* A bucket without its dead entries. Of the first `entries` entries in the chain from block `from` those count that are of rows below
+   * row_count which have the bucket as home or second, and of each row the newest alone. They are copied, newest first and `room` at most, to
+   * the beginning of the chain from block `to`. Returns how many, or DRIFT_NO_MEMORY. */
   int64_t (*index_compact)(const drift_index *index, const uint32_t *home, const uint32_t *second, size_t row_count, uint32_t bucket,
                            uint32_t from, size_t entries, uint32_t to, size_t room, drift_scratch *scratch);
 

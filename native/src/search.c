@@ -16,7 +16,8 @@ static const float BOUND = 0.6f;
 /* Blocks asked for before they are scanned, and rows before they are scored. */
 enum { AHEAD_BLOCKS = 3, AHEAD_ROWS = 16 };
 
-/* Blocks scanned before any of their rows is read, and how many are then read first, those with the least bounds, for two of the best. */
+/* So many blocks are scanned before any of their rows is read. Then the rows with the least bounds are read first: NEAR_ROWS_OF_TWO for every
+ * two that the best have room for. */
 enum { NEAR_BLOCKS = 16, NEAR_ROWS_OF_TWO = 3 };
 
 typedef struct {
@@ -225,8 +226,8 @@ enum { LENGTHS = 64 };
 
 static int has_exponent(float squared) { return squared > FLT_MIN && squared < INFINITY; }
 
-/* What to multiply a query by. Under ip its length changes no order, but entries tell <s, q - c>, which says little of a query that is short
- * beside its centroids: it is brought to their length, by a power of two, which rounds nothing. */
+/* What to multiply a query by. Under ip its length changes no order. But entries tell <s, q - c>, and where a query is short beside its
+ * centroids, that says little of it. So it is brought to their length, by a power of two, which rounds nothing. */
 static float lengthen(const drift_index *index, const float *rotated) {
   float own = pair_dot(rotated, rotated, index->padded);
   if (index->routing != DRIFT_IP || !has_exponent(own)) return 1;

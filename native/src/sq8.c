@@ -35,26 +35,26 @@ void KERNEL(sq8_encode)(const float *rows, size_t dim, size_t first, size_t coun
   for (size_t r = first; r < first + count; r++) {
     const float *restrict row = rows + r * dim;
     uint8_t *restrict out = codes + r * dim;
-    float scale = sq8_scale(row, dim);
-    if (scale == 0) {
+    float step = sq8_step(row, dim);
+    if (step == 0) {
       memset(out, 128, dim);
     } else {
-      for (size_t i = 0; i < dim; i++) out[i] = (uint8_t)(sq8_code(row[i], scale) + 128);
+      for (size_t i = 0; i < dim; i++) out[i] = (uint8_t)(sq8_code(row[i], step) + 128);
     }
-    factors[2 * r] = sq8_factor(row, dim, scale);
+    factors[2 * r] = sq8_factor(row, dim, step);
     factors[2 * r + 1] = pair_dot(row, row, dim);
   }
 }
 
 void KERNEL(sq8_query)(const float *restrict query, size_t dim, int8_t *restrict out, float *out_factors) {
-  float scale = sq8_scale(query, dim);
+  float step = sq8_step(query, dim);
   int32_t total = 0;
   for (size_t i = 0; i < dim; i++) {
-    int32_t code = scale == 0 ? 0 : sq8_code(query[i], scale);
+    int32_t code = step == 0 ? 0 : sq8_code(query[i], step);
     out[i] = (int8_t)code;
     total += code;
   }
-  out_factors[0] = sq8_factor(query, dim, scale);
+  out_factors[0] = sq8_factor(query, dim, step);
   out_factors[1] = pair_dot(query, query, dim);
   out_factors[2] = (float)total;
 }

@@ -107,8 +107,8 @@ static inline float sq8_distance(drift_metric metric, const int8_t *query, const
   return metric == DRIFT_L2 ? (query_factors[1] + factors[1]) - 2 * product : -product;
 }
 
-/* The bits of a non-negative float order like the float, and a maximum of integers vectorises. */
-static inline float sq8_scale(const float *values, size_t dim) {
+/* The step of the codes, max|x| / 127. The bits of a non-negative float order like the float, and a maximum of integers vectorises. */
+static inline float sq8_step(const float *values, size_t dim) {
   uint32_t largest = 0;
   for (size_t i = 0; i < dim; i++) {
     uint32_t bits;
@@ -121,10 +121,10 @@ static inline float sq8_scale(const float *values, size_t dim) {
   return magnitude / 127.0f;
 }
 
-/* A subnormal scale is so coarse that x / scale can leave the range: hence the limits. A NaN becomes -127.
+/* A subnormal step is so coarse that x / step can leave the range: hence the limits. A NaN becomes -127.
  * Adding and subtracting 1.5 * 2^23 rounds to an integer, ties to even, without a call to libm. */
-static inline int32_t sq8_code(float x, float scale) {
-  float v = x / scale;
+static inline int32_t sq8_code(float x, float step) {
+  float v = x / step;
   v = v > -127.0f ? v : -127.0f;
   v = v < 127.0f ? v : 127.0f;
   return (int32_t)((v + 12582912.0f) - 12582912.0f);
@@ -133,25 +133,25 @@ static inline int32_t sq8_code(float x, float scale) {
 /* What the codes are to be multiplied by, so that the decoded row has the row's own inner product with it:
  * ||x||^2 / <codes, x>, not the step itself. An estimate is then off only across the row, not along it, which is what counts when
  * all rows lie far from zero beside each other. From x in sixteenths of a step, as integers: the same bits everywhere. */
-static inline float sq8_factor(const float *row, size_t dim, float scale) {
+static inline float sq8_factor(const float *row, size_t dim, float step) {
   enum { PART = 256 }; /* sums of squares up to 2032^2 fit 32 bits */
   int64_t squares = 0, product = 0;
-  if (scale == 0) return 0;
+  if (step == 0) return 0;
   for (size_t from = 0; from < dim; from += PART) {
     size_t end = dim - from < PART ? dim : from + PART;
     int32_t part_squares = 0, part_product = 0;
     for (size_t i = from; i < end; i++) {
-      float v = row[i] / scale;
+      float v = row[i] / step;
       v = v > -127.0f ? v : -127.0f;
       v = v < 127.0f ? v : 127.0f;
       int32_t fine = (int32_t)((v * 16.0f + 12582912.0f) - 12582912.0f);
       part_squares += fine * fine;
-      part_product += fine * sq8_code(row[i], scale);
+      part_product += fine * sq8_code(row[i], step);
     }
     squares += part_squares;
     product += part_product;
   }
-  return product > 0 ? (float)((double)scale * ((double)squares / (16.0 * (double)product))) : scale;
+  return product > 0 ? (float)((double)step * ((double)squares / (16.0 * (double)product))) : step;
 }
 
 #endif

@@ -126,7 +126,8 @@ def apply(record, lsn, collections):
         [collection["rows"].pop(key, None) for key in ids]
         sizes = struct.unpack_from(f"<{count}I", record, at) if kind == 1 and flags & 1 else [0xFFFFFFFF] * count
         payloads, _ = slices(record, at + 4 * count, [0 if size == 0xFFFFFFFF else size for size in sizes])
-        rows = [(unit(vector) if collection["metric"] == "cosine" else vector, payload) for vector, payload in zip(vectors, payloads)]
+        divided = collection["metric"] == "cosine" and not flags & 2
+        rows = [(unit(vector) if divided else vector, payload) for vector, payload in zip(vectors, payloads)]
         collection["rows"].update(zip(ids, rows))
 
 def unit(vector):

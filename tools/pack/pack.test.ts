@@ -120,6 +120,7 @@ describe.each(Object.keys(needs) as (keyof typeof needs)[])('@drift/%s alone, in
 const compilerOptions = {
   strict: true,
   exactOptionalPropertyTypes: true,
+  noUncheckedIndexedAccess: true,
   skipLibCheck: false,
   noEmit: true,
   target: 'es2022',

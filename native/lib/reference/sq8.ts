@@ -17,30 +17,30 @@ export function sq8Encode(
 ): void {
   for (let row = first; row < first + count; row++) {
     const start = row * dim
-    const scale = scaleOf(rows, start, dim)
+    const step = stepOf(rows, start, dim)
     let norm = 0
     for (let i = start; i < start + dim; i++) {
       const x = rows[i]!
-      codes[i] = 128 + codeOf(x, scale)
+      codes[i] = 128 + codeOf(x, step)
       norm += x * x
     }
-    factors[2 * row] = factorOf(rows, start, dim, scale)
+    factors[2 * row] = factorOf(rows, start, dim, step)
     factors[2 * row + 1] = norm
   }
 }
 
 export function sq8Query(query: Float32Array, out: Int8Array, outFactors: Float32Array): void {
-  const scale = scaleOf(query, 0, query.length)
+  const step = stepOf(query, 0, query.length)
   let norm = 0
   let sum = 0
   for (let i = 0; i < query.length; i++) {
     const x = query[i]!
-    const code = codeOf(x, scale)
+    const code = codeOf(x, step)
     out[i] = code
     sum += code
     norm += x * x
   }
-  outFactors[0] = factorOf(query, 0, query.length, scale)
+  outFactors[0] = factorOf(query, 0, query.length, step)
   outFactors[1] = norm
   outFactors[2] = sum
 }
@@ -103,7 +103,8 @@ export function estimate(
   return Math.fround(Math.fround(queryFactors[1]! + factors[2 * row + 1]!) - 2 * product)
 }
 
-function scaleOf(values: Float32Array, start: number, dim: number): number {
+/** Of the codes: max|x| / 127. */
+function stepOf(values: Float32Array, start: number, dim: number): number {
   let largest = 0
   for (let i = start; i < start + dim; i++) {
     const magnitude = Math.abs(values[i]!)
@@ -113,21 +114,21 @@ function scaleOf(values: Float32Array, start: number, dim: number): number {
 }
 
 /** ||x||^2 / <codes, x>, with x in sixteenths of a step: integers, whose sums are exact. */
-function factorOf(values: Float32Array, start: number, dim: number, scale: number): number {
-  if (scale === 0) return 0
+function factorOf(values: Float32Array, start: number, dim: number, step: number): number {
+  if (step === 0) return 0
   let squares = 0
   let product = 0
   for (let i = start; i < start + dim; i++) {
-    const steps = Math.max(-127, Math.min(127, Math.fround(values[i]! / scale)))
+    const steps = Math.max(-127, Math.min(127, Math.fround(values[i]! / step)))
     const fine = Math.fround(steps * 16) + ROUNDER - ROUNDER
     squares += fine * fine
-    product += fine * codeOf(values[i]!, scale)
+    product += fine * codeOf(values[i]!, step)
   }
-  return product > 0 ? Math.fround(scale * (squares / (16 * product))) : scale
+  return product > 0 ? Math.fround(step * (squares / (16 * product))) : step
 }
 
-/** A subnormal scale is so coarse that x / scale can leave the range, and can even be zero: hence the limits. */
-function codeOf(x: number, scale: number): number {
-  if (scale === 0) return 0
-  return Math.max(-127, Math.min(127, Math.fround(x / scale) + ROUNDER - ROUNDER))
+/** A subnormal step is so coarse that x / step can leave the range, and can even be zero: hence the limits. */
+function codeOf(x: number, step: number): number {
+  if (step === 0) return 0
+  return Math.max(-127, Math.min(127, Math.fround(x / step) + ROUNDER - ROUNDER))
 }

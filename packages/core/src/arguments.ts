@@ -159,7 +159,7 @@ export function requireShape(options: VectorIndexOptions & IndexParts): IndexSha
     typeof (vectors as VectorSource | null)?.read !== 'function'
   ) {
     const message = `vectors is ${String(vectors)}, expected 'resident', 'none' or an object that can read`
-    throw new CoreError('DRIFT_OPTION', message, { vectors })
+    throw new CoreError('DRIFT_OPTION', message, { option: 'vectors', vectors })
   }
   return { dim, metric, memtableRows, bucketRows, M, efConstruction, seed, vectors }
 }
@@ -359,7 +359,8 @@ function isPositive(value: unknown): boolean {
 }
 
 function refuse(name: string, value: unknown, expected: string): never {
-  throw new CoreError('DRIFT_OPTION', `${name} is ${String(value)}, expected ${expected}`, { [name]: value })
+  const message = `${name} is ${String(value)}, expected ${expected}`
+  throw new CoreError('DRIFT_OPTION', message, { option: name, [name]: value })
 }
 
 /** Steps a decade: few enough that what is known of each is remembered. */
@@ -389,6 +390,7 @@ export function requireInteger(
 ): void {
   if (Number.isInteger(value) && value >= least && value <= most) return
   throw new CoreError(code, `${name} is ${String(value)}, expected an integer of ${least}..${most}`, {
+    ...(code === 'DRIFT_OPTION' && { option: name }),
     [name]: value,
   })
 }

@@ -1,7 +1,8 @@
 /**
  * Where k-means starts: rows of the data, each drawn with a chance in proportion to its squared distance from those drawn
- * before (k-means++, Arthur and Vassilvitskii 2007). Many are drawn cell by cell, cells being those of sqrt(k) rows drawn so
- * and each having a share of k by its squared distances: O(n sqrt(k)), not O(n k), and as good a start (the inertia of ten iterations is within 0.2 %).
+ * before (k-means++, Arthur and Vassilvitskii 2007). When there are many to draw, sqrt(k) rows are drawn so first, and all rows fall into
+ * cells around them. Each cell gets a share of k in proportion to the squared distances in it, drawn from its own rows. That is O(n sqrt(k))
+ * instead of O(n k), and as good a start: the inertia of ten iterations is within 0.2 %.
  */
 import { kernels } from '@drift/native'
 import { membersOf } from './clusters.js'

@@ -322,5 +322,5 @@ function partitionOf(leaves: readonly Leaf[], dim: number, count: number): Parti
 }
 
 function badOption(code: CoreErrorCode, name: string, value: number, expected: string): CoreError {
-  return new CoreError(code, `${name} is ${value}, expected ${expected}`, { [name]: value })
+  return new CoreError(code, `${name} is ${value}, expected ${expected}`, { option: name, [name]: value })
 }

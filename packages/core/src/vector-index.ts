@@ -492,7 +492,7 @@ export class VectorIndex {
     return this.#queries.now(query, options)
   }
 
-  /** `searchSync`, except that a scan of more than 65 536 rows is shared by the threads of the pool. */
+  /** `searchSync`, except that with `probes`, and without `allow`, a scan of more than 65 536 rows is shared by the threads of the pool. */
   search(query: Float32Array, options: SearchOptions & Abortable): Promise<SearchResult> {
     return this.#queries.one(query, options)
   }

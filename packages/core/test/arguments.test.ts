@@ -26,7 +26,11 @@ function codeOf(act: () => unknown): string {
     act()
   } catch (error) {
     expect(error).toBeInstanceOf(CoreError)
-    return (error as CoreError).code
+    const { code, message, details } = error as CoreError
+    // Where the options as a whole are none, no option is to blame.
+    if (code === 'DRIFT_OPTION' && !message.startsWith('the options of '))
+      expect(message).toContain(`${details['option']} is `)
+    return code
   }
   return 'no error'
 }

@@ -223,8 +223,11 @@ export class Collection<P extends object = Payload> {
   }
 
   /**
-   * The nearest rows, nearest first. Approximate: `probes` and `ef` trade time for recall.
-   * The newest version of each id, and only what was visible when the call was made.
+   * The nearest rows, nearest first: the newest version of each id, and only what was visible when the call was made. Approximate: `recall`
+   * says which share of them is to be found, in the mean over queries; 1 finds all.
+   *
+   * @throws DriftError or CoreError DRIFT_DIMENSION, DRIFT_VECTOR_TYPE, DRIFT_VECTOR_VALUE, DRIFT_ZERO_VECTOR, DRIFT_K, DRIFT_RECALL, DRIFT_RADIUS,
+   *   DRIFT_OPTION, DRIFT_FILTER, DRIFT_FILTER_LIMIT.
    */
   async search(query: Float32Array | readonly number[], options?: SearchOptions): Promise<Hit<P>[]> {
     const asked = parseSearchOptions(options)

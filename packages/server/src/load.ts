@@ -16,7 +16,7 @@ import {
   type SegmentReader,
   type TombstoneEntry,
 } from '@drift/storage'
-import type { OpenOptions, Progress } from './options.js'
+import type { OpenOptions } from './options.js'
 import { indexPayloads } from './payload-index/declare.js'
 import { quantizerId } from './quantizer.js'
 import type { Surroundings } from './recovery.js'
@@ -73,7 +73,7 @@ async function loadInto(
         options,
       )
       done += file.rows
-      options.onProgress?.({ stage: `open ${entry.name}`, done, total } satisfies Progress)
+      options.onProgress?.({ stage: `open ${entry.name}`, done, total })
     } else {
       // Read also when their effect is known: they are truth, and damage in them is to be told.
       const ids = readTombstones(fs, folder, file)
@@ -88,8 +88,8 @@ async function loadInto(
 }
 
 /** An index file knows of deletions that are only in the log: where the end of the log may be given up, it may know too much. */
-function isWholeLog(options: OpenOptions & { readonly recovery?: unknown }): boolean {
-  return options.recovery === undefined || options.recovery === 'strict'
+function isWholeLog({ recovery = 'strict' }: OpenOptions): boolean {
+  return recovery === 'strict'
 }
 
 /**
@@ -177,24 +177,33 @@ function restoreIndex(
   let file: IndexFile | undefined
   try {
     file = openIndexFile(around, entry.checkpoint, store.config.dim)
-    const known = file && knownFiles(file, entry, readers)
-    if (!file || !known) return undefined
-    const { columns, live } = { columns: file, live: liveRows(file.sizes.rows, known) }
-    store.index.restoreImage(
-      file.sizes,
-      live,
-      (column, into) => columns.read(column, into),
-      vectors => readVectors(around, store, entry, known, vectors),
-    )
-    restoreLearned(store, file)
-    store.covered = new Set(file.segments.map(({ segment }) => segment))
-    return known
+    return file && restoreFrom(file, around, store, entry, readers)
   } catch {
     // Derived: whatever is wrong with it, the rows are all there.
     return undefined
   } finally {
     file?.close()
   }
+}
+
+function restoreFrom(
+  file: IndexFile,
+  around: Around,
+  store: Store,
+  entry: CollectionEntry,
+  readers: ReadonlyMap<string, SegmentReader>,
+): Known | undefined {
+  const known = knownFiles(file, entry, readers)
+  if (!known) return undefined
+  store.index.restoreImage(
+    file.sizes,
+    liveRows(file.sizes.rows, known),
+    (column, into) => file.read(column, into),
+    vectors => readVectors(around, store, entry, known, vectors),
+  )
+  restoreLearned(store, file)
+  store.covered = new Set(file.segments.map(({ segment }) => segment))
+  return known
 }
 
 function restoreLearned(store: Store, file: IndexFile): void {

@@ -36,7 +36,7 @@ export interface CollectionConfig {
   readonly memtableRows?: number
   /** Exact vectors of flushed rows are in the segments only. */
   readonly cold?: 'disk'
-  /** Payload indexes by path; the one thing here that changes, see `declareIndexes`. */
+  /** Payload indexes by path; the one thing here that changes, see `createIndex`. */
   readonly indexes?: { readonly [path: string]: 'keyword' | 'number' }
 }
 

@@ -31,11 +31,11 @@ export type SyncMode = 'always' | 'os' | { readonly intervalMs: number }
 export interface OpenOptions {
   /** Default `always`. */
   readonly sync?: SyncMode
-  /** Threads that scan and encode; default: one fewer than the cores, at most 4. 0 keeps everything on the calling thread. */
+  /** Threads that scan and encode; default: one fewer than the cores, at most 4, and with `fs` none. 0 keeps everything on the calling thread. */
   readonly threads?: number
-  /** Size of one write-ahead log file in bytes, preallocated. Default 64 MiB. */
+  /** Size of one write-ahead log file in bytes, preallocated: a multiple of 4 096 from 64 KiB to 1 GiB. Default 64 MiB. */
   readonly walFileBytes?: number
-  /** Another disk, for tests and simulations. Default: the real one. Everything then runs on the calling thread. */
+  /** Another disk, for tests and simulations: its files are read and written on the calling thread. Default: the real one. */
   readonly fs?: DriftFs
   /** Whether buckets are healed and segments compacted while nothing else is to do. Default `background`. */
   readonly maintenance?: MaintenanceMode
@@ -127,10 +127,12 @@ export interface MaintainOptions extends FlushOptions {
 
 const MODES: readonly MaintenanceMode[] = ['background', 'manual', 'off']
 const METRICS: readonly Metric[] = ['l2', 'cosine', 'ip']
+const POLICIES: readonly HealPolicy[] = ['drift', 'paper']
 const NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/
 const MAX_DIM = 4096
 const DEFAULT_K = 10
 const MAX_MEMTABLE_ROWS = 1 << 20
+const WAL_PAGE_BYTES = 4096
 const MIN_WAL_FILE_BYTES = 64 * 1024
 const MAX_WAL_FILE_BYTES = 1024 * 1024 * 1024
 const MAX_THREADS = 64
@@ -215,6 +217,9 @@ export function parseOpenOptions(options: unknown): OpenOptions {
   }
   integerOption('threads', given.threads, 0, MAX_THREADS)
   integerOption('walFileBytes', given.walFileBytes, MIN_WAL_FILE_BYTES, MAX_WAL_FILE_BYTES)
+  if ((given.walFileBytes ?? 0) % WAL_PAGE_BYTES !== 0) {
+    throw wrongOption('walFileBytes', given.walFileBytes, `a multiple of ${WAL_PAGE_BYTES}`)
+  }
   recoveryOption(given.recovery)
   diskOption(given.fs)
   integerOption('minFreeBytes', given.minFreeBytes, 0, Number.MAX_SAFE_INTEGER)
@@ -326,6 +331,9 @@ export function parseStatsOptions(options: unknown): { readonly buckets?: boolea
 export function parseMaintainOptions(options: unknown): MaintainOptions {
   const given = knownKeys<MaintainOptions>(options, { budget: true, policy: true, ...WRITE_KEYS }, 'maintain')
   integerOption('budget', given.budget, 0, Number.MAX_SAFE_INTEGER)
+  if (given.policy !== undefined && !POLICIES.includes(given.policy)) {
+    throw wrongOption('policy', given.policy, `one of ${POLICIES.join(', ')}`)
+  }
   callbacks(given)
   return given
 }

@@ -91,8 +91,8 @@ export class ShadowRecall {
   }
 
   /**
-   * Calibrates a collection that is due, also while rows stream in: who flushes, searches next, and floors follow growth by a rule that suits
-   * some data and finds too few of the rows that are asked for in others. Never rejects: it is tried again.
+   * Calibrates a collection that is due, also while rows stream in: whoever flushes will search next. Until then floors follow the growth by
+   * a rule (RecallMap), which suits some data and in others finds too few of the rows that are asked for. Never rejects: it is tried again.
    */
   async calibrateDue(engine: Engine, store: Store): Promise<void> {
     const { index } = store

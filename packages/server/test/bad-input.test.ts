@@ -1,6 +1,6 @@
 // Bad input gets a coded error, changes nothing, and the handle goes on working: every row of the table is followed by
 // a check that the collection is as it was.
-import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { FaultFs, SimFs } from '@drift/fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -425,6 +425,30 @@ describe('a database that is opened badly', () => {
     await expect(Drift.open(':memory:', { sync: sync as never })).rejects.toMatchObject({
       code: 'DRIFT_OPTION',
     })
+  })
+
+  it.each([70_000, 65_535, 2 ** 31])('refuses walFileBytes: %j, and makes no folder', async walFileBytes => {
+    const path = join(temporaryFolder(), 'db')
+    await expect(Drift.open(path, { walFileBytes })).rejects.toMatchObject({
+      code: 'DRIFT_OPTION',
+      details: { option: 'walFileBytes' },
+    })
+    expect(existsSync(path)).toBe(false)
+  })
+
+  it('refuses a policy of healing before anything is refined', async () => {
+    const db = await Drift.open(':memory:', { walFileBytes: 65_536 })
+    const docs = await db.collection('docs', { dim: 1 })
+    const stages: string[] = []
+    const onProgress = ({ stage }: { stage: string }) => stages.push(stage)
+    await expect(docs.maintain({ policy: 'fast' as never, onProgress })).rejects.toMatchObject({
+      code: 'DRIFT_OPTION',
+      details: { option: 'policy' },
+    })
+    expect(stages).toEqual([])
+    await docs.maintain({ policy: 'paper', onProgress })
+    expect(stages).not.toEqual([])
+    await db.close()
   })
 
   it('refuses every call after close, and closes twice without complaint', async () => {

@@ -1,6 +1,7 @@
 /**
  * A checkpoint: the partition of a collection at some moment, so that opening need not compute it again. Derived: when it is damaged or
- * does not fit the segments, the caller drops it and routes the rows anew.
+ * does not fit the segments, the caller drops it and routes the rows anew. @drift/server writes index files (index-file.ts) in its place,
+ * which hold codes and ids besides; a manifest names either as `checkpoint`.
  *
  * CENTROIDS  f32, k * dim, row-major
  * HOMES      segments u64 | per segment { uuid 16 B, rows u64 } | per segment u32 x rows: the row's centroid, or NO_HOME

@@ -1,4 +1,4 @@
-/** Bytes at rest: segments, tombstone files, checkpoints and the manifest that names them. */
+/** Bytes at rest: segments, tombstone files, index files, checkpoints and the manifest that names them. */
 export { IdFilter } from './bloom.js'
 export {
   type Checkpoint,

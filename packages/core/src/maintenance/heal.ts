@@ -39,7 +39,6 @@ export async function heal(on: {
   /** In any order. */
   readonly plan: () => Promise<Operation[]>
   readonly apply: (operation: Operation, budget: number) => Promise<Healed>
-  readonly rows: () => number
   readonly budget: number
   readonly onProgress: (done: number, total: number) => void
   readonly onOperation: (healed: Healed) => void
@@ -83,5 +82,6 @@ export function requireBudget(budget: number = Number.POSITIVE_INFINITY): number
 
 export function requirePolicy(policy: HealPolicy | undefined): void {
   if (policy === undefined || policy === 'drift' || policy === 'paper') return
-  throw new CoreError('DRIFT_OPTION', `policy is ${String(policy)}, expected 'drift' or 'paper'`, { policy })
+  const message = `policy is ${String(policy)}, expected 'drift' or 'paper'`
+  throw new CoreError('DRIFT_OPTION', message, { option: 'policy', policy })
 }

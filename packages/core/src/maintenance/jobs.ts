@@ -217,11 +217,10 @@ export class Jobs {
 
   async heal(options: HealOptions): Promise<HealReport> {
     requireKnown(options, HEAL_OPTIONS, 'maintain')
-    const state = this.#life.open()
+    this.#life.open()
     return heal({
       plan: () => this.planInSlices(options),
       apply: (operation, budget) => this.apply(operation, { signal: options.signal, budget }),
-      rows: () => state.directory.rowsAtHome,
       budget: requireBudget(options.budget),
       onProgress: options.onProgress ?? (() => {}),
       onOperation: options.onOperation ?? (() => {}),

@@ -1,9 +1,9 @@
 /**
  * What should become of a neighbourhood, found in any thread: as many buckets as its rows are worth, centroids in the means of their rows.
- * Rule: each bucket may be within its bounds and the partition be bad all the same: where rows went, buckets are many and small, where
- * they came, few and large, and queries ask where they came. So a neighbourhood gives up its lightest buckets or parts its heaviest ones
- * until it has one for every `bucketRows` rows; the weight is the sum of squared distances, so that it ends as k-means would have it.
- * Centroids move only when that lowers the sum by half a percent.
+ * Each bucket may be within its bounds and the partition be bad all the same: where rows went away buckets are many and small, where rows
+ * came they are few and large, and there queries ask.
+ * Rule: a neighbourhood gives up its lightest buckets or parts its heaviest ones until it has one for every `bucketRows` rows. The weight is
+ * the sum of squared distances, so that it ends as k-means would have it. Centroids move only when that lowers the sum by half a percent.
  */
 import { kernels } from '@drift/native'
 import { joined } from '../joined.js'

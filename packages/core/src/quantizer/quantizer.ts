@@ -120,7 +120,10 @@ export function requireLength(name: string, length: number, needed: number): voi
 }
 
 export function badOption(name: string, value: unknown, expected: string): CoreError {
-  return new CoreError('DRIFT_OPTION', `${name} is ${String(value)}, expected ${expected}`, { name, value })
+  return new CoreError('DRIFT_OPTION', `${name} is ${String(value)}, expected ${expected}`, {
+    option: name,
+    value,
+  })
 }
 
 function badLength(name: string, length: number, expected: string): CoreError {

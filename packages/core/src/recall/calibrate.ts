@@ -118,18 +118,18 @@ export async function calibrate(
   meetings.push(...(await deep(compared.length, WIDE_QUERIES, wide)))
   meetings.push(...(await deep(WIDE_QUERIES, undefined, narrow)))
   const farCount = Math.max(LEAST_FAR, Math.min(MOST_FAR, compared.length >>> 1))
-  const strangers = await job.slices.run(farQueriesOf(state, rows, farCount, random))
-  const around = await nearestOf(state, strangers, job)
+  const farQueries = await job.slices.run(farQueriesOf(state, rows, farCount, random))
+  const around = await nearestOf(state, farQueries, job)
   const far = await meetingsBy(
     state,
-    strangers,
+    farQueries,
     around.map(nearest => nearest.subarray(0, NEIGHBOURS)),
     job,
   )
   // One that met nothing, as rows were deleted meanwhile, tells nothing.
   const met: Told = { meetings: meetings.filter(isMet), far, losses: [], farMisses: 1 }
   const told = { ...met, losses: await lossesOf(state, asked, nearest, narrow, met, job) }
-  const farMisses = await farMissesOf(state, strangers, around, narrow, told, job)
+  const farMisses = await farMissesOf(state, farQueries, around, narrow, told, job)
   return new CalibratedFloors(shape.metric, { ...told, far: far.filter(isMet), farMisses })
 }
 
@@ -257,7 +257,7 @@ async function lossesOf(
  */
 async function farMissesOf(
   state: IndexState,
-  strangers: SelfQueries,
+  farQueries: SelfQueries,
   nearest: readonly Uint32Array[],
   deep: SearchWidth,
   told: Told,
@@ -272,7 +272,7 @@ async function farMissesOf(
   const rerank = rerankOf(k, floors.depthOf(FAR_RECALL))
   const width = { ...deep, k, owed: k, near: unitEntries(k), floor, rerank }
   const wanted = nearest.map(rows => rows.subarray(0, k))
-  const found = await countFound(state, strangers, wanted, width, job)
+  const found = await countFound(state, farQueries, wanted, width, job)
   const expected = told.far.map(ofQuery =>
     logFloorsOf(ofQuery, weights, Math.min(k, ofQuery.length / MEETING_FACTS)).filter(
       log => log >= Math.log(floor),

@@ -42,7 +42,7 @@ const LEAST_FLAT = 256
 
 /**
  * Of the way from the middle self-query to the farthest one, in logarithms of d_0^2: so much beyond the farthest, queries are far. One row in a
- * thousand is farther than all that were asked for, and reads what is meant for strangers.
+ * thousand is farther than all that were asked for, and reads what is meant for far queries.
  */
 const FAR_MARGIN = 0.1
 /** With fewer far queries, none counts as far. */
@@ -183,8 +183,8 @@ export class CalibratedFloors {
     }
     const sorted = joined(Float32Array, each).sort()
     const beyond = farFrom(units)
-    const strangers = withNeighbours(far, neighbours).filter(of => logUnitOf(of, neighbours) > beyond)
-    const ofFar = samplesOf(strangers, weights, neighbours)
+    const farther = withNeighbours(far, neighbours).filter(of => logUnitOf(of, neighbours) > beyond)
+    const ofFar = samplesOf(farther, weights, neighbours)
     const made = {
       each,
       sorted,

@@ -117,11 +117,3 @@ export function* candidatesOf(
   near.sort((a, b) => least[a]! - least[b]!)
   return { rows: Uint32Array.from(near, i => rows[i]!), least: Float32Array.from(near, i => least[i]!) }
 }
-
-/** All of it at once. */
-export function atOnce<T>(work: Generator<number, T>): T {
-  for (;;) {
-    const step = work.next()
-    if (step.done) return step.value
-  }
-}

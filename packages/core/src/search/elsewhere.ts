@@ -4,11 +4,11 @@
  * codes say which ones have to be read. Rule: rows are read while the pin is open under which they were found.
  */
 import type { IndexState } from '../index-state.js'
-import { Slices } from '../maintenance/slices.js'
+import { atOnce, Slices } from '../maintenance/slices.js'
 import type { IndexPool } from '../pool/pool.js'
 import type { BoundsTask } from '../pool/tasks.js'
 import { emptySlice, type FoundSlice, SLICE_QUERIES } from './batch.js'
-import { atOnce, candidatesOf } from './bounds.js'
+import { candidatesOf } from './bounds.js'
 import type { Ranked } from './exactly.js'
 import type { Scratch } from './scratch.js'
 import { attach, type Snapshot } from './snapshot.js'

@@ -1,5 +1,5 @@
 /**
- * The container that segments, tombstone files and checkpoints share: fixed-size records at both ends and a directory of sections.
+ * The container that segments, tombstone files, index files and checkpoints share: fixed-size records at both ends and a directory of sections.
  * Every number is little-endian; every field is checked before it is used. After Parquet, Lance and Vortex, with their gaps closed:
  * each byte is under a CRC32C that is seeded by file, section and page, so that a good page at a wrong place is caught.
  *
