@@ -341,6 +341,9 @@ export const DatabaseStats = Type.Object(
         description: 'why they do; only while they do, and only to an admin of all collections',
       }),
     ),
+    recovery: Type.Optional(
+      Type.Object({}, { ...OPEN, description: 'of the opening; only to an admin of all collections' }),
+    ),
   },
   OPEN,
 )

@@ -496,7 +496,7 @@ describe('callers', () => {
     expect(await (await connect(url, { key: all.key })).collections()).toEqual(['left--docs', 'right--docs'])
   })
 
-  it('learn why flushes fail when they are admins of all collections, and only that they do otherwise', async () => {
+  it('learn why flushes fail and what was recovered when they are admins of all collections, and only that flushes fail otherwise', async () => {
     const [admin, reader, tenant] = [createKey(), createKey(), createKey()]
     const db = await Drift.open('/db', { fs: new FailingSegments(new SimFs(), []), threads: 0 })
     onTestFinished(() => db.close().catch(() => undefined))
@@ -517,10 +517,11 @@ describe('callers', () => {
     expect(await statsOf(admin.key)).toMatchObject({
       failing: true,
       lastError: expect.stringContaining('EIO'),
+      recovery: { mode: 'strict' },
     })
     for (const { key } of [reader, tenant]) {
       const told = await statsOf(key)
-      expect([told.failing, 'lastError' in told]).toEqual([true, false])
+      expect([told.failing, 'lastError' in told, 'recovery' in told]).toEqual([true, false, false])
     }
   })
 

@@ -36,15 +36,16 @@ export const operationRoutes: readonly Route[] = [
     },
     async run(call) {
       const { db, principal } = call
-      const { path: _, lastError, collections, ...stats } = await db.stats()
+      const { path: _, lastError, recovery, collections, ...stats } = await db.stats()
       const visible = collections.flatMap(entry => {
         const name = call.visibleName(entry.name)
         return name === undefined ? [] : [{ ...entry, name }]
       })
       const failing = lastError !== undefined
-      // It may name files, and collections of others.
-      const isTold = failing && allows(principal, 'admin') && seesAll(principal)
-      return jsonSafe({ ...stats, failing, ...(isTold ? { lastError } : {}), collections: visible })
+      // They may name files, and collections of others.
+      const isTold = allows(principal, 'admin') && seesAll(principal)
+      const told = isTold ? { recovery, ...(failing ? { lastError } : {}) } : {}
+      return jsonSafe({ ...stats, failing, ...told, collections: visible })
     },
   },
   {
