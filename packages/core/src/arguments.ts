@@ -339,6 +339,9 @@ const WAYS = ['recall', 'probes', 'floor', 'mode'] as const
 function requirePaper(options: SearchOptions): PaperRule | undefined {
   const { mode, lambda, tau, confidence = 1, normalised = false, ef, efSearch } = options
   if (mode === undefined) {
+    // Looked through by name only where there is one: every search passes here.
+    const isNone = lambda === undefined && tau === undefined && efSearch === undefined
+    if (isNone && options.confidence === undefined && options.normalised === undefined) return undefined
     for (const name of Object.keys(PAPER_OPTIONS) as (keyof typeof PAPER_OPTIONS)[]) {
       if (options[name] !== undefined) refuse(name, options[name], "nothing without mode: 'paper'")
     }

@@ -231,7 +231,7 @@ export class Collection<P extends object = Payload> {
    */
   async search(query: Float32Array | readonly number[], options?: SearchOptions): Promise<Hit<P>[]> {
     const asked = parseSearchOptions(options)
-    const { k, payload, signal } = asked
+    const { payload, signal } = asked
     this.#assertOpen()
     signal?.throwIfAborted()
     const vector = parseQuery(query, this.dim)
@@ -248,7 +248,7 @@ export class Collection<P extends object = Payload> {
     // While a payload is wanted, no row found may be given to another id.
     const pin = payload ? this.#store.index.pin() : undefined
     try {
-      const found = await this.#store.index.search(vector, { k, ...widthOf(asked) })
+      const found = await this.#store.index.search(vector, widthOf(asked))
       pace.answered()
       return found.ids.map((id, i) => this.#hit(id, found.distances[i]!, payload ? found.rows[i] : undefined))
     } finally {
@@ -263,14 +263,14 @@ export class Collection<P extends object = Payload> {
    */
   async searchBatch(queries: Float32Array, options?: BatchSearchOptions): Promise<BatchHits> {
     const asked = parseBatchOptions(options)
-    const { k, signal } = asked
+    const { signal } = asked
     this.#assertOpen()
     signal?.throwIfAborted()
     const vectors = parseQuery(queries, this.dim, true)
     this.#engine.janitor.searched(this.#store)
     const narrowed = parseNarrowed(asked)
     if (narrowed) return searchBatchNarrowed(this.#store, vectors.slice(), narrowed)
-    const found = await this.#store.index.searchBatch(vectors, { k, ...widthOf(asked) })
+    const found = await this.#store.index.searchBatch(vectors, widthOf(asked))
     const { distances, counts } = found
     const ids = Array.from(counts, (count, q) => found.ids.slice(q * found.k, q * found.k + count) as Id[])
     return { k: found.k, ids, distances, counts }
@@ -282,14 +282,14 @@ export class Collection<P extends object = Payload> {
     options?: SearchOptions,
   ): Promise<Explanation & { readonly filter?: FilterPlan }> {
     const asked = parseSearchOptions(options, 'explain')
-    const { k, filter, signal, isEvery } = asked
+    const { filter, signal, isEvery } = asked
     this.#assertOpen()
     signal?.throwIfAborted()
     const vector = parseQuery(query, this.dim).slice()
     const node = filter === undefined ? undefined : parseFilter(filter)
     await this.#store.index.vectorsReady()
     return withMatching(this.#store, node, signal, ({ rows }) => {
-      const how = isEvery ? { k: Math.max(1, this.#store.index.count), recall: 1 } : { k, ...widthOf(asked) }
+      const how = isEvery ? { k: Math.max(1, this.#store.index.count), recall: 1 } : widthOf(asked)
       const width = { ...how, ...(node ? { allow: rows } : {}) }
       const explanation = this.#store.index.explain(vector, width, () => performance.now())
       return node ? { ...explanation, filter: planOf(node, this.#store.indexes) } : explanation
@@ -483,8 +483,9 @@ export class Collection<P extends object = Payload> {
 
   #hit(id: Id, distance: number, row: number | undefined): Hit<P> {
     const bytes = row === undefined ? undefined : this.#store.payloads.read(row)
-    const hit = { id, distance, score: score(this.metric, distance) }
-    return bytes ? { ...hit, payload: decodePayload(bytes) as P } : hit
+    const alike = score(this.metric, distance)
+    if (!bytes) return { id, distance, score: alike }
+    return { id, distance, score: alike, payload: decodePayload(bytes) as P }
   }
 
   #assertOpen(): void {

@@ -156,7 +156,12 @@ export class Drift {
     const parsed = parseCollectionOptions(options)
     parseName(name)
     assertOpen(this.#engine)
-    const opened = await this.#untilDone(this.#openOrCreate(name, parsed, options !== undefined))
+    const isGiven = options !== undefined
+    // One that is there takes no turn: a server asks for it with every request.
+    const store = this.#creating.has(name) ? undefined : this.#find(name)
+    const opened = store
+      ? this.#opened(store, parsed, isGiven)
+      : await this.#untilDone(this.#openOrCreate(name, parsed, isGiven))
     return opened as unknown as Collection<P>
   }
 
@@ -342,10 +347,7 @@ export class Drift {
       await other.catch(() => undefined)
     }
     const store = this.#find(name)
-    if (store) {
-      if (isGiven) assertSame(store.config, options)
-      return new Collection(this.#engine, store)
-    }
+    if (store) return this.#opened(store, options, isGiven)
     const created = this.#create(name, options)
     this.#creating.set(name, created)
     try {
@@ -353,6 +355,11 @@ export class Drift {
     } finally {
       this.#creating.delete(name)
     }
+  }
+
+  #opened(store: Store, options: CollectionOptions, isGiven: boolean): Collection {
+    if (isGiven) assertSame(store.config, options)
+    return new Collection(this.#engine, store)
   }
 
   async #create(
@@ -430,7 +437,10 @@ export class Drift {
   }
 
   #find(name: string): Store | undefined {
-    return this.#present().find(store => store.config.name === name)
+    for (const store of this.#engine.stores.values()) {
+      if (!store.dropped && store.config.name === name) return store
+    }
+    return undefined
   }
 
   /** Those that are not being dropped. */

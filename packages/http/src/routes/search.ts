@@ -137,7 +137,8 @@ function wrongLength(length: number, dim: number): HttpError {
 }
 
 function jsonHit(found: Hit): object {
-  return typeof found.id === 'bigint' ? { ...found, id: idToJson(found.id) } : found
+  const { id, distance, score, payload } = found
+  return typeof id === 'bigint' ? { id: idToJson(id), distance, score, payload } : found
 }
 
 /** Typed arrays as arrays and bigints as ids: what the engine explains is not ours to know. */

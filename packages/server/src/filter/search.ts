@@ -55,11 +55,8 @@ export function searchBatchNarrowed(
 ): Promise<BatchHits> {
   return withAllowed(store, asked, async allow => {
     if (asked.k === undefined) return allWithin(store, queries, asked, allow)
-    const { k, counts, ids, distances, rows } = await store.index.searchBatch(queries, {
-      k: asked.k,
-      ...asked.width,
-      ...allow,
-    })
+    const width = { ...asked.width, ...allow }
+    const { k, counts, ids, distances, rows } = await store.index.searchBatch(queries, width)
     for (let q = 0; q < counts.length; q++) {
       counts[q] = countWithin(distances.subarray(q * k, q * k + counts[q]!), asked.radius)
       distances.fill(Number.POSITIVE_INFINITY, q * k + counts[q]!, (q + 1) * k)
@@ -94,7 +91,7 @@ function withAllowed<T>(
 async function nearest(store: Store, query: Float32Array, asked: Narrowed, allow: Allowed): Promise<Found> {
   const { k, radius, width } = asked
   if (k === undefined) return store.index.within(query, radius!, { ...width, ...allow })
-  const { rows, ids, distances } = await store.index.search(query, { k, ...width, ...allow })
+  const { rows, ids, distances } = await store.index.search(query, { ...width, ...allow })
   const count = countWithin(distances, radius)
   return { rows: rows.subarray(0, count), ids: ids.slice(0, count), distances: distances.subarray(0, count) }
 }
