@@ -149,6 +149,40 @@ function rowsIn(index: IndexSlabs, bucket: number): number[] {
   return rows.filter(row => row !== 0xffff_ffff)
 }
 
+/** By codes: the distances of all rows, and of each the least bound of its entries, `slack` times what their estimates are off by below these. */
+function codedOf(
+  index: IndexSlabs,
+  query: Float32Array,
+  slack: number,
+): { distances: Float32Array; bounds: Float32Array } {
+  const { metric, dim, padded, flips, codes, factors, centroids, blocks } = index
+  const rotated = new Float32Array(padded)
+  reference.rotate(query, dim, padded, 0, 1, flips, rotated)
+  const queryCodes = new Int8Array(padded)
+  const queryFactors = new Float32Array(3)
+  reference.sq8Query(rotated, queryCodes, queryFactors)
+  const distances = new Float32Array(ROWS)
+  reference.sq8Distances(metric, queryCodes, queryFactors, codes, factors, padded, 0, ROWS, distances)
+  const bounds = new Float32Array(ROWS).fill(Number.POSITIVE_INFINITY)
+  const ofBlock = new Float32Array(BLOCK_ENTRIES)
+  const [base, squared] = [metric, 'l2' as const].map(by => {
+    const out = new Float32Array(BUCKETS)
+    reference.distances(by, rotated, centroids, padded, 0, BUCKETS, out)
+    return out
+  }) as [Float32Array, Float32Array]
+  for (let b = 0; b < BUCKETS; b++) {
+    for (let block = index.heads[b]!; block < index.next.length; block = index.next[block]!) {
+      const at = block * blockBytes(padded)
+      scanSigns(rotated, blocks, at, base[b]!, slack * Math.sqrt(squared[b]!), ofBlock)
+      const rows = new Uint32Array(blocks.buffer, at + 4 * blockRowsAt(padded), BLOCK_ENTRIES)
+      for (const [slot, row] of rows.entries()) {
+        if (row !== NONE) bounds[row] = Math.min(bounds[row]!, ofBlock[slot]!)
+      }
+    }
+  }
+  return { distances, bounds }
+}
+
 function nearest(
   index: IndexSlabs,
   query: Float32Array,
@@ -400,6 +434,31 @@ describe.each(supportedVariants())('%s', variant => {
       )
       const extra = Uint32Array.of(11, 13, 13, 12, 395)
       expect(search(index, query, asking({ extra, extraCount: 5 })).rows.sort()).toEqual([11, 13])
+    })
+
+    it('what has a bound below the last of the answer is in it when it is nearer', () => {
+      const r = random(14)
+      const index = { ...filled(metric, 40, r), vectors: undefined }
+      let passedOver = 0
+      for (let i = 0; i < 16; i++) {
+        const query = Float32Array.from({ length: 40 }, () => r.normal())
+        const share = [1, 0.5, 0.1, 0.02][i % 4]!
+        const bits = new Uint32Array(index.live.length)
+        for (let row = 0; row < ROWS; row++) if (r.unit() < share) bits[row >>> 5]! |= 1 << (row & 31)
+        const allow = share === 1 ? undefined : allowed(index, bits)
+        const k = [1, 5, 30, ROWS][(i >>> 2) % 4]!
+        const { rows, effort } = search(index, query, asking({ k, rerank: 0, probes: BUCKETS, allow }))
+        // Half of the slack, as a search rounds the query.
+        const { distances, bounds } = codedOf(index, query, 0.3)
+        const limit = rows.length < k ? Number.POSITIVE_INFINITY : distances[rows.at(-1)!]! - 1e-3
+        const found = new Set(rows)
+        for (let row = 0; row < ROWS; row++) {
+          const isAllowed = ((bits[row >>> 5]! >>> (row & 31)) & 1) === 1
+          if (isAllowed && bounds[row]! < limit && distances[row]! < limit) expect(found).toContain(row)
+        }
+        if (share === 1) passedOver += ROWS - effort[2]!
+      }
+      expect(passedOver).toBeGreaterThan(ROWS)
     })
   })
 

@@ -146,7 +146,7 @@ static void scan_signs(const uint8_t *lut, const uint8_t *blocks, size_t padded,
   size_t bytes = block_bytes(padded), ahead = 1 + AHEAD_BYTES / bytes;
   for (size_t j = 0; j < count; j++) {
     if (j + ahead < count) prefetch(blocks + (j + ahead) * bytes, bytes);
-    sign_scan(&query, blocks + j * block_bytes(padded), padded, 1, 0, out + j * BLOCK_ENTRIES);
+    sign_scan(&query, blocks + j * bytes, padded, 1, 0, out + j * BLOCK_ENTRIES);
   }
 }
 

@@ -240,7 +240,9 @@ export class IndexState {
   /** Give the row its home and its second bucket (or NONE), unless it died or has a home. @returns whether it got them. */
   place(row: number, home: number, second: number): boolean {
     if (!this.store.isLive(row) || this.store.home[row] !== NONE) return false
-    this.directory.append(home, second === home ? NONE : second, row)
+    const other = second === home ? NONE : second
+    this.directory.reserve(home, other)
+    this.directory.append(home, other, row)
     return true
   }
 
@@ -251,6 +253,7 @@ export class IndexState {
     const oldHome = store.home[row]!
     const oldSecond = store.second[row]!
     if (oldHome === home && oldSecond === second) return false
+    // Once, as a bucket that the row leaves may then have to be rewritten before it takes another block.
     directory.reserve(home, second)
     if (oldSecond !== second) {
       store.second[row] = NONE

@@ -130,9 +130,8 @@ export class Directory {
     this.extents.reserve(2)
   }
 
-  /** The live row gets its home and an entry there, and one in its second bucket (or NONE). */
+  /** The live row gets its home and an entry there, and one in its second bucket (or NONE), for which there is room. */
   append(home: number, second: number, row: number): void {
-    this.reserve(home, second)
     this.#rows.home[row] = home
     this.#homes[home]!++
     this.changes[home]!++

@@ -81,6 +81,24 @@ it.each([
   expect(seen()).not.toEqual(before)
 })
 
+// With the entry of the row that leaves it the second bucket has so many dead ones that it would be rewritten before it takes another block.
+it('a row whose home and second bucket change places needs no more room than was reserved', () => {
+  const state = bucketOf(new Float32Array(60 * 4).fill(3), 4)
+  state.addBuckets(new Float32Array(4).fill(50))
+  const { directory, store } = state
+  for (let row = 0; row < 32; row++) state.move(row, 0, 1)
+  for (let row = 0; row < 9; row++) state.leaveSecond(row)
+  const most = Math.floor(MAX_ROW_SLAB_BYTES / blockBytes(state.router.padded))
+  directory.extents.restore(most, () => {})
+  for (const block of [most - 1, most - 2]) directory.extents.freeBlock(block)
+  const { release } = state.pin() // or what is rewritten would be free at once
+  state.move(31, 1, 0)
+  release()
+  expect([store.home[31], store.second[31]]).toEqual([1, 0])
+  for (const bucket of [0, 1]) expect([...directory.rowsOf(bucket)]).toContain(31)
+  expect(directory.rowsAtHome).toBe(60)
+})
+
 it('a bucket that lost its rows takes the new half', () => {
   const random = seededRandom(4)
   const state = bucketOf(
