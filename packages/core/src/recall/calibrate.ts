@@ -437,7 +437,7 @@ function deepWidth(meetings: readonly Float32Array[], state: IndexState, neighbo
     k: neighbours + 1,
     owed: neighbours + 1,
     probes: undefined,
-    floor: Number.isFinite(floor) ? floor : Number.MIN_VALUE,
+    floor: Number.isFinite(floor) ? floor : 2 ** -126,
     weights,
     rerank: rerankOf(neighbours + 1),
     near: unitEntries(neighbours),
