@@ -21,7 +21,8 @@ Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 done but some rows were rejec
 130 stopped by Ctrl-C.`
 
 /** Codes of arguments that only whoever takes them could tell to be wrong. */
-const USAGE = /^DRIFT_(OPTION|UNKNOWN_OPTION|NAME$|JSON$|FILTER)/
+const USAGE =
+  /^DRIFT_(DIMENSION|EXPORT_FORMAT|FILTER|FILTER_LIMIT|ID|IMPORT_FORMAT|INDEX|INSECURE|JSON|K|METRIC|NAME|OPTION|PATH|RADIUS|RECALL|UNKNOWN_OPTION|URL|VECTOR_TYPE|VECTOR_VALUE|ZERO_VECTOR)$/
 
 /** Runs the command line and returns its exit code. */
 export async function run(args: readonly string[], { out, err }: Output): Promise<number> {

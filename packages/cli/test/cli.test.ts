@@ -94,6 +94,29 @@ describe('arguments that cannot be', () => {
     }
   })
 
+  it('whatever the engine finds wrong with an argument ends with exit code 2', async () => {
+    const db = join(folder, 'unasked')
+    await drift('import', db, 'docs', file('two.jsonl', '{"id":1,"vector":[1,0]}'))
+    for (const [expected, ...args] of [
+      ['DRIFT_K', 'query', db, 'docs', '[1,0]', '-k', '0'],
+      ['DRIFT_RECALL', 'query', db, 'docs', '[1,0]', '--recall', '2'],
+      ['DRIFT_DIMENSION', 'query', db, 'docs', '[1]'],
+      ['DRIFT_VECTOR_VALUE', 'query', db, 'docs', '[1,"a"]'],
+      ['DRIFT_ZERO_VECTOR', 'query', db, 'docs', '[0,0]'],
+      ['DRIFT_ID', 'get', db, 'docs', '""'],
+      ['DRIFT_DIMENSION', 'create', db, 'more', '--dim', '0'],
+      ['DRIFT_METRIC', 'create', db, 'more', '--dim', '2', '--metric', 'hamming'],
+      ['DRIFT_INDEX', 'create', db, 'more', '--dim', '2', '--indexes', '{"a":"b"}'],
+      ['DRIFT_EXPORT_FORMAT', 'export', db, 'docs', join(folder, 'unasked.xyz')],
+      ['DRIFT_IMPORT_FORMAT', 'import', db, 'docs', file('unasked.xyz', '')],
+      ['DRIFT_URL', 'count', 'ftp://x', 'docs'],
+      ['DRIFT_INSECURE', 'serve', join(folder, 'insecure'), '--host', '0.0.0.0'],
+    ] as const) {
+      const { code, err } = await drift(...args)
+      expect([code, err]).toEqual([EXIT.usage, expect.stringMatching(`^${expected}: `)])
+    }
+  })
+
   it('a collection that is not there is not dropped, and that is an error with a code', async () => {
     const db = join(folder, 'undropped')
     await drift('create', db, 'docs', '--dim', '1')

@@ -57,6 +57,20 @@ test('a lock of a live process is respected and the lock of a killed one is take
   expect(readdirSync(folder)).toEqual([])
 })
 
+test('an open file is nameless once its name is gone or leads to another file, and not while it has one', () => {
+  const fs = new NodeFs()
+  const path = join(folder, 'file')
+  const fd = fs.open(path, 'create')
+  expect(fs.isNameless(fd)).toBe(false)
+  fs.rename(path, join(folder, 'elsewhere'))
+  expect(fs.isNameless(fd)).toBe(false)
+  fs.remove(join(folder, 'elsewhere'))
+  expect(fs.isNameless(fd)).toBe(true)
+  writeFileSync(path, 'another')
+  expect(fs.isNameless(fd)).toBe(true)
+  fs.close(fd)
+})
+
 test('what another thread writes is at its place when it says so, and a failure names operation and path', async () => {
   const fs = new NodeFs()
   const path = join(folder, 'file')

@@ -63,7 +63,6 @@ export function assertUnfailed(engine: Engine): void {
  * What every commit says, of now: from where on the log is needed, up to where it is durable, and which collections there are.
  *
  * @param except - its records are in files once this is committed.
- * @throws when the newest LSNs are those of writes that were given up.
  */
 export function currentState(
   engine: Engine,
@@ -78,8 +77,8 @@ export function currentState(
 }
 
 function floorLsn({ journal, stores }: Engine, except: Generation | undefined): number {
-  if (journal.dropped) throw journal.dropped
-  let floor = journal.lastLsn + 1
+  // Of a record that is on its way nothing is known here yet: a collection that it makes is not among those that are listed.
+  let floor = journal.durableLsn + 1
   for (const store of stores.values()) floor = Math.min(floor, store.unflushedFrom(except) ?? floor)
   return floor
 }

@@ -21,25 +21,17 @@ interface Pending {
 export class Journal {
   #writer: WalWriter | undefined
   readonly #pending: Pending[] = []
-  #lastLsn = 0
   #durableLsn = 0
 
   /** Give the journal its log, which continues after `lastLsn`; `applyUpTo` must be the writer's onDurable. */
   start(writer: WalWriter, lastLsn: number): void {
     this.#writer = writer
-    this.#lastLsn = lastLsn
     this.#durableLsn = lastLsn
   }
 
   /** Without a log: nothing follows. */
   startReadOnly(lastLsn: number): void {
-    this.#lastLsn = lastLsn
     this.#durableLsn = lastLsn
-  }
-
-  /** The newest record, durable or not. */
-  get lastLsn(): number {
-    return this.#lastLsn
   }
 
   /** Everything up to it is durable and applied. */
@@ -55,7 +47,7 @@ export class Journal {
     return this.#writer?.failed
   }
 
-  /** Writes that waited for room have been rejected, and `lastLsn` is that of one of them. */
+  /** Writes that waited for room have been rejected. */
   get dropped(): CoreError | undefined {
     return this.#writer?.dropped
   }
@@ -72,7 +64,6 @@ export class Journal {
       record instanceof Uint8Array
         ? this.writer.append(record)
         : this.writer.write(record.bytes, into => record.write(into))
-    this.#lastLsn = lsn
     const pending: Pending = { lsn, effect, value: undefined }
     this.#pending.push(pending)
     return { lsn, done: this.#settle(pending, durable) as Promise<T> }

@@ -102,6 +102,30 @@ describe('a disk that refuses bytes', () => {
     },
   )
 
+  it.each([0, 1, 2, 3, 4, 5, 6, 7])(
+    'leaves a collection as the log says when its commit finds no room, whatever was committed before (%i)',
+    async turns => {
+      const disk: SimFs = new SimFs({
+        before(operation, path) {
+          if (operation === 'rename' && path.includes('manifest-') && isNext) disk.capacity = 0
+        },
+      })
+      let isNext = false
+      const db = await open(disk, { minFreeBytes: 0 })
+      await db.collection('old', { dim: 1 })
+      isNext = true
+      const calls: Promise<unknown>[] = [db.collection('first', { dim: 1 })]
+      // Logged, but not yet durable, when the state is taken that is committed last.
+      for (let turn = 0; turn < turns; turn++) await undefined
+      calls.push(db.collection('new', { dim: 1 }), db.drop('old'))
+      await Promise.allSettled(calls)
+      expect(db.collections()).toEqual(['first', 'new'])
+      const again = await open(disk.processKill(), { minFreeBytes: 0 })
+      expect(again.collections()).toEqual(['first', 'new'])
+      await again.close()
+    },
+  )
+
   it('does not fail a flush for one that began before, when the disk was still full', async () => {
     const disk = new SimFs()
     const fs = new ShortOnce(disk, 'ENOSPC')

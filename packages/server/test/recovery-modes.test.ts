@@ -2,7 +2,7 @@
 // comes back, what is gone is named LSN by LSN, and the damaged file stays in quarantine/. pointInTime: the state after that LSN.
 // A crash at any operation of such an opening leaves a database that the same opening brings to the same state.
 import { inspectWal } from '@drift/core'
-import { type DriftFs, FaultFs, SimFs } from '@drift/fs'
+import { type DriftFs, FaultFs, FsError, SimFs } from '@drift/fs'
 import { describe, expect, it } from 'vitest'
 import { Drift, type OpenOptions, type Progress, type RecoveryMode } from '../src/index.js'
 import { cutBefore } from './fixture.js'
@@ -162,6 +162,33 @@ describe('salvage', () => {
       expect(await idsAfter(image, 'strict'), `read ${at}`).toEqual(before)
     }
     expect(refused).toBeGreaterThan(5)
+  })
+
+  it.each(['salvage', 'repair'])('%s makes an index anew that cannot be read', async how => {
+    const disk = await flushed()
+    const before = await idsOfCopy(disk)
+    const faulty = new FaultFs(disk, [])
+    let unread = -1
+    const [openFile, read] = [faulty.open.bind(faulty), faulty.read.bind(faulty)]
+    faulty.open = (path, mode) => {
+      const fd = openFile(path, mode)
+      if (path === index) unread = fd
+      return fd
+    }
+    faulty.read = (fd, ...into) => {
+      if (fd === unread) throw new FsError('DRIFT_FS_EIO', 'a sector', { operation: 'read', path: index })
+      return read(fd, ...into)
+    }
+    const index = fileOf(disk, /^idx-/)
+    if (how === 'repair')
+      expect(await Drift.repair('/db', { fs: faulty })).toMatchObject({ losses: [], check: { ok: true } })
+    else {
+      const db = await open(faulty, { recovery: 'salvage' })
+      expect(db.recovery.losses).toEqual([])
+      await db.close()
+    }
+    expect(await idsAfter(disk, 'strict')).toEqual(before)
+    expect(disk.stat(index)).toBeUndefined()
   })
 
   it('says so when a tombstone file cannot be read, and when a segment is gone altogether', async () => {

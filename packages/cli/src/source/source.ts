@@ -15,7 +15,7 @@ import { openVecs } from './vecs.js'
 export interface SourceRow {
   /** Position in the file, from 0. */
   readonly number: number
-  /** Of a text file, where the row begins, from 1. */
+  /** Of a text file, from 1; where a row has several, the last one. */
   readonly line?: number
   readonly id: Id
   readonly vector: Float32Array | readonly number[]

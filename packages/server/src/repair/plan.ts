@@ -72,26 +72,34 @@ export function* planRepair(fs: DriftFs, folder: string): Generator<number, Plan
   for (const { decoded } of manifests) {
     if (!decoded) continue
     const surveys = yield* surveyFiles(fs, folder, decoded.manifest, known)
-    for (const { damages } of surveys) damages.forEach(assertRead)
+    for (const { kind, damages } of surveys) if (kind !== 'checkpoint') damages.forEach(assertRead)
     const plan = planFor(fs, folder, manifests, decoded.manifest, decoded.crc, surveys)
     if (!best || weight(plan) < weight(best)) best = plan
   }
   return best && withOthers(best, known)
 }
 
-/** A read that fails says nothing of the bytes: they may be there the next time, or in a copy. Nothing is given up for it. */
+/** A read that fails says nothing of the bytes: they may be there the next time, or in a copy. Nothing that users wrote is given up for it. */
 function assertRead({ damage }: { readonly damage?: Error }): void {
-  if (damage && 'code' in damage && damage.code === 'DRIFT_FS_EIO') throw damage
+  if (isUnread(damage)) throw damage
+}
+
+function isUnread(damage: Error | undefined): boolean {
+  return damage !== undefined && 'code' in damage && damage.code === 'DRIFT_FS_EIO'
+}
+
+/** What is to be moved aside is read once more. An index file that cannot be is named no more, and goes when the database is opened. */
+function canMove({ damages }: FileSurvey): boolean {
+  return !damages.some(({ damage }) => isMissing(damage) || isUnread(damage))
 }
 
 /** The manifest that is not gone by must not stay when a file of it is damaged or gone: it would be the one to fall back to. */
 function withOthers(plan: Plan, known: ReadonlyMap<string, FileSurvey>): Plan {
   const names = namesOf(plan.manifest)
   const bad = [...known.values()].filter(({ entry, damages }) => damages.length > 0 && !names.has(entry.name))
-  const there = bad.filter(({ damages }) => !damages.some(({ damage }) => isMissing(damage)))
   return {
     ...plan,
-    damaged: [...plan.damaged, ...there.map(({ entry }) => entry.name)],
+    damaged: [...plan.damaged, ...bad.filter(canMove).map(({ entry }) => entry.name)],
     stale: bad.length > 0,
   }
 }
@@ -109,8 +117,7 @@ function planFor(
   const bad = surveys.filter(({ damages }) => damages.length > 0)
   const losses = bad.flatMap(lossOf)
   const damaged = manifests.flatMap(({ name, damage }) => (damage ? [name] : []))
-  for (const { entry, damages } of bad)
-    if (!damages.some(({ damage }) => isMissing(damage))) damaged.push(entry.name)
+  damaged.push(...bad.filter(canMove).map(({ entry }) => entry.name))
   const salvaged = 'damage' in log ? salvageLog(fs, folder, manifest, log.damage) : undefined
   losses.push(...(salvaged?.losses ?? []))
   return {
