@@ -51,19 +51,17 @@ export function realStreams(folder: string): RealStream[] {
   return sourcesOf(undefined, folder).flatMap(source => ('base' in source.from ? [streamOf(source)] : []))
 }
 
-/** The runbooks that the stream has the facts for: SET-window, SET-expiry, SET-topics, SET-images. */
-export function realRunbooks(stream: RealStream, size: Size, seed: number): Runbook[] {
-  const kinds = KINDS.filter(
-    kind => !(kind === 'topics' && !stream.topics) && !(kind === 'images' && !stream.images),
-  )
-  return kinds.map(kind => realRunbook(stream, kind, size, seed))
+/** The runbooks that the stream has the facts for. */
+export function realKinds({ topics, images }: RealStream): Kind[] {
+  return KINDS.filter(kind => !(kind === 'topics' && !topics) && !(kind === 'images' && !images))
 }
 
+/** @throws ToolError DATA_SET when the stream has too few rows for the size. */
 export function realRunbook(stream: RealStream, kind: Kind, size: Size, seed: number): Runbook {
   const shape = SHAPES[size]
   const { window, tick, steps } = shape
-  const needed = window + steps * 5 * tick
-  if (kind !== 'topics' && kind !== 'images' && stream.rows < needed) {
+  const needed = kind === 'topics' ? 2 * window : window + steps * 5 * tick
+  if (stream.rows < needed) {
     throw new ToolError(
       'DATA_SET',
       `${stream.name} has ${stream.rows} rows, ${kind} at size ${size} takes ${needed}`,
@@ -77,7 +75,7 @@ export function realRunbook(stream: RealStream, kind: Kind, size: Size, seed: nu
     metric: stream.metric,
     searches: steps + 1,
     liveRows: kind === 'topics' ? 2 * window : window,
-    insertedRows: kind === 'topics' ? 2 * window : needed,
+    insertedRows: kind === 'images' ? stream.rows : needed,
     steps: () => plays[kind](stream, shape, seed),
   }
 }

@@ -1,15 +1,15 @@
 // Proves that a runbook is the same every time, that it never deletes what is not there, that exact answers are exact and read
 // again from disk, and that runbook files mean what big-ann-benchmarks and we say.
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { writeNpy } from '../data/npy-write.js'
 import { type RowSource, readRunbook } from './big-ann.js'
+import { booksOf } from './books.js'
 import { GroundTruth } from './ground-truth.js'
 import { LiveSet } from './live-set.js'
-import { realRunbooks, realStreams } from './real.js'
-import type { Runbook, Step } from './runbook.js'
+import type { Runbook, Size, Step } from './runbook.js'
 import { runbook, runbookNames } from './runbooks.js'
 import { makeWorld, WORLD_DIM } from './world.js'
 
@@ -196,37 +196,64 @@ describe('runbook files', () => {
   })
 })
 
-test('real streams insert in order, hold queries out, and let topics die', () => {
-  const set = join(folder, 'set')
+describe('over real rows', () => {
   const rows = 14_500
   const dim = 2
-  const values = Float32Array.from({ length: rows * dim }, (_, i) => (i % dim === 0 ? 1 : 1 + i / dim))
-  const data = mkdtempSync(`${set}-`)
-  writeNpy(join(data, 'base.f32.npy'), values, dim)
-  writeNpy(join(data, 'query.f32.npy'), values.slice(0, 2), dim)
   const names = ['git', 'curl', 'ansible']
-  const lines = Array.from({ length: rows }, (_, i) => `${i}\t${names[Math.floor((3 * i) / rows)]}`)
-  writeFileSync(join(data, 'base.tsv'), ['time\trepository', ...lines, ''].join('\n'))
-  writeNpy(
-    join(data, 'image.i32.npy'),
-    Int32Array.from({ length: rows }, (_, i) => Math.floor(i / 700)),
-    1,
-  )
-  const [stream] = realStreams(data)
-  const books = realRunbooks(stream!, 'small', 1)
-  expect(books.map(book => book.name.slice(book.name.lastIndexOf('-') + 1))).toEqual([
-    'window',
-    'expiry',
-    'topics',
-    'images',
-  ])
-  const [window, , topics, images] = books
-  expect(afterwards(window!)).toEqual(Array.from({ length: 4000 }, (_, i) => 10_000 + i))
-  const ofTopic = afterwards(topics!)
-  const left = names.map(name => ofTopic.filter(row => stream!.topics![row] === name).length)
-  expect(left[0]! + left[1]!).toBeLessThan(0.1 * left[2]!)
-  expect(left[0]).toBeGreaterThan(0)
-  expect(afterwards(images!).filter(row => row % 50 === 0)).toEqual([])
+  let data: string
+  beforeAll(() => {
+    data = join(folder, 'set')
+    mkdirSync(data)
+    const values = Float32Array.from({ length: rows * dim }, (_, i) => (i % dim === 0 ? 1 : 1 + i / dim))
+    writeNpy(join(data, 'base.f32.npy'), values, dim)
+    writeNpy(join(data, 'query.f32.npy'), values.slice(0, 2), dim)
+    const lines = Array.from({ length: rows }, (_, i) => `${i}\t${names[Math.floor((3 * i) / rows)]}`)
+    writeFileSync(join(data, 'base.tsv'), ['time\trepository', ...lines, ''].join('\n'))
+    const images = Int32Array.from({ length: rows }, (_, i) => Math.floor(i / 700))
+    writeNpy(join(data, 'image.i32.npy'), images, 1)
+  })
+  const booksAt = (size: Size, ...asked: string[]) => {
+    const skipped: string[] = []
+    const books = booksOf(asked, size, 1, data, (name, why) => skipped.push(`${name}: ${why}`))
+    return { books, names: books.map(book => book.name), skipped }
+  }
+
+  test('streams insert in order, hold queries out, and let topics die', () => {
+    const kinds = ['set-window', 'set-expiry', 'set-topics', 'set-images']
+    const all = booksAt('small', 'all')
+    expect(all.names).toEqual([...runbookNames, ...kinds])
+    expect(all.skipped).toEqual([])
+    const [window, topics, images] = booksAt('small', 'set-window', 'set-topics', 'set-images').books
+    expect(afterwards(window!)).toEqual(Array.from({ length: 4000 }, (_, i) => 10_000 + i))
+    const topicOf = (row: number) => names[Math.floor((3 * row) / rows)]
+    const ofTopic = afterwards(topics!)
+    const left = names.map(name => ofTopic.filter(row => topicOf(row) === name).length)
+    expect(left[0]! + left[1]!).toBeLessThan(0.1 * left[2]!)
+    expect(left[0]).toBeGreaterThan(0)
+    expect(afterwards(images!).filter(row => row % 50 === 0)).toEqual([])
+  })
+
+  test('a set with too few rows for a size is in the way of its own runbooks only', () => {
+    expect(booksAt('1m', 'R2', 'R6-hard')).toMatchObject({ names: ['R2', 'R6-hard'], skipped: [] })
+    const all = booksAt('1m', 'all')
+    expect(all.names).toEqual(runbookNames)
+    expect(all.skipped).toEqual([
+      'set-window: set has 14500 rows, window at size 1m takes 900000',
+      'set-expiry: set has 14500 rows, expiry at size 1m takes 900000',
+      'set-topics: set has 14500 rows, topics at size 1m takes 800000',
+      'set-images: set has 14500 rows, images at size 1m takes 900000',
+    ])
+    expect(() => booksAt('1m', 'set-window')).toThrow(expect.objectContaining({ code: 'DATA_SET' }))
+  })
+
+  test('rows are read only for a runbook over them, and what is no runbook is refused', () => {
+    const none = join(folder, 'none')
+    const named = (name: string) => booksOf([name], 'small', 1, none, () => {}).map(book => book.name)
+    expect(named('R2')).toEqual(['R2'])
+    expect(() => named('all')).toThrow(expect.objectContaining({ code: 'DATA_FOLDER' }))
+    for (const name of ['R11', 'R2-easy', 'R2-hard-set', 'set-years'])
+      expect(() => booksAt('small', name)).toThrow(expect.objectContaining({ code: 'RUNBOOK' }))
+  })
 })
 
 /** The ids that are left at the end, in the order of their inserts. */

@@ -4,26 +4,23 @@ import { basename, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { toolsFolder } from '../data/place.js'
 import { ToolError } from '../data/tool-error.js'
-import { readRunbook } from './big-ann.js'
+import { booksOf } from './books.js'
 import { DriftEngine, type DriftOptions } from './engines/drift.js'
 import { peers } from './engines/peers.js'
 import { passes } from './gates.js'
 import { mutantTable } from './mutant-table.js'
 import { paperTables } from './paper.js'
 import { plotRun } from './plot.js'
-import { realRunbooks, realStreams } from './real.js'
 import { gateTable, liveHead, liveLine, markdown, medianCells, summary } from './report.js'
 import { type RunResult, run, TARGETS, type Target } from './run.js'
-import type { Runbook, Size } from './runbook.js'
-import { runbook, runbookNames } from './runbooks.js'
-import type { WorldName } from './world.js'
+import type { Runbook } from './runbook.js'
 
 const USAGE = `usage: npm run sim -- RUNBOOK... [OPTIONS]
 
 R1 .. R10       synthetic runbooks; R2-hard, R2-iso: in another world than the clustered one
 SET-window      over real rows in their order, with --data; also SET-expiry, SET-topics, SET-images
 FILE            a runbook of big-ann-benchmarks (.yaml) or of our own (.json), over the first set of --data
-all             R1 .. R10, and with --data every runbook over real rows
+all             R1 .. R10, and with --data every runbook over real rows that has enough of them
 mutants         the index with a part of its healing taken out, each of which a gate has to tell
 paper           the experiments of the paper that Drift started from
 
@@ -90,7 +87,8 @@ try {
     writeFileSync(join(values.out, 'report.md'), markdown(results, command, plots))
   }
   for (const seed of seeds) {
-    for (const book of booksOf(books, size, seed, data)) {
+    const skip = (name: string, why: string) => console.log(`\n${name}, seed ${seed}: skipped: ${why}`)
+    for (const book of booksOf(books, size, seed, data, skip)) {
       console.log(`\n${book.name}, seed ${seed}: ${book.about}\n${liveHead()}`)
       const shape = shapeOf(book, seed, bucketRows || undefined)
       const drift = new DriftEngine('drift', { ...shape, heal: true })
@@ -124,22 +122,6 @@ try {
     console.error(`${(error as Error).message}\n${USAGE}`)
   else throw error
   process.exitCode = 2
-}
-
-function booksOf(names: readonly string[], size: Size, seed: number, data: string | undefined): Runbook[] {
-  const streams = data === undefined ? [] : realStreams(data)
-  const real = streams.flatMap(stream => realRunbooks(stream, size, seed))
-  return names.flatMap(name => {
-    if (name === 'all') return [...runbookNames.map(each => runbook(each, size, 'mix', seed)), ...real]
-    if (/\.(ya?ml|json)$/.test(name)) {
-      if (!streams[0]) throw new ToolError('OPTION', `${name} names rows of a data set: give --data`)
-      return [readRunbook(name, streams[0])]
-    }
-    const known = real.find(book => book.name === name)
-    if (known) return [known]
-    const [play, world = 'mix'] = name.split('-', 2)
-    return [runbook(play!, size, oneOf('world', world, ['mix', 'hard', 'iso'] as const) as WorldName, seed)]
-  })
 }
 
 /** Memtables of a fiftieth of what is alive: small enough that a step of any runbook fills one. */
