@@ -255,6 +255,9 @@ export interface Asked extends SearchOptions {
   readonly isEvery: boolean
 }
 
+/** Every option by its name, also those that were not given: none is forgotten where they are listed. */
+type Whole<T> = { readonly [Name in keyof T]-?: unknown }
+
 export function parseSearchOptions(options: unknown, where = 'search'): Asked {
   const given = knownKeys<SearchOptions>(options, SEARCH_KEYS, where)
   const k = given.k === undefined ? DEFAULT_K : given.k
@@ -290,7 +293,7 @@ export function parseSearchOptions(options: unknown, where = 'search'): Asked {
     tau,
     confidence,
     normalised,
-  } as Asked
+  } satisfies Whole<Asked> as Asked
 }
 
 /** Hits of a batch are columns, which have no place for payloads. */
@@ -307,7 +310,8 @@ export type Width = Pick<Asked, 'k' | 'recall' | 'probes' | 'ef' | 'signal' | ke
 
 export function widthOf(asked: Asked): Width {
   const { k, recall, probes, ef, signal, mode, lambda, tau, confidence, normalised, efSearch } = asked
-  return { k, recall, probes, ef, signal, mode, lambda, tau, confidence, normalised, efSearch } as Width
+  const width = { k, recall, probes, ef, signal, mode, lambda, tau, confidence, normalised, efSearch }
+  return width satisfies Whole<Width> as Width
 }
 
 export function parseScanOptions(options: unknown): ScanOptions {

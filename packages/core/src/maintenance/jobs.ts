@@ -115,7 +115,9 @@ export class Jobs {
     await this.#run(options, async (state, job) => {
       more = state.directory.tidy(TIDIED_AT_REST) || (await refineChunk(state, job))
     })
-    if (!more && options.calibrates !== false) await this.calibrate({ ...options, onlyDue: true })
+    if (!more && options.calibrates !== false && this.isCalibrationDue) {
+      await this.calibrate({ ...options, onlyDue: true }) // which may have been done when its turn comes
+    }
     return more
   }
 

@@ -35,10 +35,11 @@ const LOWEST = 2 ** -20
 /** Share of the self-queries that count as flat, the flattest; and what they may miss, in units of what all miss, asked for FLAT_RECALL. */
 const FLAT_SHARE = 1 / 8
 const FLAT_MISSES = 3
-const LEAST_FLAT_TIMES = 1 / 64
 const FLAT_RECALL = 0.95
 /** With fewer neighbours of flat self-queries, no query counts as flat. */
 const LEAST_FLAT = 256
+/** Of the floor, that of flat queries at least. */
+const LEAST_FLAT_TIMES = 1 / 64
 
 /**
  * Of the way from the middle self-query to the farthest one, in logarithms of d_0^2: so much beyond the farthest, queries are far. One row in a
