@@ -60,6 +60,35 @@ describe.each(['folder', 'server'])('on a %s', kind => {
   })
 })
 
+it('prints each id as get and query take it, and nothing that steers a terminal', async () => {
+  const db = join(folder, 'labels')
+  const ids = [7, '7', 7n, '7n', '"7"', '{"$bigint":"7"}', 'plain text', 'a\tb\nc', '\u001b[2J\u009b', 'é 😀']
+  const lines = ids.map((id, i) => {
+    const written = typeof id === 'bigint' ? { $bigint: String(id) } : id
+    return JSON.stringify({ id: written, vector: [i, 0] })
+  })
+  await drift('import', db, 'docs', file('labels.jsonl', lines.join('\n')), '--metric', 'l2')
+  const { out } = await drift('query', db, 'docs', '[0,0]', '-k', '20', '--recall', '1')
+  const labels = out.split('\n').map(line => line.split('\t')[0]!)
+  expect(new Set(labels).size).toBe(ids.length)
+  expect(out.replace(/[\t\n]/g, '')).not.toMatch(/\p{Cc}/u)
+  for (const [i, label] of labels.entries()) {
+    const near = await drift('query', db, 'docs', `id:${label}`, '-k', '1', '--recall', '1')
+    expect(near.out).toBe(`${label}\t0`)
+    expect((await drift('--json', 'get', db, 'docs', label)).json).toMatchObject({ vector: [i, 0] })
+  }
+})
+
+it('makes a collection whose exact vectors are on disk', async () => {
+  const db = join(folder, 'cold')
+  expect((await drift('create', db, 'docs', '--dim', '2', '--cold', 'disk')).code).toBe(0)
+  expect((await drift('--json', 'stats', db, 'docs')).json).toMatchObject({ cold: 'disk' })
+  expect((await drift('create', db, 'docs', '--dim', '2', '--cold', 'resident')).err).toContain(
+    'DRIFT_COLLECTION_MISMATCH',
+  )
+  expect(await drift('create', db, 'more', '--dim', '2', '--cold', 'ice')).toMatchObject({ code: 2 })
+})
+
 describe('arguments that cannot be', () => {
   it.each([
     ['serve', 'nowhere', '--grace', '-5'],

@@ -20,7 +20,12 @@ describe('a read-only database', () => {
       for (const reader of readers) {
         const seen = await reader.collection('docs')
         expect(await contents(seen)).toEqual(wanted)
-        expect(await reader.stats()).toMatchObject({ state: 'read-only' })
+        const { wal } = await db.stats()
+        expect(await reader.stats()).toMatchObject({
+          state: 'read-only',
+          wal: { files: wal.files, bytes: wal.bytes },
+        })
+        expect(wal.bytes).toBeGreaterThan(0)
         await reader.close()
       }
       const query = new Float32Array(DIM).fill(0.1)
