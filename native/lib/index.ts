@@ -11,7 +11,7 @@ export { NativeError, type NativeErrorCode } from './error.js'
 export { type FlockResult, flock } from './file-lock.js'
 export { floatPageRoom, PageFault, packedBytes } from './float-page.js'
 export { giveWay } from './give-way.js'
-export { allocateHnsw, type HnswOptions, hnswCapacity, hnswLinked, hnswRows } from './hnsw.js'
+export { allocateHnsw, type HnswOptions, hnswBytes, hnswCapacity, hnswLinked, hnswRows } from './hnsw.js'
 export {
   type AllowedRows,
   BLOCK_ENTRIES,
