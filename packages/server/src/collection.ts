@@ -291,7 +291,7 @@ export class Collection<P extends object = Payload> {
     return withMatching(this.#store, node, signal, ({ rows }) => {
       const how = isEvery ? { k: Math.max(1, this.#store.index.count), recall: 1 } : widthOf(asked)
       const width = { ...how, ...(node ? { allow: rows } : {}) }
-      const explanation = this.#store.index.explain(vector, width, () => performance.now())
+      const explanation = this.#store.index.explain(vector, width)
       return node ? { ...explanation, filter: planOf(node, this.#store.indexes) } : explanation
     })
   }
