@@ -2,7 +2,15 @@
  * Options at the public door: parsed once into types that cannot be wrong. An unknown option is refused by name, with
  * the known one that was meant or all of them, because a misspelt durability option that is ignored costs data.
  */
-import { type HealPolicy, type Metric, type PaperOptions, whyNoSync } from '@drift/core'
+import {
+  HEAL_POLICIES,
+  type HealPolicy,
+  MAX_DIM,
+  type Metric,
+  type PaperOptions,
+  WAL_PAGE_BYTES,
+  whyNoSync,
+} from '@drift/core'
 import type { DriftFs } from '@drift/fs'
 import type { ToArrowOptions } from './arrow/export.js'
 import type { FromArrowOptions } from './arrow/import.js'
@@ -127,12 +135,9 @@ export interface MaintainOptions extends FlushOptions {
 
 const MODES: readonly MaintenanceMode[] = ['background', 'manual', 'off']
 const METRICS: readonly Metric[] = ['l2', 'cosine', 'ip']
-const POLICIES: readonly HealPolicy[] = ['drift', 'paper']
 const NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/
-const MAX_DIM = 4096
 const DEFAULT_K = 10
 const MAX_MEMTABLE_ROWS = 1 << 20
-const WAL_PAGE_BYTES = 4096
 const MIN_WAL_FILE_BYTES = 64 * 1024
 const MAX_WAL_FILE_BYTES = 1024 * 1024 * 1024
 const MAX_THREADS = 64
@@ -352,8 +357,8 @@ export function parseStatsOptions(options: unknown): { readonly buckets?: boolea
 export function parseMaintainOptions(options: unknown): MaintainOptions {
   const given = knownKeys<MaintainOptions>(options, { budget: true, policy: true, ...WRITE_KEYS }, 'maintain')
   integerOption('budget', given.budget, 0, Number.MAX_SAFE_INTEGER)
-  if (given.policy !== undefined && !POLICIES.includes(given.policy)) {
-    throw wrongOption('policy', given.policy, `one of ${POLICIES.join(', ')}`)
+  if (given.policy !== undefined && !HEAL_POLICIES.includes(given.policy)) {
+    throw wrongOption('policy', given.policy, `one of ${HEAL_POLICIES.join(', ')}`)
   }
   callbacks(given)
   return given
