@@ -87,4 +87,5 @@ type FieldsOfSchemas = [
   Holds<SameFields<Client.CollectionOptions, Static<typeof Schema.CollectionBody>>>,
 ]
 
+/** @public Looked at by the compiler alone. */
 export type SameEverywhere = [FieldsOfEngine, ValuesOfEngine, FieldsOfSchemas]
