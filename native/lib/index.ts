@@ -6,7 +6,7 @@ import type { Kernels } from './kernels.js'
 import { chosenKernels } from './variant.js'
 
 export { hasAddon } from './addon.js'
-export { MAX_DIMENSION } from './checked.js'
+export { MAX_DIMENSION } from './argument.js'
 export { NativeError, type NativeErrorCode } from './error.js'
 export { type FlockResult, flock } from './file-lock.js'
 export { floatPageRoom, PageFault, packedBytes } from './float-page.js'

@@ -103,7 +103,7 @@ export class UpsertRecord implements Encoded {
 
   /** The caller may change its memory from now on. */
   keep(): void {
-    if (this.#vectors !== this.#batch.vectors) return
+    if (this.#batch.isOurs || this.#vectors !== this.#batch.vectors) return
     this.#vectors = this.#batch.vectors.slice()
     this.#ids = [...this.#batch.ids]
   }
