@@ -272,6 +272,16 @@ describe('a batch of searches with a radius', () => {
 })
 
 describe('writes that depend on rows', () => {
+  it('do not wait for a delete that the log did not take', async () => {
+    await using db = await Drift.open(':memory:', { threads: 0 })
+    const docs = await db.collection('docs', { dim: 2, metric: 'l2' })
+    await docs.upsert([{ id: 'a', vector: [1, 1], payload: { n: 0 } }])
+    const tooMany = Array.from({ length: 66_000 }, (_, i) => String(i).padStart(1024, 'x'))
+    await expect(docs.delete(['a', ...tooMany])).rejects.toMatchObject({ code: 'DRIFT_BATCH_TOO_LARGE' })
+    expect(await docs.updatePayload(['a'], { n: 1 })).toMatchObject({ updated: 1 })
+    expect(await docs.delete({ filter: { n: 1 } })).toMatchObject({ deleted: 1 })
+  })
+
   it('are in the order of their calls, though none was awaited', async () => {
     const db = await Drift.open(temporaryFolder(), { sync: 'always', threads: 0 })
     const docs = await db.collection('docs', { dim: 2, metric: 'l2', indexes: { n: 'number' } })
