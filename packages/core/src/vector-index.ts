@@ -509,8 +509,15 @@ export class VectorIndex {
    * @param radius - a public distance, as results have it.
    * @throws CoreError as `searchSync`, and DRIFT_RADIUS.
    */
-  within(query: Float32Array, radius: number, options: WithinOptions = {}): Promise<SearchResult> {
-    return this.#queries.within(query, radius, options)
+  async within(query: Float32Array, radius: number, options: WithinOptions = {}): Promise<SearchResult> {
+    requireVectors(this.#life.open().shape, query, 1)
+    const [only] = await this.#queries.within(query, radius, options)
+    return only!
+  }
+
+  /** The same for each of any number of queries, dim values each. All see the same moment of the index. */
+  withinMany(queries: Float32Array, radius: number, options: WithinOptions = {}): Promise<SearchResult[]> {
+    return this.#queries.within(queries, radius, options)
   }
 
   /** The k nearest of all live rows, each compared exactly: the truth that recall is measured against. */

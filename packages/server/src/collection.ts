@@ -370,7 +370,7 @@ export class Collection<P extends object = Payload> {
     await dropIndex(this.#engine, this.#store, path)
   }
 
-  /** Write every row that is only in the log to a segment, and cut the log. Not needed for durability. */
+  /** Write every row that is only in the log by now to a segment, and cut the log. Not needed for durability. */
   async flush(options?: FlushOptions): Promise<void> {
     const { signal, onProgress } = parseWriteOptions(options, 'flush')
     this.#assertWritable()
@@ -378,13 +378,16 @@ export class Collection<P extends object = Payload> {
     this.#store.freeze()
     const { janitor } = this.#engine
     const { begun } = janitor
-    const total = this.#store.frozen.length
-    while (this.#store.frozen.length > 0) {
+    const { frozen } = this.#store
+    const total = frozen.length
+    // What is written and frozen meanwhile is not waited for: under a flood there would be no end.
+    const last = frozen.at(-1)
+    while (last !== undefined && frozen.includes(last)) {
       await orAborted(janitor.turn(), signal)
       const error = janitor.errorSince(begun)
       if (error) throw error
       this.#assertWritable()
-      onProgress?.({ stage: 'flush', done: Math.max(0, total - this.#store.frozen.length), total })
+      onProgress?.({ stage: 'flush', done: total - 1 - frozen.indexOf(last), total })
     }
     await orAborted(this.#engine.recall.calibrateDue(this.#engine, this.#store), signal)
     await orAborted(writeCalibrated(this.#engine, this.#store), signal)

@@ -2,13 +2,13 @@
  * The write-ahead log as the collections see it: log an operation, apply its effect when it is durable. Effects are
  * applied in LSN order, whatever order the promises resolve in, so memory always equals a prefix of the log.
  */
-import type { CoreError, WalWriter } from '@drift/core'
+import type { CoreError, WalAppend, WalWriter } from '@drift/core'
 import type { Encoded } from './operation.js'
 
 /** What a logged operation does to memory: exactly one of the two is called, once. */
 export interface Effect<T> {
   apply(): T
-  /** The log failed before the operation was durable. */
+  /** The log did not take the operation, or failed before it was durable. */
   abandon(): void
 }
 
@@ -55,15 +55,14 @@ export class Journal {
   /**
    * Log a record and return when it is durable (as the sync mode defines it) and applied. The record is written, or copied, at once.
    * Its place in the order is fixed before this returns its promise.
+   *
+   * @throws CoreError when the log does not take the record; the effect is abandoned then.
    */
   log<T>(
     record: Uint8Array | Encoded,
     effect: Effect<T>,
   ): { readonly lsn: number; readonly done: Promise<T> } {
-    const { lsn, durable } =
-      record instanceof Uint8Array
-        ? this.writer.append(record)
-        : this.writer.write(record.bytes, into => record.write(into))
+    const { lsn, durable } = this.#append(record, effect)
     const pending: Pending = { lsn, effect, value: undefined }
     this.#pending.push(pending)
     return { lsn, done: this.#settle(pending, durable) as Promise<T> }
@@ -89,6 +88,18 @@ export class Journal {
       await this.writer.sync().catch(error => {
         if (!this.failed) throw error
       })
+    }
+  }
+
+  #append(record: Uint8Array | Encoded, effect: Effect<unknown>): WalAppend {
+    try {
+      return record instanceof Uint8Array
+        ? this.writer.append(record)
+        : this.writer.write(record.bytes, into => record.write(into))
+    } catch (error) {
+      // What counts on the one or the other would else wait for ever.
+      effect.abandon()
+      throw error
     }
   }
 

@@ -85,3 +85,30 @@ it.each([0.5, 0.9])(
     expect(await recallOf(docs, normal(100 * dim, 9))).toBeGreaterThan(0.94)
   },
 )
+
+it('by a filter, of a row that is replaced before the exact vectors of an opened collection are read', async () => {
+  // More than is read before the collection is open.
+  const [dim, rows] = [4096, 2_200]
+  const folder = temporaryFolder()
+  const options = { minFreeBytes: 0, threads: 1, maintenance: 'manual' } as const
+  const db = await Drift.open(folder, options)
+  const docs = await db.collection('docs', { dim, metric: 'l2', indexes: { n: 'number' } })
+  await docs.upsert({
+    ids: Array.from({ length: rows }, (_, i) => i),
+    vectors: normal(rows * dim, 8),
+    payloads: Array.from({ length: rows }, (_, n) => ({ n })),
+  })
+  await docs.flush()
+  await db.close()
+  await using again = await Drift.open(folder, options)
+  const reopened = await again.collection('docs')
+  const query = new Float32Array(dim)
+  const filter = { n: 7 }
+  const found = [
+    reopened.search(query, { filter }).then(hits => hits.map(({ id }) => id)),
+    reopened.search(query, { filter, radius: 1e9 }).then(hits => hits.map(({ id }) => id)),
+    reopened.searchBatch(query, { filter }).then(({ ids }) => ids[0]),
+  ]
+  await reopened.upsert([{ id: 7, vector: query, payload: { n: 7 } }])
+  expect(await Promise.all(found)).toEqual([[7], [7], [7]])
+})

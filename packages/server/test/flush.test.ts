@@ -58,6 +58,21 @@ describe('flushes that overlap', () => {
     }
   })
 
+  it('end for whoever waits, though more is written all the time', async () => {
+    await using db = await Drift.open(temporaryFolder(), { threads: 1, sync: 'os', minFreeBytes: 0 })
+    const docs = await db.collection('docs', { dim: DIM, memtableRows: 16 })
+    await upsert(docs, 0)
+    let isFlushed = false
+    const write = async (): Promise<void> => {
+      for (let generation = 1; !isFlushed; generation++) await upsert(docs, generation % 4)
+    }
+    const writers = [write(), write(), write(), write()]
+    await docs.flush()
+    expect((await docs.stats()).segments).toBeGreaterThan(0)
+    isFlushed = true
+    await Promise.all(writers)
+  })
+
   it('leave no file of a collection that is dropped meanwhile, once the database is opened again', async () => {
     const folder = temporaryFolder()
     const db = await open(folder)

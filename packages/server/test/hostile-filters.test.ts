@@ -246,7 +246,42 @@ describe('a search with a radius', () => {
   )
 })
 
+describe('a batch of searches with a radius', () => {
+  it('sees one state, whatever is written while it goes on', async () => {
+    // So many values that the event loop turns while each query is answered.
+    const [dim, rows] = [4096, 1200]
+    await using db = await Drift.open(':memory:', { threads: 0 })
+    const docs = await db.collection('docs', { dim, metric: 'l2' })
+    await docs.upsert({
+      ids: Array.from({ length: rows }, (_, i) => i),
+      vectors: Float32Array.from({ length: rows * dim }, (_, i) => Math.sin(i)),
+    })
+    const queries = new Float32Array(20 * dim).fill(9)
+    const same = { id: 'same', vector: new Float32Array(dim).fill(9) }
+    const before = docs.searchBatch(queries, { radius: 1 })
+    await docs.upsert([same])
+    expect(new Set((await before).counts)).toEqual(new Set([0]))
+    for (const filter of [undefined, { gone: { $exists: false } }]) {
+      await docs.upsert([same])
+      const there = docs.searchBatch(queries, { radius: 1, ...(filter && { filter }) })
+      await new Promise(resolve => setImmediate(resolve))
+      await docs.delete(['same'])
+      expect(new Set((await there).counts).size).toBe(1)
+    }
+  })
+})
+
 describe('writes that depend on rows', () => {
+  it('do not wait for a delete that the log did not take', async () => {
+    await using db = await Drift.open(':memory:', { threads: 0 })
+    const docs = await db.collection('docs', { dim: 2, metric: 'l2' })
+    await docs.upsert([{ id: 'a', vector: [1, 1], payload: { n: 0 } }])
+    const tooMany = Array.from({ length: 66_000 }, (_, i) => String(i).padStart(1024, 'x'))
+    await expect(docs.delete(['a', ...tooMany])).rejects.toMatchObject({ code: 'DRIFT_BATCH_TOO_LARGE' })
+    expect(await docs.updatePayload(['a'], { n: 1 })).toMatchObject({ updated: 1 })
+    expect(await docs.delete({ filter: { n: 1 } })).toMatchObject({ deleted: 1 })
+  })
+
   it('are in the order of their calls, though none was awaited', async () => {
     const db = await Drift.open(temporaryFolder(), { sync: 'always', threads: 0 })
     const docs = await db.collection('docs', { dim: 2, metric: 'l2', indexes: { n: 'number' } })

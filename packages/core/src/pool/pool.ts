@@ -27,8 +27,6 @@ export class IndexPool {
   readonly #workers: Threads<TaskMessage, unknown> | undefined
   /** The cancel flag and the end of every call of runAll. */
   readonly #running: Map<Int32Array, Promise<unknown>> = new Map()
-  /** The threads that still load what they run, and when each has. */
-  readonly #loading = new Map<Worker, Promise<void>>()
   #closed = false
 
   constructor(options: IndexPoolOptions) {
@@ -52,14 +50,6 @@ export class IndexPool {
       maxQueue: MAX_QUEUE,
       waitsDeaf: true,
     })
-    for (const worker of this.workers) {
-      const loaded = new Promise<void>(resolve => {
-        // piscina's first message says so.
-        for (const event of ['message', 'error', 'exit']) worker.once(event, () => resolve())
-      })
-      this.#loading.set(worker, loaded)
-      void loaded.then(() => this.#loading.delete(worker))
-    }
   }
 
   /** The threads that are alive, to watch them (or, in a test, to end one). */
@@ -105,9 +95,6 @@ export class IndexPool {
     this.#closed = true
     for (const cancel of this.#running.keys()) Atomics.store(cancel, 0, 1)
     await Promise.all(this.#running.values())
-    // A thread that is ended while it loads leaves the files open that it was reading.
-    for (const worker of this.#loading.keys()) worker.ref()
-    await Promise.all(this.#loading.values())
     await this.#workers?.destroy()
   }
 }

@@ -1,6 +1,7 @@
 /**
  * Threads that run tasks, as long as one can be started. Rule: what happens to a thread becomes the error of the tasks that wait for it; it neither
- * ends the process nor leaves them waiting. Nothing of piscina shows in a declaration: its own do not pass every strict compiler.
+ * ends the process nor leaves them waiting. A thread is ended only when it has loaded what it runs: earlier it would leave the files open that it
+ * was reading, and Node 20 ends the whole process when a thread that requires a module is told to end while it links that (require(esm)). Nothing of piscina shows in a declaration: its own do not pass every strict compiler.
  */
 import type { Worker } from 'node:worker_threads'
 import { packViews } from '@drift/native'
@@ -21,6 +22,9 @@ export interface ThreadsOptions {
 
 export class Threads<Task, Result> {
   readonly #piscina: Piscina<Task, Result>
+  readonly #met: WeakSet<Worker> = new WeakSet()
+  /** Those that still load what they run, and when each has. */
+  readonly #loading: Map<Worker, Promise<void>> = new Map()
   /** Why no thread was left. */
   #failed: unknown
 
@@ -51,6 +55,7 @@ export class Threads<Task, Result> {
       void piscina.destroy()
     })
     this.#piscina = piscina
+    this.#meet()
   }
 
   /** Those that are alive. */
@@ -61,7 +66,9 @@ export class Threads<Task, Result> {
   /** @throws what the task threw or, when no thread is left to run it, why. */
   async run(task: Task): Promise<Result> {
     try {
-      const result = await this.#piscina.run(packViews(task))
+      const running = this.#piscina.run(packViews(task))
+      this.#meet()
+      const result = await running
       this.#failed = undefined
       return result
     } catch (error) {
@@ -70,12 +77,33 @@ export class Threads<Task, Result> {
   }
 
   /** Waits for the tasks that there are, then ends the threads. */
-  close(): Promise<void> {
-    return this.#piscina.close()
+  async close(): Promise<void> {
+    await this.#loaded()
+    await this.#piscina.close()
   }
 
-  /** Ends the threads at once; their tasks fail. */
-  destroy(): Promise<void> {
-    return this.#piscina.destroy()
+  /** Ends the threads as soon as they have loaded; their tasks fail. */
+  async destroy(): Promise<void> {
+    await this.#loaded()
+    await this.#piscina.destroy()
+  }
+
+  /** Threads begin in the constructor and in `run`. */
+  #meet(): void {
+    for (const worker of this.workers) {
+      if (this.#met.has(worker)) continue
+      this.#met.add(worker)
+      const loaded = new Promise<void>(resolve => {
+        // piscina's first message says so.
+        for (const event of ['message', 'error', 'exit']) worker.once(event, () => resolve())
+      })
+      this.#loading.set(worker, loaded)
+      void loaded.then(() => this.#loading.delete(worker))
+    }
+  }
+
+  async #loaded(): Promise<void> {
+    for (const worker of this.#loading.keys()) worker.ref()
+    await Promise.all(this.#loading.values())
   }
 }

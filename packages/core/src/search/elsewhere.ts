@@ -88,11 +88,10 @@ export function candidatesIn(
   query: Float32Array,
   k: number,
   allow: Uint32Array | undefined,
-  isNear?: (least: number) => boolean,
 ): ReturnType<typeof candidatesOf> {
   const { live } = view.slabs
   const bits = allow === undefined ? live : live.map((word, i) => word & (allow[i] ?? 0))
-  return candidatesOf(view, bits, query, k, isNear)
+  return candidatesOf(view, bits, query, k)
 }
 
 /** What a search by codes found, `width.k` rows a query, ranked: `width.owed` rows a query. */

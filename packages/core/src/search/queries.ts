@@ -130,7 +130,8 @@ export class Queries {
     }
   }
 
-  async within(query: Float32Array, radius: number, options: WithinOptions): Promise<SearchResult> {
+  /** The rows within the radius of each query. All see the same moment. */
+  async within(queries: Float32Array, radius: number, options: WithinOptions): Promise<SearchResult[]> {
     const life = this.#life
     const state = life.open()
     requireWidth({ ...options, k: 1 }, state)
@@ -140,13 +141,13 @@ export class Queries {
       throw new CoreError('DRIFT_RADIUS', `radius is ${String(radius)}, expected a number`, { radius })
     }
     const { dim, metric } = state.shape
-    requireVectors(state.shape, query, 1)
-    const prepared = query.slice()
-    prepare(metric, prepared, dim, 0, 1)
+    const count = requireQueries(state.shape, queries)
+    const prepared = queries.slice()
+    prepare(metric, prepared, dim, 0, count)
     if (life.vectorsPending !== undefined) await this.#untilVectors()
     const { snapshot, release } = state.pin()
     try {
-      const { rows, distances, scannedRows } = await rowsWithin(
+      const found = await rowsWithin(
         snapshot,
         state.exact,
         prepared,
@@ -154,7 +155,7 @@ export class Queries {
         distance => Math.fround(publicDistance(metric, distance)) <= radius,
         life.checkOf(signal),
       )
-      return answerOf(state, rows, distances, scannedRows, 0)
+      return found.map(one => answerOf(state, one.rows, one.distances, one.scannedRows, 0))
     } finally {
       release()
     }

@@ -79,12 +79,14 @@ interface Found {
 
 type Allowed = { readonly allow?: Uint32Array }
 
-/** Rows stay true to their ids while `use` runs. */
-function withAllowed<T>(
+/** Rows stay true to their ids while `use` runs, which searches in the tick in which they are those that match. */
+async function withAllowed<T>(
   store: Store,
   { filter, width }: Narrowed,
   use: (allow: Allowed) => Promise<T>,
 ): Promise<T> {
+  // A search that waited for vectors itself would look among rows that matched before: a row replaced meanwhile would be in no version.
+  await store.index.vectorsReady()
   return withMatching(store, filter, width.signal, ({ rows }) => use(filter ? { allow: rows } : {}))
 }
 
@@ -99,14 +101,10 @@ async function nearest(store: Store, query: Float32Array, asked: Narrowed, allow
 async function allWithin(
   store: Store,
   queries: Float32Array,
-  asked: Narrowed,
+  { radius, width }: Narrowed,
   allow: Allowed,
 ): Promise<BatchHits> {
-  const { dim } = store.config
-  const found: Found[] = []
-  for (let at = 0; at < queries.length; at += dim) {
-    found.push(await nearest(store, queries.subarray(at, at + dim), asked, allow))
-  }
+  const found = await store.index.withinMany(queries, radius!, { ...width, ...allow })
   const counts = Uint32Array.from(found, ({ ids }) => ids.length)
   const k = counts.reduce((most, count) => Math.max(most, count), 0)
   const distances = new Float32Array(found.length * k).fill(Number.POSITIVE_INFINITY)

@@ -2,7 +2,7 @@
 import { SimFs } from '@drift/fs'
 import { loadManifest } from '@drift/storage'
 import { expect, it } from 'vitest'
-import { inlineExecutor } from './executor.js'
+import { inlineExecutor, threadExecutor } from './executor.js'
 import { pack } from './packed.js'
 import { PersistenceManager } from './persistence.js'
 
@@ -48,4 +48,11 @@ it('a close waits for the commits before it; one that comes later is told that i
   await Promise.all([before, closed])
   expect(persistence.failed).toBeUndefined()
   expect(loadManifest(fs, '/db')!.manifest).toMatchObject({ number: 1, floorLsn: 2 })
+})
+
+it('a thread that is closed as it starts loads to its end, and does what it was given', async () => {
+  const executor = threadExecutor()
+  const given = executor.run({ kind: 'remove', paths: [] })
+  await executor.close()
+  await expect(given).resolves.toBeUndefined()
 })
