@@ -18,6 +18,8 @@ const TAIL_ENTRIES = 1024
 const RUN_GROWTH = 2
 /** A range that holds more than this share of the entries is read off the column, in order of rows. */
 const COLUMN_SHARE = 1 / 8
+/** Entries that could be looked at in the time that finding the place of one value in all runs takes. */
+const PLACE_ENTRIES = 64
 const FIRST_ROWS = 1024
 
 export class NumberColumn {
@@ -63,6 +65,21 @@ export class NumberColumn {
       for (let i = startOf(values, low); i < end; i++) this.#test(rows[i]!, low, high, out)
     }
     for (let i = 0; i < this.#tail; i++) this.#test(this.#tailRows[i]!, low, high, out)
+  }
+
+  /** Rows with one of the values. Of many values the column is read once, in place of a search and a tail for each. */
+  collectAny(wanted: ReadonlySet<number>, out: Uint32Array): void {
+    if (wanted.size * (this.#tail + PLACE_ENTRIES) <= this.#rows) {
+      for (const value of wanted) this.collect({ value, closed: true }, { value, closed: true }, out)
+      return
+    }
+    const rows = Math.min(this.#rows, 32 * out.length)
+    for (let row = 0; row < rows; row++) {
+      if (wanted.has(this.#values[row]!)) out[row >>> 5]! |= 1 << (row & 31)
+    }
+    for (const [row, values] of this.#several) {
+      if (row < rows && values.some(value => wanted.has(value))) out[row >>> 5]! |= 1 << (row & 31)
+    }
   }
 
   get bytes(): number {

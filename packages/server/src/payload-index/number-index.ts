@@ -42,10 +42,7 @@ export class NumberIndex {
     if (node.kind === 'range' && node.range.of !== 'text') {
       this.#column(node.range.of).collect(node.range.low, node.range.high, out)
     }
-    if (node.kind !== 'in') return
-    for (const value of node.values as ReadonlySet<number>) {
-      this.#numbers.collect({ value, closed: true }, { value, closed: true }, out)
-    }
+    if (node.kind === 'in') this.#numbers.collectAny(node.values as ReadonlySet<number>, out)
   }
 
   /** Whether two ranges of the kind on this path may be made one: no row holds two such values. */
