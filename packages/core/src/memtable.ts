@@ -5,6 +5,7 @@
  * the graph; a stream that is searched goes on to buckets; a flood gets the scan.
  */
 import { allocateHnsw, hnswLinked, hnswRows, type KernelMetric, kernels } from '@drift/native'
+import { CodedTail, type TailViews } from './coded-tail.js'
 import { CoreError } from './errors.js'
 import type { RowStore } from './row-store.js'
 import { RowList } from './search/row-list.js'
@@ -24,6 +25,7 @@ export interface MemtableViews {
   readonly linked: number
   /** Every row below is in a bucket, or dead. */
   readonly placed: number
+  readonly tail: TailViews
 }
 
 /** What linking reads of the rows. */
@@ -31,6 +33,7 @@ export type LinkedRows = Pick<RowStore, 'vectors' | 'codes' | 'factors' | 'rotat
 
 export class Memtable implements MemtableViews {
   readonly list: RowList = new RowList()
+  readonly tail: CodedTail = new CodedTail()
   /** Rows of the graph; rows beyond are only scanned. The sign to rotate. */
   readonly limit: number
   graph: Uint32Array | undefined
@@ -75,7 +78,7 @@ export class Memtable implements MemtableViews {
   }
 
   get bytes(): number {
-    return this.rows.byteLength + (this.graph?.byteLength ?? 0)
+    return this.rows.byteLength + (this.graph?.byteLength ?? 0) + this.tail.bytes
   }
 }
 
