@@ -13,7 +13,7 @@ void KERNEL(rotate)(const float *rows, size_t dim, size_t padded, size_t first, 
  * spreads by 0.6 of that; measured for recall in docs/bench/notes.md. */
 static const float BOUND = 0.6f;
 
-/* The same of tails, which are to lose none of their rows: each has one entry, and a wide bound lets a hundred more of 50 000 through. What
+/* The same of tails, which are to lose none of their rows: each has one entry, and a wide bound lets but some hundred more of 50 000 through. What
  * is near lies where the query does, so its estimate is off by less than others are; a large inner product may lie anywhere. */
 static const float TAIL_BOUND = 1.2f, TAIL_BOUND_IP = 2;
 

@@ -289,7 +289,7 @@ function gatherExtra(
   if (unassigned.count > 0) gatherList(bits, unassigned, 0, part, parts, scratch, view.home)
 }
 
-/** Where the rows of a memtable begin that are compared one by one: those before are in its graph or in buckets. */
+/** Where the rows of a memtable begin that are looked at one by one: those before are in its graph or in buckets. */
 export function tailOf({ linked, placed }: Pick<MemtableViews, 'linked' | 'placed'>): number {
   return Math.max(linked, placed)
 }
