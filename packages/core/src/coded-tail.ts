@@ -4,8 +4,7 @@
  * Rule: searches code rows, some hundreds each, so writes that nobody searches pay nothing. Blocks come from the slab of the buckets and
  * go back when no pin is older; where there is no room for them, rows are compared as before.
  */
-import { BLOCK_ENTRIES, kernels } from '@drift/native'
-import { CoreError } from './errors.js'
+import { BLOCK_ENTRIES, kernels, NativeError } from '@drift/native'
 import type { IndexState } from './index-state.js'
 import type { Memtable } from './memtable.js'
 import { RowList } from './search/row-list.js'
@@ -75,7 +74,7 @@ export class CodedTail implements TailViews {
   }
 }
 
-/** Give entries to up to `limit` more rows of the tails, half a microsecond each. */
+/** Give entries to up to `limit` more rows of the tails, 0.3 us each. */
 export function codeTails(state: IndexState, limit: number): void {
   let left = limit
   for (const memtable of state.memtables) left -= codeTail(state, memtable, left)
@@ -127,13 +126,9 @@ function takeBlocks({ directory: { extents } }: IndexState, count: number): Uint
   } catch (error) {
     for (const block of blocks.subarray(0, taken)) extents.freeBlock(block)
     // Searches can do without, and who writes is told in its turn.
-    if (isFull(error)) return undefined
+    if (error instanceof NativeError && error.code === 'DRIFT_OUT_OF_MEMORY') return undefined
     throw error
   }
-}
-
-function isFull(error: unknown): boolean {
-  return error instanceof CoreError && error.code === 'DRIFT_FULL'
 }
 
 /** Of some of the rows, rotated. */
