@@ -300,7 +300,7 @@ export interface Kernels {
   /**
    * The k nearest rows among the live ones that the probed buckets, `ask.tails` and `ask.extra` hold, nearest first, from outRow[at] and
    * outDistance[at] on. See `IndexSlabs`.
-   * @returns how many were written; at most k. effort = [buckets scanned, their entries, rows whose codes were read].
+   * @returns how many were written; at most k. effort = [buckets scanned, their entries and with `allow` those of tails that it allows, rows whose codes were read].
    */
   indexSearch(
     index: IndexSlabs,

@@ -107,7 +107,7 @@ typedef struct {
   size_t trace_room;
 } drift_query;
 
-/* What a search did: buckets and entries of them scanned, rows whose codes were read. */
+/* What a search did: buckets scanned, their entries and, with `allow`, those of tails that it allows; rows whose codes were read. */
 typedef struct {
   uint32_t buckets, entries, rows;
 } drift_effort;

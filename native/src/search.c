@@ -235,7 +235,8 @@ static inline size_t open_tail(const drift_query *ask, size_t padded, size_t at,
 }
 
 /* The blocks of all tails. Returns how many. */
-static size_t probe_tails(const drift_index *index, const drift_query *ask, const prepared_query *query, probe *out) {
+static size_t probe_tails(const drift_index *index, const drift_query *ask, const prepared_query *query, probe *out,
+                          drift_effort *done) {
   size_t padded = index->padded, added = 0, count;
   float bound = index->routing == DRIFT_IP ? TAIL_BOUND_IP : TAIL_BOUND;
   const float *reference;
@@ -248,6 +249,7 @@ static size_t probe_tails(const drift_index *index, const drift_query *ask, cons
       if (blocks[i] >= index->block_count) continue;
       const uint32_t *rows = block_rows(index->blocks + blocks[i] * block_bytes(padded), padded);
       uint32_t allowed = !ask->allow ? UINT32_MAX : ask->allow_words > 0 ? allowed_mask(rows, ask->allow, ask->allow_words) : 0;
+      if (ask->allow) done->entries += (uint32_t)__builtin_popcount(allowed);
       if (allowed) out[added++] = (probe){blocks[i], allowed, base, bound * sqrtf(squared)};
     }
   }
@@ -340,7 +342,7 @@ int64_t KERNEL(index_search)(const drift_index *index, const drift_query *ask, c
     }
   }
 
-  blocks += probe_tails(index, ask, &prepared, probes + blocks);
+  blocks += probe_tails(index, ask, &prepared, probes + blocks, &done);
 
   scan s = {.index = index, .ask = ask, .query = &prepared, .memory = &memory, .room = room, .limit = INFINITY};
   s.best = arena_take(&memory, (room + 1) * sizeof *s.best);

@@ -75,6 +75,7 @@ export function indexSearch(
     for (const block of blocks) {
       if (block >= index.next.length) continue
       const rows = rowsOfBlock(index.blocks, block, index.padded)
+      if (ask.allow !== undefined) effort[1]! += rows.filter(row => has(ask.allow!.bits, row)).length
       const isTold = squared! <= FLT_MAX
       if (isTold)
         scanSigns(

@@ -253,7 +253,9 @@ function searchIndex(
   const { ask, effort } = scratch
   const written = kernels.indexSearch(view.slabs, ask, scratch.query, outRows, outDistances, at, effort)
   scratch.scannedBuckets += effort[0]!
-  scratch.scannedRows += effort[1]! + scratch.rowCount + scratch.tailEntries
+  // With a filter the kernel counts those of a tail that it allows, as `gatherList` does.
+  const ofTails = ask.allow === undefined ? scratch.tailEntries : 0
+  scratch.scannedRows += effort[1]! + scratch.rowCount + ofTails
   return written
 }
 
