@@ -252,6 +252,17 @@ export function checked(kernels: Kernels): Kernels {
       kernels.indexAppend(index, rows, buckets, slots, count)
     },
 
+    indexAppendTail(index, reference, rows, slots, count) {
+      requireSlabs(index)
+      requireCount('count', count)
+      requireFloats('reference', reference, index.padded)
+      requireWords('rows', rows, count)
+      requireWords('slots', slots, count)
+      requireRows('rows', rows, 0, count, codedRows(index))
+      requireRows('slots', slots, 0, count, 32 * index.next.length)
+      kernels.indexAppendTail(index, reference, rows, slots, count)
+    },
+
     indexCopy(index, from, to, count) {
       requireSlabs(index)
       requireCount('count', count)
@@ -528,6 +539,9 @@ function requireAsk(index: IndexSlabs, ask: IndexQuery): void {
   requireNumber('farTimes', ask.farTimes)
   requireCount('extraCount', ask.extraCount)
   requireWords('extra', ask.extra, ask.extraCount)
+  requireCount('tailWords', ask.tailWords)
+  requireWords('tails', ask.tails, ask.tailWords)
+  requireTails(ask, index.padded)
   if (ask.allow !== undefined) {
     requireObject('allow', ask.allow)
     requireWords('allow.bits', ask.allow.bits, 0)
@@ -535,6 +549,12 @@ function requireAsk(index: IndexSlabs, ask: IndexQuery): void {
     requireWords('allow.masks', ask.allow.masks, index.next.length)
   }
   if (ask.trace !== undefined) requireWords('trace', ask.trace, 0)
+}
+
+function requireTails({ tails, tailWords }: IndexQuery, padded: number): void {
+  let at = 0
+  while (at < tailWords) at += 1 + padded + (at + padded < tailWords ? tails[at]! : 0)
+  if (at !== tailWords) throw wrong('tails', `${tailWords} words`, 'whole tails')
 }
 
 function codedRows({ codes, factors, padded }: IndexSlabs): number {

@@ -106,6 +106,12 @@ export interface IndexQuery {
   readonly extra: Uint32Array
   readonly extraCount: number
   /**
+   * Rows in no bucket that have entries all the same: tails, each around a reference of its own. One after the other, in the first `tailWords`
+   * words: how many blocks a tail has, the D floats of its reference, its blocks. All of them are scanned, after the buckets.
+   */
+  readonly tails: Uint32Array
+  readonly tailWords: number
+  /**
    * Gets PROBE_WORDS words for every scanned bucket, in order, as many as fit: bucket, rank by distance from 0, then as float32 bits the
    * distance of the centroid in the routing metric and the expected hits. Undefined: nobody asks.
    */

@@ -298,9 +298,9 @@ export interface Kernels {
   ): void
 
   /**
-   * The k nearest rows among the live ones that the probed buckets and `ask.extra` hold, nearest first, from outRow[at] and
+   * The k nearest rows among the live ones that the probed buckets, `ask.tails` and `ask.extra` hold, nearest first, from outRow[at] and
    * outDistance[at] on. See `IndexSlabs`.
-   * @returns how many were written; at most k. effort = [buckets scanned, entries scanned, rows whose codes were read].
+   * @returns how many were written; at most k. effort = [buckets scanned, their entries and with `allow` those of tails that it allows, rows whose codes were read].
    */
   indexSearch(
     index: IndexSlabs,
@@ -336,6 +336,19 @@ export interface Kernels {
     index: IndexSlabs,
     rows: Uint32Array,
     buckets: Uint32Array,
+    slots: Uint32Array,
+    count: number,
+  ): void
+
+  /**
+   * The entry at slots[j] becomes rows[j] in a tail (`IndexQuery.tails`), from the codes of the row; j < count.
+   *
+   * @param reference - of the tail, D values.
+   */
+  indexAppendTail(
+    index: IndexSlabs,
+    reference: Float32Array,
+    rows: Uint32Array,
     slots: Uint32Array,
     count: number,
   ): void

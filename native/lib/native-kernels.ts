@@ -31,6 +31,7 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
   const indexSearch = raw.indexSearch as (...args: unknown[]) => number
   const indexSearchMany = raw.indexSearchMany as (...args: unknown[]) => number
   const indexAppend = raw.indexAppend as (...args: unknown[]) => number
+  const indexAppendTail = raw.indexAppendTail as (...args: unknown[]) => number
   const indexCopy = raw.indexCopy as (...args: unknown[]) => void
   const indexCompact = raw.indexCompact as (...args: unknown[]) => number
   const indexRouteEntries = raw.indexRouteEntries as (...args: unknown[]) => void
@@ -80,7 +81,7 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
       countOf(encodeRows(from, dim, sources, isUnit, kept, places, padded, flips, rows, codes, factors))
     },
     indexSearch(index, ask, query, outRow, outDistance, at, effort) {
-      const { allow, extra, trace } = ask
+      const { allow, extra, tails, trace } = ask
       const descriptor = descriptorOf(index)
       writeNumbers(index, ask, at, 0, 1)
       return countOf(
@@ -95,12 +96,13 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
           allow?.bits,
           allow?.counts,
           allow?.masks,
+          tails,
           trace,
         ),
       )
     },
     indexSearchMany(index, ask, queries, first, count, stride, outRow, outDistance, outCount) {
-      const { allow, extra } = ask
+      const { allow, extra, tails } = ask
       const descriptor = descriptorOf(index)
       writeNumbers(index, ask, stride, first, count)
       countOf(
@@ -115,11 +117,15 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
           allow?.bits,
           allow?.counts,
           allow?.masks,
+          tails,
         ),
       )
     },
     indexAppend(index, rows, buckets, slots, count) {
       countOf(indexAppend(descriptorOf(index), rows, buckets, slots, count))
+    },
+    indexAppendTail(index, reference, rows, slots, count) {
+      countOf(indexAppendTail(descriptorOf(index), reference, rows, slots, count))
     },
     indexCopy(index, from, to, count) {
       indexCopy(descriptorOf(index), from, to, count)
@@ -227,7 +233,7 @@ function descriptorOf(index: IndexSlabs): Uint8Array {
 }
 
 /** Of a search, in the order of `Numbers` in src/binding.cc; good until the call returns. */
-const numbers = new Float64Array(22)
+const numbers = new Float64Array(23)
 
 /** @param at - first result of one query, or results of each. @param first, count - queries. */
 function writeNumbers(index: IndexSlabs, ask: IndexQuery, at: number, first: number, count: number): void {
@@ -253,6 +259,7 @@ function writeNumbers(index: IndexSlabs, ask: IndexQuery, at: number, first: num
   numbers[19] = at
   numbers[20] = first
   numbers[21] = count
+  numbers[22] = ask.tailWords
 }
 
 function metricOf(metric: KernelMetric): CMetric {

@@ -14,6 +14,7 @@ import { hash64 } from './reference/hash64.js'
 import { hnswInsert, hnswSearch } from './reference/hnsw.js'
 import {
   indexAppend,
+  indexAppendTail,
   indexAssign,
   indexCompact,
   indexCopy,
@@ -57,6 +58,7 @@ export const reference: Kernels = {
   indexSearch,
   indexSearchMany,
   indexAppend,
+  indexAppendTail,
   indexCopy,
   indexCompact,
   indexRouteEntries,

@@ -193,6 +193,29 @@ int64_t KERNEL(index_append)(const drift_index *index, const uint32_t *rows, con
   return 0;
 }
 
+/* Of values whose squares overflow an entry says nothing: its row is always near enough. */
+static inline void admit_unknown(uint8_t *block, size_t padded, size_t place) {
+  float *add = block_add(block, padded) + place, *scale = block_scale(block, padded) + place;
+  if (fabsf(*add) <= FLT_MAX && *scale <= FLT_MAX) return;
+  *scale = 0;
+  *add = -FLT_MAX;
+}
+
+int64_t KERNEL(index_append_tail)(const drift_index *index, const float *reference, const uint32_t *rows, const uint32_t *slots,
+                                  size_t count, drift_scratch *scratch) {
+  size_t padded = index->padded;
+  arena memory;
+  if (!arena_open(scratch, arena_size(4 * padded), &memory)) return DRIFT_NO_MEMORY;
+  float *x = arena_take(&memory, 4 * padded);
+  for (size_t j = 0; j < count; j++) {
+    uint8_t *block = index->blocks + slots[j] / BLOCK_ENTRIES * block_bytes(padded);
+    decode_row(index, rows[j], x);
+    sign_write(index->metric, x, reference, padded, block, slots[j] % BLOCK_ENTRIES, rows[j]);
+    admit_unknown(block, padded, slots[j] % BLOCK_ENTRIES);
+  }
+  return 0;
+}
+
 void KERNEL(index_route_entries)(const drift_index *index, size_t first, size_t count) {
   size_t padded = index->padded;
   for (size_t bucket = first; bucket < first + count; bucket++) {

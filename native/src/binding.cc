@@ -192,6 +192,7 @@ struct Numbers {
       least, near, flat, flat_times, far, far_times;
   double at; /* first result of indexSearch, results of a query of indexSearchMany */
   double first, count;
+  double tail_words;
 };
 
 /* What is asked for, in argument 1 and from 6 on. */
@@ -224,15 +225,17 @@ drift_query askOf(const Info &info, drift_index *index) {
     ask.counts = view<uint32_t>(info, 8);
     ask.masks = view<uint32_t>(info, 9);
   }
+  ask.tail_words = static_cast<size_t>(numbers.tail_words);
+  if (ask.tail_words > 0) ask.tails = view<uint32_t>(info, 10);
   return ask;
 }
 
 NAN_METHOD(indexSearch) {
   drift_index index = indexOf(info);
   drift_query ask = askOf(info, &index);
-  if (!info[10]->IsUndefined()) {
-    ask.trace = reinterpret_cast<drift_probe *>(view<uint32_t>(info, 10));
-    ask.trace_room = length(info, 10) / (sizeof(drift_probe) / 4);
+  if (!info[11]->IsUndefined()) {
+    ask.trace = reinterpret_cast<drift_probe *>(view<uint32_t>(info, 11));
+    ask.trace_room = length(info, 11) / (sizeof(drift_probe) / 4);
   }
   drift_effort effort = {};
   size_t at = static_cast<size_t>(view<Numbers>(info, 1)->at);
@@ -268,6 +271,12 @@ NAN_METHOD(indexAppend) {
   drift_index index = indexOf(info);
   number(info, static_cast<double>(kernels(info)->index_append(&index, view<uint32_t>(info, 1), view<uint32_t>(info, 2),
                                                                view<uint32_t>(info, 3), size(info, 4), &scratch)));
+}
+
+NAN_METHOD(indexAppendTail) {
+  drift_index index = indexOf(info);
+  number(info, static_cast<double>(kernels(info)->index_append_tail(&index, view<float>(info, 1), view<uint32_t>(info, 2),
+                                                                    view<uint32_t>(info, 3), size(info, 4), &scratch)));
 }
 
 NAN_METHOD(indexCopy) {
@@ -473,6 +482,7 @@ NAN_MODULE_INIT(init) {
     add(set, "indexSearch", indexSearch, i);
     add(set, "indexSearchMany", indexSearchMany, i);
     add(set, "indexAppend", indexAppend, i);
+    add(set, "indexAppendTail", indexAppendTail, i);
     add(set, "indexCopy", indexCopy, i);
     add(set, "indexCompact", indexCompact, i);
     add(set, "indexRouteEntries", indexRouteEntries, i);

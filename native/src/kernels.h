@@ -99,11 +99,15 @@ typedef struct {
   uint32_t *counts, *masks;
   const uint32_t *extra; /* rows to look at besides those in buckets */
   size_t extra_count;
+  /* Rows in no bucket that have entries all the same, each tail around a reference of its own: one after the other, the number of its
+   * blocks, the D floats of its reference, the blocks. Whole; blocks that are not there count for nothing. */
+  const uint32_t *tails;
+  size_t tail_words;
   drift_probe *trace;    /* gets the scanned buckets, `trace_room` at most; NULL: nobody asks */
   size_t trace_room;
 } drift_query;
 
-/* What a search did: buckets and entries scanned, rows whose codes were read. */
+/* What a search did: buckets scanned, their entries and, with `allow`, those of tails that it allows; rows whose codes were read. */
 typedef struct {
   uint32_t buckets, entries, rows;
 } drift_effort;
@@ -202,13 +206,17 @@ typedef struct {
                          const uint32_t *places, size_t padded, const uint32_t *flips, size_t rounds,
                          const uint32_t *rows, uint8_t *codes, float *factors, drift_scratch *scratch);
 
-  /* The k nearest rows that the probed buckets and ask->extra hold, nearest first. Returns how many, or a negative code. */
+  /* The k nearest rows that the probed buckets, ask->tails and ask->extra hold, nearest first. Returns how many, or a negative code. */
   int64_t (*index_search)(const drift_index *index, const drift_query *ask, const float *query, drift_scratch *scratch,
                           uint32_t *out_row, float *out_distance, drift_effort *effort);
 
   /* Entry slots[j] (32 * block + place) of a bucket's chain becomes rows[j] in buckets[j], from the row's codes. */
   int64_t (*index_append)(const drift_index *index, const uint32_t *rows, const uint32_t *buckets,
                           const uint32_t *slots, size_t count, drift_scratch *scratch);
+
+  /* Entry slots[j] of a tail becomes rows[j], from the row's codes, around `reference`, D values. */
+  int64_t (*index_append_tail)(const drift_index *index, const float *reference, const uint32_t *rows, const uint32_t *slots,
+                               size_t count, drift_scratch *scratch);
 
   /* Entry to[j] becomes what entry from[j] is, in order of j. */
   void (*index_copy)(const drift_index *index, const uint32_t *from, const uint32_t *to, size_t count);

@@ -1,5 +1,5 @@
 /* One query over the partitioned index: rotate -> tables -> route -> probe list -> scan of 1-bit entries -> SQ8 of the rows
- * that may be near enough -> exact distances of the best.
+ * that may be near enough -> exact distances of the best. Tails, which are scanned whole, come behind the buckets: the limit is low by then.
  * Rule: the probe list is fixed before the first block is read, so blocks are asked for ahead; a row is touched only when the
  * lower bound of its entry is below the worst of the best so far. */
 #include "estimate.h"
@@ -12,6 +12,10 @@ void KERNEL(rotate)(const float *rows, size_t dim, size_t padded, size_t first, 
 /* An entry is passed over when its estimate exceeds the limit by this many times scale * ||q - c||. The error of an estimate
  * spreads by 0.6 of that; measured for recall in docs/bench/notes.md. */
 static const float BOUND = 0.6f;
+
+/* The same of tails, which are to lose none of their rows: each has one entry, and a wide bound lets but some hundred more of 50 000 through. What
+ * is near lies where the query does, so its estimate is off by less than others are; a large inner product may lie anywhere. */
+static const float TAIL_BOUND = 1.2f, TAIL_BOUND_IP = 2;
 
 /* Blocks asked for before they are scanned, and rows before they are scored. */
 enum { AHEAD_BLOCKS = 3, AHEAD_ROWS = 16 };
@@ -94,10 +98,10 @@ static inline uint32_t below(const float *bounds, float limit) {
   return mask;
 }
 
-/* A block with no more allowed entries is not scanned: the codes of their rows are read at once. */
+/* A block with no more allowed entries is not scanned: the codes of their rows are read at once. So it is where entries say nothing. */
 enum { SPARSE = 4 };
 
-static inline int is_sparse(const probe *of) { return __builtin_popcount(of->allowed) <= SPARSE; }
+static inline int is_sparse(const probe *of) { return __builtin_popcount(of->allowed) <= SPARSE || of->base == -INFINITY; }
 
 static inline void ask_for_block(const drift_index *index, const probe *of) {
   size_t padded = index->padded, bytes = block_bytes(padded);
@@ -221,6 +225,37 @@ static void order(drift_found *list, size_t count) {
   }
 }
 
+/* Of the tail at tails[at]; returns where the next one is. */
+static inline size_t open_tail(const drift_query *ask, size_t padded, size_t at, const float **reference, const uint32_t **blocks,
+                               size_t *count) {
+  *count = ask->tails[at];
+  *reference = (const float *)(ask->tails + at + 1);
+  *blocks = ask->tails + at + 1 + padded;
+  return at + 1 + padded + *count;
+}
+
+/* The blocks of all tails. Returns how many. */
+static size_t probe_tails(const drift_index *index, const drift_query *ask, const prepared_query *query, probe *out,
+                          drift_effort *done) {
+  size_t padded = index->padded, added = 0, count;
+  float bound = index->routing == DRIFT_IP ? TAIL_BOUND_IP : TAIL_BOUND;
+  const float *reference;
+  const uint32_t *blocks;
+  for (size_t at = 0; at < ask->tail_words;) {
+    at = open_tail(ask, padded, at, &reference, &blocks, &count);
+    float squared = pair_l2(query->rotated, reference, padded);
+    float base = squared <= FLT_MAX ? pair_distance(index->metric, query->rotated, reference, padded) : -INFINITY;
+    for (size_t i = 0; i < count; i++) {
+      if (blocks[i] >= index->block_count) continue;
+      const uint32_t *rows = block_rows(index->blocks + blocks[i] * block_bytes(padded), padded);
+      uint32_t allowed = !ask->allow ? UINT32_MAX : ask->allow_words > 0 ? allowed_mask(rows, ask->allow, ask->allow_words) : 0;
+      if (ask->allow) done->entries += (uint32_t)__builtin_popcount(allowed);
+      if (allowed) out[added++] = (probe){blocks[i], allowed, base, bound * sqrtf(squared)};
+    }
+  }
+  return added;
+}
+
 /* Centroids whose lengths are looked at. */
 enum { LENGTHS = 64 };
 
@@ -228,12 +263,22 @@ static int has_exponent(float squared) { return squared > FLT_MIN && squared < I
 
 /* What to multiply a query by. Under ip its length changes no order. But entries tell <s, q - c>, and where a query is short beside its
  * centroids, that says little of it. So it is brought to their length, by a power of two, which rounds nothing. */
-static float lengthen(const drift_index *index, const float *rotated) {
+static float lengthen(const drift_index *index, const drift_query *ask, const float *rotated) {
   float own = pair_dot(rotated, rotated, index->padded);
   if (index->routing != DRIFT_IP || !has_exponent(own)) return 1;
   int sum = 0, count = 0;
   for (size_t b = 0; b < index->bucket_count; b += index->bucket_count / LENGTHS + 1) {
     float squared = index->centroid_factors[2 * b + 1];
+    if (!has_exponent(squared)) continue;
+    sum += ilogbf(squared);
+    count++;
+  }
+  for (size_t at = 0; index->bucket_count == 0 && at < ask->tail_words;) {
+    const float *reference;
+    const uint32_t *blocks;
+    size_t in;
+    at = open_tail(ask, index->padded, at, &reference, &blocks, &in);
+    float squared = pair_dot(reference, reference, index->padded);
     if (!has_exponent(squared)) continue;
     sum += ilogbf(squared);
     count++;
@@ -252,14 +297,14 @@ int64_t KERNEL(index_search)(const drift_index *index, const drift_query *ask, c
   size_t padded = index->padded, room = ask->k + ask->rerank;
   size_t fixed = arena_size(4 * padded) + prepared_bytes(padded) + route_bytes(index) +
                  arena_size(NEAR_BLOCKS * BLOCK_ENTRIES * sizeof(float)) +
-                 3 * arena_size(4 * index->bucket_count) + arena_size(index->block_count * sizeof(probe)) +
+                 3 * arena_size(4 * index->bucket_count) + arena_size((index->block_count + ask->tail_words) * sizeof(probe)) +
                  arena_size((room + 1) * sizeof(drift_found));
   arena memory;
   if (!arena_open(scratch, fixed + row_set_bytes(index->block_count * BLOCK_ENTRIES + ask->extra_count), &memory)) return DRIFT_NO_MEMORY;
 
   float *rotated = arena_take(&memory, 4 * padded);
   KERNEL(rotate)(query, index->dim, padded, 0, 1, index->flips, index->rounds, rotated);
-  float times = lengthen(index, rotated);
+  float times = lengthen(index, ask, rotated);
   for (size_t i = 0; times != 1 && i < padded; i++) rotated[i] *= times;
   prepared_query prepared = prepare_rotated(rotated, padded, &memory);
   int is_routed = index->bucket_count > 0 && (ask->probes > 0 || ask->floor > 0);
@@ -271,7 +316,7 @@ int64_t KERNEL(index_search)(const drift_index *index, const drift_query *ask, c
   const routed *list = routes.list;
 
   float *bounds = arena_take(&memory, NEAR_BLOCKS * BLOCK_ENTRIES * sizeof *bounds);
-  probe *probes = arena_take(&memory, index->block_count * sizeof *probes);
+  probe *probes = arena_take(&memory, (index->block_count + ask->tail_words) * sizeof *probes);
   size_t blocks = 0;
   drift_effort done = {0, 0, 0};
   for (size_t i = ask->part; i < near; i += ask->parts) {
@@ -296,6 +341,8 @@ int64_t KERNEL(index_search)(const drift_index *index, const drift_query *ask, c
       if (allowed) probes[blocks++] = (probe){(uint32_t)block, allowed, base, slack};
     }
   }
+
+  blocks += probe_tails(index, ask, &prepared, probes + blocks, &done);
 
   scan s = {.index = index, .ask = ask, .query = &prepared, .memory = &memory, .room = room, .limit = INFINITY};
   s.best = arena_take(&memory, (room + 1) * sizeof *s.best);

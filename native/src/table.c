@@ -31,6 +31,7 @@ int64_t KERNEL(index_search)(const drift_index *, const drift_query *, const flo
                              drift_effort *);
 int64_t KERNEL(index_append)(const drift_index *, const uint32_t *, const uint32_t *, const uint32_t *, size_t,
                              drift_scratch *);
+int64_t KERNEL(index_append_tail)(const drift_index *, const float *, const uint32_t *, const uint32_t *, size_t, drift_scratch *);
 void KERNEL(index_copy)(const drift_index *, const uint32_t *, const uint32_t *, size_t);
 int64_t KERNEL(index_compact)(const drift_index *, const uint32_t *, const uint32_t *, size_t, uint32_t, uint32_t, size_t, uint32_t,
                               size_t, drift_scratch *);
@@ -69,6 +70,7 @@ const drift_kernels KERNEL(kernels) = {
     .encode_rows = KERNEL(encode_rows),
     .index_search = KERNEL(index_search),
     .index_append = KERNEL(index_append),
+    .index_append_tail = KERNEL(index_append_tail),
     .index_copy = KERNEL(index_copy),
     .index_compact = KERNEL(index_compact),
     .index_route_entries = KERNEL(index_route_entries),

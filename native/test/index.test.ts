@@ -23,6 +23,8 @@ import { type Random, random } from './random.js'
 const reference = kernelsOf('reference')
 const ROWS = 400
 const BUCKETS = 20
+const BUCKET_BLOCKS = Math.ceil((2 * ROWS) / BLOCK_ENTRIES)
+const TAIL_BLOCKS = Math.ceil(ROWS / BLOCK_ENTRIES)
 const NONE = 0xffff_ffff
 
 const shared = {
@@ -34,7 +36,7 @@ const shared = {
 /** Rows around a few centres, in the buckets of the reference, two each. */
 function filled(metric: KernelMetric, dim: number, r: Random): IndexSlabs {
   const padded = paddedDim(dim)
-  const blocks = BUCKETS * Math.ceil((2 * ROWS) / BLOCK_ENTRIES)
+  const blocks = BUCKETS * BUCKET_BLOCKS + TAIL_BLOCKS
   const index: IndexSlabs = {
     metric,
     routing: metric,
@@ -85,7 +87,7 @@ function place(index: IndexSlabs): void {
   index.next.fill(NONE)
   const wordsPerBlock = blockBytes(padded) / 4
   const words = new Uint32Array(index.blocks.buffer)
-  const perBucket = index.next.length / BUCKETS
+  const perBucket = BUCKET_BLOCKS
   for (let b = 0; b < BUCKETS; b++) {
     for (let block = b * perBucket; block < (b + 1) * perBucket; block++) {
       clearBlock(words.subarray(block * wordsPerBlock, (block + 1) * wordsPerBlock), padded)
@@ -128,7 +130,16 @@ function asking(ask: Partial<IndexQuery>): IndexQuery {
     far: Number.POSITIVE_INFINITY,
     farTimes: 1,
   }
-  return { k: 10, ...none, ...estimate, extra: new Uint32Array(0), extraCount: 0, ...ask }
+  return {
+    k: 10,
+    ...none,
+    ...estimate,
+    extra: new Uint32Array(0),
+    extraCount: 0,
+    tails: new Uint32Array(0),
+    tailWords: 0,
+    ...ask,
+  }
 }
 
 /** With nothing known of it. */
@@ -138,6 +149,41 @@ function allowed(index: IndexSlabs, bits: Uint32Array): AllowedRows {
     counts: new Uint32Array(BUCKETS).fill(NOT_COUNTED),
     masks: new Uint32Array(index.next.length),
   }
+}
+
+/** What `ask` takes of the rows, coded by `k` in tails of as many blocks as `sizes` says, each around one of its rows. */
+function tailsOf(
+  k: typeof reference,
+  index: IndexSlabs,
+  rows: Uint32Array,
+  sizes: readonly number[],
+): Pick<IndexQuery, 'tails' | 'tailWords'> {
+  const { padded, codes, factors } = index
+  const bytes = blockBytes(padded)
+  const words: number[] = []
+  let block = BUCKETS * BUCKET_BLOCKS
+  let done = 0
+  for (const size of sizes) {
+    const some = rows.subarray(done, done + size * BLOCK_ENTRIES)
+    const row = some[0]!
+    const reference = Float32Array.from(
+      codes.subarray(row * padded, (row + 1) * padded),
+      code => 0.5 * factors[2 * row]! * (code - 128),
+    )
+    for (let i = 0; i < size; i++) {
+      clearBlock(new Uint32Array(index.blocks.buffer, (block + i) * bytes, bytes / 4), padded)
+    }
+    const slots = some.map((_, i) => block * BLOCK_ENTRIES + i)
+    k.indexAppendTail(index, reference, some, slots, some.length)
+    words.push(
+      size,
+      ...new Uint32Array(reference.buffer),
+      ...Array.from({ length: size }, (_, i) => block + i),
+    )
+    block += size
+    done += some.length
+  }
+  return { tails: Uint32Array.from([...words, 1, 2, 3]), tailWords: words.length }
 }
 
 function rowsIn(index: IndexSlabs, bucket: number): number[] {
@@ -436,6 +482,72 @@ describe.each(supportedVariants())('%s', variant => {
       expect(search(index, query, asking({ extra, extraCount: 5 })).rows.sort()).toEqual([11, 13])
     })
 
+    it.each([3, 64, 100])('rows of %i dimensions are found in tails as among those named', dim => {
+      const r = random(dim)
+      const index = filled(metric, dim, r)
+      const rows = Uint32Array.from({ length: ROWS }, (_, i) => (i * 7) % ROWS)
+      for (let row = 0; row < ROWS; row += 3) index.live[row >>> 5]! &= ~(1 << (row & 31))
+      index.rowLimit = 390
+      const allow = new Uint32Array(index.live.length)
+      for (let row = 0; row < ROWS; row += 5) allow[row >>> 5]! |= index.live[row >>> 5]! & (1 << (row & 31))
+      const tails = tailsOf(kernels, index, rows, [5, 1, 7])
+      let read = 0
+      for (let i = 0; i < 10; i++) {
+        const query = Float32Array.from({ length: dim }, () => r.normal())
+        for (const ask of [{}, { allow: allowed(index, allow) }, { k: ROWS }, { probes: 3 }]) {
+          const named = search(index, query, asking({ ...ask, extra: rows, extraCount: ROWS }))
+          const { rows: found, effort } = search(index, query, asking({ ...ask, ...tails }))
+          expect(found).toEqual(named.rows)
+          expect(effort[0]).toBe(named.effort[0])
+          const counted = 'allow' in ask ? [...rows].filter(row => row % 5 === 0 && row % 3 !== 0).length : 0
+          expect(effort[1]).toBe(named.effort[1]! + counted)
+        }
+        read += search(index, query, asking({ rerank: 0, ...tails })).effort[2]!
+      }
+      // Of 260 rows that count. Few dimensions say little.
+      if (dim > 64) expect(read).toBeLessThan(10 * 230)
+    })
+
+    it('entries of a tail have the signs of the reference, and its factors but for rounding', () => {
+      const index = filled(metric, 100, random(15))
+      const rows = Uint32Array.from({ length: ROWS }, (_, i) => i)
+      const bytes = blockBytes(index.padded)
+      const written = (k: typeof reference) => {
+        tailsOf(k, index, rows, [TAIL_BLOCKS])
+        return index.blocks.slice(BUCKETS * BUCKET_BLOCKS * bytes)
+      }
+      const [mine, theirs] = [written(kernels), written(reference)]
+      for (let block = 0; block < TAIL_BLOCKS; block++) {
+        const at = block * bytes
+        const end = at + 4 * index.padded
+        expect(mine.subarray(at, end)).toEqual(theirs.subarray(at, end))
+        const factors = (of: Uint8Array) => [...new Float32Array(of.buffer, end, 2 * BLOCK_ENTRIES)]
+        const [a, b] = [factors(mine), factors(theirs)]
+        for (const [i, value] of a.entries()) expect(value).toBeCloseTo(b[i]!, 2)
+      }
+    })
+
+    it.each([1e18, 1e30])(
+      'a row %d times as long as others is found in a tail, and those beside it',
+      times => {
+        const index = filled(metric, 40, random(16))
+        const rows = Uint32Array.from({ length: ROWS }, (_, i) => i)
+        for (const row of [0, 50]) {
+          index.factors[2 * row]! *= times
+          index.factors[2 * row + 1]! *= times * times
+          for (let i = 0; i < 40; i++) index.vectors![row * 40 + i]! *= times
+        }
+        const tails = tailsOf(kernels, index, rows, [1, TAIL_BLOCKS - 1])
+        for (const row of [0, 50, 7, 70]) {
+          const query = index.vectors!.slice(row * 40, (row + 1) * 40)
+          const named = search(index, query, asking({ extra: rows, extraCount: ROWS }))
+          expect(search(index, query, asking(tails)).rows).toEqual(named.rows)
+          const all = search(index, query, asking({ k: ROWS, extra: rows, extraCount: ROWS }))
+          expect(search(index, query, asking({ ...tails, k: ROWS })).rows).toEqual(all.rows)
+        }
+      },
+    )
+
     it('what has a bound below the last of the answer is in it when it is nearer', () => {
       const r = random(14)
       const index = { ...filled(metric, 40, r), vectors: undefined }
@@ -513,6 +625,7 @@ describe.each(supportedVariants())('%s', variant => {
       indexSearch: given => kernels.indexSearch(given, asking({}), query, rows, out, 0, rows),
       indexSearchMany: given => kernels.indexSearchMany(given, asking({}), query, 0, 0, 10, rows, out, rows),
       indexAppend: given => kernels.indexAppend(given, rows, rows, rows, 0),
+      indexAppendTail: given => kernels.indexAppendTail(given, new Float32Array(64), rows, rows, 0),
       indexCopy: given => kernels.indexCopy(given, rows, rows, 0),
       indexCompact: given => kernels.indexCompact(given, rows, rows, 0, 0, 0, 0, 0),
       indexRouteEntries: given => kernels.indexRouteEntries(given, 0, 0),
@@ -533,7 +646,10 @@ describe.each(supportedVariants())('%s', variant => {
     const asks = Object.keys(asking({})).flatMap(name =>
       [null, 'x', Symbol('x'), {}].map(value => asking({ [name]: value })),
     )
-    for (const ask of [undefined, null, 5, {}, ...asks] as IndexQuery[]) {
+    const broken = [[0], [1, ...query], [2, ...query, 0], [0, ...query, 0]].map(words =>
+      asking({ tails: Uint32Array.from(words), tailWords: words.length }),
+    )
+    for (const ask of [undefined, null, 5, {}, ...asks, ...broken] as IndexQuery[]) {
       refused(() => kernels.indexSearch(index, ask, query, rows, out, 0, rows), JSON.stringify(ask))
       refused(
         () => kernels.indexSearchMany(index, ask, query, 0, 0, 10, rows, out, rows),

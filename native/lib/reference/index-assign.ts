@@ -2,7 +2,7 @@
 import { BLOCK_ENTRIES, blockBytes, type IndexSlabs } from '../index-slabs.js'
 import { distancesGather } from './distance.js'
 import { prepareRotated, type Routed, rank, route } from './route.js'
-import { copySigns, rowsOfBlock, writeSigns } from './signs.js'
+import { admitUnknown, copySigns, rowsOfBlock, writeSigns } from './signs.js'
 import { sq8DistancesGather } from './sq8.js'
 
 const CANDIDATES = 16
@@ -117,6 +117,22 @@ export function indexAppend(
     const start = Math.floor(slot / BLOCK_ENTRIES) * blockBytes(padded)
     const x = decode(index, rows[j]!)
     writeSigns(metric, x, centroids, buckets[j]! * padded, blocks, start, slot % BLOCK_ENTRIES, rows[j]!)
+  }
+}
+
+export function indexAppendTail(
+  index: IndexSlabs,
+  reference: Float32Array,
+  rows: Uint32Array,
+  slots: Uint32Array,
+  count: number,
+): void {
+  const { metric, padded, blocks } = index
+  for (let j = 0; j < count; j++) {
+    const place = slots[j]! % BLOCK_ENTRIES
+    const start = Math.floor(slots[j]! / BLOCK_ENTRIES) * blockBytes(padded)
+    writeSigns(metric, decode(index, rows[j]!), reference, 0, blocks, start, place, rows[j]!)
+    admitUnknown(blocks, start, place, padded)
   }
 }
 

@@ -9,6 +9,7 @@ import {
   NOT_COUNTED,
   PROBE_WORDS,
 } from '../index-slabs.js'
+import type { KernelMetric } from '../kernels.js'
 import { distancesGather } from './distance.js'
 import { rotate } from './rotate.js'
 import { type PreparedQuery, prepareRotated, type Routed, route } from './route.js'
@@ -16,6 +17,8 @@ import { rowsOfBlock, scanSigns } from './signs.js'
 import { sq8DistancesGather } from './sq8.js'
 
 const BOUND = 0.6
+const TAIL_BOUND = 1.2
+const TAIL_BOUND_IP = 2
 const OPENING = 16
 const SPARSE = 4
 const FLT_MIN = 2 ** -126
@@ -37,7 +40,8 @@ export function indexSearch(
 ): number {
   const rotated = new Float32Array(index.padded)
   rotate(query, index.dim, index.padded, 0, 1, index.flips, rotated)
-  const times = lengthen(index, rotated)
+  const tails = tailsOf(index, ask)
+  const times = lengthen(index, tails, rotated)
   for (let i = 0; i < rotated.length; i++) rotated[i]! *= times
   const prepared = prepareRotated(rotated)
   const best = new Best(index, ask, prepared)
@@ -64,6 +68,28 @@ export function indexSearch(
       for (let slot = 0; slot < BLOCK_ENTRIES; slot++) if (bounds[slot]! < best.limit) best.score(rows[slot]!)
     }
   })
+  const bound = index.routing === 'ip' ? TAIL_BOUND_IP : TAIL_BOUND
+  for (const { reference, blocks } of tails) {
+    const [squared] = distanceOf('l2', rotated, reference)
+    const [base] = distanceOf(index.metric, rotated, reference)
+    for (const block of blocks) {
+      if (block >= index.next.length) continue
+      const rows = rowsOfBlock(index.blocks, block, index.padded)
+      if (ask.allow !== undefined) effort[1]! += rows.filter(row => has(ask.allow!.bits, row)).length
+      const isTold = squared! <= FLT_MAX
+      if (isTold)
+        scanSigns(
+          rotated,
+          index.blocks,
+          block * blockBytes(index.padded),
+          base!,
+          bound * Math.sqrt(squared!),
+          bounds,
+        )
+      else bounds.fill(Number.NEGATIVE_INFINITY)
+      for (let slot = 0; slot < BLOCK_ENTRIES; slot++) if (bounds[slot]! < best.limit) best.score(rows[slot]!)
+    }
+  }
   effort[2] = best.met.size
   const found = exact(index, query, best.list, times).slice(0, ask.k)
   found.forEach(({ row, distance }, i) => {
@@ -93,14 +119,45 @@ export function indexSearchMany(
 
 const LENGTHS = 64
 
+interface Tail {
+  readonly reference: Float32Array
+  readonly blocks: Uint32Array
+}
+
+function tailsOf({ padded }: IndexSlabs, { tails, tailWords }: IndexQuery): Tail[] {
+  const found: Tail[] = []
+  for (let at = 0; at < tailWords; ) {
+    const from = at + 1 + padded
+    const reference = new Float32Array(tails.buffer, tails.byteOffset + 4 * (at + 1), padded)
+    const end = from + tails[at]!
+    found.push({ reference, blocks: tails.subarray(from, end) })
+    at = end
+  }
+  return found
+}
+
+function distanceOf(metric: KernelMetric, a: Float32Array, b: Float32Array): Float32Array {
+  const out = new Float32Array(1)
+  distancesGather(metric, a, b, a.length, Uint32Array.of(0), 1, out)
+  return out
+}
+
 /** As src/search.c. */
-function lengthen({ routing, bucketCount, centroidFactors }: IndexSlabs, rotated: Float32Array): number {
+function lengthen(
+  { routing, bucketCount, centroidFactors }: IndexSlabs,
+  tails: readonly Tail[],
+  rotated: Float32Array,
+): number {
   const own = rotated.reduce((sum, value) => sum + value * value, 0)
   if (routing !== 'ip' || !hasExponent(own)) return 1
   const step = Math.floor(bucketCount / LENGTHS) + 1
   const exponents: number[] = []
   for (let b = 0; b < bucketCount; b += step) {
     const squared = centroidFactors[2 * b + 1]!
+    if (hasExponent(squared)) exponents.push(exponentOf(squared))
+  }
+  for (const { reference } of bucketCount === 0 ? tails : []) {
+    const squared = reference.reduce((sum, value) => sum + value * value, 0)
     if (hasExponent(squared)) exponents.push(exponentOf(squared))
   }
   if (exponents.length === 0) return 1

@@ -3,6 +3,7 @@ import { BLOCK_ENTRIES, blockBytes, blockRowsAt } from '../index-slabs.js'
 import type { KernelMetric } from '../kernels.js'
 
 const GROUP_BYTES = 16
+const FLT_MAX = (2 - 2 ** -23) * 2 ** 127
 
 /** Entry `slot` of the block at byte `start` becomes x, in a bucket with the centroid at `at`. */
 export function writeSigns(
@@ -40,6 +41,14 @@ export function writeSigns(
   rows[slot] = row
   factors[BLOCK_ENTRIES + slot] = metric === 'l2' ? 2 * h : h
   factors[slot] = metric === 'l2' ? squares + 2 * h * signs : h * signs - along
+}
+
+/** Of values whose squares overflow an entry says nothing: its row is always near enough. */
+export function admitUnknown(blocks: Uint8Array, start: number, slot: number, padded: number): void {
+  const { factors } = tailOf(blocks, start, padded)
+  if (Number.isFinite(factors[slot]!) && Number.isFinite(factors[BLOCK_ENTRIES + slot]!)) return
+  factors[slot] = -FLT_MAX
+  factors[BLOCK_ENTRIES + slot] = 0
 }
 
 /** Entry `toSlot` of the block at byte `to` becomes what entry `fromSlot` of the block at byte `from` is. */

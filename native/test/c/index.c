@@ -10,7 +10,7 @@
 
 uint32_t *sign_flips(size_t padded, size_t rounds);
 
-enum { MOST_ROWS = 60, MOST_BUCKETS = 80, SPARE_BLOCKS = 4, SURE_BUCKETS = 16, NEAR_ROWS = 8 };
+enum { MOST_ROWS = 60, MOST_BUCKETS = 80, SPARE_BLOCKS = 6, TAIL_BLOCKS = 2, SURE_BUCKETS = 16, NEAR_ROWS = 8 };
 
 /* From so many buckets on, groups are read. */
 enum { GROUPED_BUCKETS = 2100, MORE_BUCKETS = 400, MOST_GROUPS = 90 };
@@ -322,6 +322,31 @@ static void check_compact(const world *w, const drift_kernels *k, uint32_t bucke
   }
 }
 
+/* Rows in a tail of free blocks, entries against their formulas; those that count are found when all may be. */
+static void check_tail(const world *w, const drift_kernels *k, const drift_query *whole, const float *query, const uint32_t *rows,
+                       const float *reference, uint32_t *row, float *distance, drift_scratch *scratch) {
+  const drift_index *index = &w->index;
+  size_t padded = index->padded, first = index->block_count - 1 - TAIL_BLOCKS, counted = 0;
+  static float x[2112];
+  uint32_t slots[MOST_ROWS];
+  for (size_t j = 0; j < w->row_count; j++) slots[j] = (uint32_t)(first * BLOCK_ENTRIES + j);
+  check_equal("append to a tail", 0, (uint64_t)k->index_append_tail(index, reference, rows, slots, w->row_count, scratch), 0);
+  for (size_t j = 0; w->finite && j < w->row_count; j++) {
+    decoded(index, rows[j], x);
+    check_entry(index->metric, x, reference, padded, index->blocks + slots[j] / BLOCK_ENTRIES * block_bytes(padded),
+                slots[j] % BLOCK_ENTRIES, rows[j]);
+  }
+  drift_query ask = *whole;
+  ask.probes = 0, ask.floor = 0, ask.extra_count = 0, ask.trace = NULL, ask.trace_room = 0;
+  drift_effort effort;
+  int64_t found = k->index_search(index, &ask, query, scratch, row, distance, &effort);
+  if (found < 0 || found > (int64_t)ask.k) fail("%lld of a tail for k %zu", (long long)found, ask.k);
+  for (size_t r = 0; r < index->row_limit; r++) {
+    counted += bit(index->live, r) && (!ask.allow || (r / 32 < ask.allow_words && bit(ask.allow, r)));
+  }
+  if (counted <= ask.k + ask.rerank) check_equal("rows of a tail", 0, (uint64_t)found, counted < ask.k ? counted : ask.k);
+}
+
 void run_index(void) {
   world w;
   draw_world(&w);
@@ -343,6 +368,16 @@ void run_index(void) {
   ask.extra = extra;
   int is_traced = below(2) == 0;
   ask.trace_room = is_traced ? below(index->bucket_count + 2) : 0;
+  int is_tailed = below(2) == 0;
+  /* Its blocks, and one that is not there. */
+  size_t padded = index->padded, tail_words = 1 + padded + TAIL_BLOCKS + 1;
+  uint32_t *tails = memory(tail_words * 4);
+  float *reference = (float *)(tails + 1);
+  tails[0] = TAIL_BLOCKS + 1;
+  for (size_t i = 0; i < padded; i++) reference[i] = below(2) ? 0 : 0.1f * query_scale * signed_unit();
+  for (size_t i = 0; i < TAIL_BLOCKS; i++) tails[1 + padded + i] = (uint32_t)(index->block_count - 1 - TAIL_BLOCKS + i);
+  tails[1 + padded + TAIL_BLOCKS] = (uint32_t)(index->block_count + below(2) * 1000);
+  if (is_tailed) ask.tails = tails, ask.tail_words = tail_words;
   uint32_t damaged = below(4) ? 0 : draw();
   size_t own = below(w.row_count + 1);
   float drawn[2] = {unit() * unit(), unit() * unit()};
@@ -378,6 +413,8 @@ void run_index(void) {
     check_copy(&w, k);
     check_compact(&w, k, (uint32_t)(own % index->bucket_count), own, &scratch);
     check_halves(&w, k, every_row, own, drawn[0], drawn[1], side, halves, half_blocks, &scratch);
+    if (ask.allow) memset(ask.counts, 0xff, index->bucket_count * 4);
+    if (is_tailed) check_tail(&w, k, &ask, query, every_row, reference, row, distance, &scratch);
     if (damaged) damage(&w, damaged);
     drift_effort effort, effort_again;
     if (ask.allow) memset(ask.counts, 0xff, index->bucket_count * 4);

@@ -76,6 +76,7 @@ export class IndexState {
   readonly view: SearchView
   #slabs: IndexSlabs | undefined
   readonly #copies = new SnapshotCopies()
+  readonly #freeBlocks = (blocks: Uint32Array): void => this.directory.extents.freeBlocks(blocks)
   readonly #freeRows = (rows: ArrayLike<number>): void => this.store.freeAll(rows)
   readonly #pending = new WeakSet<Appended>()
   readonly #staged = new WeakSet<Staging>()
@@ -228,8 +229,14 @@ export class IndexState {
   /** The frozen memtable is not read any more: its live rows have homes. */
   drop(memtable: Memtable): void {
     memtable.dropped = true
+    this.retireBlocks(memtable.tail.leave())
     this.#setFrozen(this.frozen.filter(other => other !== memtable))
     this.#retire(this.store.letGoOf(memtable.rows.subarray(0, memtable.count)))
+  }
+
+  /** Blocks in no chain, which nobody reads who comes from now on. */
+  retireBlocks(blocks: Uint32Array): void {
+    if (blocks.length > 0) this.pins.retire(this.#freeBlocks, blocks)
   }
 
   /** Live rows of the list that have no home yet, in order. */

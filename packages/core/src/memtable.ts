@@ -2,9 +2,10 @@
  * L0: the rows appended since the last rotation, an HNSW graph built behind them, and the tail that is not linked yet.
  * Rule: nodes are linked in append order, so rows [0, linked) are searched through the graph and [linked, count) are scanned, but for those
  * below `placed`, which are in buckets already. Nothing is stored twice: a memtable names rows of the row store. A trickle of writes gets
- * the graph; a stream that is searched goes on to buckets; a flood gets the scan.
+ * the graph; a stream that is searched gets entries (coded-tail.ts) and goes on to buckets; a flood that nobody searches gets neither.
  */
 import { allocateHnsw, hnswBytes, hnswLinked, hnswRows, type KernelMetric, kernels } from '@drift/native'
+import { CodedTail, type TailViews } from './coded-tail.js'
 import { CoreError } from './errors.js'
 import type { RowStore } from './row-store.js'
 import { RowList } from './search/row-list.js'
@@ -24,6 +25,7 @@ export interface MemtableViews {
   readonly linked: number
   /** Every row below is in a bucket, or dead. */
   readonly placed: number
+  readonly tail: TailViews
 }
 
 /** What linking reads of the rows. */
@@ -31,6 +33,7 @@ export type LinkedRows = Pick<RowStore, 'vectors' | 'codes' | 'factors' | 'rotat
 
 export class Memtable implements MemtableViews {
   readonly list: RowList = new RowList()
+  readonly tail: CodedTail = new CodedTail()
   /** Rows of the graph; rows beyond are only scanned. The sign to rotate. */
   readonly limit: number
   graph: Uint32Array | undefined
@@ -58,9 +61,13 @@ export class Memtable implements MemtableViews {
     return this.count >= this.limit
   }
 
-  /** Rows that a graph can still take in: none once others are in buckets, where it costs a tenth to bring them. */
+  /**
+   * Rows that a graph can still take in: none once others are in buckets, where it costs a tenth to bring them, or have entries, which cost a
+   * 500th and of as many rows as a memtable has are scanned in less time than the graph takes.
+   */
   get unlinked(): number {
-    return this.placed > this.linked ? 0 : Math.min(this.count, this.limit) - this.linked
+    if (this.placed > this.linked || this.tail.reference !== undefined) return 0
+    return Math.min(this.count, this.limit) - this.linked
   }
 
   /** Link the next `count` waiting rows of `store` (at most `unlinked`) by their codes. About 0.15 ms a row of 384 dimensions. */
@@ -75,7 +82,8 @@ export class Memtable implements MemtableViews {
   }
 
   get bytes(): number {
-    return this.rows.byteLength + (this.graph === undefined ? 0 : hnswBytes(this.graph))
+    const graphBytes = this.graph === undefined ? 0 : hnswBytes(this.graph)
+    return this.rows.byteLength + graphBytes + this.tail.bytes
   }
 }
 

@@ -282,7 +282,7 @@ export class VectorIndex {
     return this.#jobs.flush(memtable, options)
   }
 
-  /** Rows that every search compares one by one, and that `placeTails` would bring to buckets; 0 while there are none. */
+  /** Rows that every search looks at one by one, and that `placeTails` would bring to buckets; 0 while there are none. */
   get tailRows(): number {
     const { memtables, router } = this.#life.state
     if (router.count === 0) return 0

@@ -20,7 +20,7 @@ const MAX_FROZEN = 2
 const WAL_BUDGET_BYTES = 256 * 1024 * 1024
 /** A graph-linking slice: short enough that a search behind it does not notice, with what else has a slice of the same turn. */
 const LINK_SLICE_MS = 0.3
-/** Rows that searches compare one by one, 0.1 us each, from which on they are brought to buckets: fewer are not worth a job. */
+/** Rows that searches look at one by one, from which on they are brought to buckets: fewer are not worth a job. */
 const TAIL_ROWS = 1_024
 /** After so long of saving up, healing that was too dear is looked at again: rest pays for it, and nobody need write. */
 const SAVING_MS = 100

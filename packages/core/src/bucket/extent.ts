@@ -26,6 +26,9 @@ export const NONE = 0xffff_ffff
 
 const FIRST_BLOCKS = 64
 
+/** Of the most blocks that there can be. */
+const TIGHT_SHARE = 0.9
+
 /** Its first and last block; NONE when it has none. */
 interface Chain {
   readonly head: number
@@ -141,6 +144,16 @@ export class Extents {
   freeBlock(block: number): void {
     this.next[block] = this.#free
     this.#free = block
+  }
+
+  /** The same of several. The next to be allocated is the first of them, so that what takes them lies in memory as it is read. */
+  freeBlocks(blocks: Uint32Array): void {
+    for (let i = blocks.length - 1; i >= 0; i--) this.freeBlock(blocks[i]!)
+  }
+
+  /** Blocks are for those alone who cannot do without. */
+  get isTight(): boolean {
+    return this.#blocks > TIGHT_SHARE * this.#max
   }
 
   /** The block ends its chain and holds `entries` entries. */

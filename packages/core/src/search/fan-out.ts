@@ -118,6 +118,13 @@ export function isWide(
   { probes, allow }: SearchWidth,
 ): boolean {
   if (probes === undefined || allow !== undefined || probes === Number.POSITIVE_INFINITY) return false
-  const tails = memtables.reduce((sum, memtable) => sum + memtable.count - tailOf(memtable), unassigned.count)
-  return 2 * bucketRows * Math.min(probes, slabs.bucketCount) > SPLIT_ENTRIES || tails > SPLIT_ROWS
+  let entries = 2 * bucketRows * Math.min(probes, slabs.bucketCount)
+  let rows = unassigned.count
+  for (const memtable of memtables) {
+    const from = tailOf(memtable)
+    const coded = Math.max(from, memtable.tail.end)
+    entries += coded - from
+    rows += memtable.count - coded
+  }
+  return entries > SPLIT_ENTRIES || rows > SPLIT_ROWS
 }

@@ -2,7 +2,7 @@
  * The memory that one thread's searches work in: grown on demand, never shrunk, so a query allocates only its result.
  * Rule: contents mean nothing between calls; a search reads only what it wrote. One scratch serves one search at a time.
  */
-import { type IndexQuery, paddedDim } from '@drift/native'
+import { BLOCK_ENTRIES, type IndexQuery, paddedDim } from '@drift/native'
 import { Allowed, fixedIn } from './allowed.js'
 import type { SearchView } from './view.js'
 
@@ -36,6 +36,8 @@ export class Scratch {
     allow: undefined,
     extra: new Uint32Array(0),
     extraCount: 0,
+    tails: new Uint32Array(0),
+    tailWords: 0,
     trace: undefined,
   }
   /** What it did: buckets and entries scanned, rows whose codes were read. */
@@ -44,6 +46,12 @@ export class Scratch {
   /** Rows to look at besides those in buckets. */
   rows: Uint32Array = new Uint32Array(0)
   rowCount = 0
+
+  /** Tails to look at, as `IndexQuery.tails` has them, and their entries. */
+  tails: Uint32Array = new Uint32Array(0)
+  tailWords = 0
+  tailEntries = 0
+  #tailFloats: Float32Array = new Float32Array(0)
 
   /** Results of one query. */
   outRows: Uint32Array = new Uint32Array(0)
@@ -86,6 +94,25 @@ export class Scratch {
       this.rows = rows
     }
     return this.rows
+  }
+
+  /** Every parts-th of the blocks, from `part` on, whose last has `lack` entries fewer than 32. */
+  addTail(reference: Float32Array, blocks: Uint32Array, lack: number, part: number, parts: number): void {
+    let at = this.tailWords + 1 + reference.length
+    if (at + blocks.length > this.tails.length) {
+      const tails = new Uint32Array(roomFor(at + blocks.length))
+      tails.set(this.tails)
+      this.tails = tails
+      this.#tailFloats = new Float32Array(tails.buffer)
+    }
+    const { tails } = this
+    const first = at
+    for (let i = part; i < blocks.length; i += parts) tails[at++] = blocks[i]!
+    tails[this.tailWords] = at - first
+    this.#tailFloats.set(reference, this.tailWords + 1)
+    const hasLast = blocks.length > 0 && (blocks.length - 1) % parts === part
+    this.tailEntries += BLOCK_ENTRIES * (at - first) - (hasLast ? lack : 0)
+    this.tailWords = at
   }
 
   reserveResult(k: number): Scratch {

@@ -3,8 +3,9 @@
  * Rule: whatever found a row, its distance comes from the same exact kernel, and it counts once. Equal distances are ordered by row
  * number.
  */
-import { type AllowedRows, kernels } from '@drift/native'
+import { type AllowedRows, BLOCK_ENTRIES, kernels } from '@drift/native'
 import { NONE } from '../bucket/extent.js'
+import type { TailViews } from '../coded-tail.js'
 import type { MemtableViews } from '../memtable.js'
 import { liveRowsOf } from '../row-store.js'
 import { gatherPaper, type PaperRule } from './paper.js'
@@ -123,7 +124,7 @@ function askFor(
   allowed: AllowedRows | undefined,
   part: number,
   parts: number,
-  { ask, rows, rowCount }: Scratch,
+  { ask, rows, rowCount, tails, tailWords }: Scratch,
 ): void {
   ask.k = k
   weigh(view, width, countable, ask)
@@ -133,6 +134,8 @@ function askFor(
   ask.allow = allowed
   ask.extra = rows
   ask.extraCount = rowCount
+  ask.tails = tails
+  ask.tailWords = tailWords
 }
 
 /** By what the buckets are chosen. The masses of those rows that count are smaller throughout: the estimate's unit follows them. */
@@ -164,7 +167,7 @@ function searchByPaper(
   outDistances: Float32Array,
   at: number,
 ): number {
-  gatherExtra(view, width, bits, k, 0, 1, scratch)
+  gatherExtra(view, width, bits, k, 0, 1, scratch, false)
   const taken = gatherPaper(view, rule, bits, scratch)
   const written = searchNamed(view, k, width.rerank, scratch, outRows, outDistances, at)
   scratch.scannedBuckets = taken
@@ -235,6 +238,8 @@ function searchNamed(
   ask.parts = 1
   ask.extra = scratch.rows
   ask.extraCount = scratch.rowCount
+  ask.tailWords = 0
+  scratch.tailEntries = 0
   return searchIndex(view, scratch, outRows, outDistances, at)
 }
 
@@ -248,11 +253,13 @@ function searchIndex(
   const { ask, effort } = scratch
   const written = kernels.indexSearch(view.slabs, ask, scratch.query, outRows, outDistances, at, effort)
   scratch.scannedBuckets += effort[0]!
-  scratch.scannedRows += effort[1]! + scratch.rowCount
+  // With a filter the kernel counts those of a tail that it allows, as `gatherList` does.
+  const ofTails = ask.allow === undefined ? scratch.tailEntries : 0
+  scratch.scannedRows += effort[1]! + scratch.rowCount + ofTails
   return written
 }
 
-/** Rows of graphs, tails and the unassigned, a part of them, into scratch.rows[0 .. rowCount). */
+/** Rows of graphs, tails and the unassigned, a part of them: into scratch.rows[0 .. rowCount), or, `byEntries`, tails that have some into scratch.tails. */
 function gatherExtra(
   view: SearchView,
   width: SearchWidth,
@@ -261,8 +268,11 @@ function gatherExtra(
   part: number,
   parts: number,
   scratch: Scratch,
+  byEntries = true,
 ): void {
   scratch.rowCount = 0
+  scratch.tailWords = 0
+  scratch.tailEntries = 0
   const { memtables, unassigned } = view
   if (memtables.some(({ linked }) => linked > 0)) {
     const { dim, padded, flips } = view.slabs
@@ -272,12 +282,16 @@ function gatherExtra(
   for (let i = 0; i < memtables.length; i++) {
     const memtable = memtables[i]!
     if (part === 0) searchGraph(view, memtable, bits, k, width.ef ?? Math.max(MIN_EF, 2 * k), scratch)
-    gatherList(bits, memtable, tailOf(memtable), part, parts, scratch)
+    const from = tailOf(memtable)
+    const { tail } = memtable
+    const isCoded = byEntries && tail.reference !== undefined && tail.end > from
+    if (isCoded) gatherTail(tail, tail.reference, from, part, parts, scratch)
+    gatherList(bits, memtable, isCoded ? tail.end : from, part, parts, scratch)
   }
   if (unassigned.count > 0) gatherList(bits, unassigned, 0, part, parts, scratch, view.home)
 }
 
-/** Where the rows of a memtable begin that are compared one by one: those before are in its graph or in buckets. */
+/** Where the rows of a memtable begin that are looked at one by one: those before are in its graph or in buckets. */
 export function tailOf({ linked, placed }: Pick<MemtableViews, 'linked' | 'placed'>): number {
   return Math.max(linked, placed)
 }
@@ -314,6 +328,21 @@ function searchGraph(
   const rows = scratch.reserveRows(scratch.rowCount + near)
   for (let j = 0; j < near; j++) rows[scratch.rowCount++] = scratch.graphRows[j]!
   scratch.scannedRows += beam
+}
+
+/** Blocks with entries of rows from `from` on. */
+function gatherTail(
+  tail: TailViews,
+  reference: Float32Array,
+  from: number,
+  part: number,
+  parts: number,
+  scratch: Scratch,
+): void {
+  const first = Math.floor((from - tail.from) / BLOCK_ENTRIES)
+  const end = Math.ceil((tail.end - tail.from) / BLOCK_ENTRIES)
+  const lack = tail.from + BLOCK_ENTRIES * end - tail.end
+  scratch.addTail(reference, tail.blocks.subarray(first, end), lack, part, parts)
 }
 
 /** Live rows list[from ...]; with `home`, only those that no bucket holds. */

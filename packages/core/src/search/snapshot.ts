@@ -6,6 +6,7 @@
  */
 import { BLOCK_ENTRIES, blockBytes, type IndexSlabs, type KernelMetric } from '@drift/native'
 import type { Directory } from '../bucket/directory.js'
+import type { TailViews } from '../coded-tail.js'
 import type { Memtable } from '../memtable.js'
 import { kernelMetric, routingMetric } from '../metric.js'
 import { type GroupSlabs, groupView } from '../router/groups.js'
@@ -43,6 +44,7 @@ export interface Snapshot {
     readonly graph: Uint32Array | undefined
     readonly linked: number
     readonly placed: number
+    readonly tail: TailViews
   }[]
   readonly unassigned: { readonly rows: Uint32Array; readonly count: number }
 }
@@ -107,12 +109,13 @@ export class SnapshotCopies {
       lives: this.#lives,
       blockSlab: directory.extents.slabs.blocks,
       nextSlab: directory.extents.slabs.next,
-      memtables: source.memtables.map(({ rows, count, graph, linked, placed }) => ({
+      memtables: source.memtables.map(({ rows, count, graph, linked, placed, tail }) => ({
         rows,
         count,
         graph,
         linked,
         placed,
+        tail: { reference: tail.reference, from: tail.from, end: tail.end, blocks: tail.blocks },
       })),
       unassigned: { rows: source.unassigned.rows, count: source.unassigned.count },
     }
