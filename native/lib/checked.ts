@@ -2,14 +2,31 @@
  * Argument checks in front of a set of kernels, the same for every variant: after them a kernel touches only memory
  * that it was given. A wrong argument throws DRIFT_KERNEL_ARGUMENT before anything is read or written.
  */
-import { describe, kindOf, requireObject, wrong } from './argument.js'
+import {
+  describe,
+  requireBytes,
+  requireCodes,
+  requireCount,
+  requireDim,
+  requireDoubles,
+  requireFloats,
+  requireIndex,
+  requireMetric,
+  requireNumber,
+  requireObject,
+  requireRotation,
+  requireRows,
+  requireSq8Rows,
+  requireValues,
+  requireView,
+  requireWidth,
+  requireWords,
+  wrong,
+} from './argument.js'
 import { floatPageRoom, packedBytes } from './float-page.js'
 import { HNSW_CAPACITY, HNSW_LINKED, HNSW_ROWS, requireHnsw } from './hnsw.js'
 import { blockBytes, blocksOfHalves, type IndexQuery, type IndexSlabs, requireSlabs } from './index-slabs.js'
-import type { KernelMetric, Kernels } from './kernels.js'
-
-/** Longest vector: keeps 255 * 127 * dim, the largest integer sum of SQ8, inside 31 bits. */
-export const MAX_DIMENSION = 65_535
+import type { Kernels } from './kernels.js'
 
 export function checked(kernels: Kernels): Kernels {
   return {
@@ -522,104 +539,4 @@ function requireAsk(index: IndexSlabs, ask: IndexQuery): void {
 
 function codedRows({ codes, factors, padded }: IndexSlabs): number {
   return Math.min(codes.length / padded, factors.length / 2)
-}
-
-function requireMetric(metric: KernelMetric): void {
-  if (metric !== 'l2' && metric !== 'ip') throw wrong('metric', describe(metric), "'l2' or 'ip'")
-}
-
-function requireDim(dim: number): void {
-  if (Number.isInteger(dim) && dim >= 1 && dim <= MAX_DIMENSION) return
-  throw wrong('dim', describe(dim), `1..${MAX_DIMENSION}`)
-}
-
-function requireNumber(name: string, value: number): void {
-  if (typeof value !== 'number') throw wrong(name, describe(value), 'a number')
-}
-
-function requireRotation(dim: number, padded: number, flips: Uint32Array): void {
-  requireCount('padded', padded)
-  if (padded % 64 !== 0 || padded < dim) throw wrong('padded', String(padded), 'a multiple of 64 from dim on')
-  requireWords('flips', flips, 0)
-  if (flips.length % padded !== 0) throw wrong('flips', `${flips.length} words`, 'padded words a round')
-}
-
-/** Counts, row numbers and seeds are u32: no array here is longer, and products with `dim` stay exact. */
-function requireCount(name: string, count: number): void {
-  if (typeof count === 'number' && count >>> 0 === count) return
-  throw wrong(name, describe(count), 'an integer of 32 bits')
-}
-
-function requireIndex(index: Uint32Array, count: number, rowCount: number): void {
-  requireCount('count', count)
-  requireWords('index', index, count)
-  requireRows('index', index, 0, count, rowCount)
-}
-
-function requireRows(name: string, rows: Uint32Array, start: number, end: number, rowCount: number): void {
-  for (let j = start; j < end; j++) {
-    if (rows[j]! >= rowCount) {
-      throw wrong(`${name}[${j - start}]`, String(rows[j]), `a row below ${rowCount}`)
-    }
-  }
-}
-
-function requireFloats(
-  name: string,
-  view: Float32Array | undefined,
-  length: number,
-): asserts view is Float32Array {
-  requireView(name, view, 'Float32Array', length)
-}
-
-function requireDoubles(name: string, view: Float64Array, length: number): void {
-  requireView(name, view, 'Float64Array', length)
-}
-
-function requireWords(name: string, view: Uint32Array, length: number): void {
-  requireView(name, view, 'Uint32Array', length)
-}
-
-function requireCodes(name: string, view: Int8Array | undefined, length: number): asserts view is Int8Array {
-  requireView(name, view, 'Int8Array', length)
-}
-
-function requireValues(name: string, view: Float32Array | Float64Array): void {
-  requireView(name, view, kindOf(view) === 'Float64Array' ? 'Float64Array' : 'Float32Array', 0)
-}
-
-/** Of a packed word. */
-function requireWidth(width: number): void {
-  if (!(Number.isInteger(width) && width >= 0 && width < 64)) throw wrong('width', describe(width), '0..63')
-}
-
-function requireBytes(
-  name: string,
-  view: Uint8Array | undefined,
-  length: number,
-): asserts view is Uint8Array {
-  requireView(name, view, 'Uint8Array', length)
-}
-
-/** @returns how many rows the codes and factors hold. */
-function requireSq8Rows(
-  codes: Uint8Array | undefined,
-  factors: Float32Array | undefined,
-  dim: number,
-): number {
-  requireBytes('codes', codes, 0)
-  requireFloats('factors', factors, 0)
-  return Math.min(Math.floor(codes.length / dim), factors.length >>> 1)
-}
-
-function requireView(
-  name: string,
-  view: { readonly length: number } | undefined,
-  kind: string,
-  length: number,
-): asserts view is { readonly length: number } {
-  if (view === undefined || kindOf(view) !== kind) throw wrong(name, describe(view), `a ${kind}`)
-  if (view.length < length) {
-    throw wrong(name, `a ${kind} of ${view.length} values`, `at least ${length} values`)
-  }
 }

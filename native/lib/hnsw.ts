@@ -105,6 +105,12 @@ export function hnswLinked(graph: Uint32Array): number {
   return Atomics.load(graph, HNSW_LINKED)
 }
 
+/** Bytes of it that are in memory: of nodes that are not linked yet, the ground blocks, which are most of it, were never touched. */
+export function hnswBytes(graph: Uint32Array): number {
+  const unlinked = hnswCapacity(graph) - hnswLinked(graph)
+  return graph.byteLength - 4 * unlinked * (1 + 2 * graph[HNSW_M]!)
+}
+
 export function hnswCapacity(graph: Uint32Array): number {
   requireHnsw(graph)
   return graph[HNSW_CAPACITY]!

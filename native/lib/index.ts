@@ -6,12 +6,12 @@ import type { Kernels } from './kernels.js'
 import { chosenKernels } from './variant.js'
 
 export { hasAddon } from './addon.js'
-export { MAX_DIMENSION } from './checked.js'
+export { MAX_DIMENSION } from './argument.js'
 export { NativeError, type NativeErrorCode } from './error.js'
 export { type FlockResult, flock } from './file-lock.js'
 export { floatPageRoom, PageFault, packedBytes } from './float-page.js'
 export { giveWay } from './give-way.js'
-export { allocateHnsw, type HnswOptions, hnswCapacity, hnswLinked, hnswRows } from './hnsw.js'
+export { allocateHnsw, type HnswOptions, hnswBytes, hnswCapacity, hnswLinked, hnswRows } from './hnsw.js'
 export {
   type AllowedRows,
   BLOCK_ENTRIES,

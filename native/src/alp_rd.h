@@ -31,7 +31,7 @@ static N(rd_cut) N(rd_make_cut)(const page_header *page) {
 ALWAYS_INLINE VWORD N(rd_look_up)(const N(rd_cut) * cut, VWORD code) {
 #if BITS == 32 && defined(__AVX512F__)
   __m512i entries = _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)cut->left));
-  return (VWORD)_mm512_permutexvar_epi32(_mm512_and_si512((__m512i)code, _mm512_set1_epi32(7)), entries);
+  return (VWORD)_mm512_permutexvar_epi32((__m512i)code, entries);
 #elif BITS == 32 && defined(__AVX2__)
   return (VWORD)_mm256_permutevar8x32_epi32(_mm256_loadu_si256((const __m256i *)cut->left), (__m256i)code);
 #else

@@ -3,6 +3,7 @@
 import { describe, expect, it } from 'vitest'
 import {
   allocateHnsw,
+  hnswBytes,
   hnswCapacity,
   hnswLinked,
   hnswRows,
@@ -223,6 +224,17 @@ describe.each(VARIANTS)('%s', variant => {
       const query = values.subarray(row * dim, (row + 1) * dim)
       expect(search(kernels, graph, rows, query, 50, allLive(300)).found[0]).toBe(row)
     }
+  })
+
+  it('tells as its memory what linked nodes have touched', () => {
+    const graph = allocateHnsw({ capacity: 1000, M: 8, efConstruction: 50, seed: 1 })
+    const none = hnswBytes(graph)
+    expect(none).toBeLessThan(graph.byteLength / 4)
+    hnswRows(graph).fill(0)
+    kernels.hnswInsert(graph, 'l2', new Float32Array(4), 4, 10)
+    expect(hnswBytes(graph)).toBe(none + 10 * 4 * 17) // a count and 2 M neighbours each
+    kernels.hnswInsert(graph, 'l2', new Float32Array(4), 4, 990)
+    expect(hnswBytes(graph)).toBe(graph.byteLength)
   })
 
   it('works with no, one and two nodes, and counts them', () => {

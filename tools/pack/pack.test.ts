@@ -92,7 +92,16 @@ describe.each(Object.keys(needs) as (keyof typeof needs)[])('@drift/%s alone, in
     run(
       'npm',
       [
-        ...['install', '--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline', '--loglevel=error'],
+        // A dependency that asks for a newer Node than this fails.
+        ...[
+          'install',
+          '--engine-strict',
+          '--ignore-scripts',
+          '--no-audit',
+          '--no-fund',
+          '--prefer-offline',
+          '--loglevel=error',
+        ],
         ...needs[name].map(need => tarballs.get(need)!),
       ],
       place,

@@ -47,16 +47,23 @@ export function filterOption(text: string | undefined): { readonly filter?: Filt
   return text === undefined ? {} : { filter: json(text, '--filter') as Filter }
 }
 
+const INTEGER_ID = /^(-?\d{1,20})(n?)$/
+const JSON_ID = /^"|^\{\s*"\$bigint"/
+
 /** 7, 7n, "seven", {"$bigint":"7"}, or plain text. Digits that no number holds exactly are of a bigint. */
 export function idArgument(text: string): Id {
-  const digits = /^(-?\d{1,20})(n?)$/.exec(text)
+  const digits = INTEGER_ID.exec(text)
   if (digits) {
     const [, value = '', isBig] = digits
     return isBig || !Number.isSafeInteger(Number(value)) ? BigInt(value) : Number(value)
   }
-  return /^"|^\{\s*"\$bigint"/.test(text) ? jsonId(json(text, 'the id')) : text
+  return JSON_ID.test(text) ? jsonId(json(text, 'the id')) : text
 }
 
+/** An id as `idArgument` takes it. In JSON when the text alone would be another id, break the line or steer the terminal. */
 export function label(id: Id): string {
-  return typeof id === 'string' ? id : typeof id === 'bigint' ? `${id}n` : String(id)
+  if (typeof id === 'bigint') return `${id}n`
+  if (typeof id === 'number') return String(id)
+  if (!INTEGER_ID.test(id) && !JSON_ID.test(id) && !/\p{Cc}/u.test(id)) return id
+  return JSON.stringify(id).replace(/\p{Cc}/gu, unit => `\\u00${unit.charCodeAt(0).toString(16)}`)
 }

@@ -84,7 +84,7 @@ export async function importFile(path: string, options: ImportOptions): Promise<
       const tooLarge = code === 'DRIFT_BATCH_TOO_LARGE' || code === 'DRIFT_BODY_TOO_LARGE'
       if (!(ROW_FAULTS.test(code) || (tooLarge && batch.length > 1))) throw error
       // Alone in its batch it is number 0 there, which is not where it is in the file.
-      const reason = message.replace(/\b(row|vector) 0\b/, 'the $1')
+      const reason = message.replace(/^row 0: /, '').replace(/\b(row|vector) 0\b/, 'the $1')
       if (batch.length === 1) return reject([{ ...batch[0]!, code, reason }])
       // A batch is refused whole: halves find the row that did it.
       await write(into, batch.slice(0, batch.length >> 1))

@@ -32,7 +32,7 @@ export async function withTarget<T>(
       try {
         return await (db as RemoteDrift).collection(name, options)
       } catch (error) {
-        throw await withNames(error, where, db)
+        throw await withNames(error, name, where, db)
       }
     }
     return await work({ db, remote, collection })
@@ -42,12 +42,16 @@ export async function withTarget<T>(
 }
 
 /** Who asks for a collection that is not there is told which ones are. */
-async function withNames(error: unknown, where: string, db: Drift | RemoteDrift): Promise<unknown> {
+async function withNames(
+  error: unknown,
+  name: string,
+  where: string,
+  db: Drift | RemoteDrift,
+): Promise<unknown> {
   const { code, details } = error as CliError
   if (code !== 'DRIFT_NO_COLLECTION') return error
   const names = await db.collections()
   const known = names.length > 0 ? `only ${names.join(', ')}` : 'nor any other'
-  const { name } = details as { name?: string }
   return new CliError(code, `there is no collection '${name}' in ${where}, ${known}`, details, {
     cause: error,
   })

@@ -6,9 +6,9 @@ import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { connect as connectClient } from '@drift/client'
-import { serve } from '@drift/http'
+import { createKey, serve } from '@drift/http'
 import { Drift } from '@drift/server'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { EXIT } from '../src/index.js'
 import { drift, file, folder, start } from './fixture.js'
 
@@ -58,6 +58,48 @@ describe.each(['folder', 'server'])('on a %s', kind => {
     })
     await server?.close()
   })
+})
+
+it('prints each id as get and query take it, and nothing that steers a terminal', async () => {
+  const db = join(folder, 'labels')
+  const ids = [7, '7', 7n, '7n', '"7"', '{"$bigint":"7"}', 'plain text', 'a\tb\nc', '\u001b[2J\u009b', 'é 😀']
+  const lines = ids.map((id, i) => {
+    const written = typeof id === 'bigint' ? { $bigint: String(id) } : id
+    return JSON.stringify({ id: written, vector: [i, 0] })
+  })
+  await drift('import', db, 'docs', file('labels.jsonl', lines.join('\n')), '--metric', 'l2')
+  const { out } = await drift('query', db, 'docs', '[0,0]', '-k', '20', '--recall', '1')
+  const labels = out.split('\n').map(line => line.split('\t')[0]!)
+  expect(new Set(labels).size).toBe(ids.length)
+  expect(out.replace(/[\t\n]/g, '')).not.toMatch(/\p{Cc}/u)
+  for (const [i, label] of labels.entries())
+    expect((await drift('--json', 'get', db, 'docs', label)).json).toMatchObject({ vector: [i, 0] })
+  expect((await drift('query', db, 'docs', `id:${labels[1]}`, '-k', '1')).out).toBe(`${labels[1]}\t0`)
+})
+
+it('names the collection that a key may not see, and those that it may', async () => {
+  const { key, hash } = createKey()
+  const keys = [{ id: 'app', hash, scope: 'admin' as const, collections: ['docs*'] }]
+  const { url, close } = await serve({ db: ':memory:', port: 0, logger: false, keys })
+  vi.stubEnv('DRIFT_KEY', key)
+  onTestFinished(async () => {
+    vi.unstubAllEnvs()
+    await close()
+  })
+  expect((await drift('create', url, 'docs', '--dim', '2')).code).toBe(0)
+  expect((await drift('count', url, 'other')).err).toBe(
+    `DRIFT_NO_COLLECTION: there is no collection 'other' in ${url}, only docs`,
+  )
+})
+
+it('makes a collection whose exact vectors are on disk', async () => {
+  const db = join(folder, 'cold')
+  expect((await drift('create', db, 'docs', '--dim', '2', '--cold', 'disk')).code).toBe(0)
+  expect((await drift('--json', 'stats', db, 'docs')).json).toMatchObject({ cold: 'disk' })
+  expect((await drift('create', db, 'docs', '--dim', '2', '--cold', 'resident')).err).toContain(
+    'DRIFT_COLLECTION_MISMATCH',
+  )
+  expect(await drift('create', db, 'more', '--dim', '2', '--cold', 'ice')).toMatchObject({ code: 2 })
 })
 
 describe('arguments that cannot be', () => {

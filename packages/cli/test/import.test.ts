@@ -217,6 +217,7 @@ describe('import', () => {
       '[]',
       '{"id":103,"vector":"1 2"}',
       '{"id":104,"vector":[1,null]}',
+      '{"id":105,"vector":[1,2],"payload":{"a":1},"b":2}',
     ]
     // The first row must not give the collection its dimension, and lines are those of the file, empty ones too.
     const first = '{"id":99,"vector":[1,2,3]}'
@@ -226,10 +227,10 @@ describe('import', () => {
     const { code, json } = await drift('--json', ...args)
     expect([code, json]).toEqual([
       EXIT.rejects,
-      { written: 20, rejected: 9, skipped: 0, stopped: false, rejectsFile: `${input}.rejects.jsonl` },
+      { written: 20, rejected: 10, skipped: 0, stopped: false, rejectsFile: `${input}.rejects.jsonl` },
     ])
     const lines = rejectsOf(input).map(({ line }) => line as number)
-    expect(lines.sort((a, b) => a - b)).toEqual([1, 10, 11, 12, 13, 14, 15, 16, 17])
+    expect(lines.sort((a, b) => a - b)).toEqual([1, 10, 11, 12, 13, 14, 15, 16, 17, 18])
     expect(rejectsOf(input).find(({ line }) => line === 12)).toMatchObject({
       number: 10,
       reason: expect.stringMatching(/^the line is not JSON/),
@@ -240,10 +241,16 @@ describe('import', () => {
     expect(rejectsOf(input).find(({ line }) => line === 11)).toMatchObject({
       reason: 'the vector has 1 values, expected 2',
     })
+    expect(rejectsOf(input).find(({ line }) => line === 10)).toMatchObject({
+      reason: 'id 1.5 is refused: a number must be a safe integer',
+    })
+    expect(rejectsOf(input).find(({ line }) => line === 18)).toMatchObject({
+      reason: "there is a field 'b' beside 'payload', which would be lost",
+    })
     expect((await drift('--json', 'stats', db, 'docs')).json).toMatchObject({ rows: 20 })
     // Again, the rejects are those of this time only.
-    expect((await drift(...args)).out).toContain('9 rejected')
-    expect(rejectsOf(input)).toHaveLength(9)
+    expect((await drift(...args)).out).toContain('10 rejected')
+    expect(rejectsOf(input)).toHaveLength(10)
   })
 
   it('rejects rows of the binary formats one by one', async () => {

@@ -11,6 +11,7 @@ import type {
   CollectionStats,
   Columns,
   DeleteResult,
+  Explanation,
   Filter,
   HealReport,
   Hit,
@@ -172,9 +173,10 @@ export class RemoteCollection<P extends object = Payload> {
     }
   }
 
-  async explain(query: Float32Array | readonly number[], options?: SearchOptions): Promise<unknown> {
+  async explain(query: Float32Array | readonly number[], options?: SearchOptions): Promise<Explanation> {
     const { signal, ...rest } = optionsOf(options, 'search')
-    return this.#json('POST', '/explain', { body: searchBody(query, rest) }, { signal })
+    const call: Partial<Call> = { body: searchBody(query, rest), has: ['buckets', Array.isArray] }
+    return this.#json('POST', '/explain', call, { signal })
   }
 
   /** Rows as they come; ends with DRIFT_ANSWER when the stream is cut before its end. With `limit`, a page: its `cursor` is for the next. */

@@ -146,9 +146,23 @@ it('says where a redirect leads in place of following it with half a request', a
   })
 })
 
+it('gives what JSON does not have, no limit and bigints, as the embedded engine does', async () => {
+  const recovery = { losses: [{ file: 'a' }, { file: 'b', ids: ['x', { $bigint: '5' }] }] }
+  const answer = { disk: { freeBytes: null }, maintenance: { maxSearchWaitMs: null }, recovery }
+  const url = await answering((request, response) =>
+    response.end(JSON.stringify(request.url!.endsWith('/stats') ? answer : { collections: [] })),
+  )
+  expect(await (await connect(url)).stats()).toEqual({
+    disk: { freeBytes: Number.POSITIVE_INFINITY },
+    maintenance: { maxSearchWaitMs: Number.POSITIVE_INFINITY },
+    recovery: { losses: [{ file: 'a' }, { file: 'b', ids: ['x', 5n] }] },
+  })
+})
+
 const vector = [1, 2, 3]
 const CALLS: Readonly<Record<string, (docs: RemoteCollection) => Promise<unknown>>> = {
   search: docs => docs.search(vector),
+  explain: docs => docs.explain(vector),
   searchBatch: docs => docs.searchBatch(new Float32Array(3)),
   get: docs => docs.get('a'),
   count: docs => docs.count(),
@@ -195,7 +209,7 @@ const SLOW: readonly [string, (db: RemoteDrift, docs: RemoteCollection) => Promi
 ]
 
 describe.each(SLOW)('%s, which may take hours,', (_, call) => {
-  const DONE = '{"done":true,"upserted":1,"lsn":1}'
+  const DONE = '{"done":true,"upserted":1,"lsn":1,"name":"monday","findings":[]}'
 
   /** Looks as Drift until the call, which `listener` gets. */
   async function slowly(

@@ -4,9 +4,17 @@
  */
 import { CALL_KEYS, type CollectionInfo, DONE, RemoteCollection } from './collection.js'
 import { ClientError } from './errors.js'
-import { optionsOf } from './given.js'
-import type { CallOptions, CollectionOptions, DriftStats, Payload } from './rows.js'
+import { isPlain, optionsOf } from './given.js'
+import type {
+  CallOptions,
+  CheckReport,
+  CollectionOptions,
+  DriftStats,
+  Payload,
+  RecoveryLoss,
+} from './rows.js'
 import { type ConnectOptions, Transport } from './transport.js'
+import { idFromJson } from './wire.js'
 
 /**
  * A server's database. Asks the server once whether it is there and takes the key.
@@ -88,25 +96,29 @@ export class RemoteDrift {
 
   async stats(options?: CallOptions): Promise<DriftStats> {
     const { signal } = optionsOf(options, 'stats', CALL_KEYS)
-    return this.#transport.json({
-      method: 'GET',
-      path: '/stats',
-      has: ['collections', Array.isArray],
-      signal,
-    })
+    return asEmbedded(
+      await this.#transport.json<DriftStats>({
+        method: 'GET',
+        path: '/stats',
+        has: ['disk', isPlain],
+        signal,
+      }),
+    )
   }
 
   /** @param name - of the backup below the server's backup folder; the embedded `backup` takes a folder here. */
-  async backup(name: string, options?: CallOptions): Promise<unknown> {
+  async backup(name: string, options?: CallOptions): Promise<{ readonly name: string }> {
     const { signal } = optionsOf(options, 'backup', CALL_KEYS)
     const call = { method: 'POST', path: '/backups', body: { name } } as const
-    return this.#transport.json({ ...call, writes: true, slow: true, signal })
+    const has = ['name', (value: unknown) => value === name] as const
+    return this.#transport.json({ ...call, writes: true, slow: true, has, signal })
   }
 
   /** Verify the files of the server's database. */
-  async check(options?: CallOptions): Promise<unknown> {
+  async check(options?: CallOptions): Promise<CheckReport> {
     const { signal } = optionsOf(options, 'check', CALL_KEYS)
-    return this.#transport.json({ method: 'POST', path: '/check', slow: true, signal })
+    const has = ['findings', Array.isArray] as const
+    return this.#transport.json({ method: 'POST', path: '/check', slow: true, has, signal })
   }
 
   /** Nothing to give back; calls through this handle are refused from then on. */
@@ -117,6 +129,22 @@ export class RemoteDrift {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
   }
+}
+
+/** JSON has neither Infinity, which is null there, nor bigints. */
+function asEmbedded(stats: DriftStats): DriftStats {
+  const { disk, maintenance, recovery } = stats
+  const orEndless = (value: number | null): number => value ?? Number.POSITIVE_INFINITY
+  return {
+    ...stats,
+    disk: { ...disk, freeBytes: orEndless(disk.freeBytes) },
+    maintenance: { ...maintenance, maxSearchWaitMs: orEndless(maintenance.maxSearchWaitMs) },
+    ...(recovery ? { recovery: { ...recovery, losses: recovery.losses.map(withIds) } } : {}),
+  }
+}
+
+function withIds(loss: RecoveryLoss): RecoveryLoss {
+  return loss.ids ? { ...loss, ids: loss.ids.map(idFromJson) } : loss
 }
 
 /** Something answers, and is no Drift server, or has its routes under another path. */

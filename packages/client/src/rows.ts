@@ -111,6 +111,45 @@ export interface SearchOptions extends CallOptions {
   readonly efSearch?: number
 }
 
+/** How a filter was or would be answered. */
+export interface FilterPlan {
+  /** `index`: from indexes alone. `index, then scan`: indexes leave rows whose payloads are read. `scan`: every payload is read. */
+  readonly access: 'index' | 'index, then scan' | 'scan'
+  /** Paths whose index was used. */
+  readonly indexes: readonly string[]
+  /** Paths that no index could answer. */
+  readonly scanned: readonly string[]
+}
+
+export interface ExplainedBucket {
+  readonly bucket: number
+  /** Place by distance among all buckets, from 0. */
+  readonly rank: number
+  /** Of the centroid by its codes. */
+  readonly distance: number
+  /** Entries that count. */
+  readonly live: number
+  /** Of the k nearest, those that this bucket is expected to hold and no nearer one. */
+  readonly expectedHits: number
+}
+
+/** What a search does for one query. */
+export interface Explanation {
+  readonly buckets: readonly ExplainedBucket[]
+  readonly scannedBuckets: number
+  /** Entries and rows whose codes or vectors were read. */
+  readonly scannedRows: number
+  /** Entries of the scanned buckets, dead ones included. */
+  readonly entries: number
+  /** What was asked for; not there when a number of buckets was. 1 when all rows were compared. */
+  readonly expectedRecall?: number | undefined
+  /** Why no more was scanned. */
+  readonly stop: 'recall' | 'floor' | 'probes' | 'confidence' | 'exact' | 'all'
+  readonly ms: { readonly memtables: number; readonly buckets: number; readonly total: number }
+  /** Where a filter was given. */
+  readonly filter?: FilterPlan
+}
+
 /** What `maintain` did. */
 export interface HealReport {
   readonly operations: number
@@ -118,7 +157,67 @@ export interface HealReport {
   readonly moves: number
   readonly seconds: number
   /** Operations by kind. */
-  readonly kinds: Readonly<Record<string, number>>
+  readonly kinds: Readonly<
+    Partial<Record<'compact' | 'split' | 'merge' | 'recentre' | 'refine' | 'settle', number>>
+  >
+}
+
+export interface Finding {
+  /** In the database's folder, or the folder itself. */
+  readonly file: string
+  /** Of the first byte of what is damaged. */
+  readonly offset?: number
+  readonly kind: string
+  /** `error`: the database does not open, or not with everything. `warning`: masked so far. `info`: nothing is wrong. */
+  readonly severity: 'error' | 'warning' | 'info'
+  readonly message: string
+  /** Whether what users wrote is concerned, and not only what can be made again from it. */
+  readonly truth: boolean
+}
+
+export interface CheckReport {
+  /** No error and no warning. */
+  readonly ok: boolean
+  readonly files: number
+  readonly bytes: number
+  readonly findings: readonly Finding[]
+}
+
+export interface DiskStats {
+  /** `full`: writes are refused with DRIFT_DISK_FULL until there is room. */
+  readonly state: 'open' | 'full' | 'failed'
+  /** When last asked; Infinity for a disk without a limit. */
+  readonly freeBytes: number
+  /** The low-water mark. */
+  readonly minFreeBytes: number
+  readonly reserveBytes: number
+  /** Why writes are refused. */
+  readonly reason?: string | undefined
+}
+
+/** Writes that are gone, and where they were. */
+export interface RecoveryLoss {
+  readonly file: string
+  readonly offset: number
+  readonly kind: string
+  readonly reason: string
+  readonly firstLsn?: number
+  readonly lastLsn?: number
+  readonly collection?: string
+  readonly ids?: readonly Id[]
+  readonly unknownIds?: number
+}
+
+/** What the server's opening of its database found and did. */
+export interface RecoveryReport {
+  readonly mode: 'strict' | 'salvage' | { readonly pointInTime: number }
+  readonly clean: boolean
+  readonly replayedRecords: number
+  readonly replayedBytes: number
+  /** Where a write had been cut off, which was not acknowledged. */
+  readonly torn?: { readonly file: number; readonly offset: number } | undefined
+  readonly losses: readonly RecoveryLoss[]
+  readonly quarantined: readonly string[]
 }
 
 /** Of one k and one target; see `stats().recall` of the embedded collection. */
@@ -146,7 +245,7 @@ export interface BucketStats {
   /** Not there where it was not measured since rows changed. */
   readonly drift?: number | undefined
   readonly draining: boolean
-  readonly tier: string
+  readonly tier: 'resident' | 'mixed' | 'cold' | 'codes'
 }
 
 export interface CollectionStats {
@@ -170,9 +269,12 @@ export interface CollectionStats {
 export interface DriftStats {
   /** `full`: writes are refused until the disk has room. `failed`: writing needs a restart of the server. */
   readonly state: 'open' | 'full' | 'read-only' | 'failed'
+  readonly disk: DiskStats
+  /** A server tells it to admins of all collections, as `lastError`. */
+  readonly recovery?: RecoveryReport
   /** Flushes or compactions fail and are tried again. Of a server only: the embedded engine has `lastError` in its place. */
   readonly failing?: boolean
-  /** Why they do. A server tells it to admins of all collections. */
+  /** Why they do. */
   readonly lastError?: string | undefined
   readonly collections: readonly CollectionStats[]
   /** Maintenance rests while more than one search in a hundred waits longer than `maxSearchWaitMs` for the server's event loop. */

@@ -106,6 +106,9 @@ describe('encoding', () => {
   it('names the refused value', () => {
     expect(() => encodeId(1.5)).toThrow('id 1.5 is refused: a number must be a safe integer')
     expect(() => encodeId('a\ud800')).toThrow('"a\\ud800"')
+    for (const id of [null, undefined, true])
+      expect(() => encodeId(id as never)).toThrow(`id ${id} is refused: expected a string`)
+    expect(() => encodeId({} as never)).toThrow('id of type object is refused')
   })
 })
 

@@ -173,7 +173,9 @@ function wideText(bytes: Uint8Array): string {
 }
 
 function refused(id: unknown, rule: string): CoreError {
-  const plain = typeof id === 'number' || typeof id === 'bigint' ? String(id) : `of type ${typeof id}`
+  const isPlain =
+    id === null || (typeof id !== 'object' && typeof id !== 'function' && typeof id !== 'symbol')
+  const plain = isPlain ? String(id) : `of type ${typeof id}`
   const text = typeof id === 'string' ? JSON.stringify(id.slice(0, 40)) : plain
   return new CoreError('DRIFT_ID', `id ${text} is refused: ${rule}`, { id, type: typeof id })
 }

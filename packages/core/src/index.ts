@@ -26,13 +26,14 @@ export {
 export type { Healed, HealState } from './maintenance/apply.js'
 export type { MaintenanceOptions } from './maintenance/assign.js'
 export type { HealOptions, HealReport } from './maintenance/heal.js'
-export type {
-  BucketStats,
-  HealPolicy,
-  Operation,
-  OperationKind,
-  PlanOptions,
-  Tier,
+export {
+  type BucketStats,
+  HEAL_POLICIES,
+  type HealPolicy,
+  type Operation,
+  type OperationKind,
+  type PlanOptions,
+  type Tier,
 } from './maintenance/plan.js'
 export { Scheduler, type SchedulerOptions } from './maintenance/scheduler.js'
 export { ownTurn } from './maintenance/slices.js'
@@ -58,7 +59,7 @@ export type { WithinOptions } from './search/queries.js'
 export type { Weights } from './search/view.js'
 export { PIECE_VALUES, type Staging } from './staging.js'
 export { type Pin, VectorIndex } from './vector-index.js'
-export { isWalDraft, MAX_RECORD_BYTES } from './wal/format.js'
+export { isWalDraft, MAX_RECORD_BYTES, PAGE_BYTES as WAL_PAGE_BYTES } from './wal/format.js'
 export { inspectWal, type WalFileReport, type WalFrameReport } from './wal/inspect.js'
 export type { WalRecord } from './wal/log.js'
 export { WalThread } from './wal/port.js'

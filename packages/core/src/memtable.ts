@@ -4,7 +4,7 @@
  * below `placed`, which are in buckets already. Nothing is stored twice: a memtable names rows of the row store. A trickle of writes gets
  * the graph; a stream that is searched goes on to buckets; a flood gets the scan.
  */
-import { allocateHnsw, hnswLinked, hnswRows, type KernelMetric, kernels } from '@drift/native'
+import { allocateHnsw, hnswBytes, hnswLinked, hnswRows, type KernelMetric, kernels } from '@drift/native'
 import { CoreError } from './errors.js'
 import type { RowStore } from './row-store.js'
 import { RowList } from './search/row-list.js'
@@ -75,7 +75,7 @@ export class Memtable implements MemtableViews {
   }
 
   get bytes(): number {
-    return this.rows.byteLength + (this.graph?.byteLength ?? 0)
+    return this.rows.byteLength + (this.graph === undefined ? 0 : hnswBytes(this.graph))
   }
 }
 

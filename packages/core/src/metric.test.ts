@@ -97,6 +97,7 @@ describe('distances and scores', () => {
   it('tells l2 and ip as the kernel gives them', () => {
     expect(publicDistance('l2', 7.5)).toBe(7.5)
     expect(publicDistance('ip', -7.5)).toBe(-7.5)
+    expect(publicDistance('ip', -0)).toBe(0) // toBe tells -0 from 0
   })
 
   it('scores greater as nearer', () => {

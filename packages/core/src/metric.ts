@@ -96,7 +96,7 @@ export function isRankable(metric: Metric, vector: Float32Array): boolean {
 
 /** The distance users see: l2 squared Euclidean, ip minus the inner product, cosine 1 - similarity in [0, 2]. */
 export function publicDistance(metric: Metric, kernelDistance: number): number {
-  return metric === 'cosine' ? Math.min(2, Math.max(0, 1 + kernelDistance)) : kernelDistance
+  return metric === 'cosine' ? Math.min(2, Math.max(0, 1 + kernelDistance)) : kernelDistance + 0 // -0 + 0 is 0
 }
 
 /** Greater is nearer: cosine similarity, inner product, or minus squared Euclidean. Takes a public distance. */

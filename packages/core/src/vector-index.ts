@@ -523,7 +523,11 @@ export class VectorIndex {
    *
    * @param now - milliseconds, to time the stages.
    */
-  explain(query: Float32Array, options: SearchOptions, now: () => number): Explanation {
+  explain(
+    query: Float32Array,
+    options: SearchOptions,
+    now: () => number = () => performance.now(),
+  ): Explanation {
     return this.#queries.explain(query, options, now)
   }
 

@@ -17,6 +17,11 @@ beforeAll(() => {
 const query = (i: number) => vectors.subarray((ROWS + i) * DIM, (ROWS + i + 1) * DIM)
 const built = () => VectorIndex.build({ dim: DIM, metric: 'l2', seed: 3 }, vectors.subarray(0, ROWS * DIM))
 
+it('times the stages by the process where it is given no clock', async () => {
+  const index = await built()
+  expect(index.explain(query(0), { k: 10 }).ms.total).toBeGreaterThan(0)
+})
+
 it('lists the buckets that the search scans, nearest first, and the hits that they promise', async () => {
   const index = await built()
   let clock = 0

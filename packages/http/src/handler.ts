@@ -11,6 +11,7 @@ import Fastify, {
   type FastifyServerOptions,
   LogController,
 } from 'fastify'
+import inject from 'light-my-request'
 import { HttpError } from './errors.js'
 import { assertKnown } from './known.js'
 import { Methods } from './methods.js'
@@ -25,7 +26,7 @@ export interface Handler {
   (request: IncomingMessage, response: ServerResponse): void
   /** For hosts that speak Fetch. */
   readonly fetch: (request: Request) => Promise<Response>
-  /** Resolves when requests under way are answered. The database stays open. */
+  /** Resolves when requests under way are answered; later ones are refused. The database stays open. */
   readonly close: () => Promise<void>
 }
 
@@ -33,7 +34,9 @@ export interface Handler {
 export function createHandler(db: Drift, options: HandlerOptions): Handler {
   assertKnown(options, HANDLER_KEYS, 'createHandler')
   parsePlugin({ ...options, db }, 'createHandler')
-  const app = createApp(db, options, { logger: false })
+  let isClosed = false
+  const draining = (): boolean => isClosed || (options.draining?.() ?? false)
+  const app = createApp(db, { ...options, draining }, { logger: false })
   const ready = app.ready()
   // Of what `routes` throws, who calls learns from each call.
   ready.then(undefined, () => undefined)
@@ -44,8 +47,11 @@ export function createHandler(db: Drift, options: HandlerOptions): Handler {
     )
   }
   return Object.assign(handle, {
-    fetch: (request: Request) => answerFetch(app, request),
-    close: () => app.close(),
+    fetch: (request: Request) => answerFetch(handle, request),
+    close: () => {
+      isClosed = true
+      return app.close()
+    },
   })
 }
 
@@ -88,16 +94,22 @@ export function createApp(db: Drift, options: HandlerOptions, server: FastifySer
 }
 
 /** A request whose client is gone is ended as that of a closed connection is, from when its answer begins on. */
-async function answerFetch(app: FastifyInstance, request: Request): Promise<Response> {
+async function answerFetch(
+  handle: (request: IncomingMessage, response: ServerResponse) => void,
+  request: Request,
+): Promise<Response> {
   const { signal } = request
   signal.throwIfAborted()
   const url = new URL(request.url)
-  const answer = await app.inject({
+  // Not Fastify's own `inject`, which needs a Node that can `require` ES modules.
+  const answer = await inject(handle, {
     method: request.method as 'GET',
     url: url.pathname + url.search,
     headers: { host: url.host, ...Object.fromEntries(request.headers) },
     ...(request.body ? { payload: Readable.fromWeb(request.body as never) } : {}),
     payloadAsStream: true,
+    // Of methods, the routes know better which there are.
+    validate: false,
   })
   const stream = answer.stream()
   const gone = (): void => void stream.destroy(signal.reason as Error)

@@ -100,7 +100,9 @@ export function parseOptions(options: HandlerOptions): Parsed {
   for (const [option, [fits, expected]] of Object.entries(KINDS)) {
     const value: unknown = options[option as keyof HandlerOptions]
     if (value === undefined || fits(value)) continue
-    throw new HttpError('DRIFT_OPTION', `${option} is ${String(value)}, expected ${expected}`, { option })
+    const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
+    const shown = isObject ? 'an object' : String(value)
+    throw new HttpError('DRIFT_OPTION', `${option} is ${shown}, expected ${expected}`, { option })
   }
   const { keys, authenticate, open, origins = [], limits } = options
   const given = [keys, authenticate, open || undefined].filter(way => way !== undefined)

@@ -280,7 +280,29 @@ export const CollectionReport = Type.Object(
     rows: Type.Integer(),
     buckets: Type.Integer(),
     bucketStats: Type.Optional(
-      Type.Array(Type.Object({ bucket: Type.Integer(), rows: Type.Integer(), live: Type.Integer() }, OPEN)),
+      Type.Array(
+        Type.Object(
+          {
+            bucket: Type.Integer(),
+            rows: Type.Integer({ description: 'that call it home' }),
+            live: Type.Integer({ description: 'entries that count' }),
+            stored: Type.Integer({ description: 'entries' }),
+            temperature: Type.Number({ description: 'of the queries, relative to the mean bucket' }),
+            emptiness: Type.Number(),
+            zombieRatio: Type.Number(),
+            urgency: Type.Number(),
+            drift: Type.Optional(Type.Number()),
+            draining: Type.Boolean(),
+            tier: Type.Union([
+              Type.Literal('resident'),
+              Type.Literal('mixed'),
+              Type.Literal('cold'),
+              Type.Literal('codes'),
+            ]),
+          },
+          OPEN,
+        ),
+      ),
     ),
     segments: Type.Integer(),
     unflushedRows: Type.Integer({ description: 'rows that are only in the log and in memory' }),
@@ -289,6 +311,49 @@ export const CollectionReport = Type.Object(
     memory: Type.Record(Type.String(), Type.Number(), { description: 'bytes of each part' }),
     recall: Type.Array(MeasuredRecall),
     indexes: Type.Record(Type.String(), IndexKind),
+  },
+  OPEN,
+)
+export const Explained = Type.Object(
+  {
+    buckets: Type.Array(
+      Type.Object(
+        {
+          bucket: Type.Integer(),
+          rank: Type.Integer({ description: 'place by distance among all buckets, from 0' }),
+          distance: Type.Number({ description: 'of the centroid by its codes' }),
+          live: Type.Integer({ description: 'entries that count' }),
+          expectedHits: Type.Number({ description: 'of the k nearest' }),
+        },
+        OPEN,
+      ),
+    ),
+    scannedBuckets: Type.Integer(),
+    scannedRows: Type.Integer({ description: 'entries and rows whose codes or vectors were read' }),
+    entries: Type.Integer({ description: 'of the scanned buckets, dead ones included' }),
+    expectedRecall: Type.Optional(Type.Number()),
+    stop: Type.Union(
+      [
+        Type.Literal('recall'),
+        Type.Literal('floor'),
+        Type.Literal('probes'),
+        Type.Literal('confidence'),
+        Type.Literal('exact'),
+        Type.Literal('all'),
+      ],
+      { description: 'why no more was scanned' },
+    ),
+    ms: Type.Object({ memtables: Type.Number(), buckets: Type.Number(), total: Type.Number() }, OPEN),
+    filter: Type.Optional(
+      Type.Object(
+        {
+          access: Type.Union([Type.Literal('index'), Type.Literal('index, then scan'), Type.Literal('scan')]),
+          indexes: Type.Array(Type.String()),
+          scanned: Type.Array(Type.String()),
+        },
+        OPEN,
+      ),
+    ),
   },
   OPEN,
 )
@@ -324,7 +389,39 @@ export const Healed = Type.Object(
 )
 export const BackedUp = Type.Object({ name: Type.String() }, OPEN)
 
-/** The rest is the engine's, too. */
+/** Infinity, which JSON does not have, is null. */
+const Endless = (description: string) => Type.Union([Type.Number(), Type.Null()], { description })
+const Recovered = Type.Object(
+  {
+    mode: Type.Union([
+      Type.Literal('strict'),
+      Type.Literal('salvage'),
+      Type.Object({ pointInTime: Type.Integer() }, OPEN),
+    ]),
+    clean: Type.Boolean({ description: 'the database was closed before' }),
+    replayedRecords: Type.Integer(),
+    replayedBytes: Type.Integer(),
+    torn: Type.Optional(Type.Object({ file: Type.Integer(), offset: Type.Integer() }, OPEN)),
+    losses: Type.Array(
+      Type.Object(
+        {
+          file: Type.String(),
+          offset: Type.Integer(),
+          kind: Type.String(),
+          reason: Type.String(),
+          firstLsn: Type.Optional(Type.Integer()),
+          lastLsn: Type.Optional(Type.Integer()),
+          collection: Type.Optional(Type.String()),
+          ids: Type.Optional(Type.Array(JsonIdSchema)),
+          unknownIds: Type.Optional(Type.Integer()),
+        },
+        OPEN,
+      ),
+    ),
+    quarantined: Type.Array(Type.String()),
+  },
+  { ...OPEN, description: 'of the opening; only to an admin of all collections' },
+)
 export const DatabaseStats = Type.Object(
   {
     state: Type.Union(
@@ -334,16 +431,47 @@ export const DatabaseStats = Type.Object(
           'full: writes are refused until the disk has room; failed: until the server is restarted',
       },
     ),
+    disk: Type.Object(
+      {
+        state: Type.Union([Type.Literal('open'), Type.Literal('full'), Type.Literal('failed')]),
+        freeBytes: Endless('null for a disk without a limit'),
+        minFreeBytes: Type.Integer({ description: 'with less free, writes are refused' }),
+        reserveBytes: Type.Integer(),
+        reason: Type.Optional(Type.String({ description: 'why writes are refused' })),
+      },
+      OPEN,
+    ),
     collections: Type.Array(CollectionReport),
+    maintenance: Type.Object(
+      {
+        paused: Type.Boolean({ description: 'it rests now, for searches' }),
+        pausedMs: Type.Number(),
+        lateSearches: Type.Number({ description: 'share of those of late' }),
+        maxSearchWaitMs: Endless('null where it never rests'),
+      },
+      OPEN,
+    ),
+    wal: Type.Object(
+      {
+        files: Type.Integer(),
+        bytes: Type.Integer(),
+        pendingBytes: Type.Integer(),
+        durableLsn: Type.Integer(),
+      },
+      OPEN,
+    ),
+    manifest: Type.Integer(),
+    pageCache: Type.Object(
+      { maxBytes: Type.Integer(), bytes: Type.Integer(), hits: Type.Integer(), misses: Type.Integer() },
+      OPEN,
+    ),
     failing: Type.Boolean({ description: 'flushes or compactions fail and are tried again' }),
     lastError: Type.Optional(
       Type.String({
         description: 'why they do; only while they do, and only to an admin of all collections',
       }),
     ),
-    recovery: Type.Optional(
-      Type.Object({}, { ...OPEN, description: 'of the opening; only to an admin of all collections' }),
-    ),
+    recovery: Type.Optional(Recovered),
   },
   OPEN,
 )

@@ -17,6 +17,7 @@ interface AnyDrift {
     readonly state: string
     readonly collections: readonly { readonly name: string }[]
     readonly pageCache: { readonly maxBytes: number }
+    readonly disk: { readonly freeBytes: number }
   }>
   close(): Promise<void>
 }
@@ -65,6 +66,7 @@ describe.each(openers)('%s', (_, open) => {
     expect(await db.collections()).toContain('docs')
     expect((await db.stats()).state).toBe('open')
     expect((await db.stats()).pageCache.maxBytes).toBeGreaterThan(0)
+    expect((await db.stats()).disk.freeBytes).toBeGreaterThan(0)
     expect((await db.stats()).collections.map(({ name }) => name)).toContain('docs')
   })
 

@@ -8,6 +8,7 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import { createHandler, createKey } from '../src/index.js'
 import { routes } from '../src/routes/routes.js'
 import { randomVectors, started, temporaryFolder } from './fixture.js'
+import type {} from './types.js'
 
 interface Operation {
   readonly requestBody?: { readonly required?: boolean }
@@ -18,6 +19,21 @@ type Document = { readonly paths: Record<string, Record<string, Operation>> }
 
 async function documentOf(url: string): Promise<Document> {
   return (await (await fetch(`${url}/v1/openapi.json`)).json()) as Document
+}
+
+interface Shape {
+  readonly properties?: Readonly<Record<string, Shape>>
+  readonly items?: Shape
+}
+
+/** Fields of an answer that its schema, and so the client's types (types.ts), does not name; also those in lists. */
+function unnamed(answer: unknown, { properties, items }: Shape, at = 'answer'): string[] {
+  if (items) return (answer as unknown[]).flatMap((each, i) => unnamed(each, items, `${at}[${i}]`))
+  if (!properties) return []
+  return Object.entries(answer as object).flatMap(([name, value]) => {
+    const shape = properties[name]
+    return shape ? unnamed(value, shape, `${at}.${name}`) : [`${at}.${name}`]
+  })
 }
 
 const sent = (method: string, body?: unknown, headers: Record<string, string> = {}): RequestInit => ({
@@ -60,7 +76,7 @@ describe('the document', () => {
   it('names the fields of every answer but of those that are for a person to read', async () => {
     const { url } = await started()
     const { paths } = await documentOf(url)
-    const unnamed = routes.filter(({ method, path }) => {
+    const open = routes.filter(({ method, path }) => {
       const shown = paths[`/v1${path.replaceAll(/:(\w+)/g, '{$1}')}`]![method.toLowerCase()]!
       const { properties, anyOf } = Object.values(shown.responses['200']!.content)[0]!.schema as {
         properties?: object
@@ -68,7 +84,7 @@ describe('the document', () => {
       }
       return anyOf === undefined && Object.keys(properties ?? {}).length === 0
     })
-    expect(unnamed.map(({ operation }) => operation)).toEqual(['explain', 'compact'])
+    expect(open.map(({ operation }) => operation)).toEqual(['compact'])
   })
 
   it('fits what a used collection says of itself', async () => {
@@ -82,16 +98,21 @@ describe('the document', () => {
     for (const n of ids.slice(0, 40)) await notes.search(vectors.subarray(8 * n, 8 * n + 8))
     const { paths } = await documentOf(url)
     const collection = '/v1/collections/notes'
-    for (const [method, path, pattern] of [
+    const query = { query: [...vectors.subarray(0, 8)], k: 3, payload: true, filter: { n: { $gte: 7 } } }
+    for (const [method, path, pattern, body] of [
       ['POST', `${collection}/maintain`, '/v1/collections/{name}/maintain'],
       ['GET', `${collection}/stats?buckets=true`, '/v1/collections/{name}/stats'],
       ['GET', '/v1/stats', '/v1/stats'],
       ['POST', '/v1/check', '/v1/check'],
+      ['POST', `${collection}/search`, '/v1/collections/{name}/search', query],
+      ['POST', `${collection}/explain`, '/v1/collections/{name}/explain', query],
+      ['POST', `${collection}/points/delete`, '/v1/collections/{name}/points/delete', { ids: [1] }],
     ] as const) {
-      const answer = await (await fetch(url + path, sent(method))).json()
+      const answer = await (await fetch(url + path, sent(method, body))).json()
       const { responses } = paths[pattern]![method.toLowerCase()]!
       const schema = Compile(responses['200']!.content['application/json']!.schema)
       expect([pattern, [...schema.Errors(answer)]]).toEqual([pattern, []])
+      expect([pattern, unnamed(answer, schema.Type() as Shape)]).toEqual([pattern, []])
     }
     expect((await notes.stats()).recall).not.toEqual([])
   })

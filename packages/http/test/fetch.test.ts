@@ -77,4 +77,18 @@ describe('a Fetch request', () => {
     expect((await handler.fetch(new Request(url, { method: 'OPTIONS' }))).status).toBe(204)
     await handler.close()
   })
+
+  it('with a method that nobody knows is answered, and one to a closed handler is refused', async () => {
+    await using db = await Drift.open(':memory:')
+    const handler = createHandler(db, { open: true })
+    const ask = async (method: string): Promise<unknown> => {
+      const answer = await handler.fetch(new Request('http://any/v1/collections', { method }))
+      const { error } = (await answer.json()) as { error?: { code: string } }
+      return [answer.status, error?.code]
+    }
+    expect(await ask('FROB')).toEqual([404, 'DRIFT_NO_ROUTE'])
+    expect(await ask('GET')).toEqual([200, undefined])
+    await handler.close()
+    expect(await ask('GET')).toEqual([503, 'DRIFT_DRAINING'])
+  })
 })

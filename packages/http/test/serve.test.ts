@@ -161,6 +161,18 @@ describe('safe by default', () => {
     expect(existsSync(path)).toBe(false)
   })
 
+  it('says what was given in the place of keys', async () => {
+    const options = { db: join(temporaryFolder(), 'never-made'), port: 0, logger: false }
+    for (const [keys, shown] of [
+      [{ id: 'a' }, 'an object'],
+      ['keys.json', 'keys.json'],
+    ])
+      await expect(serve({ ...options, keys } as never)).rejects.toMatchObject({
+        code: 'DRIFT_OPTION',
+        message: `keys is ${shown}, expected an array of keys`,
+      })
+  })
+
   it.each([
     [{ limit: { rows: 10 } }, 'DRIFT_UNKNOWN_OPTION'],
     [{ timeouts: { requestsMs: 1 } }, 'DRIFT_UNKNOWN_OPTION'],

@@ -31,8 +31,10 @@ import {
   parseSearchOptions,
   parseStatsOptions,
   parseToArrowOptions,
+  parseUpsertOptions,
   parseWriteOptions,
   type SearchOptions,
+  type UpsertOptions,
   type WriteOptions,
   widthOf,
 } from './options.js'
@@ -135,16 +137,17 @@ export class Collection<P extends object = Payload> {
   /**
    * Insert rows or replace those whose id exists. Resolves when the batch is on disk (as `sync` says) and visible;
    * the batch is written, and after a crash recovered, whole or not at all. Of two rows with the same id in one batch the last wins.
-   * The vectors are copied before the first await. Waits while flushing falls behind.
+   * The caller may change its vectors as soon as the call returns, unless it said `unchanged`. Waits while flushing falls behind.
    *
    * @throws DriftError or CoreError; nothing has changed then, except after DRIFT_WAL_FAILED, when the outcome is unknown until the database is reopened.
    */
-  async upsert(batch: readonly Row<P>[] | Columns<P>, options?: WriteOptions): Promise<UpsertResult> {
-    const { signal, onProgress } = parseWriteOptions(options, 'upsert')
+  async upsert(batch: readonly Row<P>[] | Columns<P>, options?: UpsertOptions): Promise<UpsertResult> {
+    const { signal, onProgress, unchanged } = parseUpsertOptions(options)
     this.#assertWritable()
     signal?.throwIfAborted()
     const { number, config } = this.#store
-    const record = new UpsertRecord(number, parseBatch(batch, config.dim), config.dim)
+    const parsed = parseBatch(batch, config.dim)
+    const record = new UpsertRecord(number, unchanged ? { ...parsed, isOurs: true } : parsed, config.dim)
     if (record.bytes > MAX_RECORD_BYTES) {
       throw new DriftError(
         'DRIFT_BATCH_TOO_LARGE',
@@ -291,7 +294,7 @@ export class Collection<P extends object = Payload> {
     return withMatching(this.#store, node, signal, ({ rows }) => {
       const how = isEvery ? { k: Math.max(1, this.#store.index.count), recall: 1 } : widthOf(asked)
       const width = { ...how, ...(node ? { allow: rows } : {}) }
-      const explanation = this.#store.index.explain(vector, width, () => performance.now())
+      const explanation = this.#store.index.explain(vector, width)
       return node ? { ...explanation, filter: planOf(node, this.#store.indexes) } : explanation
     })
   }

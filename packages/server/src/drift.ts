@@ -16,6 +16,7 @@ import { Collection } from './collection.js'
 import type { DiskStats } from './disk.js'
 import { assertOpen, assertUnfailed, assertWritable, currentState, type Engine } from './engine.js'
 import { DriftError } from './errors.js'
+import { logFiles } from './folder.js'
 import { show, wrongOption } from './given.js'
 import type { MaintenanceEvent } from './healing.js'
 import type { RecoveryReport } from './log-recovery.js'
@@ -211,7 +212,8 @@ export class Drift {
     const { journal, persistence, janitor } = this.#engine
     const failed = journal.failed ?? persistence.failed
     const disk = this.#engine.disk.stats()
-    const files = this.#engine.readOnly ? [] : journal.writer.files()
+    const { fs, folder, readOnly } = this.#engine
+    const files = readOnly ? logFiles(fs, folder) : journal.writer.files()
     return {
       path: this.#path,
       state: failed ? 'failed' : this.#engine.readOnly ? 'read-only' : disk.state,

@@ -54,6 +54,15 @@ export function isLog(name: string): boolean {
   return LOG.test(name)
 }
 
+/** The files of the log as they are on disk now, for a reader beside the writer. */
+export function logFiles(fs: DriftFs, folder: string): { readonly bytes: number }[] {
+  const stats = fs
+    .list(folder)
+    .filter(isLog)
+    .map(name => fs.stat(join(folder, name)))
+  return stats.filter(stat => stat !== undefined) // those that the writer has removed meanwhile
+}
+
 /** Names that only a database with content has. */
 export function isTruth(name: string): boolean {
   return TRUTH.test(name)

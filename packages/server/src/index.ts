@@ -32,6 +32,7 @@ export type {
   Progress,
   SearchOptions,
   SyncMode,
+  UpsertOptions,
   WriteOptions,
 } from './options.js'
 export type { PaceStats } from './pace.js'

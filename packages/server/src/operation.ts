@@ -16,7 +16,7 @@
  *
  * The log's checksums have passed before a record gets here, so a malformed one is a bug or a newer format: refused.
  */
-import { decodeId, type Id, MAX_ENCODED_ID_BYTES, writeId } from '@drift/core'
+import { CoreError, decodeId, type Id, MAX_ENCODED_ID_BYTES, writeId } from '@drift/core'
 import { DriftError } from './errors.js'
 import type { Batch } from './rows.js'
 
@@ -103,7 +103,7 @@ export class UpsertRecord implements Encoded {
 
   /** The caller may change its memory from now on. */
   keep(): void {
-    if (this.#vectors !== this.#batch.vectors) return
+    if (this.#batch.isOurs || this.#vectors !== this.#batch.vectors) return
     this.#vectors = this.#batch.vectors.slice()
     this.#ids = [...this.#batch.ids]
   }
@@ -228,7 +228,7 @@ function header(record: Uint8Array, kind: number, collection: number, count: num
   return view
 }
 
-/** Lengths, then the bytes of each. @throws CoreError DRIFT_ID. */
+/** Lengths, then the bytes of each. @throws DriftError DRIFT_ID that names the row. */
 function encodeIds(ids: readonly Id[]): Uint8Array {
   let at = 2 * ids.length
   let block = new Uint8Array(at + USUAL_ID_BYTES * ids.length + MAX_ENCODED_ID_BYTES)
@@ -238,12 +238,23 @@ function encodeIds(ids: readonly Id[]): Uint8Array {
       larger.set(block)
       block = larger
     }
-    const length = writeId(ids[i]!, block, at)
+    const length = writeIdOf(i, ids[i]!, block, at)
     block[2 * i] = length
     block[2 * i + 1] = length >>> 8
     at += length
   }
   return block.subarray(0, at)
+}
+
+/** Of a batch of thousands, which one: the value alone would not tell. */
+function writeIdOf(position: number, id: Id, block: Uint8Array, at: number): number {
+  try {
+    return writeId(id, block, at)
+  } catch (cause) {
+    if (!(cause instanceof CoreError)) throw cause
+    const { code, message, details } = cause
+    throw new DriftError(code, `row ${position}: ${message}`, { position, ...details }, { cause })
+  }
 }
 
 function takeIds(

@@ -2,7 +2,15 @@
  * Options at the public door: parsed once into types that cannot be wrong. An unknown option is refused by name, with
  * the known one that was meant or all of them, because a misspelt durability option that is ignored costs data.
  */
-import { type HealPolicy, type Metric, type PaperOptions, whyNoSync } from '@drift/core'
+import {
+  HEAL_POLICIES,
+  type HealPolicy,
+  MAX_DIM,
+  type Metric,
+  type PaperOptions,
+  WAL_PAGE_BYTES,
+  whyNoSync,
+} from '@drift/core'
 import type { DriftFs } from '@drift/fs'
 import type { ToArrowOptions } from './arrow/export.js'
 import type { FromArrowOptions } from './arrow/import.js'
@@ -113,6 +121,11 @@ export interface WriteOptions {
   readonly onProgress?: (progress: Progress) => void
 }
 
+export interface UpsertOptions extends WriteOptions {
+  /** Ids and vectors of the batch stay as they are until the call has settled, so large ones are not copied. Default false. */
+  readonly unchanged?: boolean
+}
+
 export interface FlushOptions {
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: Progress) => void
@@ -127,12 +140,9 @@ export interface MaintainOptions extends FlushOptions {
 
 const MODES: readonly MaintenanceMode[] = ['background', 'manual', 'off']
 const METRICS: readonly Metric[] = ['l2', 'cosine', 'ip']
-const POLICIES: readonly HealPolicy[] = ['drift', 'paper']
 const NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/
-const MAX_DIM = 4096
 const DEFAULT_K = 10
 const MAX_MEMTABLE_ROWS = 1 << 20
-const WAL_PAGE_BYTES = 4096
 const MIN_WAL_FILE_BYTES = 64 * 1024
 const MAX_WAL_FILE_BYTES = 1024 * 1024 * 1024
 const MAX_THREADS = 64
@@ -189,6 +199,7 @@ const SCAN_KEYS: Record<keyof ScanOptions, true> = {
   signal: true,
 }
 const WRITE_KEYS: Record<keyof WriteOptions, true> = { signal: true, onProgress: true }
+const UPSERT_KEYS: Record<keyof UpsertOptions, true> = { ...WRITE_KEYS, unchanged: true }
 const TO_ARROW_KEYS: Record<keyof ToArrowOptions, true> = {
   columns: true,
   filter: true,
@@ -343,6 +354,13 @@ export function parseWriteOptions(options: unknown, where: string): WriteOptions
   return given
 }
 
+export function parseUpsertOptions(options: unknown): UpsertOptions {
+  const given = knownKeys<UpsertOptions>(options, UPSERT_KEYS, 'upsert')
+  booleanOption('unchanged', given.unchanged)
+  callbacks(given)
+  return given
+}
+
 export function parseStatsOptions(options: unknown): { readonly buckets?: boolean } {
   const given = knownKeys<{ readonly buckets?: boolean }>(options, { buckets: true }, 'stats')
   booleanOption('buckets', given.buckets)
@@ -352,8 +370,8 @@ export function parseStatsOptions(options: unknown): { readonly buckets?: boolea
 export function parseMaintainOptions(options: unknown): MaintainOptions {
   const given = knownKeys<MaintainOptions>(options, { budget: true, policy: true, ...WRITE_KEYS }, 'maintain')
   integerOption('budget', given.budget, 0, Number.MAX_SAFE_INTEGER)
-  if (given.policy !== undefined && !POLICIES.includes(given.policy)) {
-    throw wrongOption('policy', given.policy, `one of ${POLICIES.join(', ')}`)
+  if (given.policy !== undefined && !HEAL_POLICIES.includes(given.policy)) {
+    throw wrongOption('policy', given.policy, `one of ${HEAL_POLICIES.join(', ')}`)
   }
   callbacks(given)
   return given

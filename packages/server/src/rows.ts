@@ -25,13 +25,15 @@ export interface Columns<P extends object = Payload> {
   readonly payloads?: readonly (P | undefined)[]
 }
 
-/** vectors may be the caller's own memory: it is copied before the call returns to the event loop. payloads holds JSON text as UTF-8. */
+/** vectors may be the caller's own memory: unless `isOurs`, it is copied before the call returns to the event loop. payloads holds JSON text as UTF-8. */
 export interface Batch {
   readonly ids: readonly Id[]
   readonly vectors: Float32Array
   readonly payloads: readonly (Uint8Array | undefined)[] | undefined
   /** The vectors are as the index held them, to be kept to the bit. */
   readonly isPrepared?: boolean
+  /** Nobody changes ids and vectors any more. */
+  readonly isOurs?: boolean
 }
 
 export const MAX_PAYLOAD_BYTES: number = 64 * 1024
@@ -172,7 +174,7 @@ function parseRows(rows: readonly unknown[], dim: number): Batch {
     if (payload) payloads ??= new Array(rows.length).fill(undefined)
     if (payload) payloads![i] = payload
   }
-  return { ids, vectors, payloads }
+  return { ids, vectors, payloads, isOurs: true }
 }
 
 function parseColumns(columns: Record<string, unknown>, dim: number): Batch {

@@ -91,6 +91,20 @@ describe('a collection that is given nonsense', () => {
     await unchanged()
   })
 
+  it('names the row whose id it refuses', async () => {
+    const rows = [7, 8, null].map(id => ({ id: id as never, vector: [1, 2, 3] }))
+    const refused = {
+      code: 'DRIFT_ID',
+      message: 'row 2: id null is refused: expected a string, a safe integer or a bigint',
+      details: { position: 2 },
+    }
+    await expect(docs.upsert(rows)).rejects.toMatchObject(refused)
+    const columns = { ids: rows.map(({ id }) => id), vectors: new Float32Array(9).fill(1) }
+    await expect(docs.upsert(columns)).rejects.toMatchObject(refused)
+    await expect(docs.delete(columns.ids)).rejects.toMatchObject(refused)
+    await unchanged()
+  })
+
   it.each([0, -1, 1.5, Number.NaN, '10', null])('refuses k = %s', async k => {
     await expect(docs.search([1, 0, 0], { k: k as number })).rejects.toMatchObject({ code: 'DRIFT_K' })
     await expect(docs.searchBatch(new Float32Array(3), { k: k as number })).rejects.toMatchObject({

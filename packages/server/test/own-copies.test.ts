@@ -78,6 +78,40 @@ describe('what a caller changes while a call runs', () => {
   })
 })
 
+describe('a batch that stays unchanged while it is written', () => {
+  it('may be changed when that is done, and is what a reopened database has, also of several pieces behind other writers', async () => {
+    const folder = temporaryFolder()
+    const db = await Drift.open(folder, { minFreeBytes: 0 })
+    const docs = await db.collection('docs', { dim: DIM, metric: 'l2' })
+    const batches = [0, 1, 2].map(b => ({
+      ids: Array.from({ length: ROWS }, (_, i) => b * ROWS + i),
+      vectors: Float32Array.from({ length: ROWS * DIM }, (_, i) => b * ROWS + Math.floor(i / DIM)),
+    }))
+    await Promise.all(
+      batches.map(async batch => {
+        await docs.upsert(batch, { unchanged: true })
+        batch.vectors.fill(-1)
+        batch.ids.fill(-1)
+      }),
+    )
+    await db.close()
+    const again = await Drift.open(folder, { minFreeBytes: 0 })
+    const rows = await again.collection('docs')
+    expect(await rows.count()).toBe(3 * ROWS)
+    let wrong = 0
+    for await (const { id, vector } of rows.scan()) if (vector.some(value => value !== id)) wrong++
+    expect(wrong).toBe(0)
+    await again.close()
+  })
+
+  it('is said to be so by true or false', async () => {
+    await using db = await Drift.open(':memory:')
+    const docs = await db.collection('docs', { dim: 1 })
+    const said = docs.upsert([{ id: 1, vector: [1] }], { unchanged: 'yes' as never })
+    await expect(said).rejects.toMatchObject({ code: 'DRIFT_OPTION', details: { option: 'unchanged' } })
+  })
+})
+
 describe('a write that goes by a filter', () => {
   it('sees the writes that were called for before it, awaited or not', async () => {
     const db = await Drift.open(temporaryFolder(), { minFreeBytes: 0 })

@@ -1,6 +1,8 @@
 // A read-only database takes no lock, writes nothing, refuses every write by code, and holds what the writer had made durable at some
 // moment of the opening, also while the writer flushes and removes files under it, here or in another process.
 import { spawn } from 'node:child_process'
+import { readdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { SimFs } from '@drift/fs'
@@ -33,6 +35,17 @@ describe('a read-only database', () => {
       expect(mine).toEqual(theirs)
       await later.close()
     })
+  })
+
+  it('tells the files of the log that lie in the folder', async () => {
+    const path = temporaryFolder()
+    await withDatabase(path, {}, fill)
+    const logs = readdirSync(path).filter(name => /^wal-\d+\.drw$/.test(name))
+    const bytes = logs.reduce((sum, name) => sum + statSync(join(path, name)).size, 0)
+    expect(bytes).toBeGreaterThan(0)
+    const reader = await Drift.open(path, { readOnly: true, threads: 0 })
+    expect((await reader.stats()).wal).toMatchObject({ files: logs.length, bytes, pendingBytes: 0 })
+    await reader.close()
   })
 
   it('refuses every write by code and changes nothing', async () => {

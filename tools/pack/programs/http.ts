@@ -1,7 +1,7 @@
-// What a user of @drift/http writes: a server with a key, and the client, which comes with it.
+// What a user of @drift/http writes: a server with a key, the client, which comes with it, and a handler for Fetch.
 import { strictEqual } from 'node:assert'
 import { connect } from '@drift/client'
-import { createKey, serve } from '@drift/http'
+import { createHandler, createKey, serve } from '@drift/http'
 
 const { key, hash } = createKey()
 const server = await serve({
@@ -17,5 +17,8 @@ await docs.upsert([
   { id: 2, vector: [1, 0] },
 ])
 strictEqual((await docs.search([1, 0.1], { k: 1 }))[0]?.id, 2)
+const handler = createHandler(server.db, { open: true })
+strictEqual((await handler.fetch(new Request('http://any/v1/collections/docs'))).status, 200)
+await handler.close()
 await server.close()
 console.log('http works')

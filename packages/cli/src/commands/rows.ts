@@ -17,6 +17,14 @@ interface QueryOptions {
   readonly payload?: boolean
 }
 
+/** `metric` and `cold` are checked by the engine. */
+interface CreateOptions {
+  readonly dim: number
+  readonly metric?: 'l2'
+  readonly cold?: 'disk'
+  readonly indexes?: string
+}
+
 export function addRows(program: Command, report: Report): void {
   program
     .command('create <database> <collection>')
@@ -24,12 +32,11 @@ export function addRows(program: Command, report: Report): void {
     .requiredOption('--dim <number>', 'values per vector', integer)
     .option('--metric <metric>', 'cosine, l2 or ip; default: cosine')
     .option('--indexes <json>', 'payload indexes: {"lang":"keyword","time":"number"}')
-    .action((where: string, name: string, given: { dim: number; metric?: 'l2'; indexes?: string }) =>
+    .option('--cold <where>', 'resident, or disk: exact vectors are on disk only; default: resident')
+    .action((where: string, name: string, { indexes, ...given }: CreateOptions) =>
       withTarget(where, 'create', async target => {
-        const { dim, metric, indexes } = given
         const rows = await target.collection(name, {
-          dim,
-          ...(metric === undefined ? {} : { metric }),
+          ...given,
           ...(indexes === undefined
             ? {}
             : { indexes: json(indexes, '--indexes') as NonNullable<CollectionOptions['indexes']> }),

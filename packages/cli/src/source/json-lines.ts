@@ -1,4 +1,4 @@
-/** .jsonl: an object a line, its id and vector, and the rest as its payload, unless it has a field `payload`. */
+/** .jsonl: an object a line, its id and vector, and its payload: a field of that name, or else all the others. */
 import { stat } from 'node:fs/promises'
 import type { Payload } from '@drift/client'
 import { jsonId } from '../json.js'
@@ -48,6 +48,9 @@ function rowOf(
   ] as const) {
     if (value === undefined) return { reason: `there is no field '${name}'`, text: shown }
   }
-  const wanted = (payload ?? (Object.keys(rest).length > 0 ? rest : undefined)) as Payload | undefined
+  const [more] = Object.keys(rest)
+  if (more !== undefined && payload !== undefined && payload !== null)
+    return { reason: `there is a field '${more}' beside 'payload', which would be lost`, text: shown }
+  const wanted = (payload ?? (more === undefined ? undefined : rest)) as Payload | undefined
   return { id: jsonId(id), vector: vector as number[], ...(wanted === undefined ? {} : { payload: wanted }) }
 }

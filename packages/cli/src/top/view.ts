@@ -103,7 +103,7 @@ export function viewOf(summary: Summary, searches: readonly number[]): string {
         ]),
       ),
       '',
-      `searches  ${sparkline(searches)}`,
+      ...(searches.length > 0 ? [`searches  ${sparkline(searches)}`] : []),
       `process   ${bytes(process.residentBytes)} resident, event loop p99 ${ms(process.eventLoopP99Ms)} ms, ${process.running} calls run, ${process.waiting} wait`,
     )
   }

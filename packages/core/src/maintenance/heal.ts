@@ -4,7 +4,13 @@ import { CoreError } from '../errors.js'
 import type { Healed } from './apply.js'
 import type { MaintenanceOptions } from './assign.js'
 import { BestFirst } from './best-first.js'
-import type { HealPolicy, Operation, OperationKind, PlanOptions } from './plan.js'
+import {
+  HEAL_POLICIES,
+  type HealPolicy,
+  type Operation,
+  type OperationKind,
+  type PlanOptions,
+} from './plan.js'
 import { ownTurn, type Paced } from './slices.js'
 
 export interface HealOptions extends Pick<MaintenanceOptions, 'onProgress'>, PlanOptions, Paced {
@@ -81,7 +87,7 @@ export function requireBudget(budget: number = Number.POSITIVE_INFINITY): number
 }
 
 export function requirePolicy(policy: HealPolicy | undefined): void {
-  if (policy === undefined || policy === 'drift' || policy === 'paper') return
-  const message = `policy is ${String(policy)}, expected 'drift' or 'paper'`
+  if (policy === undefined || HEAL_POLICIES.includes(policy)) return
+  const message = `policy is ${String(policy)}, expected ${HEAL_POLICIES.map(name => `'${name}'`).join(' or ')}`
   throw new CoreError('DRIFT_OPTION', message, { option: 'policy', policy })
 }

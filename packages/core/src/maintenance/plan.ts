@@ -17,7 +17,8 @@ import { emptinessOf, PAPER_MOVES, URGENT, urgencyOf, zombieRatioOf } from './ur
 export type OperationKind = 'compact' | 'split' | 'merge' | 'recentre' | 'refine' | 'settle'
 
 /** `drift`: by what a query saves. `paper`: scatter merges by urgency alone, to the three nearest buckets, fifty moves at a time. */
-export type HealPolicy = 'drift' | 'paper'
+export const HEAL_POLICIES = ['drift', 'paper'] as const
+export type HealPolicy = (typeof HEAL_POLICIES)[number]
 
 export interface Operation {
   readonly kind: OperationKind

@@ -16,7 +16,22 @@ import type { SearchView, SearchWidth } from './view.js'
 
 /** As it is, or with rows to spare for the ranking. */
 export function widened({ exact }: IndexState, width: SearchWidth): SearchWidth {
-  return exact === undefined ? width : { ...width, k: width.k + width.rerank }
+  if (exact === undefined) return width
+  // Each by its name, in the order of `requireWidth`: of one shape with all others, which a spread is not (ADR 33).
+  return {
+    k: width.k + width.rerank,
+    owed: width.owed,
+    rerank: width.rerank,
+    probes: width.probes,
+    floor: width.floor,
+    weights: width.weights,
+    near: width.near,
+    flat: width.flat,
+    far: width.far,
+    paper: width.paper,
+    ef: width.ef,
+    allow: width.allow,
+  }
 }
 
 /** Whether all rows are to be compared with vectors that lie elsewhere. */

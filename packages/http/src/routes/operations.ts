@@ -29,9 +29,12 @@ export const operationRoutes: readonly Route[] = [
       answer: {
         state: 'open',
         failing: false,
+        disk: { state: 'open', freeBytes: 1e11, minFreeBytes: 268_435_456, reserveBytes: 268_435_456 },
         collections: [],
         maintenance: { paused: false, pausedMs: 0, lateSearches: 0, maxSearchWaitMs: 5 },
-        wal: { files: 1, durableLsn: 3 },
+        wal: { files: 1, bytes: 65_536, pendingBytes: 0, durableLsn: 3 },
+        manifest: 2,
+        pageCache: { maxBytes: 67_108_864, bytes: 0, hits: 0, misses: 0 },
       },
     },
     async run(call) {

@@ -6,8 +6,8 @@ import { within } from '../limits.js'
 import {
   BatchHitsSchema,
   BatchSearchBody,
+  Explained,
   Hits,
-  Report,
   SearchBody,
   SearchOptionsSchema,
   validator,
@@ -16,6 +16,15 @@ import { type Call, isFrame, type Route } from './route.js'
 
 const DEFAULT_K = 10
 const optionsMeta = validator(SearchOptionsSchema, 'meta')
+const explained = {
+  buckets: [{ bucket: 3, rank: 0, distance: 1, live: 60, expectedHits: 1 }],
+  scannedBuckets: 1,
+  scannedRows: 90,
+  entries: 64,
+  expectedRecall: 0.95,
+  stop: 'recall',
+  ms: { memtables: 0.01, buckets: 0.02, total: 0.03 },
+}
 const hit = { id: 'a', distance: 1, score: -1, payload: { lang: 'en' } }
 
 export const searchRoutes: readonly Route[] = [
@@ -79,8 +88,8 @@ export const searchRoutes: readonly Route[] = [
     cost: 'search',
     body: SearchBody,
     frames: true,
-    answer: Report,
-    example: { body: { query: [1, 2, 3, 5], k: 1 }, answer: { probes: 8 } },
+    answer: Explained,
+    example: { body: { query: [1, 2, 3, 5], k: 1 }, answer: explained },
     async run(call) {
       const docs = await call.collection()
       const explain = feature(docs, 'explain')
