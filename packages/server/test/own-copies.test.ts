@@ -109,7 +109,8 @@ describe('a batch that stays unchanged while it is written', () => {
     const folder = temporaryFolder()
     const db = await Drift.open(folder, { minFreeBytes: 0 })
     const docs = await db.collection('docs', { dim: DIM, metric: 'cosine' })
-    const giveAway = ({ buffer }: Float32Array<ArrayBuffer>) => structuredClone(buffer, { transfer: [buffer] })
+    const giveAway = ({ buffer }: Float32Array<ArrayBuffer>) =>
+      structuredClone(buffer, { transfer: [buffer] })
     const outcomes: unknown[] = []
     // Two pieces are written before the call returns; of three only the last waits, of seven several do.
     for (const [pieces, change] of [
