@@ -12,8 +12,10 @@ const stampPath = join(root, 'node_modules', '.drift-setup')
 const nxPath = join(root, 'node_modules', 'nx', 'dist', 'bin', 'nx.js')
 const env = { ...process.env, NX_DAEMON: 'false', NX_NO_CLOUD: 'true' }
 
-const [major] = process.versions.node.split('.').map(Number)
-if (major < 20) fail(`Drift needs Node 20 or newer; this is ${process.version}.`)
+const [major, minor] = process.versions.node.split('.').map(Number)
+// What builds and tests need; the packages run on 20.3.
+if (major < 20 || (major === 20 && minor < 19))
+  fail(`Drift is built with Node 20.19 or newer; this is ${process.version}.`)
 
 install()
 build()

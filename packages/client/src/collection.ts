@@ -24,6 +24,7 @@ import type {
   ScanOptions,
   SearchOptions,
   StoredRow,
+  UpsertOptions,
   UpsertResult,
 } from './rows.js'
 import type { Call, Transport } from './transport.js'
@@ -72,14 +73,11 @@ export class RemoteCollection<P extends object = Payload> {
   }
 
   /** As the embedded `upsert`; sent again after a failure under the same key, it is applied once. */
-  async upsert(batch: readonly Row<P>[] | Columns<P>, options?: CallOptions): Promise<UpsertResult> {
-    const given = optionsOf(options, 'upsert', CALL_KEYS)
-    return this.#json(
-      'PUT',
-      '/points',
-      { body: upsertBody(batch, this.dim), writes: true, has: WRITTEN },
-      given,
-    )
+  async upsert(batch: readonly Row<P>[] | Columns<P>, options?: UpsertOptions): Promise<UpsertResult> {
+    const { unchanged, signal } = optionsOf(options, 'upsert', { unchanged: true, ...CALL_KEYS })
+    assertBoolean('unchanged', unchanged)
+    const call = { body: upsertBody(batch, this.dim), writes: true, has: WRITTEN }
+    return this.#json('PUT', '/points', call, { signal })
   }
 
   /**
@@ -248,11 +246,7 @@ export class RemoteCollection<P extends object = Payload> {
   /** @param options - `buckets`: how each of them is filled, too. */
   async stats(options?: CallOptions & { readonly buckets?: boolean }): Promise<CollectionStats> {
     const { buckets, ...given } = optionsOf(options, 'stats', { buckets: true, ...CALL_KEYS })
-    if (buckets !== undefined && typeof buckets !== 'boolean') {
-      throw new ClientError('DRIFT_OPTION', `buckets is ${show(buckets)}, expected true or false`, {
-        option: 'buckets',
-      })
-    }
+    assertBoolean('buckets', buckets)
     const has: Has = ['rows', Number.isSafeInteger]
     return this.#json('GET', buckets ? '/stats?buckets=true' : '/stats', { has }, given)
   }
@@ -279,6 +273,12 @@ export class RemoteCollection<P extends object = Payload> {
       signal: options?.signal,
     }
   }
+}
+
+/** @throws ClientError DRIFT_OPTION */
+function assertBoolean(option: string, value: unknown): void {
+  if (value === undefined || typeof value === 'boolean') return
+  throw new ClientError('DRIFT_OPTION', `${option} is ${show(value)}, expected true or false`, { option })
 }
 
 function scannedRow<P extends object>({ id, vector, payload }: WireRow): ScannedRow<P> {

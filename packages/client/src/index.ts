@@ -31,6 +31,7 @@ export type {
   ScanOptions,
   SearchOptions,
   StoredRow,
+  UpsertOptions,
   UpsertResult,
 } from './rows.js'
 export type { ConnectOptions } from './transport.js'

@@ -26,7 +26,7 @@ export interface Handler {
   (request: IncomingMessage, response: ServerResponse): void
   /** For hosts that speak Fetch. */
   readonly fetch: (request: Request) => Promise<Response>
-  /** Resolves when requests under way are answered; later ones are refused. The database stays open. */
+  /** Refuses requests from now on. Those under way go on, and the database stays open: it is to be closed after them. */
   readonly close: () => Promise<void>
 }
 

@@ -147,7 +147,9 @@ export class Collection<P extends object = Payload> {
     signal?.throwIfAborted()
     const { number, config } = this.#store
     const parsed = parseBatch(batch, config.dim)
-    const record = new UpsertRecord(number, unchanged ? { ...parsed, isOurs: true } : parsed, config.dim)
+    // Ids are few bytes, and are compared as long as the write is under way.
+    const promised = unchanged && !parsed.isOurs && { ...parsed, ids: [...parsed.ids], isPromised: true }
+    const record = new UpsertRecord(number, promised || parsed, config.dim)
     if (record.bytes > MAX_RECORD_BYTES) {
       throw new DriftError(
         'DRIFT_BATCH_TOO_LARGE',

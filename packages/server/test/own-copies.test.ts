@@ -1,5 +1,6 @@
 // Proves: a call works on what it was given when it was made. What a caller does to its arrays and options afterwards, while the call waits,
 // changes neither the answer nor which rows are written.
+import { PIECE_VALUES } from '@drift/core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Collection, Drift } from '../src/index.js'
 import { temporaryFolder } from './fixture.js'
@@ -102,6 +103,39 @@ describe('a batch that stays unchanged while it is written', () => {
     for await (const { id, vector } of rows.scan()) if (vector.some(value => value !== id)) wrong++
     expect(wrong).toBe(0)
     await again.close()
+  })
+
+  it('and does not is refused when the log could not be read again, and takes nothing else with it', async () => {
+    const folder = temporaryFolder()
+    const db = await Drift.open(folder, { minFreeBytes: 0 })
+    const docs = await db.collection('docs', { dim: DIM, metric: 'cosine' })
+    const giveAway = ({ buffer }: Float32Array<ArrayBuffer>) =>
+      structuredClone(buffer, { transfer: [buffer] })
+    const outcomes: unknown[] = []
+    // Two pieces are written before the call returns; of three only the last waits, of seven several do.
+    for (const [pieces, change] of [
+      [2, giveAway],
+      [3, giveAway],
+      [7, giveAway],
+      [3, vectors => vectors.fill(0)],
+      [3, vectors => vectors.fill(Number.NaN)],
+    ] satisfies [number, (vectors: Float32Array<ArrayBuffer>) => unknown][]) {
+      const ids = Array.from({ length: (pieces * PIECE_VALUES) / DIM }, (_, i) => i)
+      const vectors = new Float32Array(ids.length * DIM).fill(1)
+      const writing = docs.upsert({ ids, vectors }, { unchanged: true })
+      change(vectors)
+      ids.length = 0
+      const written = writing.then(({ upserted }) => upserted)
+      outcomes.push(await written.catch(error => error.code))
+      await docs.upsert([{ id: 'after', vector: [1, outcomes.length, 0, 0] }])
+    }
+    const rows = (2 * PIECE_VALUES) / DIM
+    expect(outcomes).toEqual([rows, 'DRIFT_BATCH', 'DRIFT_BATCH', 'DRIFT_ZERO_VECTOR', 'DRIFT_VECTOR_VALUE'])
+    await db.close()
+    await using again = await Drift.open(folder, { minFreeBytes: 0 })
+    const reopened = await again.collection('docs')
+    expect((await reopened.get('after'))?.vector[1]).toBeCloseTo(5 / Math.sqrt(26))
+    expect(await reopened.count()).toBe(rows + 1)
   })
 
   it('is said to be so by true or false', async () => {

@@ -14,7 +14,7 @@ import { RecordRing } from './ring.js'
 
 export interface WalPort {
   readonly files: WalFile[]
-  /** A record of so many bytes, which `write` fills in at once. */
+  /** A record of so many bytes, which `write` fills in at once. Where that throws, or there is no memory, nothing has changed. */
   append(bytes: number, write: (into: Uint8Array) => void): void
   post(command: PortCommand): void
   /** Whether work is under way that the process has to stay alive for. */
@@ -180,7 +180,12 @@ export class WalThread implements WalPort {
     const isNext = this.#waiting.length === 0 && !this.#queue.isFull
     const shared = isNext ? this.#ring.take(bytes) : undefined
     const record = shared ?? new Uint8Array(bytes)
-    write(record)
+    try {
+      write(record)
+    } catch (error) {
+      if (shared) this.#ring.giveBack()
+      throw error
+    }
     this.#pending++
     if (shared) this.#queue.put(shared.byteOffset, bytes)
     else {

@@ -33,6 +33,11 @@ export class RecordRing {
     return new Uint8Array(this.memory, start % size, bytes)
   }
 
+  /** What was taken last is no record. Its memory is free again after the one before it. */
+  giveBack(): void {
+    this.#ends.pop()
+  }
+
   /** A record that lies elsewhere takes its turn among the others. */
   pass(): void {
     this.#ends.push(this.#head)

@@ -60,6 +60,23 @@ describe.each([
   ['inline on a simulated disk', simulated],
   ['in a thread on a real disk', real],
 ])('%s', (_name, make) => {
+  test('a record that fails while it is written has no LSN, and those around it are whole', async () => {
+    const place = make()
+    const wal = await open(place)
+    for (let lsn = 1; lsn <= 30; lsn++) {
+      expect(wal.append(recordOf(lsn)).lsn).toBe(lsn)
+      const fails = (): void => {
+        throw new RangeError('no memory')
+      }
+      expect(() => wal.write(lsn * 40, fails)).toThrow('no memory')
+      if (lsn % 7 === 0) await wal.append(recordOf(++lsn)).durable
+    }
+    await wal.sync()
+    expect(wal.pendingBytes).toBe(0)
+    await wal.close()
+    expectAll(read(place), 30)
+  })
+
   test('LSNs come at once and in order, and so do the acknowledgements', async () => {
     const place = make()
     const seen: (number | string)[] = []

@@ -155,7 +155,7 @@ export class WalWriter {
     return this.write(record.length, into => into.set(record))
   }
 
-  /** `append` for a record that is written where it is to lie. @param write - fills all bytes of the memory that it is given, and does not throw. */
+  /** `append` for a record that is written where it is to lie. @param write - fills all bytes of the memory that it is given. */
   write(bytes: number, write: (into: Uint8Array) => void): WalAppend {
     this.#checkUsable()
     if (this.#dropped) throw this.#dropped
@@ -167,13 +167,14 @@ export class WalWriter {
         `a batch of ${bytes} bytes exceeds the limit of ${MAX_RECORD_BYTES}`,
         { bytes, limit: MAX_RECORD_BYTES },
       )
+    // First, as it may find no memory: an LSN without a record would shift all that follow.
+    this.#port.append(bytes, write)
     this.#openGroup ??= this.#newGroup()
     const group = this.#openGroup
     const lsn = this.#nextLsn++
     group.lastLsn = lsn
     group.bytes += bytes
     this.#pendingBytes += bytes
-    this.#port.append(bytes, write)
     return { lsn, durable: group.promise }
   }
 
