@@ -15,7 +15,7 @@ static const float BOUND = 0.6f;
 
 /* The same of tails, which are to lose none of their rows: each has one entry, and a wide bound lets but some hundred more of 50 000 through. What
  * is near lies where the query does, so its estimate is off by less than others are; a large inner product may lie anywhere. */
-static const float TAIL_BOUND = 1.2f, TAIL_BOUND_IP = 2;
+static const float TAIL_BOUND = 1.5f, TAIL_BOUND_IP = 2;
 
 /* Blocks asked for before they are scanned, and rows before they are scored. */
 enum { AHEAD_BLOCKS = 3, AHEAD_ROWS = 16 };
@@ -234,23 +234,35 @@ static inline size_t open_tail(const drift_query *ask, size_t padded, size_t at,
   return at + 1 + padded + *count;
 }
 
+/* What the codes of a tail's rows may be off by, by those of its first: the limit is of codes, and beside rows that lie close to the
+ * reference, as the query does, their error is more than that of an entry. */
+static float tail_margin(const drift_index *index, const prepared_query *query, const uint32_t *blocks, size_t count) {
+  if (count == 0 || blocks[0] >= index->block_count) return 0;
+  uint32_t row = block_rows(index->blocks + blocks[0] * block_bytes(index->padded), index->padded)[0];
+  return row < index->row_limit ? sq8_margin(index, query, row) : 0;
+}
+
 /* The blocks of all tails. Returns how many. */
 static size_t probe_tails(const drift_index *index, const drift_query *ask, const prepared_query *query, probe *out,
                           drift_effort *done) {
   size_t padded = index->padded, added = 0, count;
   float bound = index->routing == DRIFT_IP ? TAIL_BOUND_IP : TAIL_BOUND;
+  /* Of <s, q> by the table, each of whose entries is off by up to half a step. */
+  float rough = query->signs.step * sqrtf((float)(padded / 4));
   const float *reference;
   const uint32_t *blocks;
   for (size_t at = 0; at < ask->tail_words;) {
     at = open_tail(ask, padded, at, &reference, &blocks, &count);
     float squared = pair_l2(query->rotated, reference, padded);
-    float base = squared <= FLT_MAX ? pair_distance(index->metric, query->rotated, reference, padded) : -INFINITY;
+    float base = pair_distance(index->metric, query->rotated, reference, padded) - tail_margin(index, query, blocks, count);
+    if (!(squared <= FLT_MAX && base >= -FLT_MAX)) base = -INFINITY;
+    float slack = bound * sqrtf(squared) + rough;
     for (size_t i = 0; i < count; i++) {
       if (blocks[i] >= index->block_count) continue;
       const uint32_t *rows = block_rows(index->blocks + blocks[i] * block_bytes(padded), padded);
       uint32_t allowed = !ask->allow ? UINT32_MAX : ask->allow_words > 0 ? allowed_mask(rows, ask->allow, ask->allow_words) : 0;
       if (ask->allow) done->entries += (uint32_t)__builtin_popcount(allowed);
-      if (allowed) out[added++] = (probe){blocks[i], allowed, base, bound * sqrtf(squared)};
+      if (allowed) out[added++] = (probe){blocks[i], allowed, base, slack};
     }
   }
   return added;

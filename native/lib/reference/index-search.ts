@@ -17,7 +17,7 @@ import { rowsOfBlock, scanSigns } from './signs.js'
 import { sq8DistancesGather } from './sq8.js'
 
 const BOUND = 0.6
-const TAIL_BOUND = 1.2
+const TAIL_BOUND = 1.5
 const TAIL_BOUND_IP = 2
 const OPENING = 16
 const SPARSE = 4
@@ -71,21 +71,14 @@ export function indexSearch(
   const bound = index.routing === 'ip' ? TAIL_BOUND_IP : TAIL_BOUND
   for (const { reference, blocks } of tails) {
     const [squared] = distanceOf('l2', rotated, reference)
-    const [base] = distanceOf(index.metric, rotated, reference)
+    const base = distanceOf(index.metric, rotated, reference)[0]! - tailMargin(index, prepared, blocks)
+    const isTold = squared! <= FLT_MAX && base >= -FLT_MAX
     for (const block of blocks) {
       if (block >= index.next.length) continue
       const rows = rowsOfBlock(index.blocks, block, index.padded)
       if (ask.allow !== undefined) effort[1]! += rows.filter(row => has(ask.allow!.bits, row)).length
-      const isTold = squared! <= FLT_MAX
-      if (isTold)
-        scanSigns(
-          rotated,
-          index.blocks,
-          block * blockBytes(index.padded),
-          base!,
-          bound * Math.sqrt(squared!),
-          bounds,
-        )
+      const start = block * blockBytes(index.padded)
+      if (isTold) scanSigns(rotated, index.blocks, start, base, bound * Math.sqrt(squared!), bounds)
       else bounds.fill(Number.NEGATIVE_INFINITY)
       for (let slot = 0; slot < BLOCK_ENTRIES; slot++) if (bounds[slot]! < best.limit) best.score(rows[slot]!)
     }
@@ -134,6 +127,20 @@ function tailsOf({ padded }: IndexSlabs, { tails, tailWords }: IndexQuery): Tail
     at = end
   }
   return found
+}
+
+/** As src/search.c. */
+function tailMargin(
+  index: IndexSlabs,
+  { factors: [step, squares] }: PreparedQuery,
+  blocks: Uint32Array,
+): number {
+  if (blocks.length === 0 || blocks[0]! >= index.next.length) return 0
+  const row = rowsOfBlock(index.blocks, blocks[0]!, index.padded)[0]!
+  if (row >= index.rowLimit) return 0
+  const [rowStep, rowSquares] = index.factors.subarray(2 * row, 2 * row + 2)
+  const times = index.metric === 'l2' ? 8 : 4
+  return times * Math.sqrt((step! ** 2 * rowSquares! + rowStep! ** 2 * squares!) / 6)
 }
 
 function distanceOf(metric: KernelMetric, a: Float32Array, b: Float32Array): Float32Array {

@@ -24,7 +24,6 @@ import type {
   ScanOptions,
   SearchOptions,
   StoredRow,
-  UpsertOptions,
   UpsertResult,
 } from './rows.js'
 import type { Call, Transport } from './transport.js'
@@ -73,9 +72,8 @@ export class RemoteCollection<P extends object = Payload> {
   }
 
   /** As the embedded `upsert`; sent again after a failure under the same key, it is applied once. */
-  async upsert(batch: readonly Row<P>[] | Columns<P>, options?: UpsertOptions): Promise<UpsertResult> {
-    const { unchanged, signal } = optionsOf(options, 'upsert', { unchanged: true, ...CALL_KEYS })
-    assertBoolean('unchanged', unchanged)
+  async upsert(batch: readonly Row<P>[] | Columns<P>, options?: CallOptions): Promise<UpsertResult> {
+    const { signal } = optionsOf(options, 'upsert', CALL_KEYS)
     const call = { body: upsertBody(batch, this.dim), writes: true, has: WRITTEN }
     return this.#json('PUT', '/points', call, { signal })
   }

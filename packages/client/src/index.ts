@@ -31,7 +31,6 @@ export type {
   ScanOptions,
   SearchOptions,
   StoredRow,
-  UpsertOptions,
   UpsertResult,
 } from './rows.js'
 export type { ConnectOptions } from './transport.js'

@@ -85,11 +85,6 @@ export interface CallOptions {
   readonly signal?: AbortSignal
 }
 
-export interface UpsertOptions extends CallOptions {
-  /** As the embedded `upsert` has it; no difference here, as the request is made of the batch before the call returns. */
-  readonly unchanged?: boolean
-}
-
 export interface ScanOptions extends CallOptions {
   readonly filter?: Filter
   readonly limit?: number

@@ -29,6 +29,25 @@ it('where most of all blocks are taken, none is for a tail', () => {
   expect(state.view.memtables[0]!.tail.reference).toBeUndefined()
 })
 
+it('where memory for blocks is short, rows stay as they were: they may go into the graph', () => {
+  const state = filled()
+  const { extents } = state.directory
+  // The block after the last that there is room for is refused as the system would.
+  const { slabs } = extents
+  Object.defineProperty(slabs.blocks, 'grow', {
+    configurable: true,
+    value: () => {
+      throw new RangeError('Array buffer allocation failed')
+    },
+  })
+  codeTails(state, ROWS)
+  expect(state.view.memtables[0]!.tail.reference).toBeUndefined()
+  expect(state.active.unlinked).toBeGreaterThan(0)
+  Reflect.deleteProperty(slabs.blocks, 'grow')
+  codeTails(state, 400)
+  expect(state.active.tail.end).toBe(400)
+})
+
 it('blocks of rows that went to buckets are free, and behind the last of these a tail begins anew', () => {
   const state = filled()
   codeTails(state, 400)

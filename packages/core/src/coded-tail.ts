@@ -97,7 +97,11 @@ function codeTail(state: IndexState, memtable: Memtable, limit: number): number 
   const missing = Math.ceil((some - tail.room) / BLOCK_ENTRIES)
   if (missing > 0) {
     const blocks = takeBlocks(state, missing)
-    if (blocks === undefined) return 0
+    if (blocks === undefined) {
+      // A tail without any entry would only keep its rows out of the graph.
+      if (tail.end === tail.from) tail.leave()
+      return 0
+    }
     tail.add(blocks)
   }
   if (some > 0) append(state, memtable, some)

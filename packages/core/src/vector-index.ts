@@ -147,11 +147,6 @@ export class VectorIndex {
     return state.stage(batch.ids, vectors, batch.sources)
   }
 
-  /** What `stage` asks of `count` vectors, of those that may have changed since. @throws CoreError as `append`. */
-  requireRankable(vectors: Float32Array, count: number): void {
-    requireVectors(this.#life.open().shape, vectors, count)
-  }
-
   /**
    * The staged batch is appended: it gets its place in the active memtable. What of it is not filled in yet is to be filled in (`finish`)
    * in the same tick, before anything else comes upon its rows.

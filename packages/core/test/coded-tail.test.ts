@@ -3,7 +3,7 @@
  * replaced, deleted, linked, placed, flushed, or read by another thread while they are.
  */
 import { afterAll, describe, expect, it } from 'vitest'
-import { IndexPool, type Metric, VectorIndex, type VectorIndexOptions } from '../src/index.js'
+import { IndexPool, type Metric, seededRandom, VectorIndex, type VectorIndexOptions } from '../src/index.js'
 import { clustered, expectExactly, nearby, numbers, rowOf } from './data.js'
 
 const DIM = 48
@@ -50,6 +50,21 @@ describe.each<Metric>(['l2', 'cosine', 'ip'])('%s', metric => {
     code(alone)
     expect(recallOfTail(alone, 10, 0)).toBeGreaterThan(0.998)
   })
+})
+
+it.each([1, 8])('in %i dimensions rows close to the mean of all are found by a query close to it', dim => {
+  const random = seededRandom(31)
+  const rows = 12_000
+  const data = Float32Array.from({ length: rows * dim }, () => random() + random() + random())
+  const index = new VectorIndex({ dim, metric: 'l2' })
+  index.upsert(numbers(rows), data)
+  for (let i = 0; i < 30; i++) index.searchSync(rowOf(data, dim, i), { k: 1 })
+  for (let i = -10; i <= 10; i++) {
+    const query = new Float32Array(dim).fill(1.5 + 0.005 * i)
+    const farthest = index.exactSync(query, 100).distances[99]!
+    const { distances } = index.searchSync(query, { k: 100 })
+    expect(distances.filter(distance => distance <= farthest).length).toBeGreaterThanOrEqual(99)
+  }
 })
 
 it('entries are as many as the rows, and count as rows that are scanned', () => {

@@ -161,3 +161,15 @@ describe.each(KEPT)('with vectors: %s', (_, vectors) => {
     expect(index.delete([1, 1, 'unknown', 2])).toBe(2)
   })
 })
+
+it('under ip a row at right angles to the query has the distance 0, and not -0', async () => {
+  const index = new VectorIndex({ dim: 2, metric: 'ip' })
+  index.upsert(['across'], Float32Array.of(0, 1))
+  const query = Float32Array.of(1, 0)
+  // toBe tells -0 from 0.
+  expect(index.searchSync(query, { k: 1 }).distances[0]).toBe(0)
+  expect((await index.search(query, { k: 1 })).distances[0]).toBe(0)
+  expect((await index.searchBatch(query, { k: 1 })).distances[0]).toBe(0)
+  expect(index.exactSync(query, 1).distances[0]).toBe(0)
+  expect((await index.within(query, 0)).distances[0]).toBe(0)
+})

@@ -99,15 +99,6 @@ describe.each(openers)('%s', (_, open) => {
     expect(await rows.get('a')).toEqual({ id: 'a', vector: new Float32Array(3) })
   })
 
-  it('takes the word that columns stay unchanged, and nothing else in its place', async () => {
-    const rows = await fresh('unchanged')
-    const columns = { ids: [1, 2], vectors: new Float32Array(6) }
-    expect(await rows.upsert(columns, { unchanged: true })).toMatchObject({ upserted: 2 })
-    expect(await rows.upsert(columns, { unchanged: false })).toMatchObject({ replaced: 2 })
-    const wrong = rows.upsert(columns, { unchanged: 1 as never })
-    await expect(wrong).rejects.toMatchObject({ code: 'DRIFT_OPTION', details: { option: 'unchanged' } })
-  })
-
   it('tells 1, 1n and "1" apart, and gives ids back as they came', async () => {
     const rows = await fresh('ids', { dim: 1 })
     const ids = [1, 1n, '1', -7, 2n ** 63n, -(2n ** 63n), Number.MAX_SAFE_INTEGER, 'ключ 🔑', 'a/b?c#d', '..']

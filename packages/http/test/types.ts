@@ -48,7 +48,6 @@ type FieldsOfEngine = [
   Holds<SameFields<Waited<Client.SearchOptions>, Waited<Engine.SearchOptions>>>,
   Holds<SameFields<Waited<Client.ScanOptions>, Waited<Engine.ScanOptions>>>,
   Holds<SameFields<Waited<Maintain>, Waited<Engine.MaintainOptions>>>,
-  Holds<SameFields<Waited<Client.UpsertOptions>, Waited<Engine.UpsertOptions>>>,
   Holds<SameFields<Client.CollectionOptions, Engine.CollectionOptions>>,
   Holds<SameFields<Client.Row, Engine.Row>>,
   Holds<SameFields<Client.Columns, Engine.Columns>>,

@@ -31,10 +31,8 @@ import {
   parseSearchOptions,
   parseStatsOptions,
   parseToArrowOptions,
-  parseUpsertOptions,
   parseWriteOptions,
   type SearchOptions,
-  type UpsertOptions,
   type WriteOptions,
   widthOf,
 } from './options.js'
@@ -137,19 +135,16 @@ export class Collection<P extends object = Payload> {
   /**
    * Insert rows or replace those whose id exists. Resolves when the batch is on disk (as `sync` says) and visible;
    * the batch is written, and after a crash recovered, whole or not at all. Of two rows with the same id in one batch the last wins.
-   * The caller may change its vectors as soon as the call returns, unless it said `unchanged`. Waits while flushing falls behind.
+   * The vectors are copied before the first await. Waits while flushing falls behind.
    *
    * @throws DriftError or CoreError; nothing has changed then, except after DRIFT_WAL_FAILED, when the outcome is unknown until the database is reopened.
    */
-  async upsert(batch: readonly Row<P>[] | Columns<P>, options?: UpsertOptions): Promise<UpsertResult> {
-    const { signal, onProgress, unchanged } = parseUpsertOptions(options)
+  async upsert(batch: readonly Row<P>[] | Columns<P>, options?: WriteOptions): Promise<UpsertResult> {
+    const { signal, onProgress } = parseWriteOptions(options, 'upsert')
     this.#assertWritable()
     signal?.throwIfAborted()
     const { number, config } = this.#store
-    const parsed = parseBatch(batch, config.dim)
-    // Ids are few bytes, and are compared as long as the write is under way.
-    const promised = unchanged && !parsed.isOurs && { ...parsed, ids: [...parsed.ids], isPromised: true }
-    const record = new UpsertRecord(number, promised || parsed, config.dim)
+    const record = new UpsertRecord(number, parseBatch(batch, config.dim), config.dim)
     if (record.bytes > MAX_RECORD_BYTES) {
       throw new DriftError(
         'DRIFT_BATCH_TOO_LARGE',

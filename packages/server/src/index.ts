@@ -32,7 +32,6 @@ export type {
   Progress,
   SearchOptions,
   SyncMode,
-  UpsertOptions,
   WriteOptions,
 } from './options.js'
 export type { PaceStats } from './pace.js'

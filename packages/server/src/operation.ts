@@ -95,10 +95,6 @@ export class UpsertRecord implements Encoded {
     return this.#batch.payloads
   }
 
-  get isPromised(): boolean {
-    return this.#batch.isPromised === true
-  }
-
   /** `wait`, during which the caller may change its memory. */
   keptFor(wait: Promise<void>): Promise<void> {
     this.keep()
@@ -107,19 +103,9 @@ export class UpsertRecord implements Encoded {
 
   /** The caller may change its memory from now on. */
   keep(): void {
-    if (this.#batch.isOurs || this.isPromised || this.#vectors !== this.#batch.vectors) return
+    if (this.#batch.isOurs || this.#vectors !== this.#batch.vectors) return
     this.#vectors = this.#batch.vectors.slice()
     this.#ids = [...this.#batch.ids]
-  }
-
-  /**
-   * To be called in the tick in which it is read: the log takes no record that throws while it is written.
-   *
-   * @throws DriftError DRIFT_BATCH when memory that was to stay as it is was given to another thread, or shrunk.
-   */
-  assertThere(): void {
-    if (this.#vectors.length === this.#ids.length * this.#dim) return
-    throw new DriftError('DRIFT_BATCH', 'the vectors of a batch that was to stay unchanged are gone')
   }
 
   write(into: Uint8Array): void {

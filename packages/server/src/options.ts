@@ -121,11 +121,6 @@ export interface WriteOptions {
   readonly onProgress?: (progress: Progress) => void
 }
 
-export interface UpsertOptions extends WriteOptions {
-  /** Ids and vectors of the batch stay as they are until the call has settled, so large ones are not copied. Default false. */
-  readonly unchanged?: boolean
-}
-
 export interface FlushOptions {
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: Progress) => void
@@ -199,7 +194,6 @@ const SCAN_KEYS: Record<keyof ScanOptions, true> = {
   signal: true,
 }
 const WRITE_KEYS: Record<keyof WriteOptions, true> = { signal: true, onProgress: true }
-const UPSERT_KEYS: Record<keyof UpsertOptions, true> = { ...WRITE_KEYS, unchanged: true }
 const TO_ARROW_KEYS: Record<keyof ToArrowOptions, true> = {
   columns: true,
   filter: true,
@@ -350,13 +344,6 @@ export function parseFilterOptions(
 
 export function parseWriteOptions(options: unknown, where: string): WriteOptions {
   const given = knownKeys<WriteOptions>(options, WRITE_KEYS, where)
-  callbacks(given)
-  return given
-}
-
-export function parseUpsertOptions(options: unknown): UpsertOptions {
-  const given = knownKeys<UpsertOptions>(options, UPSERT_KEYS, 'upsert')
-  booleanOption('unchanged', given.unchanged)
   callbacks(given)
   return given
 }

@@ -25,7 +25,7 @@ export interface Columns<P extends object = Payload> {
   readonly payloads?: readonly (P | undefined)[]
 }
 
-/** vectors may be the caller's own memory: unless `isOurs` or `isPromised`, it is copied before the call returns to the event loop. payloads holds JSON text as UTF-8. */
+/** vectors may be the caller's own memory: unless `isOurs`, it is copied before the call returns to the event loop. payloads holds JSON text as UTF-8. */
 export interface Batch {
   readonly ids: readonly Id[]
   readonly vectors: Float32Array
@@ -34,8 +34,6 @@ export interface Batch {
   readonly isPrepared?: boolean
   /** Nobody changes ids and vectors any more. */
   readonly isOurs?: boolean
-  /** Nor does the caller its vectors, as it says: what a record of the log has to be is looked at once more. */
-  readonly isPromised?: boolean
 }
 
 export const MAX_PAYLOAD_BYTES: number = 64 * 1024

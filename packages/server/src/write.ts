@@ -38,22 +38,17 @@ export async function writeUpsert(
       await record.keptFor(wait)
     }
     if (values > PIECE_VALUES) record.keep()
-    record.assertThere()
     staging = index.stage(record.ids, record.vectors)
     while (staging.leftValues > staging.nextValues) {
       staging.fill()
       const pause = writers.pause(staging.nextValues)
       if (pause) await pause
       assertStored(engine, store)
-      record.assertThere()
     }
     // Of one piece, there is room as there was above: what is staged in the caller's memory does not wait.
     for (let wait = noRoom(engine, store, true, signal); wait; wait = noRoom(engine, store, true, signal)) {
       await wait
-      record.assertThere()
     }
-    // Of a promise that was not kept, other values are the caller's loss; a record that no opening can read would be everyone's.
-    if (values > PIECE_VALUES && record.isPromised) index.requireRankable(record.vectors, record.ids.length)
     const entered = staging
     const { appended, generation } = store.enter(staging)
     staging = undefined

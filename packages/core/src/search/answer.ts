@@ -43,7 +43,7 @@ export function answerOf(
 
 /** In place. */
 export function publicDistances(metric: Metric, distances: Float32Array): Float32Array {
-  if (metric !== 'cosine') return distances
+  if (metric === 'l2') return distances
   for (let i = 0; i < distances.length; i++) {
     if (distances[i] !== Number.POSITIVE_INFINITY) distances[i] = publicDistance(metric, distances[i]!)
   }

@@ -60,8 +60,7 @@ export const pointRoutes: readonly Route[] = [
       if (Buffer.isBuffer(body)) return arrowUpsert(docs, body)
       const batch = isFrame(body) ? frameBatch(body, docs.dim) : jsonBatch(body as JsonUpsert)
       within(limits, 'rows', Array.isArray(batch) ? batch.length : (batch as { ids?: unknown[] }).ids?.length)
-      // It came with this request, and nobody else has it.
-      return docs.upsert(batch, { unchanged: true })
+      return docs.upsert(batch)
     },
   },
   {
