@@ -1,6 +1,5 @@
 // Proves: a call works on what it was given when it was made. What a caller does to its arrays and options afterwards, while the call waits,
 // changes neither the answer nor which rows are written.
-import { PIECE_VALUES } from '@drift/core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Collection, Drift } from '../src/index.js'
 import { temporaryFolder } from './fixture.js'
