@@ -23,6 +23,7 @@ export interface TailViews {
 const LEAST_ROWS = 256
 /** Rows whose mean is the reference. */
 const SAMPLE_ROWS = 64
+const NO_BLOCKS = new Uint32Array(0)
 
 export class CodedTail implements TailViews {
   reference: Float32Array | undefined
@@ -56,8 +57,9 @@ export class CodedTail implements TailViews {
 
   /** @returns blocks that hold nothing but rows before `row`. */
   leaveBefore(row: number): Uint32Array {
-    const whole = Math.floor(Math.max(0, row - this.from) / BLOCK_ENTRIES)
-    const left = this.#list.rows.slice(this.#left, Math.min(whole, this.#list.count))
+    const whole = Math.min(Math.floor((row - this.from) / BLOCK_ENTRIES), this.#list.count)
+    if (whole <= this.#left) return NO_BLOCKS // as of most searches, which come here
+    const left = this.#list.rows.slice(this.#left, whole)
     this.#left += left.length
     return left
   }
@@ -84,10 +86,8 @@ export function codeTails(state: IndexState, limit: number): void {
 function codeTail(state: IndexState, memtable: Memtable, limit: number): number {
   const { tail, count, rows } = memtable
   const start = tailOf(memtable)
-  if (tail.reference !== undefined) {
-    if (start >= tail.end) state.retireBlocks(tail.leave())
-    else state.retireBlocks(tail.leaveBefore(start))
-  }
+  if (tail.reference !== undefined)
+    state.retireBlocks(start >= tail.end ? tail.leave() : tail.leaveBefore(start))
   if (limit === 0) return 0
   if (tail.reference === undefined) {
     if (count - start < LEAST_ROWS || state.directory.extents.isTight) return 0
@@ -128,7 +128,7 @@ function takeBlocks({ directory: { extents } }: IndexState, count: number): Uint
     for (; taken < count; taken++) blocks[taken] = extents.allocate()
     return blocks
   } catch (error) {
-    for (const block of blocks.subarray(0, taken)) extents.freeBlock(block)
+    extents.freeBlocks(blocks.subarray(0, taken))
     // Searches can do without, and who writes is told in its turn.
     if (error instanceof NativeError && error.code === 'DRIFT_OUT_OF_MEMORY') return undefined
     throw error

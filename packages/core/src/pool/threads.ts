@@ -1,7 +1,8 @@
 /**
  * Threads that run tasks, as long as one can be started. Rule: what happens to a thread becomes the error of the tasks that wait for it; it neither
  * ends the process nor leaves them waiting. A thread is ended only when it has loaded what it runs: earlier it would leave the files open that it
- * was reading, and Node 20 ends the whole process when a thread that requires a module is told to end while it links that (require(esm)). Nothing of piscina shows in a declaration: its own do not pass every strict compiler.
+ * was reading, and Node 20 ends the whole process when a thread that requires a module is told to end while it links that (require(esm)).
+ * Nothing of piscina shows in a declaration: its own do not pass every strict compiler.
  */
 import type { Worker } from 'node:worker_threads'
 import { packViews } from '@drift/native'

@@ -43,6 +43,11 @@ export class Allowed implements AllowedRows {
   }
 }
 
+/** The live rows that are allowed as well, all of them when nothing is said. Bits, as both are. */
+export function liveAmong(live: Uint32Array, allow: Uint32Array | undefined): Uint32Array {
+  return allow === undefined ? live : live.map((word, i) => word & (allow[i] ?? 0))
+}
+
 const fixed = new WeakMap<Uint32Array, Allowed>()
 
 /**

@@ -7,6 +7,7 @@ import type { IndexState } from '../index-state.js'
 import { atOnce, Slices } from '../maintenance/slices.js'
 import type { IndexPool } from '../pool/pool.js'
 import type { BoundsTask } from '../pool/tasks.js'
+import { liveAmong } from './allowed.js'
 import { emptySlice, type FoundSlice, SLICE_QUERIES } from './batch.js'
 import { candidatesOf } from './bounds.js'
 import type { Ranked } from './exactly.js'
@@ -89,9 +90,7 @@ export function candidatesIn(
   k: number,
   allow: Uint32Array | undefined,
 ): ReturnType<typeof candidatesOf> {
-  const { live } = view.slabs
-  const bits = allow === undefined ? live : live.map((word, i) => word & (allow[i] ?? 0))
-  return candidatesOf(view, bits, query, k)
+  return candidatesOf(view, liveAmong(view.slabs.live, allow), query, k)
 }
 
 /** What a search by codes found, `width.k` rows a query, ranked: `width.owed` rows a query. */

@@ -5,6 +5,7 @@
 import type { IndexSlabs } from '@drift/native'
 import { Slices } from '../maintenance/slices.js'
 import { liveRowsOf } from '../row-store.js'
+import { liveAmong } from './allowed.js'
 import { candidatesOf } from './bounds.js'
 import type { ExactRanking } from './exactly.js'
 import { measureOf } from './measure.js'
@@ -37,7 +38,7 @@ export async function rowsWithin(
   const { live, dim, rowLimit } = snapshot
   const view = attach(snapshot)
   const slices = new Slices(check)
-  const bits = allow === undefined ? live : live.map((word, i) => word & (allow[i] ?? 0))
+  const bits = liveAmong(live, allow)
   const scanned = new Uint32Array(exact === undefined ? snapshot.liveRows : 0)
   const count = exact === undefined ? liveRowsOf(bits, rowLimit, scanned) : 0
   const found: RowsWithin[] = []
