@@ -274,7 +274,8 @@ export interface Kernels {
 
   /**
    * Row j of `out` = row j < count scaled to unit length, in double precision, so that neither 1e-30 nor 1e30 is lost: the same bits in every
-   * variant. None is all zeros. `out` may be `rows`.
+   * variant. A row whose squared length is within 2^-22 of 1 keeps its bits, so that scaling what was scaled changes nothing. None is all zeros.
+   * `out` may be `rows`.
    */
   normalise(rows: Float32Array, dim: number, count: number, out: Float32Array): void
 

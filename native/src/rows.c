@@ -24,10 +24,14 @@ void KERNEL(squared_lengths)(const float *rows, size_t dim, size_t count, double
   for (size_t j = 0; j < count; j++) out[j] = squared_length(rows + j * dim, dim);
 }
 
-/* The shortest row is 1.4e-45 long: its inverse is a double like any other. */
+/* What rounding its values to floats does to the squared length of a unit row, at most, and as much again. */
+static const double UNIT_ERROR = 0x1p-22;
+
+/* A row of unit length stays as it is, so that scaling again changes nothing. The shortest row is 1.4e-45 long: its inverse is a double like any
+ * other. */
 static void unit_row(const float *row, size_t dim, float *out) {
-  double inverse = 1 / sqrt(squared_length(row, dim));
-  for (size_t i = 0; i < dim; i++) out[i] = (float)(row[i] * inverse);
+  double squares = squared_length(row, dim), scale = fabs(squares - 1) <= UNIT_ERROR ? 1 : 1 / sqrt(squares);
+  for (size_t i = 0; i < dim; i++) out[i] = (float)(row[i] * scale);
 }
 
 void KERNEL(normalise)(const float *rows, size_t dim, size_t count, float *out) {

@@ -34,8 +34,13 @@ export function encodeRows(
   }
 }
 
+/** What rounding its values to floats does to the squared length of a unit row, at most, and as much again. */
+const UNIT_ERROR = 2 ** -22
+
+/** A row of unit length stays as it is, so that scaling again changes nothing. */
 function unitScale(values: Float32Array, start: number, dim: number): number {
-  return 1 / Math.sqrt(squaredLength(values, start, dim))
+  const squares = squaredLength(values, start, dim)
+  return Math.abs(squares - 1) <= UNIT_ERROR ? 1 : 1 / Math.sqrt(squares)
 }
 
 function scale(
