@@ -13,6 +13,7 @@ import type {
   DeleteResult,
   Explanation,
   Filter,
+  GetOptions,
   HealReport,
   Hit,
   Id,
@@ -47,6 +48,7 @@ export const DONE: Has = ['done', value => value === true]
 const WRITTEN: Has = ['lsn', Number.isSafeInteger]
 /** Of a call that takes no others. */
 export const CALL_KEYS: Record<keyof CallOptions, true> = { signal: true }
+const GET_KEYS: Record<keyof GetOptions, true> = { vectors: true, ...CALL_KEYS }
 
 /** Rows of one name. `P` is what their payloads are, for the compiler only. */
 export class RemoteCollection<P extends object = Payload> {
@@ -133,10 +135,26 @@ export class RemoteCollection<P extends object = Payload> {
   }
 
   async get(id: Id, options?: CallOptions): Promise<StoredRow<P> | undefined> {
-    const given = optionsOf(options, 'get', CALL_KEYS)
-    const call: Partial<Call> = { body: { ids: [idOf(id)] }, has: ['rows', Array.isArray] }
-    const { rows } = await this.#json<{ rows: (WireRow | null)[] }>('POST', '/points/get', call, given)
-    return rows[0] ? (scannedRow<P>(rows[0]) as StoredRow<P>) : undefined
+    const [row] = await this.getMany([id], optionsOf(options, 'get', CALL_KEYS))
+    return row
+  }
+
+  /** The rows with these ids, each where its id is; undefined where there is no such row. The server limits how many are asked for at once. */
+  async getMany(
+    ids: readonly Id[],
+    options?: GetOptions & { readonly vectors?: true },
+  ): Promise<(StoredRow<P> | undefined)[]>
+  async getMany(ids: readonly Id[], options?: GetOptions): Promise<(ScannedRow<P> | undefined)[]>
+  async getMany(ids: readonly Id[], options?: GetOptions): Promise<(ScannedRow<P> | undefined)[]> {
+    const { signal, ...rest } = optionsOf(options, 'getMany', GET_KEYS)
+    if (!Array.isArray(ids)) {
+      throw new ClientError('DRIFT_BATCH', `getMany got ${show(ids)}, expected an array of ids`)
+    }
+    const wanted = Array.from(ids, idOf)
+    const has: Has = ['rows', rows => Array.isArray(rows) && rows.length === wanted.length]
+    const call: Partial<Call> = { body: { ids: wanted, ...rest }, has }
+    const { rows } = await this.#json<{ rows: (WireRow | null)[] }>('POST', '/points/get', call, { signal })
+    return rows.map(row => (row ? scannedRow<P>(row) : undefined))
   }
 
   async search(query: Float32Array | readonly number[], options?: SearchOptions): Promise<Hit<P>[]> {

@@ -165,6 +165,7 @@ const CALLS: Readonly<Record<string, (docs: RemoteCollection) => Promise<unknown
   explain: docs => docs.explain(vector),
   searchBatch: docs => docs.searchBatch(new Float32Array(3)),
   get: docs => docs.get('a'),
+  getMany: docs => docs.getMany(['a']),
   count: docs => docs.count(),
   upsert: docs => docs.upsert([{ id: 'a', vector }]),
   delete: docs => docs.delete(['a']),

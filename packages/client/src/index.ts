@@ -17,6 +17,7 @@ export type {
   Filter,
   FilterPlan,
   Finding,
+  GetOptions,
   HealReport,
   Hit,
   Id,

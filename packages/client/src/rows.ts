@@ -85,6 +85,10 @@ export interface CallOptions {
   readonly signal?: AbortSignal
 }
 
+export interface GetOptions extends CallOptions {
+  readonly vectors?: boolean
+}
+
 export interface ScanOptions extends CallOptions {
   readonly filter?: Filter
   readonly limit?: number

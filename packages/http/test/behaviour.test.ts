@@ -99,6 +99,30 @@ describe.each(openers)('%s', (_, open) => {
     expect(await rows.get('a')).toEqual({ id: 'a', vector: new Float32Array(3) })
   })
 
+  it('gives many rows by their ids, each where its id is', async () => {
+    const rows = await fresh('many')
+    await rows.upsert([
+      { id: 'a', vector: [1, 2, 3], payload: { lang: 'en' } },
+      { id: 2n, vector: [4, 5, 6] },
+    ])
+    const a = { id: 'a', vector: new Float32Array([1, 2, 3]), payload: { lang: 'en' } }
+    const b = { id: 2n, vector: new Float32Array([4, 5, 6]) }
+    expect(await rows.getMany([2n, 'nobody', 'a', 2, 2n])).toEqual([b, undefined, a, undefined, b])
+    expect(await rows.getMany(['a', 2n], { vectors: false })).toEqual([
+      { id: 'a', payload: { lang: 'en' } },
+      { id: 2n },
+    ])
+    expect(await rows.getMany([])).toEqual([])
+    const wrong = (ids: unknown, options?: object): Promise<string> =>
+      codeOf(() => rows.getMany(ids as never, options))
+    expect(await wrong('a')).toBe('DRIFT_BATCH')
+    expect(await wrong(['a', null])).toBe('DRIFT_ID')
+    expect(await wrong(['a'], { vector: false })).toBe('DRIFT_UNKNOWN_OPTION')
+    expect(await wrong(['a'], { vectors: 1 })).toBe('DRIFT_OPTION')
+    const reason = new Error('no more')
+    await expect(rows.getMany(['a'], { signal: AbortSignal.abort(reason) })).rejects.toBe(reason)
+  })
+
   it('tells 1, 1n and "1" apart, and gives ids back as they came', async () => {
     const rows = await fresh('ids', { dim: 1 })
     const ids = [1, 1n, '1', -7, 2n ** 63n, -(2n ** 63n), Number.MAX_SAFE_INTEGER, 'ключ 🔑', 'a/b?c#d', '..']

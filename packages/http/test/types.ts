@@ -47,6 +47,7 @@ type FieldsOfEngine = [
   Holds<SameFields<Client.ScannedRow, Engine.ScannedRow>>,
   Holds<SameFields<Waited<Client.SearchOptions>, Waited<Engine.SearchOptions>>>,
   Holds<SameFields<Waited<Client.ScanOptions>, Waited<Engine.ScanOptions>>>,
+  Holds<SameFields<Waited<Client.GetOptions>, Waited<Engine.GetOptions>>>,
   Holds<SameFields<Waited<Maintain>, Waited<Engine.MaintainOptions>>>,
   Holds<SameFields<Client.CollectionOptions, Engine.CollectionOptions>>,
   Holds<SameFields<Client.Row, Engine.Row>>,
@@ -67,6 +68,7 @@ type ValuesOfEngine = [
   Holds<Fits<Engine.ScannedRow, Client.ScannedRow>>,
   Holds<Fits<Client.SearchOptions, Engine.SearchOptions>>,
   Holds<Fits<Client.ScanOptions, Engine.ScanOptions>>,
+  Holds<Fits<Client.GetOptions, Engine.GetOptions>>,
   Holds<Fits<Maintain, Engine.MaintainOptions>>,
   Holds<Fits<Client.CollectionOptions, Engine.CollectionOptions>>,
   Holds<Fits<Client.Row, Engine.Row>>,
@@ -83,6 +85,7 @@ type FieldsOfSchemas = [
   Holds<SameFields<Client.ScannedRow, Static<typeof Schema.StoredRowSchema>>>,
   Holds<SameFields<Waited<Client.SearchOptions>, Static<typeof Schema.SearchOptionsSchema>>>,
   Holds<SameFields<Waited<Client.ScanOptions>, Omit<Static<typeof Schema.ScanBody>, 'ordered'>>>,
+  Holds<SameFields<Waited<Client.GetOptions>, Omit<Static<typeof Schema.GetBody>, 'ids'>>>,
   Holds<SameFields<Waited<Maintain>, Static<typeof Schema.MaintainBody>>>,
   Holds<SameFields<Client.CollectionOptions, Static<typeof Schema.CollectionBody>>>,
 ]

@@ -22,10 +22,12 @@ import { encodeDelete, UpsertRecord } from './operation.js'
 import {
   type BatchSearchOptions,
   type FlushOptions,
+  type GetOptions,
   type MaintainOptions,
   parseBatchOptions,
   parseFilterOptions,
   parseFromArrowOptions,
+  parseGetOptions,
   parseMaintainOptions,
   parseScanOptions,
   parseSearchOptions,
@@ -38,7 +40,16 @@ import {
 } from './options.js'
 import { createIndex, dropIndex } from './payload-index/declare.js'
 import { type IndexKind, parseIndex } from './payload-index/payload-indexes.js'
-import { type Columns, decodePayload, type Payload, parseBatch, parseQuery, type Row } from './rows.js'
+import {
+  assertId,
+  type Columns,
+  decodePayload,
+  type Payload,
+  parseBatch,
+  parseIds,
+  parseQuery,
+  type Row,
+} from './rows.js'
 import { type Scan, type ScannedRow, type ScanOptions, scanRows } from './scan/rows.js'
 import { type CollectionStats, collectionStats } from './stats.js'
 import { assertPresent, type Store } from './store.js'
@@ -220,6 +231,32 @@ export class Collection<P extends object = Payload> {
     this.#engine.pace.answered()
     const row = this.#store.index.find(id)
     return row < 0 ? undefined : this.#rowAt(row)
+  }
+
+  /**
+   * The rows with these ids, all as of one moment: each where its id is, undefined where there is no such row.
+   *
+   * @param options - `vectors: false` leaves them out.
+   * @throws DriftError or CoreError DRIFT_BATCH, DRIFT_ID, DRIFT_OPTION, DRIFT_UNKNOWN_OPTION.
+   */
+  async getMany(
+    ids: readonly Id[],
+    options?: GetOptions & { readonly vectors?: true },
+  ): Promise<(StoredRow<P> | undefined)[]>
+  async getMany(ids: readonly Id[], options?: GetOptions): Promise<(ScannedRow<P> | undefined)[]>
+  async getMany(ids: readonly Id[], options?: GetOptions): Promise<(ScannedRow<P> | undefined)[]> {
+    const { vectors = true, signal } = parseGetOptions(options)
+    const wanted = parseIds(ids, 'getMany')
+    for (const id of wanted) assertId(id)
+    this.#assertOpen()
+    await this.#store.index.vectorsReady()
+    this.#assertOpen()
+    signal?.throwIfAborted()
+    this.#engine.pace.answered()
+    return wanted.map(id => {
+      const row = this.#store.index.find(id)
+      return row < 0 ? undefined : this.#rowAt(row, vectors, true)
+    })
   }
 
   /**

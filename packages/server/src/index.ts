@@ -27,6 +27,7 @@ export type {
   BatchSearchOptions,
   CollectionOptions,
   FlushOptions,
+  GetOptions,
   MaintainOptions,
   OpenOptions,
   Progress,

@@ -115,6 +115,12 @@ export interface SearchOptions extends PaperOptions {
 /** Payloads are not among the columns that a batch gives. */
 export type BatchSearchOptions = Omit<SearchOptions, 'payload'>
 
+export interface GetOptions {
+  /** Give each row's vector. Default true. */
+  readonly vectors?: boolean
+  readonly signal?: AbortSignal
+}
+
 export interface WriteOptions {
   /** Cancels while the write waits for room; once it is in the log it runs to its end. */
   readonly signal?: AbortSignal
@@ -193,6 +199,7 @@ const SCAN_KEYS: Record<keyof ScanOptions, true> = {
   payload: true,
   signal: true,
 }
+const GET_KEYS: Record<keyof GetOptions, true> = { vectors: true, signal: true }
 const WRITE_KEYS: Record<keyof WriteOptions, true> = { signal: true, onProgress: true }
 const TO_ARROW_KEYS: Record<keyof ToArrowOptions, true> = {
   columns: true,
@@ -317,6 +324,13 @@ export function widthOf(asked: Asked): Width {
   const { k, recall, probes, ef, signal, mode, lambda, tau, confidence, normalised, efSearch } = asked
   const width = { k, recall, probes, ef, signal, mode, lambda, tau, confidence, normalised, efSearch }
   return width satisfies Whole<Width> as Width
+}
+
+export function parseGetOptions(options: unknown): GetOptions {
+  const given = knownKeys<GetOptions>(options, GET_KEYS, 'getMany')
+  booleanOption('vectors', given.vectors)
+  callbacks(given)
+  return given
 }
 
 export function parseScanOptions(options: unknown): ScanOptions {

@@ -54,10 +54,9 @@ function notABatch(input: unknown): DriftError {
 }
 
 /** The caller's ids: a copy. */
-export function parseIds(input: unknown): readonly Id[] {
+export function parseIds(input: unknown, where: string): readonly Id[] {
   if (!Array.isArray(input))
-    throw new DriftError('DRIFT_BATCH', `delete got ${show(input)}, expected an array of ids`)
-  if (input.length === 0) throw emptyBatch()
+    throw new DriftError('DRIFT_BATCH', `${where} got ${show(input)}, expected an array of ids`)
   return [...input] as Id[]
 }
 
@@ -258,6 +257,6 @@ function wrongLength(what: string, length: number, dim: number): DriftError {
   return new DriftError('DRIFT_DIMENSION', `${what} has ${length} values, expected ${dim}`, { length, dim })
 }
 
-function emptyBatch(): DriftError {
+export function emptyBatch(): DriftError {
   return new DriftError('DRIFT_EMPTY_BATCH', 'the batch holds no rows')
 }

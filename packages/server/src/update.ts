@@ -10,7 +10,7 @@ import { type FilterNode, parseFilter } from './filter/filter.js'
 import { rowsOf, withMatching } from './filter/match.js'
 import { show } from './given.js'
 import { encodeDelete, encodeUpsert } from './operation.js'
-import { parseIds } from './rows.js'
+import { emptyBatch, parseIds } from './rows.js'
 import type { Store } from './store.js'
 
 /** What was logged, or why not yet: a promise to wait for before trying again. */
@@ -27,7 +27,10 @@ export type Target = { readonly ids: readonly Id[] } | { readonly filter: Filter
 
 /** What the caller of a write names: ids, or `{ filter }`. @throws DriftError DRIFT_BATCH, DRIFT_EMPTY_BATCH, DRIFT_FILTER. */
 export function parseTarget(target: unknown, where: string): Target {
-  if (Array.isArray(target)) return { ids: parseIds(target) }
+  if (Array.isArray(target)) {
+    if (target.length === 0) throw emptyBatch()
+    return { ids: parseIds(target, where) }
+  }
   const keys = typeof target === 'object' && target !== null ? Object.keys(target) : []
   if (keys.length !== 1 || keys[0] !== 'filter') {
     throw new DriftError(
