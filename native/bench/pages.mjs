@@ -40,15 +40,22 @@ async function main() {
     ]
     print(columns.join(' '))
   }
-  print(`\nIn TypeScript: decodes ${decodedBySource().toFixed(2)} GB/s of normal values.`)
+  const waves = Array.from({ length: PAGE_VALUES }, (_, i) => Math.sin(i * i) / 20)
+  const decimals = waves.map(value => Math.round(value * 1e5) / 1e5)
+  const rates = [
+    ['normal', Float32Array.from(waves)],
+    ['5 decimals', Float32Array.from(decimals)],
+    ['float64 normal', Float64Array.from(waves)],
+    ['float64 decimals', Float64Array.from(decimals)],
+  ].map(([name, values]) => `${name} ${decodedBySource(values).toFixed(2)}`)
+  print(`\nIn TypeScript: decodes GB/s of ${rates.join(', ')}.`)
 }
 
-function decodedBySource() {
+function decodedBySource(values) {
   const reference = kernelsOf('reference')
-  const values = Float32Array.from({ length: PAGE_VALUES }, (_, i) => Math.sin(i * i) / 20)
-  const room = new Uint8Array(floatPageRoom(values.length, 4))
+  const room = new Uint8Array(floatPageRoom(values.length, values.BYTES_PER_ELEMENT))
   const page = room.subarray(0, reference.floatPageEncode(values, room))
-  const out = new Float32Array(PAGE_VALUES)
+  const out = values.slice()
   let best = Number.POSITIVE_INFINITY
   for (let i = 0; i < PASSES; i++) {
     const start = performance.now()

@@ -53,8 +53,7 @@ function decode<W extends Uint32Array | BigUint64Array>(
   if (header.codec === RAW) {
     if (page.length - PAGE_HEADER_BYTES < values * valueBytes) return PageFault.length
     const from = PAGE_HEADER_BYTES + first * valueBytes
-    const target = new Uint8Array(out.buffer, out.byteOffset, out.byteLength)
-    target.set(page.subarray(from, from + out.byteLength))
+    bytesOf(out).set(page.subarray(from, from + out.byteLength))
     return 0
   }
   const end = PAGE_HEADER_BYTES + packedBytes(values, header.width, bits)
@@ -73,25 +72,30 @@ function decodeBlocks<W extends Uint32Array | BigUint64Array>(
 ): void {
   const { bits } = element
   const { values, width } = header
-  const block = element.words(BLOCK_VALUES)
-  const lines = element.words(BLOCK_VALUES)
-  const lineBytes = new Uint8Array(lines.buffer)
+  const valueBytes = bits / 8
+  const { lines, block } = element
+  const lineBytes = bytesOf(lines)
+  const blockBytes = bytesOf(block)
+  const outBytes = bytesOf(out)
   const last = first + out.length
   for (let start = first - (first % BLOCK_VALUES); start < last; start += BLOCK_VALUES) {
     const fill = Math.min(BLOCK_VALUES, values - start)
     const at = PAGE_HEADER_BYTES + packedBytes(start, width, bits)
     lineBytes.set(page.subarray(at, at + packedBytes(fill, width, bits)))
-    element.unpack(lines, rowsOf(fill, bits), width, block)
-    if (header.codec === ALP) element.joinAlp(block, fill, header)
-    else element.joinCut(block, fill, header)
     const from = Math.max(first, start)
     const to = Math.min(last, start + fill)
-    if (block instanceof Uint32Array && out instanceof Uint32Array) {
-      out.set(block.subarray(from - start, to - start), from - first)
-    } else if (block instanceof BigUint64Array && out instanceof BigUint64Array) {
-      out.set(block.subarray(from - start, to - start), from - first)
-    }
+    const whole = to - from === BLOCK_VALUES
+    const decoded = whole ? (out.subarray(from - first, to - first) as W) : block
+    if (header.codec === ALP) element.decodeAlp(lines, rowsOf(fill, bits), header, decoded)
+    else element.decodeCut(lines, rowsOf(fill, bits), header, decoded)
+    if (whole) continue
+    const part = blockBytes.subarray((from - start) * valueBytes, (to - start) * valueBytes)
+    outBytes.set(part, (from - first) * valueBytes)
   }
+}
+
+function bytesOf(words: Uint32Array | BigUint64Array): Uint8Array {
+  return new Uint8Array(words.buffer, words.byteOffset, words.byteLength)
 }
 
 /** Overwrites the exceptions among the values in `out`. @returns whether all are values of the page and end inside it. */
@@ -108,7 +112,7 @@ function patch<W extends Uint32Array | BigUint64Array>(
   const room = page.length - exceptionsAt
   if (exceptions > values || Math.floor(room / (each + 1)) < exceptions) return false
   const left = header.codec === ALP ? 0 : leftBits(header, element.bits)
-  const outBytes = new Uint8Array(out.buffer, out.byteOffset, out.byteLength)
+  const outBytes = bytesOf(out)
   let gap = exceptionsAt + exceptions * each
   let at = 0
   let fits = true

@@ -8,6 +8,9 @@ export interface Element<Words extends Uint32Array | BigUint64Array> extends Hea
   readonly integerLimit: number
   /** Powers of ten that are exact. */
   readonly powers: number
+  /** Room for a block's lines and for its values while a page is decoded. */
+  readonly lines: Words
+  readonly block: Words
   words(count: number): Words
   /** The memory of the values. */
   wordsOf(values: Float32Array | Float64Array): Words
@@ -28,8 +31,7 @@ export interface Element<Words extends Uint32Array | BigUint64Array> extends Hea
   bitsAt(words: Words, i: number): bigint
   /** Rows of a block as lines: zeros before. */
   pack(block: Words, rows: number, width: number, lines: Words): void
-  unpack(lines: Words, rows: number, width: number, block: Words): void
-  /** The first `count` words of a block become the bits of their values. */
-  joinAlp(block: Words, count: number, header: PageHeader): void
-  joinCut(block: Words, count: number, header: PageHeader): void
+  /** Rows of values out of the lines of a block: at least a whole line, whatever lies in those that the rows do not reach. */
+  decodeAlp(lines: Words, rows: number, header: PageHeader, values: Words): void
+  decodeCut(lines: Words, rows: number, header: PageHeader, values: Words): void
 }

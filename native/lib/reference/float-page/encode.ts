@@ -220,11 +220,12 @@ function encodeWith<W extends Uint32Array | BigUint64Array>(
     for (let j = 0; j < (rows * 1024) / bits; j++) {
       if (j < fill || header.codec === ALP_RD) setWord(block, j, start + (j < fill ? j : 0))
     }
-    const lines = element.words((packedBytes(fill, width, bits) * 8) / bits)
+    const lines = element.words(BLOCK_VALUES)
     element.pack(block, rows, width, lines)
-    page.set(new Uint8Array(lines.buffer), PAGE_HEADER_BYTES + packedBytes(start, width, bits))
-    if (header.codec === ALP) element.joinAlp(block, fill, header)
-    else element.joinCut(block, fill, header)
+    const packed = new Uint8Array(lines.buffer, 0, packedBytes(fill, width, bits))
+    page.set(packed, PAGE_HEADER_BYTES + packedBytes(start, width, bits))
+    if (header.codec === ALP) element.decodeAlp(lines, rows, header, block)
+    else element.decodeCut(lines, rows, header, block)
     for (let j = 0; j < fill; j++) if (block[j] !== words[start + j]) exceptions.push(start + j)
   }
   const gaps = gapsOf(exceptions)

@@ -1,6 +1,6 @@
-/** Words of 64 bits in 16 lanes. In bigints: exact and plain, and for speed there is the addon. */
+/** Words of 64 bits in 16 lanes. In bigints, which are exact and plain, but for what decodes. */
 import type { Element } from './element.js'
-import { FLAG_SIGN, type PageHeader } from './header.js'
+import { BLOCK_VALUES, DICTIONARY_MAX, FLAG_SIGN, type PageHeader } from './header.js'
 
 const LANES = 16
 const SIGN = 1n << 63n
@@ -17,6 +17,8 @@ export const float64: Element<BigUint64Array> = {
   normalMax: Number.MAX_VALUE,
   round: value => value,
 
+  lines: new BigUint64Array(BLOCK_VALUES),
+  block: new BigUint64Array(BLOCK_VALUES),
   words: count => new BigUint64Array(count),
   wordsOf: values => new BigUint64Array(values.buffer, values.byteOffset, values.length),
   valueAt: (words, i) => new Float64Array(words.buffer, words.byteOffset, words.length)[i]!,
@@ -52,24 +54,37 @@ export const float64: Element<BigUint64Array> = {
   fill: (words, bits) => words.fill(BigInt.asUintN(64, bits)),
   bitsAt: (words, i) => words[i]!,
   pack: pack64,
-  unpack: unpack64,
 
-  joinAlp(block, count, header) {
-    const values = new Float64Array(block.buffer, block.byteOffset, count)
-    const { divisor } = header
-    const base = Number(header.base)
-    for (let i = 0; i < count; i++) values[i] = (Number(block[i]!) + base) / divisor
+  decodeAlp(lines, rows, { width, base, divisor }, words) {
+    const values = new Float64Array(words.buffer, words.byteOffset, words.length)
+    const halves = halvesOf(words)
+    windows64(halvesOf(lines), rows, width, 0, halves)
+    const [mask, high] = masksOf(width)
+    const least = Number(base)
+    for (let i = 0; i < rows * LANES; i++) {
+      const number = (halves[2 * i + 1]! & high) * 2 ** 32 + ((halves[2 * i]! & mask) >>> 0)
+      values[i] = (number + least) / divisor
+    }
   },
 
-  joinCut(block, count, header) {
-    const { trim, right, codeBits, width, flags, dictionary } = header
-    const codes = (1n << BigInt(codeBits)) - 1n
-    const apart = (flags & FLAG_SIGN) !== 0
-    for (let i = 0; i < count; i++) {
-      const word = block[i]!
-      const left = BigInt(dictionary[Number((word >> BigInt(right)) & codes)]!)
-      const sign = apart ? (word >> BigInt(width - 1)) << 63n : 0n
-      block[i] = (left << BigInt(trim + right)) | ((word & low(right)) << BigInt(trim)) | sign
+  decodeCut(lines, rows, header, words) {
+    const { trim, right, codeBits, width, flags } = header
+    const halves = halvesOf(words)
+    windows64(halvesOf(lines), rows, width, trim, halves)
+    const [kept, keptHigh] = masksOf(trim + right)
+    const [trimmed, trimmedHigh] = masksOf(trim)
+    // At most 16 bits are left of it.
+    const cut = trim + right - 32
+    const mask = (1 << (codeBits + (flags & FLAG_SIGN))) - 1
+    const lefts = new Uint32Array(2 * DICTIONARY_MAX)
+    // The sign stands above the code: as the highest bit of its index.
+    for (let i = 0; i <= mask; i++) {
+      lefts[i] = (header.dictionary[i & ((1 << codeBits) - 1)]! << cut) | ((i >> codeBits) << 31)
+    }
+    for (let i = 0; i < 2 * rows * LANES; i += 2) {
+      const high = halves[i + 1]!
+      halves[i]! &= kept & ~trimmed
+      halves[i + 1] = lefts[(high >> cut) & mask]! | (high & keptHigh & ~trimmedHigh)
     }
   },
 }
@@ -88,16 +103,47 @@ export function pack64(block: BigUint64Array, rows: number, width: number, lines
 }
 
 export function unpack64(lines: BigUint64Array, rows: number, width: number, block: BigUint64Array): void {
-  const mask = low(width)
+  const halves = halvesOf(block)
+  windows64(halvesOf(lines), rows, width, 0, halves)
+  const [mask, high] = masksOf(width)
+  for (let i = 0; i < 2 * rows * LANES; i += 2) {
+    halves[i]! &= mask
+    halves[i + 1]! &= high
+  }
+}
+
+/** The words of rows, each raised by `trim` bits, with other bits above and below it. In halves of words, as numbers: the lower first. */
+function windows64(lines: Uint32Array, rows: number, width: number, trim: number, out: Uint32Array): void {
   for (let row = 0; row < rows; row++) {
-    const shift = (row * width) % 64
-    const at = Math.floor((row * width) / 64) * LANES
-    for (let lane = 0; lane < LANES; lane++) {
-      const first = width === 0 ? 0n : lines[at + lane]! >> BigInt(shift)
-      const second = shift + width > 64 ? lines[at + LANES + lane]! << BigInt(64 - shift) : 0n
-      block[row * LANES + lane] = (first | second) & mask
+    const start = row * width - trim
+    const down = start & 31
+    const up = 31 - down
+    const half = start >> 5
+    const last = (row * width + width - 1) >> 5
+    const [a, b, c] = [halfAt(half, last), halfAt(half + 1, last), halfAt(half + 2, last)]
+    const to = row * 2 * LANES
+    for (let lane = 0; lane < 2 * LANES; lane += 2) {
+      const middle = lines[b + lane]!
+      // Twice, as a shift by 32 would be none.
+      out[to + lane] = (lines[a + lane]! >>> down) | ((middle << 1) << up)
+      out[to + lane + 1] = (middle >>> down) | ((lines[c + lane]! << 1) << up)
     }
   }
+}
+
+/** Where half `half` of the streams stands for the first lane; what is not of the words may be any other. */
+function halfAt(half: number, last: number): number {
+  const near = Math.max(0, Math.min(half, last))
+  return (near >> 1) * 2 * LANES + (near & 1)
+}
+
+function halvesOf(words: BigUint64Array): Uint32Array {
+  return new Uint32Array(words.buffer, words.byteOffset, 2 * words.length)
+}
+
+/** The lowest `width` bits, in halves. */
+function masksOf(width: number): [mask: number, high: number] {
+  return [width < 32 ? 2 ** width - 1 : -1, width < 32 ? 0 : 2 ** (width - 32) - 1]
 }
 
 function low(width: number): bigint {

@@ -59,6 +59,8 @@ export function writeHeader(page: Uint8Array, header: PageHeader): void {
 
 export function readHeader(page: Uint8Array): PageHeader {
   const view = new DataView(page.buffer, page.byteOffset, PAGE_HEADER_BYTES)
+  const dictionary = new Uint16Array(DICTIONARY_MAX)
+  for (let i = 0; i < DICTIONARY_MAX; i++) dictionary[i] = view.getUint16(40 + 2 * i, true)
   return {
     codec: page[0]!,
     element: page[1]!,
@@ -74,7 +76,7 @@ export function readHeader(page: Uint8Array): PageHeader {
     divisor: view.getFloat64(24, true),
     exceptions: view.getUint32(32, true),
     exceptionsAt: view.getUint32(36, true),
-    dictionary: Uint16Array.from({ length: DICTIONARY_MAX }, (_, i) => view.getUint16(40 + 2 * i, true)),
+    dictionary,
     zeros: view.getBigUint64(56, true),
   }
 }

@@ -34,7 +34,8 @@ export function bitsUnpack(bytes: Uint8Array, width: number, out: BigUint64Array
   for (let start = 0; start < out.length; start += BLOCK_VALUES) {
     const fill = Math.min(BLOCK_VALUES, out.length - start)
     const at = packedBytes(start, width, 64)
-    const lines = new BigUint64Array(bytes.slice(at, at + packedBytes(fill, width, 64)).buffer)
+    const lines = new BigUint64Array(BLOCK_VALUES)
+    new Uint8Array(lines.buffer).set(bytes.subarray(at, at + packedBytes(fill, width, 64)))
     const block = new BigUint64Array(BLOCK_VALUES)
     unpack64(lines, rowsOf(fill, 64), width, block)
     out.set(block.subarray(0, fill), start)
