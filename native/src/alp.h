@@ -7,11 +7,13 @@ enum { ALP_WIDTH_MAX32 = 25 };
 static const double ALP_LIMIT32 = 0x1p24;
 /* 10^k = 2^k 5^k is exact while 5^k < 2^24. */
 enum { ALP_POWERS32 = 11 };
+enum { ALP_SMALL32 = 1 << 11 };
 #else
 enum { ALP_WIDTH_MAX64 = 52 };
 /* Numerators that the rounding by addition gets right; base may be twice that large in a page of another writer. */
 static const double ALP_LIMIT64 = 0x1p51;
 enum { ALP_POWERS64 = 23 };
+enum { ALP_SMALL64 = 1 << 24 };
 #endif
 
 #if BITS == 32
@@ -119,13 +121,27 @@ static unsigned N(alp_hits)(const N(integer) *numerators, unsigned count) {
   return hits;
 }
 
-/* What the sample costs by this divisor, in bits. */
-static uint64_t N(alp_cost)(const WORD sample[SAMPLE], unsigned count, double divisor) {
+/* What the sample costs by this divisor, in bits.
+ * final: whether no higher power of ten can cost less, if this is one. All values are small numerators n then. Over 10^m more they are 10^m n
+ * while that is below half of the limit, which takes no fewer bits. Beyond it 10^m is so large (> 2 ALP_SMALL) that two different values take
+ * no fewer bits either, even when their numerators are rounded by one: so all that are still multiples must be equal, the smallest, and the
+ * others exceptions. */
+static uint64_t N(alp_cost)(const WORD sample[SAMPLE], unsigned count, double divisor, int *final) {
   _Alignas(64) N(integer) numerators[SAMPLE];
-  N(integer) low, high;
+  N(integer) low, high, least = N(ALP_SMALL);
   N(alp_integers)(sample, count, divisor, numerators, &low, &high);
-  unsigned width = low > high ? 0 : N(bit_length)((WORD)high - (WORD)low);
-  return (uint64_t)count * width + (uint64_t)(count - N(alp_hits)(numerators, count)) * (POSITION_BITS + BITS);
+  unsigned width = low > high ? 0 : N(bit_length)((WORD)high - (WORD)low), smallest = 0;
+  unsigned hits = N(alp_hits)(numerators, count);
+  uint64_t cost = (uint64_t)count * width + (uint64_t)(count - hits) * (POSITION_BITS + BITS);
+  *final = hits == count && low > -N(ALP_SMALL) && high < N(ALP_SMALL);
+  if (!*final) return cost;
+  for (unsigned i = 0; i < count; i++) {
+    if (numerators[i] < 0) numerators[i] = -numerators[i];
+    least = numerators[i] < least ? numerators[i] : least;
+  }
+  for (unsigned i = 0; i < count; i++) smallest += numerators[i] == least;
+  *final = (uint64_t)(count - smallest) * (POSITION_BITS + BITS) >= cost;
+  return cost;
 }
 
 /* Whether most of a glimpse are no multiples. */
@@ -142,13 +158,18 @@ static double N(alp_choose)(const WORD sample[SAMPLE], unsigned count) {
   double chosen = 0;
   WORD glimpse[LANES_MAX];
   for (unsigned i = 0; i < LANES_MAX; i++) glimpse[i] = sample[i % GLIMPSE * count / GLIMPSE];
-  for (int i = 0; i < N(ALP_POWERS) + OTHER_DIVISORS; i++) {
+  for (int i = 0, final; i < N(ALP_POWERS) + OTHER_DIVISORS; i++) {
     double divisor = i < N(ALP_POWERS) ? POWERS[i] : OTHERS[i - N(ALP_POWERS)];
     if (N(alp_hopeless)(glimpse, divisor)) continue;
-    uint64_t cost = N(alp_cost)(sample, count, divisor);
-    if (cost >= best) continue;
-    best = cost;
-    chosen = divisor;
+    uint64_t cost = N(alp_cost)(sample, count, divisor, &final);
+    if (cost < best) {
+      best = cost;
+      chosen = divisor;
+    }
+    if (!final || i >= N(ALP_POWERS)) continue;
+    /* 127 n and 255 n take more bits than n. */
+    if (divisor == 1) break;
+    i = N(ALP_POWERS) - 1;
   }
   return chosen;
 }

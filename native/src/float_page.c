@@ -25,7 +25,7 @@
 enum { PAGE_HEADER_BYTES = 64, BLOCK_VALUES = 1024, LINE_BYTES = 128, VECTORS = LINE_BYTES / VECTOR_BYTES };
 enum { CODEC_RAW = 0, CODEC_CONST = 1, CODEC_ALP = 2, CODEC_ALP_RD = 3 };
 enum { FLAG_SIGN = 1 };
-enum { POSITION_BITS = 8, LEFT_BITS_MAX = 16, COARSE_BITS = 9, DICTIONARY_MAX = 8 };
+enum { POSITION_BITS = 8, LEFT_BITS_MAX = 16, COARSE_BITS = 9, COUNTED_BITS = 12, CODE_BITS_MAX = 3, DICTIONARY_MAX = 8 };
 /* A gap byte of this value says that so many values follow without an exception. */
 enum { GAP_MAX = 255 };
 /* Values that a choice looks at, and those that rule most divisors out. A dictionary entry of 0.4 % of the values is not missed. */
@@ -76,29 +76,72 @@ static unsigned most_frequent(const run *runs, unsigned count, run top[DICTIONAR
   return found;
 }
 
+/* The next loops have no branch that depends on the values: those would be guessed wrong every few values. */
+
+/* The same with one left bit less. */
 static unsigned halve(run *runs, unsigned count) {
-  unsigned merged = 0;
+  unsigned at = 0;
+  run last = {(uint16_t)(runs[0].left >> 1), 0};
   for (unsigned i = 0; i < count; i++) {
-    run next = {runs[i].left >> 1, runs[i].count};
-    if (merged > 0 && runs[merged - 1].left == next.left) {
-      runs[merged - 1].count += next.count;
-    } else {
-      runs[merged++] = next;
-    }
+    run next = {(uint16_t)(runs[i].left >> 1), runs[i].count};
+    unsigned same = next.left == last.left;
+    next.count += same ? last.count : 0;
+    at += !same;
+    runs[at] = last = next;
   }
-  return merged;
+  return at + 1;
 }
 
-/* What the sample costs with `left_bits` of a value's `bits` in the dictionary; when that is less than `best`, the cut goes to the header. */
-static uint64_t rd_try_cut(const run *runs, unsigned found, unsigned left_bits, unsigned count, unsigned bits,
-                           unsigned sign, unsigned word_bits, uint64_t best, page_header *header) {
+static unsigned runs_of_sorted(const uint16_t *keys, unsigned count, unsigned left_bits, run *runs) {
+  unsigned at = 0, shift = LEFT_BITS_MAX - left_bits;
+  run last = {(uint16_t)(keys[0] >> shift), 0};
+  for (unsigned i = 0; i < count; i++) {
+    run next = {(uint16_t)(keys[i] >> shift), 1};
+    unsigned same = next.left == last.left;
+    next.count += same ? last.count : 0;
+    at += !same;
+    runs[at] = last = next;
+  }
+  return at + 1;
+}
+
+/* Of at most COUNTED_BITS left bits. */
+static unsigned runs_of(const uint16_t *keys, unsigned count, unsigned left_bits, run *runs) {
+  /* Most values fall on a few counts: each waits for the last one. */
+  uint16_t even[1 << COUNTED_BITS], odd[1 << COUNTED_BITS];
+  unsigned shift = LEFT_BITS_MAX - left_bits, found = 0, lefts = left_bits < 2 ? 4 : 1u << left_bits;
+  memset(even, 0, lefts * sizeof *even);
+  memset(odd, 0, lefts * sizeof *odd);
+  for (unsigned i = 0; i + 1 < count; i += 2) {
+    even[keys[i] >> shift]++;
+    odd[keys[i + 1] >> shift]++;
+  }
+  if (count % 2 != 0) even[keys[count - 1] >> shift]++;
+  for (unsigned i = 0; i < lefts; i += 4) {
+    uint64_t four, others;
+    memcpy(&four, even + i, sizeof four);
+    memcpy(&others, odd + i, sizeof others);
+    four += others;
+    for (unsigned j = i; four != 0; j++, four >>= 16) {
+      if ((uint16_t)four > 0) runs[found++] = (run){(uint16_t)j, (uint16_t)four};
+    }
+  }
+  return found;
+}
+
+static unsigned exception_bits(unsigned left_bits) { return POSITION_BITS + (left_bits > 8 ? 16 : 8); }
+
+/* What the sample costs with `left_bits` of a value's `bits` in the dictionary; when that is less than `best`, the cut goes to the header.
+ * uncovered[code_bits]: values that are not in a dictionary of so many bits. */
+static uint64_t rd_try_cut(const run *runs, unsigned found, unsigned left_bits, unsigned count, unsigned bits, unsigned sign,
+                           unsigned word_bits, uint64_t best, page_header *header, unsigned uncovered[CODE_BITS_MAX + 1]) {
   run top[DICTIONARY_MAX];
   unsigned entries = most_frequent(runs, found, top), covered = 0, counted = 0, right = bits - left_bits;
-  unsigned exception = POSITION_BITS + (left_bits > 8 ? 16 : 8);
-  for (unsigned code_bits = 0; code_bits <= 3 && code_bits <= left_bits; code_bits++) {
+  for (unsigned code_bits = 0; code_bits <= CODE_BITS_MAX && code_bits <= left_bits; code_bits++) {
     for (; counted < entries && counted < 1u << code_bits; counted++) covered += top[counted].count;
     unsigned width = sign + code_bits + right;
-    uint64_t cost = (uint64_t)count * width + (count - covered) * exception;
+    uncovered[code_bits] = count - covered;
+    uint64_t cost = (uint64_t)count * width + uncovered[code_bits] * exception_bits(left_bits);
     if (cost >= best || width >= word_bits) continue;
     best = cost;
     header->width = (uint8_t)width;
@@ -116,34 +159,32 @@ static uint64_t rd_try_cut(const run *runs, unsigned found, unsigned left_bits, 
 static uint64_t rd_choose_cut(uint16_t *keys, unsigned count, unsigned bits, unsigned sign, uint64_t best,
                               unsigned word_bits, page_header *header) {
   run runs[SAMPLE];
-  unsigned found = 0, coarse = bits < COARSE_BITS ? bits : COARSE_BITS;
-  uint16_t counts[1 << COARSE_BITS] = {0};
-  for (unsigned i = 0; i < count; i++) counts[keys[i] >> (LEFT_BITS_MAX - COARSE_BITS)]++;
-  for (unsigned i = 0; i < 1 << COARSE_BITS; i += 4) {
-    uint64_t four;
-    memcpy(&four, counts + i, sizeof four);
-    if (four == 0) continue;
-    for (unsigned j = i; j < i + 4; j++) {
-      if (counts[j] > 0) runs[found++] = (run){(uint16_t)(j >> (COARSE_BITS - coarse)), counts[j]};
-    }
-  }
+  unsigned coarse = bits < COARSE_BITS ? bits : COARSE_BITS;
+  unsigned found = runs_of(keys, count, coarse, runs);
   uint64_t before = best;
+  unsigned uncovered[CODE_BITS_MAX + 1];
   for (unsigned left_bits = coarse; left_bits > 0; left_bits--, found = halve(runs, found)) {
-    best = rd_try_cut(runs, found, left_bits, count, bits, sign, word_bits, best, header);
+    best = rd_try_cut(runs, found, left_bits, count, bits, sign, word_bits, best, header, uncovered);
     /* Finer cuts are worth their time only when the finest so far is better than the next: values are clustered then. */
     if (left_bits == coarse) before = best;
   }
   if (best < before || coarse == bits) return best;
-  sort_keys(keys, count);
   unsigned finest = bits < LEFT_BITS_MAX ? bits : LEFT_BITS_MAX;
-  found = 0;
-  for (unsigned i = 0; i < count; i++) {
-    uint16_t left = (uint16_t)(keys[i] >> (LEFT_BITS_MAX - finest));
-    if (found == 0 || runs[found - 1].left != left) runs[found++] = (run){left, 0};
-    runs[found - 1].count++;
-  }
-  for (unsigned left_bits = finest; left_bits > coarse; left_bits--, found = halve(runs, found)) {
-    best = rd_try_cut(runs, found, left_bits, count, bits, sign, word_bits, best, header);
+  /* Of cuts that cost the same: a coarse one before all others, of those the finest. */
+  uint64_t coarse_best = best;
+  for (unsigned left_bits = coarse + 1; left_bits <= finest; left_bits++) {
+    uint64_t limit = best + (best < coarse_best);
+    if (left_bits == COUNTED_BITS + 1) sort_keys(keys, count);
+    found = left_bits > COUNTED_BITS ? runs_of_sorted(keys, count, left_bits, runs) : runs_of(keys, count, left_bits, runs);
+    uint64_t cost = rd_try_cut(runs, found, left_bits, count, bits, sign, word_bits, limit, header, uncovered);
+    if (cost < limit) best = cost;
+    /* Dictionaries of more left bits cover no more. */
+    uint64_t least = UINT64_MAX;
+    for (unsigned code_bits = 0; code_bits <= CODE_BITS_MAX; code_bits++) {
+      uint64_t bound = (uint64_t)count * (sign + code_bits + bits - finest) + uncovered[code_bits] * exception_bits(finest);
+      least = bound < least ? bound : least;
+    }
+    if (least >= best + (best < coarse_best)) break;
   }
   return best;
 }
