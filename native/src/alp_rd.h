@@ -64,13 +64,14 @@ ALWAYS_INLINE VWORD N(rd_decode)(const N(rd_cut) * cut, VWORD words, unsigned ba
 }
 
 #if BITS == 32
-/* A whole block. With the width a constant it takes 15 % less time. */
+/* A whole block. With the width a constant it takes 15 % less time. Row after row: when `out` comes from memory, lines that are written in
+ * order take a sixth less time; stores around the caches take 1.6 times as much. */
 ALWAYS_INLINE void rd_decode_width(const uint8_t *in, const rd_cut32 *page_cut, unsigned width, unsigned trim, uint32_t *out) {
   const rd_cut32 cut = *page_cut;
-#pragma GCC unroll 1
-  for (unsigned v = 0; v < VECTORS; v++) {
 #pragma GCC unroll 32
-    for (unsigned row = 0; row < BITS; row++) {
+  for (unsigned row = 0; row < BITS; row++) {
+#pragma GCC unroll(VECTORS == 2 ? 2 : 1)
+    for (unsigned v = 0; v < VECTORS; v++) {
       VWORD values = rd_decode32(&cut, unpack32(in, width, row, v), BITS - width - trim);
       memcpy((uint8_t *)out + row * LINE_BYTES + v * VECTOR_BYTES, &values, VECTOR_BYTES);
     }
