@@ -186,6 +186,19 @@ it('what was told is kept to the bit', async () => {
   expect(Buffer.compare(again.takeLearned(), learned)).toBe(0)
 })
 
+it('rows that wait in a memtable do not stand in for those that searches lose', async () => {
+  const random = seededRandom(41)
+  const cloud = Float32Array.from({ length: 12_000 * DIM }, () => gaussian(random))
+  const index = await VectorIndex.build({ dim: DIM, metric: 'ip' }, cloud)
+  index.upsert(
+    Array.from({ length: 12_000 }, (_, id) => 12_000 + id),
+    cloud,
+  )
+  await index.calibrate()
+  const [leftOut] = /"leftOut":\[[^\]]*/.exec(Buffer.from(index.takeLearned()).toString('latin1'))!
+  expect(leftOut).toMatch(/\[0\.\d/)
+})
+
 it('what is due is done once, however many ask for it at once', async () => {
   const random = seededRandom(43)
   const index = new VectorIndex({ dim: DIM, metric: 'l2' })

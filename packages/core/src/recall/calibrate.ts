@@ -307,7 +307,15 @@ async function countFound(
     const { snapshot, release } = state.pin()
     try {
       const { slabs } = attach(snapshot)
-      const found = await searchMany(snapshot, job.pool, queries, width, job.scratch, job.check, job.signal)
+      const found = await searchMany(
+        inBuckets(snapshot),
+        job.pool,
+        queries,
+        width,
+        job.scratch,
+        job.check,
+        job.signal,
+      )
       for (let q = 0; q < some.length; q++) {
         const query = queries.subarray(q * dim, (q + 1) * dim)
         const wanted = nearest[first + q]!.subarray(0, width.owed)
@@ -337,8 +345,7 @@ async function onSnapshot<T extends CompareTask | MeetTask>(
   check()
   const { snapshot, release } = state.pin()
   try {
-    // Every search scans the rows that are in no bucket: they tell nothing of floors.
-    const tasks = tasksOf({ ...snapshot, memtables: [], unassigned: { rows: new Uint32Array(0), count: 0 } })
+    const tasks = tasksOf(inBuckets(snapshot))
     if (pool !== undefined) return await pool.runAll(tasks, signal)
     const results: TaskResult<T>[] = []
     for (const task of tasks) results.push(await slices.run(stepsOf(task, scratch)))
@@ -347,6 +354,11 @@ async function onSnapshot<T extends CompareTask | MeetTask>(
     release()
     check()
   }
+}
+
+/** Every search scans the rows that are in no bucket: they tell nothing of floors, and would stand in for rows that are lost. */
+function inBuckets(snapshot: Snapshot): Snapshot {
+  return { ...snapshot, memtables: [], unassigned: { rows: new Uint32Array(0), count: 0 } }
 }
 
 /** For tasks, in shared memory. A row that died since it was chosen is as good a query as it was. Yields multiply-adds. */
