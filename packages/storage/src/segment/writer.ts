@@ -95,8 +95,7 @@ function checkInput(input: SegmentInput): void {
   checkIds(ids)
   if (typeof vectors !== 'function') requireArray(vectors, 'vectors', Float32Array)
   requireArgument(payloads === undefined || Array.isArray(payloads), () => 'payloads are no array')
-  for (const [row, payload] of payloads?.entries() ?? [])
-    if (payload !== undefined) requireArray(payload, `payload ${row}`, Uint8Array)
+  checkBytes(payloads ?? [], 'payload', true)
   requireArray(quantizer, 'quantizer', Uint8Array)
   const values = ids.length * dim
   requireArgument(
@@ -112,7 +111,17 @@ function checkInput(input: SegmentInput): void {
 
 export function checkIds(ids: readonly Uint8Array[]): void {
   requireArgument(Array.isArray(ids), () => 'ids are no array')
-  for (const [row, id] of ids.entries()) requireArray(id, `id ${row}`, Uint8Array)
+  checkBytes(ids, 'id', false)
+}
+
+function checkBytes(all: readonly (Uint8Array | undefined)[], what: string, isOptional: boolean): void {
+  for (let row = 0; row < all.length; row++) {
+    const bytes = all[row]
+    if (isOptional && bytes === undefined) continue
+    // Nearly all are sound, and a name for each would be garbage.
+    if (!(bytes instanceof Uint8Array) || bytes.length === 0)
+      requireArray(bytes, `${what} ${row}`, Uint8Array)
+  }
 }
 
 export function checkLsnRange(lsnLow: number, lsnHigh: number): void {
@@ -125,6 +134,7 @@ function rowSource({ vectors, dim }: SegmentInput): (row: number) => Float32Arra
   if (typeof vectors !== 'function') return row => vectors.subarray(row * dim, (row + 1) * dim)
   return row => {
     const values = vectors(row)
+    if (values instanceof Float32Array && values.length === dim) return values
     requireArray(values, `vector ${row}`, Float32Array)
     requireArgument(values.length === dim, () => `vector ${row} has ${values.length} values, expected ${dim}`)
     return values
