@@ -3,13 +3,13 @@
  * its place in the files changes. Replaced files stay readable for whoever still reads an older moment, and are removed one manifest
  * later. Cut short by a crash, nothing has changed, and the same run is chosen again.
  */
-import { encodeId, type Id, ownTurn } from '@drift/core'
+import { type Id, ownTurn } from '@drift/core'
 import type { CollectionEntry, SegmentReader, TombstoneEntry } from '@drift/storage'
 import { anyRun, type Candidate, dueRun, type Run, streamRun } from './compaction-policy.js'
 import { currentState, type Engine } from './engine.js'
 import { type LiveBits, livePlaces, liveRows, PIECE_ROWS } from './live-rows.js'
 import { type CompactResult, directOrigins, placesOf } from './persistence/compact.js'
-import { pack } from './persistence/packed.js'
+import { type Packed, pack, packIds } from './persistence/packed.js'
 import { quantizerOf } from './quantizer.js'
 import type { LiveSegment, Store } from './store.js'
 
@@ -28,7 +28,7 @@ interface Plan {
   readonly others: readonly LiveSegment[]
   /** Of each input: 1 for each row that counts. */
   readonly lives: readonly Uint8Array[]
-  readonly pending: readonly Uint8Array[]
+  readonly pending: Packed
 }
 
 /** One compaction. @returns whether it changed anything, so that there may be more to do. */
@@ -71,7 +71,7 @@ async function planOf(
       others: segments.filter(segment => !inputs.includes(segment)),
       lives: theirs,
       // A row that counts stays whatever was written since.
-      pending: theirs.some(one => one.includes(0)) ? await encoded(store, written) : [],
+      pending: theirs.some(one => one.includes(0)) ? await encoded(store, written) : pack([]),
     }
   } finally {
     release()
@@ -146,7 +146,7 @@ async function writeRun(
       })),
       others: others.map(({ entry }) => entry),
       tombstones: entry.tombstones,
-      pending: pack(pending),
+      pending,
       stop,
       rests,
     })
@@ -208,23 +208,15 @@ function pendingOf(store: Store): Pending {
   }
 }
 
-async function encoded(store: Store, { rows, deleted }: Pending): Promise<Uint8Array[]> {
-  const ids: Uint8Array[] = []
+function encoded(store: Store, { rows, deleted }: Pending): Promise<Packed> {
+  const written = new Uint32Array(rows.reduce((count, { length }) => count + length, 0))
+  let at = 0
   for (const some of rows) {
-    for (const row of some) {
-      ids.push(encodeId(store.index.idAt(row)))
-      if (ids.length % PIECE_IDS === 0) await ownTurn()
-    }
+    written.set(some, at)
+    at += some.length
   }
-  for (const id of deleted) {
-    ids.push(encodeId(id))
-    if (ids.length % PIECE_IDS === 0) await ownTurn()
-  }
-  return ids
+  return packIds(written, store.idAt, deleted)
 }
-
-/** Ids between two turns of the event loop. */
-const PIECE_IDS = 1_024
 
 /**
  * Where the rows are in the index now: some may have died while the files were written, and their numbers gone to others. One that died is

@@ -3,10 +3,9 @@
  * their buckets, the log is cut. Nothing is visible half: rows stay searchable where they are until they are in their buckets.
  * Files may be written long before they are named: what is deleted or replaced meanwhile is in records of later generations.
  */
-import { encodeId } from '@drift/core'
 import type { TombstoneEntry } from '@drift/storage'
 import { currentState, type Engine } from './engine.js'
-import { pack, packRows } from './persistence/packed.js'
+import { packIds, packRows } from './persistence/packed.js'
 import { quantizerOf } from './quantizer.js'
 import type { Generation, LiveSegment, Store } from './store.js'
 
@@ -105,7 +104,7 @@ async function writeRows(
   const entry = await engine.persistence.writeSegment({
     dim: config.dim,
     metric: config.metric,
-    ids: await packRows(rows, store.encodedId),
+    ids: await packIds(rows, store.idAt),
     payloads: await packRows(rows, store.payloadOf),
     ...index.sharedVectors(rows),
     lsnLow: generation.lsnLow,
@@ -123,7 +122,7 @@ async function writeDeleted(
   // Older generations are named before this one is written, so without a segment nothing on disk can hold a deleted id.
   if (generation.deleted.size === 0 || store.segments.length === 0) return undefined
   return engine.persistence.writeTombstones({
-    ids: pack(Array.from(generation.deleted, encodeId)),
+    ids: await packIds(new Uint32Array(), store.idAt, [...generation.deleted]),
     lsnLow: generation.lsnLow,
     lsnHigh: generation.lsnHigh,
   })

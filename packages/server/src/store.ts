@@ -2,15 +2,7 @@
  * One collection's state: the index, the payloads, and the generations of writes that are not yet in segments. A
  * generation is a memtable with the contiguous range of log records that made it; it is written, committed and dropped as a whole.
  */
-import {
-  type Appended,
-  encodeId,
-  type Id,
-  type IndexPool,
-  type Memtable,
-  type Staging,
-  VectorIndex,
-} from '@drift/core'
+import { type Appended, type Id, type IndexPool, type Memtable, type Staging, VectorIndex } from '@drift/core'
 import type { DriftFs } from '@drift/fs'
 import { type Origins, type PageCache, type SegmentEntry, SegmentReader } from '@drift/storage'
 import { DriftError } from './errors.js'
@@ -115,7 +107,7 @@ export class Store {
   }
 
   /** Of a row. Functions that stay: flushes call them for every row, and what comes and goes is compiled again and again. */
-  readonly encodedId = (row: number): Uint8Array => encodeId(this.index.idAt(row))
+  readonly idAt = (row: number): Id => this.index.idAt(row)
   readonly payloadOf = (row: number): Uint8Array | undefined => this.payloads.read(row)
 
   /** Live rows of a generation, in the order of the log. */
