@@ -1,7 +1,7 @@
-/** Proves that ids that are packed as they come are the bytes that each has alone, also where they need more room than was made. */
+/** Proves that what is packed piece by piece comes out as it went in: ids as each is encoded, also where they need more room than was made. */
 import { encodeId, type Id } from '@drift/core'
 import { expect, it } from 'vitest'
-import { packIds, unpack } from './packed.js'
+import { packIds, packRows, unpack } from './packed.js'
 
 const hex = (bytes: Uint8Array | undefined): string | undefined => bytes && Buffer.from(bytes).toString('hex')
 
@@ -20,4 +20,20 @@ it.each([
 
 it('no ids are packed as none', async () => {
   expect(unpack(await packIds(new Uint32Array(), () => 0))).toEqual([])
+})
+
+it('megabytes of payloads are packed in turns of the event loop, into memory that a thread reads without a copy', async () => {
+  const rows = Uint32Array.from({ length: 3_000 }, (_, i) => i)
+  const payloads = Array.from(rows, row => (row % 3 === 0 ? undefined : new Uint8Array(row).fill(row)))
+  let turns = 0
+  const turning = (): void => {
+    turns++
+    turn = setImmediate(turning)
+  }
+  let turn = setImmediate(turning)
+  const packed = await packRows(rows, row => payloads[row])
+  clearImmediate(turn)
+  expect(unpack(packed).map(hex)).toEqual(payloads.map(hex))
+  expect(packed.bytes.buffer).toBeInstanceOf(SharedArrayBuffer)
+  expect(turns).toBeGreaterThan(packed.bytes.length >>> 20)
 })

@@ -12,25 +12,15 @@ export interface Packed {
 }
 
 export function pack(strings: readonly (Uint8Array | undefined)[]): Packed {
-  const ends = new Uint32Array(strings.length)
-  const absent = new Uint8Array(strings.length)
-  let end = 0
-  for (let i = 0; i < strings.length; i++) {
-    const string = strings[i]
-    if (!string) absent[i] = 1
-    end += string?.length ?? 0
-    ends[i] = end
-  }
-  const bytes = new Uint8Array(end)
-  for (let i = 0; i < strings.length; i++) {
-    const string = strings[i]
-    if (string) bytes.set(string, ends[i]! - string.length)
-  }
-  return { bytes, ends, absent }
+  const packed = laidOut(strings)
+  for (let i = 0; i < strings.length; i++) put(strings[i], packed, i)
+  return packed
 }
 
 /** Rows between two turns of the event loop: about a millisecond. */
 const PIECE_ROWS = 1_024
+/** Bytes, likewise: new memory is touched. */
+const PIECE_BYTES = 1 << 20
 
 /** What each row has, packed. The event loop turns meanwhile: the rows have to stay what they are, so a pin is open. */
 export async function packRows(
@@ -42,7 +32,35 @@ export async function packRows(
     if (i > 0 && i % PIECE_ROWS === 0) await ownTurn()
     strings[i] = of(rows[i]!)
   }
-  return pack(strings)
+  const packed = laidOut(strings)
+  const { ends } = packed
+  let piece = PIECE_BYTES
+  for (let i = 0; i < strings.length; i++) {
+    if (ends[i]! > piece) {
+      await ownTurn()
+      piece = ends[i]! + PIECE_BYTES
+    }
+    put(strings[i], packed, i)
+  }
+  return packed
+}
+
+/** Room for all of them, in memory that threads share: cloning megabytes of it stalls the sender as well. */
+function laidOut(strings: readonly (Uint8Array | undefined)[]): Packed {
+  const ends = new Uint32Array(strings.length)
+  const absent = new Uint8Array(strings.length)
+  let end = 0
+  for (let i = 0; i < strings.length; i++) {
+    const string = strings[i]
+    if (!string) absent[i] = 1
+    end += string?.length ?? 0
+    ends[i] = end
+  }
+  return { bytes: new Uint8Array(new SharedArrayBuffer(end)), ends, absent }
+}
+
+function put(string: Uint8Array | undefined, { bytes, ends }: Packed, i: number): void {
+  if (string) bytes.set(string, ends[i]! - string.length)
 }
 
 /** Of an id that is a number: room for more is made when others come. */
