@@ -299,7 +299,7 @@ export function checked(kernels: Kernels): Kernels {
       kernels.indexRouteEntries(index, first, count)
     },
 
-    indexAssign(index, rows, first, count, home, second, near, width = 1) {
+    indexAssign(index, rows, first, count, home, second, near, width = 1, weights) {
       requireSlabs(index)
       if (index.bucketCount === 0) throw wrong('bucketCount', '0', 'at least 1')
       requireCount('first', first)
@@ -311,7 +311,11 @@ export function checked(kernels: Kernels): Kernels {
       requireCount('width', width)
       if (width === 0) throw wrong('width', '0', 'at least 1')
       if (near !== undefined) requireWords('near', near, (first + count) * width)
-      kernels.indexAssign(index, rows, first, count, home, second, near, width)
+      if (weights !== undefined) {
+        requireFloats('weights', weights, index.bucketCount)
+        if (second !== undefined) throw wrong('second', 'given', 'undefined with weights')
+      }
+      kernels.indexAssign(index, rows, first, count, home, second, near, width, weights)
     },
 
     indexNear(index, rows, first, count, width, out) {

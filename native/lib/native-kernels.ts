@@ -136,9 +136,11 @@ export function nativeKernels(variant: KernelVariant, raw: RawKernels): Kernels 
     indexRouteEntries(index, first, count) {
       indexRouteEntries(descriptorOf(index), first, count)
     },
-    indexAssign(index, rows, first, count, home, second, near, width) {
+    indexAssign(index, rows, first, count, home, second, near, width, weights) {
       const { bucketCount } = index
-      countOf(indexAssign(descriptorOf(index), bucketCount, rows, first, count, home, second, near, width))
+      countOf(
+        indexAssign(descriptorOf(index), bucketCount, rows, first, count, home, second, near, width, weights),
+      )
     },
     indexNear(index, rows, first, count, width, out) {
       countOf(indexNear(descriptorOf(index), index.bucketCount, rows, first, count, width, out))

@@ -27,12 +27,13 @@ static int32_t code_values(const uint8_t *restrict codes, size_t padded, int8_t 
 }
 
 /* Which of the few that are nearest by their codes is so by exact distance. */
-static size_t nearest_exactly(const drift_index *index, const float *x, const routed *near, size_t count) {
+static size_t nearest_exactly(const drift_index *index, const float *x, const routed *near, size_t count, const float *weights) {
   size_t padded = index->padded, best = 0, finalists = count < FINALISTS ? count : FINALISTS;
   float least = INFINITY;
   for (size_t j = 0; j < finalists; j++) prefetch(index->centroids + near[j].bucket * padded, padded * sizeof(float));
   for (size_t j = 0; j < finalists; j++) {
     float distance = pair_l2(x, index->centroids + near[j].bucket * padded, padded);
+    if (weights) distance *= weights[near[j].bucket];
     if (!(distance < least)) continue;
     least = distance;
     best = j;
@@ -44,7 +45,7 @@ static size_t nearest_exactly(const drift_index *index, const float *x, const ro
  * what the candidates' losses differ by. `codes` is room for one row of them. */
 static void choose_two(const drift_index *index, const float *x, const routed *near, size_t count, int8_t *codes, uint32_t *home,
                        uint32_t *second) {
-  size_t padded = index->padded, best = nearest_exactly(index, x, near, count);
+  size_t padded = index->padded, best = nearest_exactly(index, x, near, count, NULL);
   *home = near[best].bucket;
   *second = NO_ROW;
   float factors[3] = {index->centroid_factors[2 * *home], index->centroid_factors[2 * *home + 1]};
@@ -64,9 +65,9 @@ static void choose_two(const drift_index *index, const float *x, const routed *n
   }
 }
 
-/* The buckets of a row's list, nearest first by their codes. */
+/* The buckets of a row's list, nearest first by their codes, times their weights if there are any. */
 static size_t rank_listed(const drift_index *index, const prepared_query *query, const uint32_t *buckets, size_t width,
-                          arena *memory, routed **out) {
+                          const float *weights, arena *memory, routed **out) {
   size_t count = 0;
   routed *list = arena_take(memory, width * sizeof *list), *room = arena_take(memory, width * sizeof *room);
   uint32_t *bins = arena_take(memory, SORT_BINS * sizeof *bins);
@@ -75,6 +76,7 @@ static size_t rank_listed(const drift_index *index, const prepared_query *query,
     list[count++].bucket = buckets[i];
   }
   measure_routed(index, query, DRIFT_L2, list, 0, count);
+  for (size_t i = 0; weights && i < count; i++) list[i].distance *= weights[list[i].bucket];
   sort_routed(list, 0, count, room, bins);
   *out = list;
   return count;
@@ -102,7 +104,7 @@ static prepared_query prepare_coded(const drift_index *index, size_t row, const 
 }
 
 int64_t KERNEL(index_assign)(const drift_index *index, const uint32_t *rows, size_t count, const uint32_t *near, size_t width,
-                             uint32_t *home, uint32_t *second, drift_scratch *scratch) {
+                             const float *weights, uint32_t *home, uint32_t *second, drift_scratch *scratch) {
   size_t padded = index->padded;
   size_t listed = 2 * arena_size(width * sizeof(routed)) + arena_size(SORT_BINS * sizeof(uint32_t));
   arena memory;
@@ -115,12 +117,12 @@ int64_t KERNEL(index_assign)(const drift_index *index, const uint32_t *rows, siz
     routed *list = NULL;
     decode_row(index, rows[j], x);
     prepared_query query = prepare_coded(index, rows[j], x, &again);
-    size_t found = near ? rank_listed(index, &query, near + j * width, width, &again, &list) : 0;
+    size_t found = near ? rank_listed(index, &query, near + j * width, width, weights, &again, &list) : 0;
     if (found == 0) found = route_row(index, &query, 2 * CANDIDATES, &again, &list);
     if (second) {
       choose_two(index, x, list, found < CANDIDATES ? found : CANDIDATES, other, home + j, second + j);
     } else {
-      home[j] = list[nearest_exactly(index, x, list, found)].bucket;
+      home[j] = list[nearest_exactly(index, x, list, found, weights)].bucket;
     }
   }
   return 0;
@@ -144,7 +146,7 @@ int64_t KERNEL(index_near)(const drift_index *index, const uint32_t *rows, size_
     decode_row(index, rows[j], x);
     prepared_query query = prepare_coded(index, rows[j], x, &again);
     size_t found = route_row(index, &query, 2 * (width > CANDIDATES ? width : CANDIDATES), &again, &list);
-    size_t best = nearest_exactly(index, x, list, found);
+    size_t best = nearest_exactly(index, x, list, found, NULL);
     routed nearest = list[best];
     memmove(list + 1, list, best * sizeof *list);
     list[0] = nearest;

@@ -304,8 +304,10 @@ NAN_METHOD(indexAssign) {
   size_t first = size(info, 3), width = size(info, 8);
   const uint32_t *near = info[7]->IsUndefined() ? nullptr : view<uint32_t>(info, 7) + first * width;
   uint32_t *second = info[6]->IsUndefined() ? nullptr : view<uint32_t>(info, 6) + first;
+  const float *weights = info[9]->IsUndefined() ? nullptr : view<float>(info, 9);
   number(info, static_cast<double>(kernels(info)->index_assign(&index, view<uint32_t>(info, 2) + first, size(info, 4), near,
-                                                               width, view<uint32_t>(info, 5) + first, second, &scratch)));
+                                                               width, weights, view<uint32_t>(info, 5) + first, second,
+                                                               &scratch)));
 }
 
 NAN_METHOD(indexNear) {

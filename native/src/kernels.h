@@ -231,9 +231,10 @@ typedef struct {
   void (*index_route_entries)(const drift_index *index, size_t first, size_t count);
 
   /* The two buckets of each row: assign.c. second: UINT32_MAX where there is none; NULL: not asked. near: those of row j are chosen
-   * among near[j * width ..], unless none of these is there; NULL: among all. */
+   * among near[j * width ..], unless none of these is there; NULL: among all. weights: NULL, or of each bucket what its squared distance
+   * is multiplied by; then second is NULL. */
   int64_t (*index_assign)(const drift_index *index, const uint32_t *rows, size_t count, const uint32_t *near, size_t width,
-                          uint32_t *home, uint32_t *second, drift_scratch *scratch);
+                          const float *weights, uint32_t *home, uint32_t *second, drift_scratch *scratch);
 
   /* out[j * width ..] = the `width` buckets nearest to row j, first its home, then by their codes; UINT32_MAX behind the last. */
   int64_t (*index_near)(const drift_index *index, const uint32_t *rows, size_t count, size_t width, uint32_t *out,

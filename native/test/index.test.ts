@@ -700,6 +700,33 @@ describe.each(supportedVariants())('%s', variant => {
     expect(only[0]).toBe(0)
   })
 
+  it('rows leave buckets that weigh much for others that are near, as the reference has it', () => {
+    const r = random(8)
+    const index = filled('l2', 96, r)
+    const rows = Uint32Array.from({ length: ROWS }, (_, i) => i)
+    const near = new Uint32Array(ROWS * 8)
+    kernels.indexNear(index, rows, 0, ROWS, 8, near)
+    const assign = (k: typeof kernels, weightOf: (bucket: number) => number) => {
+      const home = new Uint32Array(ROWS)
+      const weights = Float32Array.from({ length: index.bucketCount }, (_, bucket) => weightOf(bucket))
+      k.indexAssign(index, rows, 0, ROWS, home, undefined, near, 8, weights)
+      return home
+    }
+    const unweighted = rows.map(row => near[8 * row]!)
+    expect(assign(kernels, () => 3)).toEqual(unweighted)
+    const heavier = (bucket: number) => 1 + (bucket % 4)
+    const weighted = assign(kernels, heavier)
+    const expected = assign(reference, heavier)
+    expect(weighted.filter((home, row) => home === expected[row]).length).toBeGreaterThan(0.99 * ROWS)
+    const heaviest = (homes: Uint32Array) => homes.filter(home => home % 4 === 3).length
+    expect(heaviest(weighted)).toBeLessThan(heaviest(unweighted) / 2)
+    const seconds = () =>
+      kernels.indexAssign(index, rows, 0, 0, rows, rows, near, 8, new Float32Array(index.bucketCount))
+    expect(seconds).toThrow(expect.objectContaining({ code: 'DRIFT_KERNEL_ARGUMENT' }))
+    const few = () => kernels.indexAssign(index, rows, 0, 0, rows, undefined, near, 8, new Float32Array(1))
+    expect(few).toThrow(expect.objectContaining({ code: 'DRIFT_KERNEL_ARGUMENT' }))
+  })
+
   it('a bucket without its dead entries has those of its rows, the newest of each, newest first', () => {
     const index = filled('l2', 96, random(12))
     const { padded, blocks, next, heads, sizes } = index

@@ -1,7 +1,7 @@
 /** Rows into the partition, as src/assign.c: which two buckets, and their entries there. */
 import { BLOCK_ENTRIES, blockBytes, type IndexSlabs } from '../index-slabs.js'
 import { distancesGather } from './distance.js'
-import { prepareRotated, type Routed, rank, route } from './route.js'
+import { type PreparedQuery, prepareRotated, type Routed, rank, route } from './route.js'
 import { admitUnknown, copySigns, rowsOfBlock, writeSigns } from './signs.js'
 import { sq8DistancesGather } from './sq8.js'
 
@@ -19,15 +19,21 @@ export function indexAssign(
   second: Uint32Array | undefined,
   near: Uint32Array = new Uint32Array(0),
   width = 1,
+  weights?: Float32Array,
 ): void {
   for (let j = first; j < first + count; j++) {
     const x = decode(index, rows[j]!)
     const query = prepareRotated(x)
     const list = near.subarray(j * width, (j + 1) * width).filter(bucket => bucket < index.bucketCount)
-    const found = list.length > 0 ? rank(index, 'l2', query, list) : route(index, 'l2', query, 2 * CANDIDATES)
+    const found =
+      list.length > 0 ? rankListed(index, query, list, weights) : route(index, 'l2', query, 2 * CANDIDATES)
+    if (second === undefined) {
+      home[j] = found[nearestExactly(index, x, found, weights)]!.bucket
+      continue
+    }
     const chosen = chooseTwo(index, x, found.slice(0, CANDIDATES))
     home[j] = chosen.home
-    if (second !== undefined) second[j] = chosen.second
+    second[j] = chosen.second
   }
 }
 
@@ -62,11 +68,31 @@ export function indexNeighbours(
   }
 }
 
-/** Place of the home: which of the FINALISTS is nearest by exact distance. */
-function nearestExactly({ centroids, padded }: IndexSlabs, x: Float32Array, near: readonly Routed[]): number {
+/** The buckets of a list, nearest first, by their distance times their weight. */
+function rankListed(
+  index: IndexSlabs,
+  query: PreparedQuery,
+  list: Uint32Array,
+  weights?: Float32Array,
+): Routed[] {
+  const ranked = rank(index, 'l2', query, list)
+  if (weights === undefined) return ranked
+  return ranked
+    .map(({ bucket, distance }) => ({ bucket, distance: distance * weights[bucket]! }))
+    .sort((a, b) => a.distance - b.distance)
+}
+
+/** Place of the home: which of the FINALISTS is nearest by exact distance, times its weight. */
+function nearestExactly(
+  { centroids, padded }: IndexSlabs,
+  x: Float32Array,
+  near: readonly Routed[],
+  weights?: Float32Array,
+): number {
   const finalists = Uint32Array.from(near.slice(0, FINALISTS), ({ bucket }) => bucket)
   const distances = new Float32Array(finalists.length)
   distancesGather('l2', x, centroids, padded, finalists, finalists.length, distances)
+  for (const [i, bucket] of finalists.entries()) distances[i]! *= weights?.[bucket] ?? 1
   let best = 0
   for (let i = 1; i < distances.length; i++) if (distances[i]! < distances[best]!) best = i
   return best

@@ -26,6 +26,14 @@ describe('an index built at once', () => {
     expect(recallOf(index, queries, 10)).toBeGreaterThanOrEqual(0.95)
   })
 
+  it('has buckets that differ less in size than k-means leaves them', () => {
+    const rows = index.bucketStats().map(bucket => bucket.rows)
+    const mean = COUNT / rows.length
+    const variance = rows.reduce((sum, count) => sum + (count - mean) ** 2, 0) / rows.length
+    // 0.54 without weights.
+    expect(Math.sqrt(variance) / mean).toBeLessThan(0.49)
+  })
+
   it('is the same in a pool of threads, takes ids and writes, and tells its progress', async () => {
     const pool = new IndexPool({ threads: 2 })
     try {

@@ -1,8 +1,9 @@
 /**
  * The buckets of an index that has none: k-means with as many clusters as rows / bucketRows, over all rows or an even sample of very
  * many. Lloyd passes assign by the router itself, so they cost one routing a row instead of a comparison with every centroid; the later
- * ones look only at the buckets that were near to the row before (docs/adr/0045-passes-over-near-buckets.md). The buckets exist and are
- * empty meanwhile; searches find the rows where they are.
+ * ones look only at the buckets that were near to the row before (docs/adr/0045-passes-over-near-buckets.md) and favour
+ * small ones (docs/adr/0051-weights-against-large-buckets.md). The buckets exist and are empty meanwhile; searches find the rows where they
+ * are.
  */
 import { allocateSlab, kernels } from '@drift/native'
 import type { IndexState } from '../index-state.js'
@@ -15,6 +16,15 @@ import { Slices } from './slices.js'
 /** Lloyd passes over all buckets, and those after them over the ones near to each row. */
 const PASSES = 2
 const NEAR_PASSES = 4
+
+/**
+ * In the latter the squared distance from a bucket is weighed by this power of the rows that it had in the pass before, so that large buckets
+ * shrink: frequency-sensitive competitive learning (Ahalt et al., Neural Networks 1990), tempered.
+ */
+const WEIGHT_POWER = 0.1
+
+/** Buckets made for each that is asked for: sizes are more even by weights, so that fewer buckets are parted in the end. */
+const MADE = 1.1
 
 /** Buckets that are near to a row. */
 const NEAR = 16
@@ -33,7 +43,7 @@ export async function partitionRows(state: IndexState, rows: Uint32Array, job: J
   if (rows.length === 0) return
   const { shape } = state
   const { pointDim } = state.store
-  const buckets = Math.max(1, Math.round(rows.length / shape.bucketRows))
+  const buckets = Math.max(1, Math.round((MADE * rows.length) / shape.bucketRows))
   const random = seededRandom(shape.seed)
   const sample = evenSample(rows, Math.max(2 ** 18, SAMPLE_ROWS * buckets))
   const means = new Means(buckets, pointDim)
@@ -67,11 +77,12 @@ export async function partitionRows(state: IndexState, rows: Uint32Array, job: J
   }
   const homes = new Uint32Array(PART_ROWS)
   for (let pass = 0; pass < NEAR_PASSES; pass++) {
+    const weights = means.weights()
     means.clear()
     for (let first = 0; first < sample.length; first += PART_ROWS) {
       const part = sample.subarray(first, first + PART_ROWS)
       const lists = near.subarray(first * NEAR, (first + part.length) * NEAR)
-      kernels.indexAssign(state.slabs, part, 0, part.length, homes, undefined, lists, NEAR)
+      kernels.indexAssign(state.slabs, part, 0, part.length, homes, undefined, lists, NEAR, weights)
       means.add(state.store.points(part), homes.subarray(0, part.length))
       await slices.spend(part.length * pointDim * (MEAN_WORK + NEAR))
     }
@@ -122,6 +133,11 @@ class Means {
   add({ points, at }: ReturnType<IndexState['store']['points']>, buckets: Uint32Array): void {
     kernels.sumRows(points, this.#dim, at, buckets, at.length, this.#sums)
     for (const bucket of buckets) this.#counts[bucket]!++
+  }
+
+  /** Of each bucket, against the size that it has so far. */
+  weights(): Float32Array {
+    return Float32Array.from(this.#counts, count => Math.max(1, count) ** WEIGHT_POWER)
   }
 
   /** The means into `centroids`; what `otherwise` says where there is no row. */
