@@ -51,6 +51,7 @@ import {
   type Row,
 } from './rows.js'
 import { type Scan, type ScannedRow, type ScanOptions, scanRows } from './scan/rows.js'
+import { runSliced } from './slices.js'
 import { type CollectionStats, collectionStats } from './stats.js'
 import { assertPresent, type Store } from './store.js'
 import {
@@ -249,14 +250,17 @@ export class Collection<P extends object = Payload> {
     const wanted = parseIds(ids, 'getMany')
     for (const id of wanted) assertId(id)
     this.#assertOpen()
-    await this.#store.index.vectorsReady()
+    if (vectors) await this.#store.index.vectorsReady()
     this.#assertOpen()
-    signal?.throwIfAborted()
+    const rows = await runSliced(
+      this.#rowsOf(wanted, vectors),
+      'rows',
+      wanted.length,
+      signal ? { signal } : {},
+      () => this.#assertOpen(),
+    )
     this.#engine.pace.answered()
-    return wanted.map(id => {
-      const row = this.#store.index.find(id)
-      return row < 0 ? undefined : this.#rowAt(row, vectors, true)
-    })
+    return rows
   }
 
   /**
@@ -518,6 +522,23 @@ export class Collection<P extends object = Payload> {
       id: index.idAt(row),
       ...(vectors ? { vector: index.vectorAt(row) } : {}),
       ...(bytes ? { payload: decodePayload(bytes) as P } : {}),
+    }
+  }
+
+  /** Those that have these ids now, whatever is written while they are read. */
+  *#rowsOf(ids: readonly Id[], vectors: boolean): Generator<number, (ScannedRow<P> | undefined)[]> {
+    const { index } = this.#store
+    const { release } = index.pin()
+    try {
+      const rows = ids.map(id => index.find(id))
+      const found: (ScannedRow<P> | undefined)[] = []
+      for (const row of rows) {
+        found.push(row < 0 ? undefined : this.#rowAt(row, vectors, true))
+        yield 1
+      }
+      return found
+    } finally {
+      release()
     }
   }
 

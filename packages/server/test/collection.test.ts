@@ -249,6 +249,34 @@ describe.each(['memory', 'folder', 'folder, vectors in segments only'])('a colle
     expect((await docs.get('a'))?.vector).toEqual(new Float32Array([1, 2]))
   })
 
+  it('gives many rows by their ids as of one moment, while the event loop turns and they are written anew', async () => {
+    await using db = await open()
+    const docs = await db.collection('docs', { dim: 32, metric: 'l2' })
+    const ids = Array.from({ length: 8_000 }, (_, i) => i)
+    const vectors = clusteredVectors(ids.length, 32, 1)
+    await docs.upsert({ ids, vectors, payloads: ids.map(n => ({ n })) })
+    await docs.flush()
+    let turns = 0
+    const turning = (): void => {
+      turns++
+      turn = setImmediate(turning)
+    }
+    let turn = setImmediate(turning)
+    const all = docs.getMany(ids)
+    const writes = [
+      docs.upsert({ ids: ids.slice(-9), vectors: new Float32Array(9 * 32) }),
+      docs.delete(ids.slice(3_000, 4_000)),
+    ]
+    const rows = await all
+    clearImmediate(turn)
+    await Promise.all(writes)
+    expect(turns).toBeGreaterThan(5)
+    expect(rows.map(row => row?.id)).toEqual(ids)
+    expect(rows.map(row => row?.payload?.['n'])).toEqual(ids)
+    expect(rows.findIndex((row, i) => row?.vector[0] !== vectors[32 * i])).toBe(-1)
+    expect((await docs.getMany([3_500, 7_999])).map(row => row?.vector[0])).toEqual([undefined, 0])
+  })
+
   it('gives the same bits of a cosine row after it was read and written again', async () => {
     await using db = await open()
     const docs = await db.collection('docs', { dim: 3 })
