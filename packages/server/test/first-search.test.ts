@@ -112,3 +112,25 @@ it('by a filter, of a row that is replaced before the exact vectors of an opened
   await reopened.upsert([{ id: 7, vector: query, payload: { n: 7 } }])
   expect(await Promise.all(found)).toEqual([[7], [7], [7]])
 })
+
+it('rows without their vectors are given before the vectors of an opened collection are read', async () => {
+  // More than is read before the collection is open.
+  const [dim, rows] = [4096, 2_200]
+  const folder = temporaryFolder()
+  const options = { minFreeBytes: 0, threads: 1, maintenance: 'manual' } as const
+  const db = await Drift.open(folder, options)
+  const docs = await db.collection('docs', { dim, metric: 'l2' })
+  const ids = Array.from({ length: rows }, (_, i) => i)
+  await docs.upsert({ ids, vectors: normal(rows * dim, 8), payloads: ids.map(n => ({ n })) })
+  await docs.flush()
+  await db.close()
+  await using again = await Drift.open(folder, options)
+  const reopened = await again.collection('docs')
+  const given: string[] = []
+  const [, without] = await Promise.all([
+    reopened.getMany([7]).finally(() => given.push('with')),
+    reopened.getMany([7], { vectors: false }).finally(() => given.push('without')),
+  ])
+  expect(without).toEqual([{ id: 7, payload: { n: 7 } }])
+  expect(given).toEqual(['without', 'with'])
+})
