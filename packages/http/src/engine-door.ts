@@ -16,6 +16,7 @@ export interface CollectionDoor {
   upsert(batch: unknown, options?: Options): Promise<object>
   delete(what: unknown, options?: Options): Promise<object>
   get(id: Id): Promise<StoredRow | undefined>
+  getMany(ids: readonly Id[], options?: Options): Promise<(StoredRow | undefined)[]>
   search(query: Float32Array, options?: Options): Promise<readonly Hit[]>
   searchBatch(queries: Float32Array, options?: Options): Promise<BatchHits>
   scan(options?: Options): AsyncIterable<StoredRow> & { readonly cursor?: string | undefined }

@@ -310,12 +310,31 @@ describe('rows by many ids', () => {
   const count = 20_000
   const vectors = randomVectors(count, dim, 7)
   const ids = Array.from({ length: count }, (_, i) => i)
-  const get = (url: string, wanted: readonly unknown[]): Promise<Response> =>
+  const get = (url: string, wanted: readonly unknown[], options: object = {}): Promise<Response> =>
     fetch(`${url}/v1/collections/docs/points/get`, {
       method: 'POST',
       headers: JSON_HEADERS,
-      body: JSON.stringify({ ids: wanted }),
+      body: JSON.stringify({ ids: wanted, ...options }),
     })
+
+  it('are read without their vectors when those are not asked for', async () => {
+    const { url, db } = await started({ open: { maintenance: 'off', shadow: false } })
+    const docs = await db.collection('docs', { dim, metric: 'l2', cold: 'disk' })
+    await docs.upsert({ ids, vectors })
+    await docs.flush()
+    const vectorsRead = async (): Promise<number> => {
+      const { hits, misses } = (await db.stats()).pageCache
+      return hits + misses
+    }
+    for (const wanted of [ids.slice(0, 9), ids]) {
+      const before = await vectorsRead()
+      const answer = await get(url, wanted, { vectors: false })
+      expect(await answer.json()).toEqual({ rows: wanted.map(id => ({ id })) })
+      expect(await vectorsRead()).toBe(before)
+      await (await get(url, wanted)).arrayBuffer()
+      expect(await vectorsRead()).toBe(before + wanted.length)
+    }
+  })
 
   it('come in the order of the ids, and no other request waits for all of them', async () => {
     const { url, db } = await started({ open: { maintenance: 'off', shadow: false } })
@@ -349,13 +368,13 @@ describe('rows by many ids', () => {
     const docs = await db.collection('docs', { dim, metric: 'l2' })
     await docs.upsert({ ids, vectors })
     const lookedUp: unknown[] = []
-    const { get: lookUp } = Collection.prototype
-    Collection.prototype.get = function (id) {
-      lookedUp.push(id)
-      return lookUp.call(this, id)
+    const { getMany: lookUp } = Collection.prototype
+    Collection.prototype.getMany = function (some: readonly unknown[], options) {
+      lookedUp.push(...some)
+      return lookUp.call(this, some as never, options) as never
     }
     onTestFinished(() => {
-      Collection.prototype.get = lookUp
+      Collection.prototype.getMany = lookUp
     })
     const { rows } = (await (await get(url, ids)).json()) as { rows: { id: number }[] }
     expect(rows.map(({ id }) => id)).toEqual(ids)

@@ -28,12 +28,10 @@ import { type Call, isFrame, type Route } from './route.js'
 
 /** Lines, and long lists of rows, are sent in parts of about this size. */
 const CHUNK_CHARS = 64 * 1024
-/** Rows by id that have so many values together are one text: some 2 ms. Beyond, neither the event loop nor memory waits for all of it. */
+/** Rows by id that have so many values together are read at once: some 2 ms. Of more, neither the event loop nor memory waits for all. */
 const SHORT_VALUES = 16_384
 /** What a payload costs beside its vector, in values. */
 const ROW_VALUES = 128
-/** Milliseconds between two turns of the event loop. */
-const SLICE_MS = 2
 const ARROW_OPTIONS = ['filter', 'ordered', 'cursor']
 const upsertMeta = validator(UpsertMeta, 'meta')
 
@@ -97,9 +95,8 @@ export const pointRoutes: readonly Route[] = [
       const docs = await call.collection()
       const wanted = ids.map(idFromJson)
       if (wanted.length * Math.max(docs.dim, ROW_VALUES) <= SHORT_VALUES) {
-        const rows: unknown[] = []
-        for (const id of wanted) rows.push(jsonRowOrNull(await docs.get(id), vectors))
-        return { rows }
+        const found = await docs.getMany(wanted, { vectors })
+        return { rows: found.map(jsonRowOrNull) }
       }
       // What is no id is an error and not half an answer; and the first part is asked for here, as that may fail too.
       for (const id of wanted) assertId(id)
@@ -319,20 +316,19 @@ function jsonRow({ id, vector, payload }: StoredRow, withVector = true): object 
   }
 }
 
-function jsonRowOrNull(found: StoredRow | undefined, withVector: boolean): object | null {
-  return found ? jsonRow(found, withVector) : null
+function jsonRowOrNull(found: StoredRow | undefined): object | null {
+  return found ? jsonRow(found) : null
 }
 
-async function* rowsInSlices(
+async function* rowsInParts(
   docs: CollectionDoor,
   ids: readonly Id[],
+  vectors: boolean,
 ): AsyncGenerator<StoredRow | undefined, void, undefined> {
-  let end = performance.now() + SLICE_MS
-  for (const id of ids) {
-    yield await docs.get(id)
-    if (performance.now() < end) continue
+  const part = Math.ceil(SHORT_VALUES / Math.max(docs.dim, ROW_VALUES))
+  for (let first = 0; first < ids.length; first += part) {
+    yield* await docs.getMany(ids.slice(first, first + part), { vectors })
     await turn()
-    end = performance.now() + SLICE_MS
   }
 }
 
@@ -340,12 +336,12 @@ async function* rowsInSlices(
 async function* rowsText(
   docs: CollectionDoor,
   ids: readonly Id[],
-  withVectors: boolean,
+  vectors: boolean,
 ): AsyncGenerator<string, void, undefined> {
   let chunk = '{"rows":['
   let comma = ''
-  for await (const found of rowsInSlices(docs, ids)) {
-    chunk += comma + JSON.stringify(jsonRowOrNull(found, withVectors))
+  for await (const found of rowsInParts(docs, ids, vectors)) {
+    chunk += comma + JSON.stringify(jsonRowOrNull(found))
     comma = ','
     if (chunk.length < CHUNK_CHARS) continue
     yield chunk
