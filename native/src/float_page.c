@@ -78,30 +78,27 @@ static unsigned most_frequent(const run *runs, unsigned count, run top[DICTIONAR
 
 /* The next loops have no branch that depends on the values: those would be guessed wrong every few values. */
 
+/* Runs that come in order of their left bits, those of the same joined: `next` goes to the last one, runs[at], or behind it. */
+ALWAYS_INLINE unsigned join_run(run *runs, unsigned at, run *last, run next) {
+  unsigned same = next.left == last->left;
+  next.count += same ? last->count : 0;
+  at += !same;
+  runs[at] = *last = next;
+  return at;
+}
+
 /* The same with one left bit less. */
 static unsigned halve(run *runs, unsigned count) {
   unsigned at = 0;
   run last = {(uint16_t)(runs[0].left >> 1), 0};
-  for (unsigned i = 0; i < count; i++) {
-    run next = {(uint16_t)(runs[i].left >> 1), runs[i].count};
-    unsigned same = next.left == last.left;
-    next.count += same ? last.count : 0;
-    at += !same;
-    runs[at] = last = next;
-  }
+  for (unsigned i = 0; i < count; i++) at = join_run(runs, at, &last, (run){(uint16_t)(runs[i].left >> 1), runs[i].count});
   return at + 1;
 }
 
 static unsigned runs_of_sorted(const uint16_t *keys, unsigned count, unsigned left_bits, run *runs) {
   unsigned at = 0, shift = LEFT_BITS_MAX - left_bits;
   run last = {(uint16_t)(keys[0] >> shift), 0};
-  for (unsigned i = 0; i < count; i++) {
-    run next = {(uint16_t)(keys[i] >> shift), 1};
-    unsigned same = next.left == last.left;
-    next.count += same ? last.count : 0;
-    at += !same;
-    runs[at] = last = next;
-  }
+  for (unsigned i = 0; i < count; i++) at = join_run(runs, at, &last, (run){(uint16_t)(keys[i] >> shift), 1});
   return at + 1;
 }
 
