@@ -246,14 +246,22 @@ static void check_neighbours(const world *w, const drift_kernels *k, size_t widt
   for (size_t b = 0; b < buckets; b++) check_near(w, out + b * width, b, width);
 }
 
-/* The same of a few rows; among what is listed each has the home that it has among all, which comes first. */
-static void check_rows_near(const world *w, const drift_kernels *k, const uint32_t *rows, size_t count, size_t width, uint32_t *out,
-                            drift_scratch *scratch) {
+/* The same of a few rows; among what is listed each has the home that it has among all, which comes first: also when all buckets weigh the
+ * same, a power of two. Else it has one that is listed. */
+static void check_rows_near(const world *w, const drift_kernels *k, const uint32_t *rows, size_t count, size_t width,
+                            const float *weights, int alike, uint32_t *out, drift_scratch *scratch) {
   uint32_t listed[NEAR_ROWS];
   check_equal("near", 0, (uint64_t)k->index_near(&w->index, rows, count, width, out, scratch), 0);
   for (size_t r = 0; r < count; r++) check_near(w, out + r * width, r, width);
-  check_equal("assign among near", 0, (uint64_t)k->index_assign(&w->index, rows, count, out, width, listed, NULL, scratch), 0);
+  check_equal("assign among near", 0, (uint64_t)k->index_assign(&w->index, rows, count, out, width, NULL, listed, NULL, scratch), 0);
   for (size_t r = 0; w->finite && r < count; r++) check_equal("home among near", r, listed[r], out[r * width]);
+  check_equal("assign by weights", 0, (uint64_t)k->index_assign(&w->index, rows, count, out, width, weights, listed, NULL, scratch), 0);
+  for (size_t r = 0; r < count; r++) {
+    if (alike && w->finite) check_equal("home by equal weights", r, listed[r], out[r * width]);
+    size_t place = 0;
+    while (place < width && out[r * width + place] != listed[r]) place++;
+    if (place == width) fail("row %zu goes to %u, which is not listed", r, listed[r]);
+  }
 }
 
 /* Each row in the half whose centroid is nearer, in order, with an entry around it; nothing else in the blocks. */
@@ -382,6 +390,10 @@ void run_index(void) {
   size_t own = below(w.row_count + 1);
   float drawn[2] = {unit() * unit(), unit() * unit()};
   for (size_t i = 0; i < 2; i++) drawn[i] = fabsf(drawn[i]) < 1 ? fabsf(drawn[i]) : 0;
+  float *weights = memory(index->bucket_count * sizeof *weights);
+  int alike = (int)below(2);
+  float weight = ldexpf(1, (int)below(5) - 2);
+  for (size_t b = 0; b < index->bucket_count; b++) weights[b] = alike ? weight : 1 + fabsf(signed_unit());
   inputs_end();
   make_outputs(&w);
   uint32_t *side = memory(w.row_count * 4);
@@ -405,8 +417,8 @@ void run_index(void) {
     }
     if (index->groups) fill_groups(&w, k, &scratch);
     check_neighbours(&w, k, width, neighbours, &scratch);
-    check_rows_near(&w, k, every_row, w.row_count < NEAR_ROWS ? w.row_count : NEAR_ROWS, width, rows_near, &scratch);
-    int64_t done = k->index_assign(index, every_row, w.row_count, NULL, 1, w.home, w.second, &scratch);
+    check_rows_near(&w, k, every_row, w.row_count < NEAR_ROWS ? w.row_count : NEAR_ROWS, width, weights, alike, rows_near, &scratch);
+    int64_t done = k->index_assign(index, every_row, w.row_count, NULL, 1, NULL, w.home, w.second, &scratch);
     check_equal("assign", 0, (uint64_t)done, 0);
     for (size_t r = 0; r < w.row_count; r++) check_assignment(&w, r);
     fill(&w, k, &scratch);
