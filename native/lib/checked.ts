@@ -313,6 +313,7 @@ export function checked(kernels: Kernels): Kernels {
       if (near !== undefined) requireWords('near', near, (first + count) * width)
       if (weights !== undefined) {
         requireFloats('weights', weights, index.bucketCount)
+        if (near === undefined) throw wrong('near', 'undefined', 'given with weights')
         if (second !== undefined) throw wrong('second', 'given', 'undefined with weights')
       }
       kernels.indexAssign(index, rows, first, count, home, second, near, width, weights)

@@ -386,7 +386,7 @@ export interface Kernels {
    *
    * @param near - those of row j are chosen among near[j * width ...], as `indexNear` lists them, unless none of these is there (`width` of 1
    *   and more, 1 by default). Several times faster than looking at all.
-   * @param weights - of each bucket: its squared distance counts so many times. `second` is undefined then.
+   * @param weights - of each bucket: its squared distance counts so many times. With `near`, and without `second`.
    */
   indexAssign(
     index: IndexSlabs,

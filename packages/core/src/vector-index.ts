@@ -563,6 +563,15 @@ export class VectorIndex {
     return this.#life.open().temperature.of(bucket)
   }
 
+  /**
+   * No row that is there now is given to another id, until it is released. Unlike a pin it copies nothing, so it does not say which are there.
+   *
+   * @returns the release, which may be called more than once.
+   */
+  hold(): () => void {
+    return this.#life.open().pins.open()
+  }
+
   pin(): Pin {
     const { snapshot, release } = this.#life.open().pin()
     return { live: snapshot.live, rows: snapshot.rowLimit, release }

@@ -26,12 +26,19 @@ describe('an index built at once', () => {
     expect(recallOf(index, queries, 10)).toBeGreaterThanOrEqual(0.95)
   })
 
-  it('has buckets that differ less in size than k-means leaves them', () => {
-    const rows = index.bucketStats().map(bucket => bucket.rows)
-    const mean = COUNT / rows.length
-    const variance = rows.reduce((sum, count) => sum + (count - mean) ** 2, 0) / rows.length
-    // 0.54 without weights.
-    expect(Math.sqrt(variance) / mean).toBeLessThan(0.49)
+  it('has buckets that differ less in size than k-means leaves them', async () => {
+    const spreadOf = (built: VectorIndex): number => {
+      const rows = built.bucketStats().map(bucket => bucket.rows)
+      const mean = COUNT / rows.length
+      return Math.sqrt(rows.reduce((sum, count) => sum + (count - mean) ** 2, 0) / rows.length) / mean
+    }
+    const seeds = [1, 2, 3, 4]
+    let sum = 0
+    for (const seed of seeds) {
+      sum += spreadOf(await VectorIndex.build({ dim: DIM, metric: 'l2', seed }, vectors))
+    }
+    // 0.43 to 0.51 of single seeds, 0.55 to 0.59 without weights.
+    expect(sum / seeds.length).toBeLessThan(0.51)
   })
 
   it('is the same in a pool of threads, takes ids and writes, and tells its progress', async () => {

@@ -41,7 +41,6 @@ import {
 import { createIndex, dropIndex } from './payload-index/declare.js'
 import { type IndexKind, parseIndex } from './payload-index/payload-indexes.js'
 import {
-  assertId,
   type Columns,
   decodePayload,
   type Payload,
@@ -235,7 +234,8 @@ export class Collection<P extends object = Payload> {
   }
 
   /**
-   * The rows with these ids, all as of one moment: each where its id is, undefined where there is no such row.
+   * The rows with these ids, all as of one moment: each where its id is, undefined where there is no such row. The ids are looked up in one
+   * turn of the event loop, some 0.5 us each; the rows are read in slices.
    *
    * @param options - `vectors: false` leaves them out.
    * @throws DriftError or CoreError DRIFT_BATCH, DRIFT_ID, DRIFT_OPTION, DRIFT_UNKNOWN_OPTION.
@@ -248,7 +248,6 @@ export class Collection<P extends object = Payload> {
   async getMany(ids: readonly Id[], options?: GetOptions): Promise<(ScannedRow<P> | undefined)[]> {
     const { vectors = true, signal } = parseGetOptions(options)
     const wanted = parseIds(ids, 'getMany')
-    for (const id of wanted) assertId(id)
     this.#assertOpen()
     if (vectors) await this.#store.index.vectorsReady()
     this.#assertOpen()
@@ -287,13 +286,13 @@ export class Collection<P extends object = Payload> {
       return hits
     }
     // While a payload is wanted, no row found may be given to another id.
-    const pin = payload ? this.#store.index.pin() : undefined
+    const release = payload ? this.#store.index.hold() : undefined
     try {
       const found = await this.#store.index.search(vector, widthOf(asked))
       pace.answered()
       return found.ids.map((id, i) => this.#hit(id, found.distances[i]!, payload ? found.rows[i] : undefined))
     } finally {
-      pin?.release()
+      release?.()
     }
   }
 
@@ -528,7 +527,7 @@ export class Collection<P extends object = Payload> {
   /** Those that have these ids now, whatever is written while they are read. */
   *#rowsOf(ids: readonly Id[], vectors: boolean): Generator<number, (ScannedRow<P> | undefined)[]> {
     const { index } = this.#store
-    const { release } = index.pin()
+    const release = index.hold()
     try {
       const rows = ids.map(id => index.find(id))
       const found: (ScannedRow<P> | undefined)[] = []

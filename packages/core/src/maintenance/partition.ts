@@ -1,6 +1,6 @@
 /**
- * The buckets of an index that has none: k-means with as many clusters as rows / bucketRows, over all rows or an even sample of very
- * many. Lloyd passes assign by the router itself, so they cost one routing a row instead of a comparison with every centroid; the later
+ * The buckets of an index that has none: k-means with MADE times as many clusters as rows / bucketRows, over all rows or an even sample of
+ * very many. Lloyd passes assign by the router itself, so they cost one routing a row instead of a comparison with every centroid; the later
  * ones look only at the buckets that were near to the row before (docs/adr/0045-passes-over-near-buckets.md) and favour
  * small ones (docs/adr/0051-weights-against-large-buckets.md). The buckets exist and are empty meanwhile; searches find the rows where they
  * are.
