@@ -1,6 +1,6 @@
 /** Words of 32 bits in 32 lanes. */
 import type { Element } from './element.js'
-import { BLOCK_VALUES, DICTIONARY_MAX, FLAG_SIGN, type PageHeader } from './header.js'
+import { BLOCK_VALUES, FLAG_SIGN, leftsOf, type PageHeader } from './header.js'
 
 const LANES = 32
 const ALP_LIMIT = 2 ** 24
@@ -85,15 +85,10 @@ export const float32: Element<Uint32Array> = {
   },
 
   decodeCut(lines, rows, header, words) {
-    const { trim, right, codeBits, width, flags } = header
+    const { trim, right, width } = header
     const kept = low(right) << trim
     const cut = trim + right
-    const mask = (1 << (codeBits + (flags & FLAG_SIGN))) - 1
-    const lefts = new Uint32Array(2 * DICTIONARY_MAX)
-    // The sign stands above the code: as the highest bit of its index.
-    for (let i = 0; i <= mask; i++) {
-      lefts[i] = (header.dictionary[i & ((1 << codeBits) - 1)]! << cut) | ((i >> codeBits) << 31)
-    }
+    const { lefts, mask } = leftsOf(header, cut)
     for (let row = 0; row < rows; row++) {
       const { first, second, down } = windowOf(row, width, trim)
       for (let i = row * LANES; i < (row + 1) * LANES; i += TURN) {

@@ -1,6 +1,6 @@
 /** Words of 64 bits in 16 lanes. In bigints, which are exact and plain, but for what decodes. */
 import type { Element } from './element.js'
-import { BLOCK_VALUES, DICTIONARY_MAX, FLAG_SIGN, type PageHeader } from './header.js'
+import { BLOCK_VALUES, FLAG_SIGN, leftsOf, type PageHeader } from './header.js'
 
 const LANES = 16
 const SIGN = 1n << 63n
@@ -68,19 +68,14 @@ export const float64: Element<BigUint64Array> = {
   },
 
   decodeCut(lines, rows, header, words) {
-    const { trim, right, codeBits, width, flags } = header
+    const { trim, right, width } = header
     const halves = halvesOf(words)
     windows64(halvesOf(lines), rows, width, trim, halves)
     const [kept, keptHigh] = masksOf(trim + right)
     const [trimmed, trimmedHigh] = masksOf(trim)
     // At most 16 bits are left of it.
     const cut = trim + right - 32
-    const mask = (1 << (codeBits + (flags & FLAG_SIGN))) - 1
-    const lefts = new Uint32Array(2 * DICTIONARY_MAX)
-    // The sign stands above the code: as the highest bit of its index.
-    for (let i = 0; i <= mask; i++) {
-      lefts[i] = (header.dictionary[i & ((1 << codeBits) - 1)]! << cut) | ((i >> codeBits) << 31)
-    }
+    const { lefts, mask } = leftsOf(header, cut)
     for (let i = 0; i < 2 * rows * LANES; i += 2) {
       const high = halves[i + 1]!
       halves[i]! &= kept & ~trimmed

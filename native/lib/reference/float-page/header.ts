@@ -33,6 +33,19 @@ export interface PageHeader {
   readonly zeros: bigint
 }
 
+/** The left bits of a value, `cut` bits up and under its sign: by the code, above which the sign stands as the highest bit of the index. */
+export function leftsOf(
+  { dictionary, codeBits, flags }: PageHeader,
+  cut: number,
+): { lefts: Uint32Array; mask: number } {
+  const mask = (1 << (codeBits + (flags & FLAG_SIGN))) - 1
+  const lefts = new Uint32Array(2 * DICTIONARY_MAX)
+  for (let i = 0; i <= mask; i++) {
+    lefts[i] = (dictionary[i & ((1 << codeBits) - 1)]! << cut) | ((i >> codeBits) << 31)
+  }
+  return { lefts, mask }
+}
+
 export function plainHeader(element: number, values: number): PageHeader {
   return {
     ...{ codec: RAW, element, width: 0, right: 0, flags: 0, trim: 0, entries: 0, codeBits: 0 },
