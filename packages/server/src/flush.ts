@@ -27,7 +27,7 @@ export async function writeFiles(
   if (!journal.settled(generation.lsnHigh)) await journal.idle()
   const ended = journal.failed ?? journal.dropped
   if (ended) throw ended
-  const { release } = store.index.pin()
+  const release = store.index.hold()
   let segment: LiveSegment | undefined
   try {
     segment = await writeRows(engine, store, generation)

@@ -38,7 +38,7 @@ export async function assignRows(
   homes: Homes | undefined,
   job: Job,
 ): Promise<void> {
-  const { release } = state.pin()
+  const release = state.pins.open()
   const slices = new Slices(job.check)
   const touched = new Set<number>()
   const isNew = state.router.count === 0
