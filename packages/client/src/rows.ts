@@ -7,8 +7,35 @@
 export type Id = string | number | bigint
 export type Metric = 'l2' | 'cosine' | 'ip'
 export type Payload = { readonly [key: string]: unknown }
+type Scalar = string | number | boolean | null
 /** Conditions on payloads, as in `@drift/server`: `{ lang: 'en', time: { $gte: 2020 } }`. */
-export type Filter = { readonly [key: string]: unknown }
+export type Filter = Fields | Logical
+
+interface Fields {
+  /** Undefined is refused when it is met; the compiler has it in the inferred type of a list such as `[{ a: 1 }, { b: 2 }]`. */
+  readonly [path: string]: Scalar | Operators | undefined
+}
+
+/** May stand beside fields, which the compiler then does not check. */
+interface Logical {
+  readonly $and?: readonly Filter[]
+  readonly $or?: readonly Filter[]
+  readonly $not?: Filter
+}
+
+/** What a value at a path has to meet: all of them. */
+interface Operators {
+  readonly $eq?: Scalar
+  readonly $ne?: Scalar
+  readonly $gt?: number | string
+  readonly $gte?: number | string
+  readonly $lt?: number | string
+  readonly $lte?: number | string
+  readonly $in?: readonly Scalar[]
+  readonly $nin?: readonly Scalar[]
+  readonly $exists?: boolean
+  readonly $not?: Operators
+}
 
 export interface Row<P extends object = Payload> {
   readonly id: Id

@@ -29,7 +29,12 @@ type Answer<Method extends (...given: never[]) => Promise<unknown>> = Awaited<Re
 /** A server tells `failing` for `lastError`, and does not tell its path. */
 type Stats<Of> = Omit<Of, 'path' | 'failing'>
 type EngineExplanation = Answer<Engine.Collection['explain']>
-type Waited<Options> = Omit<Options, 'signal' | 'onProgress'>
+/** Of filters the schemas say no more than that they are objects: the engine reads them. */
+type Waited<Options> = {
+  readonly [Name in Exclude<keyof Options, 'signal' | 'onProgress'>]: Name extends 'filter'
+    ? 'value'
+    : Options[Name]
+}
 type Maintain = NonNullable<Parameters<Client.RemoteCollection['maintain']>[0]>
 
 type FieldsOfEngine = [
@@ -66,6 +71,7 @@ type ValuesOfEngine = [
   Holds<Fits<Engine.Hit, Client.Hit>>,
   Holds<Fits<Engine.StoredRow, Client.StoredRow>>,
   Holds<Fits<Engine.ScannedRow, Client.ScannedRow>>,
+  Holds<Same<Client.Filter, Engine.Filter>>,
   Holds<Fits<Client.SearchOptions, Engine.SearchOptions>>,
   Holds<Fits<Client.ScanOptions, Engine.ScanOptions>>,
   Holds<Fits<Client.GetOptions, Engine.GetOptions>>,
@@ -83,8 +89,8 @@ type FieldsOfSchemas = [
   Holds<SameFields<Client.DeleteResult, Static<typeof Schema.Deleted>>>,
   Holds<SameFields<Client.Hit, Static<typeof Schema.Hits>['hits'][number]>>,
   Holds<SameFields<Client.ScannedRow, Static<typeof Schema.StoredRowSchema>>>,
-  Holds<SameFields<Waited<Client.SearchOptions>, Static<typeof Schema.SearchOptionsSchema>>>,
-  Holds<SameFields<Waited<Client.ScanOptions>, Omit<Static<typeof Schema.ScanBody>, 'ordered'>>>,
+  Holds<SameFields<Waited<Client.SearchOptions>, Waited<Static<typeof Schema.SearchOptionsSchema>>>>,
+  Holds<SameFields<Waited<Client.ScanOptions>, Waited<Omit<Static<typeof Schema.ScanBody>, 'ordered'>>>>,
   Holds<SameFields<Waited<Client.GetOptions>, Omit<Static<typeof Schema.GetBody>, 'ids'>>>,
   Holds<SameFields<Waited<Maintain>, Static<typeof Schema.MaintainBody>>>,
   Holds<SameFields<Client.CollectionOptions, Static<typeof Schema.CollectionBody>>>,

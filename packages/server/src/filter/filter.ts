@@ -10,7 +10,33 @@ import { instantOf } from './instant.js'
 import { isScalar, type Path, type Scalar } from './path.js'
 
 /** A filter as users write it, for example `{ lang: 'en', time: { $gte: '2024-01-01' } }`. */
-export type Filter = { readonly [key: string]: unknown }
+export type Filter = Fields | Logical
+
+interface Fields {
+  /** Undefined is refused when it is met; the compiler has it in the inferred type of a list such as `[{ a: 1 }, { b: 2 }]`. */
+  readonly [path: string]: Scalar | Operators | undefined
+}
+
+/** May stand beside fields, which the compiler then does not check. */
+interface Logical {
+  readonly $and?: readonly Filter[]
+  readonly $or?: readonly Filter[]
+  readonly $not?: Filter
+}
+
+/** What a value at a path has to meet: all of them. */
+interface Operators {
+  readonly $eq?: Scalar
+  readonly $ne?: Scalar
+  readonly $gt?: number | string
+  readonly $gte?: number | string
+  readonly $lt?: number | string
+  readonly $lte?: number | string
+  readonly $in?: readonly Scalar[]
+  readonly $nin?: readonly Scalar[]
+  readonly $exists?: boolean
+  readonly $not?: Operators
+}
 
 /** `$ne`, `$nin` and `$exists: false` are `not` of their opposites; one-sided comparisons are ranges. */
 export type FilterNode =
@@ -184,7 +210,7 @@ function entriesOf(value: unknown, where: string, expected: string): [string, un
   if (!isPlain(value)) throw malformed(where, `is ${show(value)}, expected ${expected}${dateHint(value)}`)
   const keys = Object.keys(value)
   if (keys.length > MAX_CONDITIONS) throw tooMuch(where, 'conditions', keys.length, MAX_CONDITIONS)
-  return keys.map(key => [key, (value as Filter)[key]])
+  return keys.map(key => [key, (value as Readonly<Record<string, unknown>>)[key]])
 }
 
 function dateHint(value: unknown): string {
