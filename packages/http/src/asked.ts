@@ -5,7 +5,7 @@
 import type { ServerResponse } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Principal, Scope } from './auth.js'
-import { HttpError } from './errors.js'
+import { HttpError, type Refusal, refusalOf } from './errors.js'
 import type { Route } from './routes/route.js'
 
 /** In the `config` of a route. */
@@ -30,7 +30,7 @@ type Holder = { [ASKED]?: Asked | null }
 export class Asked {
   readonly config: RouteConfig
   principal: Principal | undefined
-  /** Of the error that was answered. */
+  /** Of the error that was answered, or that cut an answer which had begun. */
   code: string | undefined
   /** Of the body, for telling two requests under one idempotency key apart. */
   fingerprint: string | undefined
@@ -40,11 +40,22 @@ export class Asked {
   release: (() => void) | undefined
   /** The client went away before it had its answer. */
   isCut = false
+  readonly #request: FastifyRequest
+  readonly #reply: FastifyReply
+  readonly #tellCut: ((request: FastifyRequest, reply: FastifyReply) => void) | undefined
   #isOver = false
   #gone: AbortController | undefined
 
-  constructor(request: FastifyRequest) {
+  /** @param tellCut - called when the connection closes before the answer was written. */
+  constructor(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    tellCut?: (request: FastifyRequest, reply: FastifyReply) => void,
+  ) {
     this.config = request.routeOptions.config as RouteConfig
+    this.#request = request
+    this.#reply = reply
+    this.#tellCut = tellCut
   }
 
   /** Aborts when the client goes away before it has its answer. */
@@ -64,12 +75,17 @@ export class Asked {
     if (!isCut) return
     this.isCut = true
     this.#gone?.abort(clientGone())
+    this.#tellCut?.(this.#request, this.#reply)
   }
 }
 
 /** Makes it, and sees to its end. `ASKED` has to be a decorator of requests. */
-export function ask(request: FastifyRequest, reply: FastifyReply): Asked {
-  const asked = new Asked(request)
+export function ask(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  tellCut: (request: FastifyRequest, reply: FastifyReply) => void,
+): Asked {
+  const asked = new Asked(request, reply, tellCut)
   ;(request as Holder)[ASKED] = asked
   ;(reply.raw as Holder)[ASKED] = asked
   reply.raw.on('close', closed)
@@ -79,6 +95,16 @@ export function ask(request: FastifyRequest, reply: FastifyReply): Asked {
 /** Undefined for a request that was refused before it was looked at. */
 export function askedOf(request: FastifyRequest): Asked | undefined {
   return (request as Holder)[ASKED] ?? undefined
+}
+
+/** What an error is answered with. The log gets what is not told: below 500 the code tells it all, and the message may hold a caller's data. */
+export function failed(request: FastifyRequest, error: unknown): Refusal {
+  const refusal = refusalOf(error)
+  const asked = askedOf(request)
+  if (asked) asked.code = refusal.code
+  if (refusal.status >= 500 && !(error instanceof HttpError))
+    request.log.error({ requestId: request.id, err: error }, refusal.code)
+  return refusal
 }
 
 function closed(this: ServerResponse): void {

@@ -11,6 +11,7 @@ export class Metrics {
   readonly #registry = new Registry()
   readonly #readDatabase: () => Promise<void>
   readonly #requests: Histogram<'operation' | 'status'>
+  readonly #cuts: Counter<'operation' | 'code'>
   /** By operation and status. */
   readonly #observers: Map<string, Map<number, Pick<Histogram.Internal<string>, 'observe'>>> = new Map()
   readonly #close: () => void
@@ -23,6 +24,12 @@ export class Metrics {
       help: 'Time from the request line to the end of the answer',
       labelNames: ['operation', 'status'],
       buckets: SECONDS,
+      registers,
+    })
+    this.#cuts = new Counter({
+      name: 'drift_http_cut_total',
+      help: 'Answers that had begun and ended before their end, by the code of what cut them',
+      labelNames: ['operation', 'code'],
       registers,
     })
     collectDefaultMetrics({ register: this.#registry })
@@ -55,6 +62,11 @@ export class Metrics {
       this.#observers.set(operation, byStatus.set(status, observer))
     }
     observer.observe(ms / 1000)
+  }
+
+  /** An answer that was observed was not whole. */
+  cut(operation: string, code: string): void {
+    this.#cuts.inc({ operation, code })
   }
 
   async text(): Promise<string> {

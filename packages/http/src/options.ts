@@ -82,8 +82,10 @@ export interface AnswerEntry {
   readonly ms: number
   /** The key's name. */
   readonly caller: string | undefined
-  /** Of the error that was answered. */
+  /** Of the error that was answered or that cut the answer; DRIFT_CANCELLED when the client went away. */
   readonly code: string | undefined
+  /** True: the answer had begun, with `status`, and ended before its end. */
+  readonly cut: true | undefined
 }
 
 /** Who is let in, and what they may take of the machine. */

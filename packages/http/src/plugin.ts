@@ -13,12 +13,12 @@ import type {
   FastifySchema,
 } from 'fastify'
 import type { TSchema } from 'typebox'
-import { ASKED, Asked, ask, askedOf, type RouteConfig } from './asked.js'
+import { ASKED, Asked, ask, askedOf, failed, type RouteConfig } from './asked.js'
 import { assertSeesAll } from './auth.js'
 import { readBody } from './body.js'
 import { nameOrigins } from './cors.js'
 import { doorOf } from './engine-door.js'
-import { HttpError, refusalOf } from './errors.js'
+import { HttpError } from './errors.js'
 import { Guard, principalOf } from './guard.js'
 import { parseJson } from './json-body.js'
 import type { Limits } from './limits.js'
@@ -29,6 +29,7 @@ import type { Route } from './routes/route.js'
 import { routes } from './routes/routes.js'
 import { fingerprintOf, Runner } from './run.js'
 import { NOTHING, validator } from './schema.js'
+import { statusOf } from './status.js'
 import { tracing } from './tracing.js'
 import { LoopDelay, Turn } from './turn.js'
 
@@ -55,10 +56,10 @@ export const driftPlugin: FastifyPluginAsync<PluginOptions> = async (app, option
   answerErrors(app)
   parseBodies(app, limits)
   app.decorateRequest(ASKED as unknown as string, null)
-  begin(app, await tracing())
+  const ended = logAnswers(app, metrics, options.onAnswer)
+  begin(app, await tracing(), ended)
   if (options.origins?.length) await nameOrigins(app, options.origins)
   letIn(app, new Guard({ authenticate, keyed, limits, hosts: options.hosts, draining }), limits, turn, runner)
-  logAnswers(app, metrics, options.onAnswer)
   await app.register(swagger, openApi(authenticate !== undefined))
 
   const open: RouteConfig = { open: true, operation: 'health' }
@@ -146,12 +147,7 @@ function answerErrors(app: FastifyInstance): void {
 
 /** Also for what no route was found for. */
 export function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const { status, code, message, details, retryAfter } = refusalOf(error)
-  const asked = askedOf(request)
-  if (asked) asked.code = code
-  // Below 500 the code tells it all, and the message may hold a caller's data.
-  if (status >= 500 && !(error instanceof HttpError))
-    request.log.error({ requestId: request.id, err: error }, code)
+  const { status, code, message, details, retryAfter } = failed(request, error)
   if (retryAfter !== undefined) reply.header('retry-after', retryAfter)
   if (status === 401) reply.header('www-authenticate', 'Bearer')
   return reply
@@ -163,9 +159,10 @@ export function answerError(error: unknown, request: FastifyRequest, reply: Fast
 function begin(
   app: FastifyInstance,
   trace: ((request: FastifyRequest, asked: Asked) => void) | undefined,
+  tellCut: (request: FastifyRequest, reply: FastifyReply) => void,
 ): void {
   app.addHook('onRequest', (request, reply, done) => {
-    const asked = ask(request, reply)
+    const asked = ask(request, reply, tellCut)
     reply.header('x-request-id', request.id)
     reply.header('x-content-type-options', 'nosniff')
     reply.header('cache-control', 'no-store')
@@ -205,16 +202,24 @@ function overloaded(message: string): HttpError {
   return new HttpError('DRIFT_OVERLOADED', message, {}, { retryAfter: 1 })
 }
 
-function logAnswers(app: FastifyInstance, metrics: Metrics, onAnswer: HandlerOptions['onAnswer']): void {
-  app.addHook('onResponse', (request, reply, done) => {
-    const { statusCode: status, elapsedTime: ms } = reply
-    // A hook of the host's may have refused it before ours.
-    const asked = askedOf(request) ?? new Asked(request)
+/** @returns what logs an answer that `onResponse` is never called for, since its connection closed before its end. */
+function logAnswers(
+  app: FastifyInstance,
+  metrics: Metrics,
+  onAnswer: HandlerOptions['onAnswer'],
+): (request: FastifyRequest, reply: FastifyReply) => void {
+  const ended = (request: FastifyRequest, reply: FastifyReply, asked: Asked): void => {
     const { open, operation = 'other', url = '(none)' } = asked.config
-    asked.end(false)
+    if (asked.isCut) asked.code ??= 'DRIFT_CANCELLED'
+    const { code } = asked
+    // A client that left before its answer began was told nothing: Fastify's 200 is only a default then.
+    const status = asked.isCut && !reply.raw.headersSent ? statusOf('DRIFT_CANCELLED') : reply.statusCode
+    const ms = reply.elapsedTime
+    const cut = code !== undefined && status < 400 ? true : undefined
     asked.traced?.(status)
     metrics.observe(operation, status, ms)
-    if (open && status < 400) return done()
+    if (cut) metrics.cut(operation, code!)
+    if (open && status < 400) return
     const entry: AnswerEntry = {
       requestId: request.id,
       method: request.method,
@@ -224,10 +229,18 @@ function logAnswers(app: FastifyInstance, metrics: Metrics, onAnswer: HandlerOpt
       ms: Math.round(ms * 1000) / 1000,
       // Undefined for what was refused before it was known who asks.
       caller: asked.principal?.id,
-      code: asked.code,
+      code,
+      cut,
     }
-    request.log.info(entry, 'answered')
+    request.log.info(entry, cut ? 'cut' : 'answered')
     onAnswer?.(entry)
+  }
+  app.addHook('onResponse', (request, reply, done) => {
+    // A hook of the host's may have refused it before ours.
+    const asked = askedOf(request) ?? new Asked(request, reply)
+    asked.end(false)
+    if (!asked.isCut) ended(request, reply, asked)
     done()
   })
+  return (request, reply) => ended(request, reply, askedOf(request)!)
 }

@@ -4,10 +4,10 @@ import type { Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import { IDEMPOTENCY_HEADER } from '@drift/client/wire'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { type Asked, askedOf } from './asked.js'
+import { type Asked, askedOf, failed } from './asked.js'
 import { type Principal, seesCollection } from './auth.js'
 import { type CollectionDoor, type DriftDoor, notImplemented } from './engine-door.js'
-import { HttpError } from './errors.js'
+import { HttpError, type Refusal } from './errors.js'
 import { Gate } from './gate.js'
 import { principalOf } from './guard.js'
 import { IdempotencyTable } from './idempotency.js'
@@ -173,6 +173,10 @@ class RequestCall implements Call {
 
   get isCut(): boolean {
     return (askedOf(this.#request) as Asked).isCut
+  }
+
+  failed(error: unknown): Refusal {
+    return failed(this.#request, error)
   }
 
   get accept(): string {

@@ -4,7 +4,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { ARROW_TYPE, type Frame, idFromJson, idToJson, NDJSON_TYPE } from '@drift/client/wire'
 import { assertId } from '@drift/server'
 import { type CollectionDoor, feature, type Id, requireFilters, type StoredRow } from '../engine-door.js'
-import { HttpError, refusalOf } from '../errors.js'
+import { HttpError } from '../errors.js'
 import { within } from '../limits.js'
 import {
   Count,
@@ -103,7 +103,7 @@ export const pointRoutes: readonly Route[] = [
       const text = rowsText(docs, wanted, vectors)
       const first = await text.next()
       call.reply.type('application/json; charset=utf-8')
-      return Readable.from(following(first, text), { objectMode: false, highWaterMark: CHUNK_CHARS })
+      return Readable.from(following(call, first, text), { objectMode: false, highWaterMark: CHUNK_CHARS })
     },
   },
   {
@@ -158,7 +158,7 @@ export const pointRoutes: readonly Route[] = [
     async run(call) {
       const { body, accept, reply, signal } = call
       const docs = await call.collection()
-      if (accept.includes(ARROW_TYPE)) return arrowScan(docs, body, reply, signal)
+      if (accept.includes(ARROW_TYPE)) return arrowScan(docs, call)
       const { vectors, ordered, ...rest } = (body ?? {}) as {
         vectors?: boolean
         ordered?: boolean
@@ -178,7 +178,7 @@ export const pointRoutes: readonly Route[] = [
       // The first row is asked for here, so that a refused option is an error and not half an answer.
       const first = await iterator.next()
       reply.type(NDJSON_TYPE)
-      return Readable.from(jsonLines(rows, iterator, first, vectors !== false), {
+      return Readable.from(jsonLines(call, rows, iterator, first, vectors !== false), {
         objectMode: false,
         highWaterMark: CHUNK_CHARS,
       })
@@ -212,13 +212,9 @@ async function arrowUpsert(docs: CollectionDoor, bytes: Uint8Array): Promise<obj
 }
 
 /** Every row, or those that match, as an Arrow IPC stream, a batch at a time as the client takes them. A stream without its end was cut. */
-async function arrowScan(
-  docs: CollectionDoor,
-  body: unknown,
-  reply: Call['reply'],
-  signal: AbortSignal,
-): Promise<Readable> {
-  const options = (body ?? {}) as object
+async function arrowScan(docs: CollectionDoor, call: Call): Promise<Readable> {
+  const { reply, signal } = call
+  const options = (call.body ?? {}) as object
   const option = Object.keys(options).find(name => !ARROW_OPTIONS.includes(name))
   if (option !== undefined) {
     const taken = ARROW_OPTIONS.join(', ')
@@ -230,13 +226,21 @@ async function arrowScan(
   const { RecordBatchStreamWriter } = await import('apache-arrow')
   reply.type(ARROW_TYPE)
   const writer = RecordBatchStreamWriter.throughNode()
-  pipeline(Readable.from(following(first, batches)), writer, () => undefined)
+  pipeline(Readable.from(following(call, first, batches)), writer, () => undefined)
   return writer
 }
 
-async function* following<T>(first: IteratorResult<T>, rest: AsyncIterator<T>): AsyncGenerator<T, void> {
+/** What fails behind the first cuts the answer: it is noted here, since streams do not hand every error on. */
+async function* following<T>(
+  call: Call,
+  first: IteratorResult<T>,
+  rest: AsyncIterator<T>,
+): AsyncGenerator<T, void> {
   try {
     for (let next = first; !next.done; next = await rest.next()) yield next.value
+  } catch (error) {
+    call.failed(error)
+    throw error
   } finally {
     await rest.return?.()
   }
@@ -357,6 +361,7 @@ function scanVectors(docs: CollectionDoor, vectors: boolean): object {
 
 /** What fails in the middle is the last line: the status has been sent. */
 async function* jsonLines(
+  call: Call,
   scan: { readonly cursor?: string | undefined },
   rows: AsyncIterator<StoredRow>,
   first: IteratorResult<StoredRow>,
@@ -374,7 +379,7 @@ async function* jsonLines(
     }
     yield `${chunk}${JSON.stringify({ end: true, rows: count, cursor: scan.cursor })}\n`
   } catch (error) {
-    const { code, message } = refusalOf(error)
+    const { code, message } = call.failed(error)
     yield `${chunk}${JSON.stringify({ error: { code, message } })}\n`
   } finally {
     await rows.return?.()

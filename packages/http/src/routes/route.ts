@@ -7,6 +7,7 @@ import type { FastifyReply } from 'fastify'
 import type { TSchema } from 'typebox'
 import type { Principal, Scope } from '../auth.js'
 import type { CollectionDoor, DriftDoor } from '../engine-door.js'
+import type { Refusal } from '../errors.js'
 import type { Limits } from '../limits.js'
 
 /** What it takes of the machine: which queue it stands in. */
@@ -25,6 +26,8 @@ export interface Call {
   /** The client went away. */
   readonly isCut: boolean
   readonly accept: string
+  /** To be told what fails when the status has been sent: notes it for the log and the metrics. @returns how it is answered. */
+  failed(error: unknown): Refusal
   readonly backupFolder: string | undefined
   readonly reply: FastifyReply
   /** The collection of the path. @throws DriftError DRIFT_NO_COLLECTION, DRIFT_NAME */
