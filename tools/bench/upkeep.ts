@@ -141,8 +141,9 @@ async function write(world: World, writes: boolean, isOver: () => boolean): Prom
   const { docs, base, dim, rows } = world
   const ahead = Math.floor(rows / 3)
   const begun = performance.now()
-  for (let batch = 0; writes && !isOver(); ) {
-    await until(begun + (batch++ * BATCH * 1000) / UPDATES_PER_SECOND)
+  for (let batch = 0; writes; batch++) {
+    await until(begun + (batch * BATCH * 1000) / UPDATES_PER_SECOND)
+    if (isOver()) return
     const ids = Array.from({ length: BATCH }, (_, i) => (world.written + i) % rows)
     const vectors = new Float32Array(BATCH * dim)
     for (const [i, id] of ids.entries()) {
