@@ -31,7 +31,7 @@ export function upsertBody(batch: readonly Row<object>[] | Columns<object>, dim:
     const meta = { ids: jsonIds, ...(jsonPayloads ? { payloads: jsonPayloads } : {}) }
     return frame(ids.length, dim, meta, vectors)
   }
-  return { ...others, ids: jsonIds, vectors: [...vectors], payloads: jsonPayloads }
+  return { ...others, ids: jsonIds, vectors: jsonVector(vectors), payloads: jsonPayloads }
 }
 
 /** One query and its options. */
@@ -88,6 +88,8 @@ function jsonRow(row: Row<object>): unknown {
 /** What is no number in it is null, for the server to refuse: JSON makes numbers of more than those. */
 function jsonVector(vector: unknown): unknown {
   if (!Array.isArray(vector) && !isFloats(vector)) return isPlain(vector) ? {} : vector
+  // One whose buffer was handed to another thread has no values, and cannot be iterated.
+  if (vector.length === 0) return []
   return Array.from(vector, value => (typeof value === 'number' ? value : null))
 }
 
@@ -96,9 +98,9 @@ export function isFloats(value: unknown): value is Float32Array {
   return ArrayBuffer.isView(value) && Object.prototype.toString.call(value) === '[object Float32Array]'
 }
 
-/** As float32, or undefined when something in it is not a number. */
+/** As float32, or undefined when it has no values, or something in it is not a number. */
 function packed(vector: unknown): Float32Array | undefined {
-  if (isFloats(vector)) return vector
+  if (isFloats(vector)) return vector.length > 0 ? vector : undefined
   if (!Array.isArray(vector)) return undefined
   // By index: a hole is no number either.
   for (let i = 0; i < vector.length; i++) if (typeof vector[i] !== 'number') return undefined

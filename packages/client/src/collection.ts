@@ -171,7 +171,8 @@ export class RemoteCollection<P extends object = Payload> {
     if (!isFloats(queries)) {
       throw new ClientError('DRIFT_VECTOR_TYPE', `queries is ${show(queries)}, expected a Float32Array`)
     }
-    if (queries.length === 0 || queries.length % dim !== 0) {
+    if (queries.length === 0) throw new ClientError('DRIFT_EMPTY_BATCH', 'the batch holds no queries')
+    if (queries.length % dim !== 0) {
       const message = `queries has ${queries.length} values, expected a multiple of ${dim}`
       throw new ClientError('DRIFT_DIMENSION', message, { dim })
     }

@@ -233,7 +233,12 @@ function logAnswers(
       cut,
     }
     request.log.info(entry, cut ? 'cut' : 'answered')
-    onAnswer?.(entry)
+    try {
+      onAnswer?.(entry)
+    } catch (error) {
+      // The answer is out, and the process is not to end for what its host makes of it.
+      request.log.error({ requestId: request.id, err: error }, 'onAnswer threw')
+    }
   }
   app.addHook('onResponse', (request, reply, done) => {
     // A hook of the host's may have refused it before ours.

@@ -377,6 +377,19 @@ describe.each(openers)('%s', (_, open) => {
       async rows => rows.scan({ filter: { n: undefined } }).next(),
       'DRIFT_FILTER',
     ],
+    ['no queries', rows => rows.searchBatch(new Float32Array(0)), 'DRIFT_EMPTY_BATCH'],
+    ['queries that were handed on', rows => rows.searchBatch(handedOn()), 'DRIFT_EMPTY_BATCH'],
+    ['a query that was handed on', rows => rows.search(handedOn()), 'DRIFT_DIMENSION'],
+    [
+      'a row whose vector was handed on',
+      rows => rows.upsert([{ id: 1, vector: handedOn() }]),
+      'DRIFT_DIMENSION',
+    ],
+    [
+      'vectors that were handed on',
+      rows => rows.upsert({ ids: [1], vectors: handedOn() }),
+      'DRIFT_DIMENSION',
+    ],
     ['a patch that is a list', rows => rows.updatePayload(['kept'], [] as never), 'DRIFT_PATCH'],
     ['no patch', rows => rows.updatePayload(['kept'], undefined as never), 'DRIFT_PATCH'],
     ['a radius that is no number', rows => rows.search([1, 2, 3], { radius: Number.NaN }), 'DRIFT_RADIUS'],
@@ -505,3 +518,10 @@ describe.each(openers)('%s', (_, open) => {
     expect(await codeOf(async () => other.collections())).toBe('DRIFT_CLOSED')
   })
 })
+
+/** Its buffer is another thread's now. */
+function handedOn(): Float32Array {
+  const vector = new Float32Array([1, 2, 3])
+  structuredClone(vector.buffer, { transfer: [vector.buffer] })
+  return vector
+}

@@ -132,3 +132,29 @@ it('a reader of a fetched answer that leaves it is told of as well', async () =>
   expect(await entry).toMatchObject([{ status: 200, code: 'DRIFT_CANCELLED', cut: true }])
   await handler.close()
 })
+
+it('an onAnswer that throws ends nothing, and is in the log', async () => {
+  const messages: unknown[] = []
+  const logged = new EventEmitter()
+  const stream = new Writable({
+    write(line, _, done) {
+      const { msg } = JSON.parse(String(line))
+      messages.push(msg)
+      if (msg === 'onAnswer threw') logged.emit('it')
+      done()
+    },
+  })
+  const onAnswer = (): never => {
+    throw new Error('of the host')
+  }
+  const { url, db } = await started({ logger: { level: 'info', stream }, onAnswer })
+  await fill(db)
+  const whole = once(logged, 'it')
+  expect((await fetch(`${url}/v1/collections`)).status).toBe(200)
+  await whole
+  const cut = once(logged, 'it')
+  const answer = await begun(url, 'scan', {})
+  answer.on('error', () => undefined).destroy()
+  await cut
+  expect(messages.filter(message => message !== 'onAnswer threw').slice(-2)).toEqual(['answered', 'cut'])
+})
