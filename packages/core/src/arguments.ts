@@ -134,6 +134,11 @@ export function requireKnown<T extends object>(
       option: key,
     })
   }
+  const { signal } = options as { signal?: unknown }
+  if (signal !== undefined && typeof (signal as Partial<AbortSignal> | null)?.throwIfAborted !== 'function') {
+    const message = `signal is ${kindOf(signal)}, expected an AbortSignal`
+    throw new CoreError('DRIFT_OPTION', message, { option: 'signal' })
+  }
 }
 
 export function requireShape(options: VectorIndexOptions & IndexParts): IndexShape {

@@ -9,6 +9,7 @@ import {
   type IndexParts,
   requireBatch,
   requireIds,
+  requireKnown,
   requirePrepared,
   requireQueries,
   requireShape,
@@ -55,6 +56,8 @@ export interface BuildOptions extends MaintenanceOptions {
   readonly ids?: readonly Id[]
 }
 
+const BUILD_OPTIONS: Record<keyof BuildOptions, true> = { ids: true, signal: true, onProgress: true }
+
 function requirePool(pool: IndexPool | undefined): IndexPool | undefined {
   if (pool === undefined) return undefined
   if (typeof pool?.runAll !== 'function') {
@@ -96,8 +99,10 @@ export class VectorIndex {
   static async build(
     options: VectorIndexOptions & IndexParts,
     vectors: Float32Array,
-    { ids, ...job }: BuildOptions = {},
+    given: BuildOptions = {},
   ): Promise<VectorIndex> {
+    requireKnown(given, BUILD_OPTIONS, 'build')
+    const { ids, ...job } = given
     const index = new VectorIndex(options)
     const state = index.#life.open()
     const count = requireQueries(state.shape, vectors)

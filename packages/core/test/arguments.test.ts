@@ -228,6 +228,7 @@ describe('options that are misspelt or missing', () => {
     ['searchBatch', () => index.searchBatch(ok, { k: 1, recal: 1 } as never)],
     ['within', () => index.within(ok, 1, { alow: new Uint32Array(1) } as never)],
     ['maintain', () => index.maintain({ budjet: 3 } as never)],
+    ['build', () => VectorIndex.build({ dim: DIM, metric: 'l2' }, rows, { names: [] } as never)],
   ])('of %s are refused by name', async (_, call) => {
     await expect(call()).rejects.toMatchObject({ code: 'DRIFT_UNKNOWN_OPTION' })
   })
@@ -243,6 +244,17 @@ describe('options that are misspelt or missing', () => {
     ['trainSign', options => trainSign(rows, options)],
   ])('of %s are asked for', (_, call) => {
     expect(codeOf(() => call(undefined as never))).toBe('DRIFT_OPTION')
+  })
+
+  it.each<[string, (options: never) => Promise<unknown>]>([
+    ['search', options => index.search(ok, options)],
+    ['searchBatch', options => index.searchBatch(ok, options)],
+    ['build', options => VectorIndex.build({ dim: DIM, metric: 'l2' }, rows, options)],
+  ])('of %s are an object, and a signal in them is one', async (name, call) => {
+    const k = name === 'build' ? {} : { k: 1 }
+    for (const options of [null, { ...k, signal: {} }, { ...k, signal: new AbortController() }]) {
+      await expect(call(options as never)).rejects.toMatchObject({ code: 'DRIFT_OPTION' })
+    }
   })
 
   it('a pool is an IndexPool', () => {

@@ -71,8 +71,8 @@ export class Queries {
   async one(query: Float32Array, options: SearchOptions & Abortable): Promise<SearchResult> {
     const life = this.#life
     const state = life.open()
-    const { signal } = options
     const width = widened(state, requireWidth(options, state))
+    const { signal } = options
     signal?.throwIfAborted()
     if (life.vectorsPending !== undefined) {
       requireVectors(state.shape, query, 1)
@@ -102,10 +102,10 @@ export class Queries {
   async many(queries: Float32Array, options: SearchOptions & Abortable): Promise<BatchResult> {
     const life = this.#life
     const state = life.open()
-    const { signal } = options
     const { dim, metric } = state.shape
     const count = requireQueries(state.shape, queries)
     const width = widened(state, requireWidth(options, state, count))
+    const { signal } = options
     signal?.throwIfAborted()
     const prepared = new Float32Array(new SharedArrayBuffer(queries.byteLength))
     prepared.set(queries)
