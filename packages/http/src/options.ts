@@ -82,7 +82,7 @@ export interface AnswerEntry {
   readonly ms: number
   /** The key's name. */
   readonly caller: string | undefined
-  /** Of the error that was answered or that cut the answer; DRIFT_CANCELLED when the client went away. */
+  /** Of the error that was answered or that cut the answer; DRIFT_CANCELLED when the client went away, DRIFT_DRAINING when the server did. */
   readonly code: string | undefined
   /** True: the answer had begun, with `status`, and ended before its end. */
   readonly cut: true | undefined

@@ -56,7 +56,7 @@ export const driftPlugin: FastifyPluginAsync<PluginOptions> = async (app, option
   answerErrors(app)
   parseBodies(app, limits)
   app.decorateRequest(ASKED as unknown as string, null)
-  const ended = logAnswers(app, metrics, options.onAnswer)
+  const ended = logAnswers(app, metrics, draining, options.onAnswer)
   begin(app, await tracing(), ended)
   if (options.origins?.length) await nameOrigins(app, options.origins)
   letIn(app, new Guard({ authenticate, keyed, limits, hosts: options.hosts, draining }), limits, turn, runner)
@@ -206,14 +206,15 @@ function overloaded(message: string): HttpError {
 function logAnswers(
   app: FastifyInstance,
   metrics: Metrics,
+  draining: () => boolean,
   onAnswer: HandlerOptions['onAnswer'],
 ): (request: FastifyRequest, reply: FastifyReply) => void {
   const ended = (request: FastifyRequest, reply: FastifyReply, asked: Asked): void => {
     const { open, operation = 'other', url = '(none)' } = asked.config
-    if (asked.isCut) asked.code ??= 'DRIFT_CANCELLED'
-    const { code } = asked
+    const by = asked.isCut ? (draining() ? 'DRIFT_DRAINING' : 'DRIFT_CANCELLED') : undefined
+    const { code = by } = asked
     // A client that left before its answer began was told nothing: Fastify's 200 is only a default then.
-    const status = asked.isCut && !reply.raw.headersSent ? statusOf('DRIFT_CANCELLED') : reply.statusCode
+    const status = code && asked.isCut && !reply.raw.headersSent ? statusOf(code) : reply.statusCode
     const ms = reply.elapsedTime
     const cut = code !== undefined && status < 400 ? true : undefined
     asked.traced?.(status)

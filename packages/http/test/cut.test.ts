@@ -12,7 +12,7 @@ import { started } from './fixture.js'
 /** Together more than a connection holds that nobody reads, and several batches of Arrow. */
 const ROWS = 600
 const DIM = 4_096
-const payload = { text: 'x'.repeat(60_000) }
+const payload = { text: 'x'.repeat(20_000) }
 const ids = Array.from({ length: ROWS }, (_, id) => id)
 
 interface Served extends DriftServer {
@@ -115,6 +115,16 @@ it('a client that goes before its answer has begun is a 499, and nothing was cut
   expect(await entry).toMatchObject({ status: 499, code: 'DRIFT_CANCELLED', cut: undefined })
   expect(await metricsOf(url)).toEqual(['drift_http_request_seconds_count{operation="count",status="499"} 1'])
   expect(entries.filter(({ route }) => route !== '/metrics')).toHaveLength(1)
+})
+
+it('an answer that closing the server does not wait for is logged as that', async () => {
+  const { url, entry, close } = await withRows()
+  const answer = await begun(url, 'scan', {})
+  answer.on('error', () => undefined)
+  await close({ graceMs: 10 })
+  // Whichever comes upon it first: the connection's end, or the database's.
+  const code = expect.stringMatching(/^DRIFT_(DRAINING|CLOSED)$/)
+  expect(await entry).toMatchObject({ status: 200, code, cut: true })
 })
 
 it('a reader of a fetched answer that leaves it is told of as well', async () => {
