@@ -1,5 +1,5 @@
-// Proves: a server is safe as it starts, drains when it is told to, applies a repeated write once, keeps tenants and
-// callers apart, sheds what it cannot do in time, and loses no acknowledged write when it is killed.
+// Proves: a server is safe as it starts, drains when it is told to, sheds what it cannot do in time, and loses no acknowledged write when
+// it is killed.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
@@ -8,12 +8,10 @@ import { connect as connectTcp, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { connect } from '@drift/client'
 import { encodeFrame, FRAME_TYPE } from '@drift/client/wire'
-import { FaultFs, SimFs } from '@drift/fs'
-import { Collection, Drift } from '@drift/server'
-import Fastify from 'fastify'
+import { Drift } from '@drift/server'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { Gate } from '../src/gate.js'
-import { type AnswerEntry, createHandler, createKey, driftPlugin, principalOf, serve } from '../src/index.js'
+import { type AnswerEntry, createHandler, createKey, serve } from '../src/index.js'
 import { Turn } from '../src/turn.js'
 import { randomVectors, started, temporaryFolder } from './fixture.js'
 import { exchange, request as rawRequest } from './hostile/socket.js'
@@ -305,181 +303,6 @@ describe('safe by default', () => {
   })
 })
 
-describe('rows by many ids', () => {
-  const dim = 64
-  const count = 20_000
-  const vectors = randomVectors(count, dim, 7)
-  const ids = Array.from({ length: count }, (_, i) => i)
-  const get = (url: string, wanted: readonly unknown[], options: object = {}): Promise<Response> =>
-    fetch(`${url}/v1/collections/docs/points/get`, {
-      method: 'POST',
-      headers: JSON_HEADERS,
-      body: JSON.stringify({ ids: wanted, ...options }),
-    })
-
-  it('are read without their vectors when those are not asked for', async () => {
-    const { url, db } = await started({ open: { maintenance: 'off', shadow: false } })
-    const docs = await db.collection('docs', { dim, metric: 'l2', cold: 'disk' })
-    await docs.upsert({ ids, vectors })
-    await docs.flush()
-    const vectorsRead = async (): Promise<number> => {
-      const { hits, misses } = (await db.stats()).pageCache
-      return hits + misses
-    }
-    for (const wanted of [ids.slice(0, 9), ids]) {
-      const before = await vectorsRead()
-      const answer = await get(url, wanted, { vectors: false })
-      expect(await answer.json()).toEqual({ rows: wanted.map(id => ({ id })) })
-      expect(await vectorsRead()).toBe(before)
-      await (await get(url, wanted)).arrayBuffer()
-      expect(await vectorsRead()).toBe(before + wanted.length)
-    }
-  })
-
-  it('come in the order of the ids, and no other request waits for all of them', async () => {
-    const { url, db } = await started({ open: { maintenance: 'off', shadow: false } })
-    const docs = await db.collection('docs', { dim, metric: 'l2' })
-    await docs.upsert({ ids, vectors, payloads: ids.map(i => ({ i })) })
-    await docs.flush()
-    const began = performance.now()
-    let isDone = false
-    const answer = get(url, [...ids.toReversed(), 'nobody']).then(async given => {
-      const text = await given.text()
-      isDone = true
-      return text
-    })
-    let longestMs = 0
-    for (let last = began; !isDone; last = performance.now()) {
-      await new Promise(setImmediate)
-      longestMs = Math.max(longestMs, performance.now() - last)
-    }
-    expect(longestMs).toBeLessThan((performance.now() - began) / 3)
-    const { rows } = JSON.parse(await answer) as {
-      rows: ({ id: number; vector: number[]; payload: object } | null)[]
-    }
-    expect(rows).toHaveLength(count + 1)
-    expect(rows.at(-1)).toBeNull()
-    expect(rows.slice(0, -1).map(row => row?.id)).toEqual(ids.toReversed())
-    expect(rows.at(-2)).toEqual({ id: 0, vector: [...vectors.subarray(0, dim)], payload: { i: 0 } })
-  })
-
-  it('are looked up once each', async () => {
-    const { url, db } = await started()
-    const docs = await db.collection('docs', { dim, metric: 'l2' })
-    await docs.upsert({ ids, vectors })
-    const lookedUp: unknown[] = []
-    const { getMany: lookUp } = Collection.prototype
-    Collection.prototype.getMany = function (some: readonly unknown[], options) {
-      lookedUp.push(...some)
-      return lookUp.call(this, some as never, options) as never
-    }
-    onTestFinished(() => {
-      Collection.prototype.getMany = lookUp
-    })
-    const { rows } = (await (await get(url, ids)).json()) as { rows: { id: number }[] }
-    expect(rows.map(({ id }) => id)).toEqual(ids)
-    expect(lookedUp).toEqual(ids)
-  })
-
-  it('are refused when the last of them is no id', async () => {
-    const { url, db } = await started()
-    await db.collection('docs', { dim, metric: 'l2' })
-    const answer = await get(url, [...ids, 'x'.repeat(2_000)])
-    expect([answer.status, await answer.json()]).toMatchObject([400, { error: { code: 'DRIFT_ID' } }])
-  })
-})
-
-describe('a write that is sent again', () => {
-  it('under the same key is applied once, and answered as the first time', async () => {
-    const { url, db } = await started()
-    const docs = await db.collection('docs', { dim: 1, metric: 'l2' })
-    const put = async (id: string, key: string): Promise<[number, unknown]> => {
-      const answer = await fetch(`${url}/v1/collections/docs/points`, {
-        method: 'PUT',
-        headers: { ...JSON_HEADERS, 'idempotency-key': key },
-        body: JSON.stringify({ rows: [{ id, vector: [1] }] }),
-      })
-      return [answer.status, await answer.json()]
-    }
-    const [[, first], [, second]] = await Promise.all([put('a', 'k1'), put('a', 'k1')])
-    expect(second).toEqual(first)
-    await docs.upsert([{ id: 'a', vector: [2] }])
-    expect((await put('a', 'k1'))[1]).toEqual(first)
-    expect((await docs.get('a'))?.vector[0]).toBe(2)
-    expect(await put('b', 'k1')).toMatchObject([422, { error: { code: 'DRIFT_IDEMPOTENCY_MISMATCH' } }])
-    expect((await put('a', 'k2'))[1]).not.toEqual(first)
-  })
-
-  it.each(['JSON', 'a frame'])(
-    'is another request under its key when %s differs in the middle only',
-    async kind => {
-      const { url, db } = await started()
-      const dim = 64
-      const docs = await db.collection('docs', { dim, metric: 'l2' })
-      const ids = Array.from({ length: 2_000 }, (_, i) => i)
-      const put = async (value: number): Promise<number> => {
-        const vectors = new Float32Array(ids.length * dim).fill(1)
-        vectors[vectors.length / 2] = value
-        const isFrame = kind === 'a frame'
-        const answer = await fetch(`${url}/v1/collections/docs/points`, {
-          method: 'PUT',
-          headers: {
-            'content-type': isFrame ? FRAME_TYPE : 'application/json',
-            'idempotency-key': 'one',
-          },
-          body: isFrame
-            ? encodeFrame(ids.length, dim, { ids }, vectors)
-            : JSON.stringify({ ids, vectors: [...vectors] }),
-        })
-        await answer.arrayBuffer()
-        return answer.status
-      }
-      expect(await put(2)).toBe(200)
-      expect(await put(2)).toBe(200)
-      expect(await put(3)).toBe(422)
-      expect((await docs.get(ids.length / 2))?.vector[0]).toBe(2)
-    },
-  )
-
-  it('is remembered for so many keys, and a failure is not remembered', async () => {
-    const { url, db } = await started({ limits: { idempotencyKeys: 2 } })
-    const docs = await db.collection('docs', { dim: 1, metric: 'l2' })
-    const put = async (key: string, vector: unknown = [1]): Promise<Record<string, unknown>> =>
-      (
-        await fetch(`${url}/v1/collections/docs/points`, {
-          method: 'PUT',
-          headers: { ...JSON_HEADERS, 'idempotency-key': key },
-          body: JSON.stringify({ rows: [{ id: 1, vector }] }),
-        })
-      ).json() as Promise<Record<string, unknown>>
-    expect(await put('bad', [1, 2])).toHaveProperty('error')
-    const first = await put('k1')
-    expect(await put('k1')).toEqual(first)
-    await put('k2')
-    await put('k3')
-    expect(await put('k1')).not.toEqual(first)
-    expect(await docs.count()).toBe(1)
-  })
-
-  it('by the client, after an answer that was lost, counts once', async () => {
-    const { url, db } = await started()
-    await db.collection('docs', { dim: 1, metric: 'l2' })
-    let calls = 0
-    const remote = await connect(url, {
-      backoffMs: 1,
-      fetch: async (input, init) => {
-        const answer = await fetch(input, init)
-        if (init?.method !== 'PUT' || ++calls > 2) return answer
-        await answer.arrayBuffer()
-        throw new TypeError('the answer was lost')
-      },
-    })
-    const docs = await remote.collection('docs')
-    expect(await docs.upsert([{ id: 1, vector: [1] }])).toMatchObject({ upserted: 1, replaced: 0 })
-    expect(calls).toBe(3)
-  })
-})
-
 describe('a call that takes long', () => {
   it('is no connection on which nothing happens, and its connection is one again afterwards', async () => {
     const idleMs = 300
@@ -502,95 +325,6 @@ describe('a call that takes long', () => {
     await closed
     expect(text).toMatch(/^HTTP\/1\.1 200 OK/)
     expect(checks).toBe(1)
-  })
-})
-
-describe('callers', () => {
-  it('of two tenants have the same names and different rows', async () => {
-    const [left, right, all] = [createKey(), createKey(), createKey()]
-    const { url } = await started({
-      keys: [
-        { id: 'left', hash: left.hash, scope: 'admin', tenant: 'left' },
-        { id: 'right', hash: right.hash, scope: 'admin', tenant: 'right' },
-        { id: 'all', hash: all.hash, scope: 'admin' },
-      ],
-    })
-    const [a, b] = [await connect(url, { key: left.key }), await connect(url, { key: right.key })]
-    const docs = await a.collection('docs', { dim: 1, metric: 'l2' })
-    await docs.upsert([{ id: 1, vector: [1] }])
-    expect(await b.collections()).toEqual([])
-    await expect(b.collection('docs')).rejects.toMatchObject({ code: 'DRIFT_NO_COLLECTION' })
-    await expect(b.collection('left--docs')).rejects.toMatchObject({ code: 'DRIFT_NO_COLLECTION' })
-    expect((await b.collection('docs', { dim: 2 })).dim).toBe(2)
-    expect(await a.collections()).toEqual(['docs'])
-    expect((await a.stats()).collections.map(({ name }) => name)).toEqual(['docs'])
-    expect(await (await connect(url, { key: all.key })).collections()).toEqual(['left--docs', 'right--docs'])
-  })
-
-  it('learn why flushes fail and what was recovered when they are admins of all collections, and only that flushes fail otherwise', async () => {
-    const [admin, reader, tenant] = [createKey(), createKey(), createKey()]
-    const db = await Drift.open('/db', { fs: new FailingSegments(new SimFs(), []), threads: 0 })
-    onTestFinished(() => db.close().catch(() => undefined))
-    const { url } = await started({
-      db,
-      keys: [
-        { id: 'admin', hash: admin.hash, scope: 'admin' },
-        { id: 'reader', hash: reader.hash, scope: 'read' },
-        { id: 'tenant', hash: tenant.hash, scope: 'admin', tenant: 'left' },
-      ],
-    })
-    const statsOf = async (key: string) => (await connect(url, { key })).stats()
-    const before = await statsOf(admin.key)
-    expect([before.failing, 'lastError' in before]).toEqual([false, false])
-    const docs = await db.collection('docs', { dim: 1, metric: 'l2' })
-    await docs.upsert([{ id: 1, vector: [1] }])
-    await expect(docs.flush()).rejects.toThrow('EIO')
-    expect(await statsOf(admin.key)).toMatchObject({
-      failing: true,
-      lastError: expect.stringContaining('EIO'),
-      recovery: { mode: 'strict' },
-    })
-    for (const { key } of [reader, tenant]) {
-      const told = await statsOf(key)
-      expect([told.failing, 'lastError' in told, 'recovery' in told]).toEqual([true, false, false])
-    }
-  })
-
-  it('may be known by a function, and extra routes stand behind the same guard', async () => {
-    const { url } = await started({
-      authenticate: ({ headers }) =>
-        headers['x-user'] ? { id: String(headers['x-user']), scope: 'read', collections: ['*'] } : undefined,
-      routes(app) {
-        app.get('/whoami', { config: { scope: 'read' } as object }, async request => ({
-          id: principalOf(request).id,
-        }))
-        app.get('/secret', async () => 'for admins')
-      },
-    })
-    const ask = (path: string, user?: string): Promise<Response> =>
-      fetch(url + path, user ? { headers: { 'x-user': user } } : {})
-    expect(await (await ask('/whoami', 'ann')).json()).toEqual({ id: 'ann' })
-    expect((await ask('/whoami')).status).toBe(401)
-    expect((await ask('/secret', 'ann')).status).toBe(403)
-    expect((await ask('/livez')).status).toBe(200)
-  })
-
-  it('of an application keep their own routes, parsers and errors', async () => {
-    await using db = await Drift.open(':memory:')
-    const app = Fastify()
-    app.post('/mine', async request => ({ got: request.body }))
-    await app.register(driftPlugin, { db, open: true, prefix: '/vectors' })
-    expect((await app.inject({ method: 'GET', url: '/vectors/v1/collections' })).json()).toEqual({
-      collections: [],
-    })
-    const mine = await app.inject({
-      method: 'POST',
-      url: '/mine',
-      payload: 'text',
-      headers: { 'content-type': 'text/plain' },
-    })
-    expect(mine.json()).toEqual({ got: 'text' })
-    await app.close()
   })
 })
 
@@ -794,13 +528,4 @@ async function spawned(folder: string): Promise<{ child: ChildProcess; url: stri
   onTestFinished(() => void child.kill('SIGKILL'))
   const [line] = (await once(child.stdout!, 'data')) as [Buffer]
   return { child, url: String(line).trim() }
-}
-
-/** A disk that takes the log and no segments. */
-class FailingSegments extends FaultFs {
-  override open(path: string, mode: 'read' | 'write' | 'create'): number {
-    if (mode === 'create' && path.includes('seg-'))
-      return new FaultFs(new SimFs(), [{ at: 1, errno: 'EIO' }]).open(path, mode)
-    return super.open(path, mode)
-  }
 }
