@@ -1,16 +1,21 @@
-// How every package is built: ES modules file by file, types by tsc. dist keeps the shape of the source folder, so that worker
-// entries are found by the same relative URL in both.
-import { defineConfig } from 'tsup'
+// How every package is built: ES modules, one for each door and some for what doors share, types by tsc. Every process and every
+// thread loads them again, and a module costs it a millisecond, however small it is.
+import { defineConfig, type Options } from 'tsup'
 
-/** The tsup configuration of a package: what `entry` names, without its tests. */
-export function packageBuild(entry: readonly string[]): ReturnType<typeof defineConfig> {
+/**
+ * The tsup configuration of a package.
+ *
+ * @param doors - what others import, run or start as a thread: each keeps below dist the place that it has below the source folder,
+ * and everything else of the package lies in dist itself, `import.meta.url` with it.
+ */
+export function packageBuild(doors: readonly string[], options?: Options): ReturnType<typeof defineConfig> {
   return defineConfig({
-    entry: [...entry, '!**/*.test.ts'],
+    entry: [...doors],
     format: 'esm',
     target: 'node20',
-    bundle: false,
     sourcemap: true,
     clean: true,
     silent: true,
+    ...options,
   })
 }

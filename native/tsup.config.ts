@@ -1,3 +1,3 @@
 import { packageBuild } from '../tsup.base.ts'
 
-export default packageBuild(['lib/**/*.ts'])
+export default packageBuild(['lib/index.ts'])

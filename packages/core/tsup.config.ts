@@ -1,3 +1,3 @@
 import { packageBuild } from '../../tsup.base.ts'
 
-export default packageBuild(['src/**/*.ts'])
+export default packageBuild(['src/index.ts', 'src/wal/thread.ts', 'src/pool/worker.ts'])

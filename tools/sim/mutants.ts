@@ -1,12 +1,11 @@
 // The index with one part of its healing or measuring taken out, to show that the gates would tell. Rule: the engine has no switches for
-// this; a mutant is the built package bundled with one module in another's place, which may import the true one.
+// this; a mutant is the package bundled with one module in another's place, which may import the true one.
 import { readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { VectorIndex } from '@drift/core'
 import { build, type Plugin } from 'esbuild'
-import { toolsFolder } from '../data/place.js'
+import { toolsFolder, workspaceFolder } from '../data/place.js'
 import { DriftEngine, type DriftOptions, shapeOf } from './engines/drift.js'
 import { type Cell, gates, mean } from './gates.js'
 import { type RunResult, run } from './run.js'
@@ -162,11 +161,11 @@ const DEAD = 0.08
 const ROOM = 0.015
 
 async function indexOf({ name, modules }: Mutant): Promise<typeof VectorIndex> {
-  const entry = createRequire(join(toolsFolder, 'package.json')).resolve('@drift/core')
+  const root = join(workspaceFolder, 'packages', 'core', 'src')
   const outfile = join(toolsFolder, 'sim', 'out', 'mutants', `${name.replaceAll(' ', '-')}.mjs`)
   const replaced = new Set<string>()
   await build({
-    entryPoints: [entry],
+    entryPoints: [join(root, 'index.ts')],
     outfile,
     bundle: true,
     format: 'esm',
@@ -175,7 +174,7 @@ async function indexOf({ name, modules }: Mutant): Promise<typeof VectorIndex> {
     // A module that only changes a class would be left out as one without effects.
     ignoreAnnotations: true,
     logLevel: 'error',
-    plugins: [replacing(dirname(entry), modules, replaced)],
+    plugins: [replacing(root, modules, replaced)],
   })
   for (const module of Object.keys(modules)) {
     if (!replaced.has(module)) throw new Error(`@drift/core has no module ${module} for ${name}`)
@@ -187,13 +186,14 @@ function replacing(root: string, modules: Mutant['modules'], replaced: Set<strin
   return {
     name: 'mutant',
     setup(building) {
-      const fileOf = (module: string) => join(root, `${module}.js`)
+      const fileOf = (module: string) => join(root, `${module}.ts`)
       building.onResolve({ filter: /^#true$/ }, ({ importer }) => ({ path: importer, namespace: 'true' }))
       building.onLoad({ filter: /./, namespace: 'true' }, ({ path }) => ({
         contents: readFileSync(path, 'utf8'),
+        loader: 'ts',
         resolveDir: dirname(path),
       }))
-      building.onLoad({ filter: /\.js$/ }, ({ path }) => {
+      building.onLoad({ filter: /\.ts$/ }, ({ path }) => {
         const found = Object.keys(modules).find(module => fileOf(module) === path)
         if (found === undefined) return undefined
         replaced.add(found)

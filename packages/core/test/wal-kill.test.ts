@@ -18,8 +18,7 @@ const RUNS = 6
 /** Runs in the child, from the built package: the log in its thread, and in the loop many appends in flight. */
 const CHILD = `
   import { NodeFs } from ${JSON.stringify(import.meta.resolve('@drift/fs'))}
-  import { readWal } from ${JSON.stringify(new URL('../dist/wal/reader.js', import.meta.url).href)}
-  import { WalWriter } from ${JSON.stringify(new URL('../dist/wal/writer.js', import.meta.url).href)}
+  import { readWal, WalWriter } from ${JSON.stringify(new URL('../dist/index.js', import.meta.url).href)}
   const recordOf = ${recordOf.toString()}
   const folder = process.argv[1]
   const database = new Uint8Array(16).fill(0xdb)

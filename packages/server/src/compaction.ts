@@ -9,7 +9,8 @@ import { anyRun, type Candidate, dueRun, type Run, streamRun } from './compactio
 import { currentState, type Engine } from './engine.js'
 import { type LiveBits, livePlaces, liveRows, PIECE_ROWS } from './live-rows.js'
 import { type CompactResult, directOrigins, placesOf } from './persistence/compact.js'
-import { type Packed, pack, packIds } from './persistence/packed.js'
+import type { Packed } from './persistence/packed.js'
+import { pack, packIds } from './persistence/packing.js'
 import { quantizerOf } from './quantizer.js'
 import type { LiveSegment, Store } from './store.js'
 

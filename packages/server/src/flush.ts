@@ -5,7 +5,7 @@
  */
 import type { TombstoneEntry } from '@drift/storage'
 import { currentState, type Engine } from './engine.js'
-import { packIds, packRows } from './persistence/packed.js'
+import { packIds, packRows } from './persistence/packing.js'
 import { quantizerOf } from './quantizer.js'
 import type { Generation, LiveSegment, Store } from './store.js'
 

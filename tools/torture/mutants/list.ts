@@ -1,5 +1,5 @@
 // What is taken away, one at a time: each checksum, length, chain and identity that stands between damaged bytes and a wrong answer. The
-// text is that of the built file, and has to be there exactly once: a check that is moved or renamed is missed loudly.
+// text is that of the file without its types, and has to be there exactly once: a check that is moved or renamed is missed loudly.
 import type { FileKind, ForgedKind } from './damage.js'
 
 export interface Mutant {
@@ -12,14 +12,14 @@ export interface Mutant {
   readonly to: string
 }
 
-const READER = 'core/dist/wal/reader.js'
-const FORMAT = 'core/dist/wal/format.js'
-const SECTIONS = 'storage/dist/segment/section-reader.js'
-const TOC = 'storage/dist/segment/toc.js'
-const BYTES = 'storage/dist/segment/bytes-column.js'
-const OPERATION = 'server/dist/operation.js'
-const MANIFEST = 'storage/dist/manifest/manifest.js'
-const MANIFEST_FORMAT = 'storage/dist/manifest/format.js'
+const READER = 'core/src/wal/reader.ts'
+const FORMAT = 'core/src/wal/format.ts'
+const SECTIONS = 'storage/src/segment/section-reader.ts'
+const TOC = 'storage/src/segment/toc.ts'
+const BYTES = 'storage/src/segment/bytes-column.ts'
+const OPERATION = 'server/src/operation.ts'
+const MANIFEST = 'storage/src/manifest/manifest.ts'
+const MANIFEST_FORMAT = 'storage/src/manifest/format.ts'
 
 function without(name: string, kind: FileKind | ForgedKind, file: string, from: string, to = ''): Mutant {
   return { name, kind, file, from, to }
@@ -88,23 +88,23 @@ export const MUTANTS: readonly Mutant[] = [
   without(
     'manifest-database',
     'manifest',
-    'server/dist/recovery.js',
+    'server/src/recovery.ts',
     'loaded.manifest.database === hex(database)',
     'true',
   ),
   without(
     'format-crc',
     'format',
-    'server/dist/folder.js',
+    'server/src/folder.ts',
     'view.getUint32(OFFSET.crc, true) === kernels.crc32c(bytes.subarray(0, OFFSET.crc))',
     'true',
   ),
-  without('format-length', 'format', 'server/dist/folder.js', 'stat.bytes === FORMAT_BYTES', 'true'),
+  without('format-length', 'format', 'server/src/folder.ts', 'stat.bytes === FORMAT_BYTES', 'true'),
   without('segment-identity', 'segment', SECTIONS, 'if (found === wanted) continue;', 'continue;'),
   without(
     'segment-footer-crc',
     'segment',
-    'storage/dist/segment/footer.js',
+    'storage/src/segment/footer.ts',
     'checkCrc(view.getUint32(FOOTER_CRC, true), footerCrc(bytes), "footer", path, offset + FOOTER_CRC);',
   ),
   without(
@@ -122,7 +122,7 @@ export const MUTANTS: readonly Mutant[] = [
   without(
     'segment-header-crc',
     'segment',
-    'storage/dist/segment/header.js',
+    'storage/src/segment/header.ts',
     'view.getUint32(HEADER_CRC, true),\n    kernels',
     'kernels.crc32c(bytes.subarray(0, HEADER_CRC)),\n    kernels',
   ),

@@ -99,13 +99,10 @@ export class IndexPool {
   }
 }
 
-/** The built worker: `dist` has the shape of `src`, and a thread cannot load TypeScript. */
+/** The built worker, also for src, since a thread cannot load TypeScript; this file is then in dist itself. */
 function workerUrl(): URL {
   const here = import.meta.url
-  return new URL(
-    here.endsWith('.ts') ? here.replace(/\/src\/pool\/[^/]*$/, '/dist/pool/worker.js') : './worker.js',
-    here,
-  )
+  return new URL(here.endsWith('.ts') ? '../../dist/pool/worker.js' : './pool/worker.js', here)
 }
 
 function closed(): CoreError {

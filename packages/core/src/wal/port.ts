@@ -52,9 +52,9 @@ export interface ThreadMessage {
   readonly reply: WalReply | { readonly kind: 'ready'; readonly files: WalFile[] }
 }
 
-/** dist has this entry beside this file; from src, which Node cannot run in a thread, it is the one that was built. */
+/** What was built, also for src, which Node cannot run in a thread; this file is then in dist itself. */
 const THREAD_ENTRY = new URL(
-  import.meta.url.endsWith('.ts') ? '../../dist/wal/thread.js' : './thread.js',
+  import.meta.url.endsWith('.ts') ? '../../dist/wal/thread.js' : './wal/thread.js',
   import.meta.url,
 )
 

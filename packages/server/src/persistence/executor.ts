@@ -48,9 +48,13 @@ export function inlineExecutor(fs: DriftFs): Executor {
 }
 
 export function threadExecutor(): Executor {
+  const here = import.meta.url
   const threads = new Threads<Task, TaskOutcome<unknown>>({
-    // Under vitest this file is in src; the thread needs built JavaScript.
-    filename: new URL('./thread.js', import.meta.url.replace('/src/', '/dist/')).href,
+    // The built entry, also for src, since a thread cannot load TypeScript; this file is then in dist itself.
+    filename: new URL(
+      here.endsWith('.ts') ? '../../dist/persistence/thread.js' : './persistence/thread.js',
+      here,
+    ).href,
     minThreads: 0,
     maxThreads: MAX_THREADS,
     idleMs: IDLE_MS,

@@ -1,7 +1,8 @@
 /** Proves that what is packed piece by piece comes out as it went in: ids as each is encoded, also where they need more room than was made. */
 import { encodeId, type Id } from '@drift/core'
 import { expect, it } from 'vitest'
-import { packIds, packRows, unpack } from './packed.js'
+import { unpack } from './packed.js'
+import { packIds, packRows } from './packing.js'
 
 const hex = (bytes: Uint8Array | undefined): string | undefined => bytes && Buffer.from(bytes).toString('hex')
 

@@ -3,7 +3,7 @@ import { SimFs } from '@drift/fs'
 import { loadManifest } from '@drift/storage'
 import { expect, it } from 'vitest'
 import { inlineExecutor, threadExecutor } from './executor.js'
-import { pack } from './packed.js'
+import { pack } from './packing.js'
 import { PersistenceManager } from './persistence.js'
 
 function managed(): { fs: SimFs; persistence: PersistenceManager } {
