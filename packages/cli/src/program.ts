@@ -1,4 +1,4 @@
-/** The command `drift`: what it knows, and how it ends. */
+/** The command `drift`: what it knows, and how it ends. Rule: what only some commands need is imported when one of them runs. */
 import { readFileSync } from 'node:fs'
 import { Command, Option } from 'commander'
 import { addBench } from './commands/bench.js'

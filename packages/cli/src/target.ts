@@ -1,8 +1,8 @@
 /** A database by its path or by its URL: the same calls either way. */
 import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { type CollectionOptions, connect, type RemoteCollection, type RemoteDrift } from '@drift/client'
-import { type Collection, Drift } from '@drift/server'
+import type { CollectionOptions, RemoteCollection, RemoteDrift } from '@drift/client'
+import type { Collection, Drift } from '@drift/server'
 import { CliError } from './errors.js'
 
 export type Rows = Collection | RemoteCollection
@@ -62,15 +62,17 @@ export function isUrl(where: string): boolean {
 }
 
 export async function connectTo(url: string): Promise<RemoteDrift> {
+  const { connect } = await import('@drift/client')
   const key = process.env['DRIFT_KEY']
   return connect(url, key === undefined ? {} : { key })
 }
 
 async function openFolder(where: string, access: Access): Promise<Drift> {
-  if (access === 'read') return Drift.open(where, { readOnly: true })
   if (access === 'write' && !existsSync(join(where, 'FORMAT'))) {
     throw new CliError('DRIFT_NO_DATABASE', `${resolve(where)} holds no database`, { path: resolve(where) })
   }
+  const { Drift } = await import('@drift/server')
+  if (access === 'read') return Drift.open(where, { readOnly: true })
   try {
     return await Drift.open(where)
   } catch (error) {

@@ -1,5 +1,5 @@
 /** `stats`, `flush`, `maintain`, `compact`, `drop`, `backup`, `check`, `repair`: looking after a database. */
-import { type CheckReport, Drift, type RepairReport } from '@drift/server'
+import type { CheckReport, RepairReport } from '@drift/server'
 import type { Command } from 'commander'
 import { CliError, EXIT } from '../errors.js'
 import type { Report } from '../output.js'
@@ -55,7 +55,7 @@ export function addOperations(program: Command, report: Report): void {
     .action(async (where: string) => {
       const found = isUrl(where)
         ? ((await withTarget(where, 'read', target => call(target.db, 'check'))) as CheckReport)
-        : await Drift.check(where)
+        : await (await import('@drift/server')).Drift.check(where)
       report(found, checkText(found), found.ok ? EXIT.done : EXIT.found)
     })
   program
@@ -63,6 +63,7 @@ export function addOperations(program: Command, report: Report): void {
     .description('make a damaged database open again; what would be lost is listed and takes --accept-loss')
     .option('--accept-loss', 'go on although rows are lost')
     .action(async (folder: string, options: { acceptLoss?: boolean }) => {
+      const { Drift } = await import('@drift/server')
       const repaired: RepairReport = await Drift.repair(folder, options)
       report(repaired)
     })

@@ -1,7 +1,6 @@
 /** `top`: a database as it is now, again and again until q or Ctrl-C; --once and --json print it and end. */
 import { emitKeypressEvents } from 'node:readline'
 import type { Command } from 'commander'
-import { createLogUpdate } from 'log-update'
 import { positive } from '../arguments.js'
 import { EXIT } from '../errors.js'
 import type { Report } from '../output.js'
@@ -41,6 +40,7 @@ export function addTop(program: Command, report: Report): void {
 /** @returns the exit code. @throws what a reading threw, with the terminal as it was. */
 async function watch(reader: Reader, intervalMs: number): Promise<number> {
   const { stdin, stdout } = process
+  const { createLogUpdate } = await import('log-update')
   const screen = createLogUpdate(stdout)
   let ended: (code: number) => void = () => undefined
   const end = new Promise<number>(resolve => {

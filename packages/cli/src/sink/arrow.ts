@@ -5,7 +5,6 @@
  */
 import { createReadStream } from 'node:fs'
 import { extname } from 'node:path'
-import { Collection } from '@drift/server'
 import type * as Arrow from 'apache-arrow'
 import type { Rows } from '../target.js'
 import type { Selection } from './sink.js'
@@ -134,6 +133,7 @@ class Batches {
     cursor: string | undefined,
   ): Promise<Batches> {
     const { RecordBatchReader } = await import('apache-arrow')
+    const { Collection } = await import('@drift/server')
     const given = rows.toArrow({
       ordered: true,
       ...(cursor === undefined ? {} : { cursor }),

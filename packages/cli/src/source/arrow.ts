@@ -1,10 +1,10 @@
 /** Arrow IPC, file or stream: the columns of the id and the vector; the others are the payload, as `export` and `toArrow` write them. */
 import { open } from 'node:fs/promises'
-import { arrowRows, DriftError } from '@drift/server'
 import { broken } from './broken.js'
 import type { Source, SourceOptions } from './source.js'
 
 export async function openArrow(path: string, { idField, vectorField }: SourceOptions): Promise<Source> {
+  const { arrowRows, DriftError } = await import('@drift/server')
   const file = await open(path, 'r')
   const names = {
     ...(idField === undefined ? {} : { id: idField }),

@@ -2,7 +2,7 @@
 import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { Readable } from 'node:stream'
-import { type CsvError, parse } from 'csv-parse'
+import type { CsvError } from 'csv-parse'
 import { CliError } from '../errors.js'
 import { broken } from './broken.js'
 import type { Source, SourceOptions, SourceRow, Unreadable } from './source.js'
@@ -24,6 +24,7 @@ export async function openCsv(path: string, options: SourceOptions): Promise<Sou
     throw new CliError('DRIFT_OPTION', message)
   }
   const { size } = await stat(path)
+  const { parse } = await import('csv-parse')
   const input = createReadStream(path)
   return {
     dim: undefined,

@@ -1,5 +1,5 @@
 /** What is shown of a database at one moment: of a server its statistics and metrics, of a folder what it holds. */
-import { Drift, type DriftStats } from '@drift/server'
+import type { DriftStats } from '@drift/server'
 import { connectTo, isUrl } from '../target.js'
 import { parseMetrics, type Samples } from './metrics.js'
 
@@ -43,6 +43,7 @@ async function metricsOf(url: string): Promise<Samples | undefined> {
 
 /** Opened anew for each reading: a read-only database stays as it was when it was opened. */
 async function folderReader(folder: string, now: () => number): Promise<Reader> {
+  const { Drift } = await import('@drift/server')
   return {
     async read() {
       const db = await Drift.open(folder, { readOnly: true })
