@@ -5,14 +5,16 @@
 import { BLOCK_ENTRIES, blockBytes, clearBlock, type IndexSlabs, kernels } from '@drift/native'
 import { NONE } from '../bucket/extent.js'
 
-/** The group of each centroid, or NONE where there are no groups. @param centroids - rotated. */
+/** The group of each centroid, found as a row's bucket is, or NONE where there are no groups. @param centroids - rotated. */
 export function groupsOf({ groups, padded }: IndexSlabs, centroids: Float32Array): Uint32Array {
   const count = centroids.length / padded
   const found = new Uint32Array(count).fill(NONE)
   if (groups === undefined || count === 0) return found
+  const codes = new Uint8Array(new SharedArrayBuffer(count * padded))
+  const factors = new Float32Array(new SharedArrayBuffer(8 * count))
+  kernels.sq8Encode(centroids, padded, 0, count, codes, factors)
   const all = Uint32Array.from(found.keys())
-  // biome-ignore format: one call
-  kernels.nearest(centroids, padded, all, count, groups.centroids, groups.bucketCount, found, new Float32Array(count))
+  kernels.indexAssign({ ...groups, codes, factors }, all, 0, count, found, undefined)
   return found
 }
 

@@ -7,15 +7,14 @@ import { kernels } from '@drift/native'
 import type { IndexState } from '../index-state.js'
 import { Groups } from '../router/groups.js'
 import { moveToMeans } from './means.js'
+import { routeWork } from './route.js'
 import type { Slices } from './slices.js'
 
 /** Buckets of a group in the mean: a block of entries. Measured in docs/adr/0023. */
 const GROUP_BUCKETS = 32
 const PASSES = 3
-/** Centroids that are compared with all centers at once, in about a millisecond. */
+/** Centroids that are routed to centers at once, in about a millisecond. */
 const PART = 256
-/** Multiply-adds of f32 that comparing two vectors by their 16-bit forms is worth, a dimension. */
-const COMPARED_WORK = 1 / 3
 
 /** Groups for the buckets, when they are due. */
 export async function groupBuckets(state: IndexState, slices: Slices): Promise<void> {
@@ -29,35 +28,31 @@ export async function groupBuckets(state: IndexState, slices: Slices): Promise<v
     const bucket = Math.floor((group * count) / groups)
     centers.set(router.centroids.subarray(bucket * padded, (bucket + 1) * padded), group * padded)
   }
-  const nearest = new Uint32Array(count)
-  for (let pass = 0; pass <= PASSES; pass++) {
-    if (pass > 0) moveToMeans(router.centroids, nearest, padded, centers, groups)
-    for (let first = 0; first < count; first += PART) {
-      const part = Uint32Array.from({ length: Math.min(PART, count - first) }, (_, i) => first + i)
-      const into = nearest.subarray(first, first + part.length)
-      kernels.nearest(
-        router.centroids,
-        padded,
-        part,
-        part.length,
-        centers,
-        groups,
-        into,
-        new Float32Array(PART),
-      )
-      await slices.spend(part.length * groups * padded * COMPARED_WORK)
-      if (router.version !== version) return
-    }
-  }
-  const made = new Groups(centers, () => ({
+  const below = () => ({
     padded,
     flips: store.rotation.flips,
     centroids: router.centroids,
     codes: router.codes,
     factors: router.factors,
-  }))
+  })
+  const all = Uint32Array.from({ length: count }, (_, bucket) => bucket)
+  const nearest = new Uint32Array(count)
+  let made = new Groups(centers, below)
+  for (let pass = 0; pass <= PASSES; pass++) {
+    if (pass > 0) {
+      moveToMeans(router.centroids, nearest, padded, centers, groups)
+      made = new Groups(centers, below)
+    }
+    for (let first = 0; first < count; first += PART) {
+      const part = Math.min(PART, count - first)
+      // As rows find their buckets, by codes: comparing each with every center takes a growing share of a growing index.
+      kernels.indexAssign(made.view, all, first, part, nearest, undefined)
+      await slices.spend(routeWork(part, groups, padded))
+      if (router.version !== version) return
+    }
+  }
   for (let first = 0; first < count; first += PART) {
-    const part = Uint32Array.from({ length: Math.min(PART, count - first) }, (_, i) => first + i)
+    const part = all.subarray(first, first + PART)
     made.place(part, nearest.subarray(first, first + part.length))
     await slices.spend(part.length * padded * 4)
     if (router.version !== version) return

@@ -47,13 +47,14 @@ export function* halveBuckets(
     )
   }
   const all = found.flat()
+  const centroids = joined(
+    Float32Array,
+    all.map(({ centroid }) => centroid),
+  )
   return {
     buckets: Uint32Array.from(halved),
-    centroids: joined(
-      Float32Array,
-      all.map(({ centroid }) => centroid),
-    ),
-    groups: Uint32Array.from(all, ({ group }) => group),
+    centroids,
+    groups: groupsOf(slabs, centroids),
     counts: Uint32Array.from(all, ({ rows }) => rows.length),
     rows: joined(
       Uint32Array,
@@ -73,7 +74,6 @@ function splitWork(rows: number, dim: number): number {
 
 interface Half {
   readonly centroid: Float32Array
-  readonly group: number
   readonly rows: Uint32Array
   readonly blocks: Uint8Array
 }
@@ -105,13 +105,11 @@ function halvesOf(
   // biome-ignore format: one call
   const stays = kernels.indexHalve(slabs, rows, own, rows.length, from, to, sides, centroids, blocks)
   if (stays === 0) return undefined
-  const groups = groupsOf(slabs, centroids)
   return [0, 1].map(half => {
     const inHalf = rows.filter((_, i) => sides[i] === half)
     const first = half * stays
     return {
       centroid: centroids.subarray(half * padded, (half + 1) * padded),
-      group: groups[half]!,
       rows: inHalf,
       blocks: blocks.subarray(first * bytes, (first + Math.ceil(inHalf.length / BLOCK_ENTRIES)) * bytes),
     }

@@ -44,7 +44,7 @@ async function routeHere(
 ): Promise<void> {
   const { router, shape } = state
   const looked = router.groups === undefined ? router.count : Math.min(router.count, GROUPED)
-  const work = (looked * ROUTE_SHARE + SECOND_CHOICES) * shape.dim
+  const work = routeWork(1, looked, shape.dim)
   for (let first = 0; first < rows.length; ) {
     const count = Math.min(rows.length - first, slices.fit(work), TASK_ROWS)
     const part = rows.subarray(first, first + count)
@@ -54,6 +54,11 @@ async function routeHere(
     first += count
     await slices.spend(count * work)
   }
+}
+
+/** Multiply-adds that routing rows among so many buckets without groups is worth. */
+export function routeWork(rows: number, buckets: number, dim: number): number {
+  return rows * (buckets * ROUTE_SHARE + SECOND_CHOICES) * dim
 }
 
 async function routeInPool(

@@ -1,8 +1,9 @@
 /**
  * The buckets of a router in groups of near centroids: a query looks at the buckets of the groups that are near to it. It is the same
  * structure one level up (`IndexSlabs.groups`): a bucket is an entry, around the center of its group, in a chain of blocks.
- * Rule: each bucket is in the group of the nearest center, whatever becomes of its centroid; groups themselves never change, and are made
- * anew when they no longer fit (maintenance/grouping.ts). A worker may read a chain while an entry moves: that costs one query a bucket.
+ * Rule: each bucket is in the group of the nearest center, as comparing or routing finds it, whatever becomes of its centroid; groups
+ * themselves never change, and are made anew when they no longer fit (maintenance/grouping.ts). A worker may read a chain while an entry
+ * moves: that costs one query a bucket.
  */
 import {
   allocateSlab,
