@@ -1,6 +1,6 @@
 // The index of "Drift-Aware Vector Indexing" (December 2025) as its text has it, in plain loops over exact distances: one bucket a row,
 // search by P_eff until its sum reaches a confidence, scatter merge of urgent buckets under a budget.
-// Rule: formulas as printed; what the text leaves open is a parameter here, and said in docs/drift.md.
+// Rule: formulas as printed; what the text leaves open is a parameter here, and said in docs/bench/drift.md.
 import { effectiveProbability } from '@drift/core'
 import { kernels } from '@drift/native'
 

@@ -25,7 +25,7 @@ export interface RealStream extends RowSource {
 const KINDS = ['window', 'expiry', 'topics', 'images'] as const
 type Kind = (typeof KINDS)[number]
 
-/** Rows of the window, rows of a tick, queries of a search, searches. The `100k` form is that of the figures in docs/drift.md. */
+/** Rows of the window, rows of a tick, queries of a search, searches. The `100k` form is that of the figures in docs/bench/drift.md. */
 const SHAPES: Readonly<Record<Size, { window: number; tick: number; queries: number; steps: number }>> = {
   small: { window: 4_000, tick: 500, queries: 150, steps: 4 },
   '100k': { window: 40_000, tick: 2_000, queries: 400, steps: 5 },
