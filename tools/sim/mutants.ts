@@ -122,6 +122,9 @@ export async function runMutant(mutant: Mutant, seed: number): Promise<MutantRun
 /** Recall may be above what is asked by so much on the mean: more is paid for and not wanted. */
 const MOST_ABOVE = 0.045
 
+/** Healed it is 0.97 to 1.06 by seeds 1 to 5, and 1.10 with seed 1 where second assignments are never refreshed. */
+const MOST_ROWS = 1.08
+
 /** The gates of a run that a small run can hold, with room for its few queries, and what shows sooner in the partition itself. */
 export function smallGates({ result, offCentre, dead }: MutantRun): Cell[] {
   const living = result.engines.find(engine => engine.name === 'drift')!.steps.slice(1)
@@ -137,7 +140,7 @@ export function smallGates({ result, offCentre, dead }: MutantRun): Cell[] {
       bound: MOST_ABOVE,
       side: 'at most',
     },
-    { gate: 'rows over a rebuild at 0.95, mean', value: mean(overFresh), bound: 1.1, side: 'at most' },
+    { gate: 'rows over a rebuild at 0.95, mean', value: mean(overFresh), bound: MOST_ROWS, side: 'at most' },
     {
       gate: 'rows of a bucket over what it should have',
       value: last.live / last.partition / BUCKET_ROWS,
