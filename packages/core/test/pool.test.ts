@@ -5,6 +5,7 @@
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { createRequire } from 'node:module'
+import { setImmediate } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, it } from 'vitest'
 import { IndexPool, NONE, prepare, VectorIndex } from '../src/index.js'
@@ -101,11 +102,69 @@ describe('a batch', () => {
   })
 })
 
+describe('threads that are late', () => {
+  it('are not waited for: a batch beside a long task of the only thread ends before it', async () => {
+    const narrow = new IndexPool({ threads: 1 })
+    try {
+      const index = await mixed({ pool: narrow })
+      const expected = await (await mixed()).searchBatch(queries, { k: 10 })
+      const long = index.searchBatch(nearby(vectors, DIM, 5000, 7), { k: 10, recall: 1 })
+      let isOver = false
+      void long.then(() => {
+        isOver = true
+      })
+      // Their tasks, behind the long one, find nothing left to do, and memory that is theirs still.
+      for (let i = 0; i < 3; i++) expect(await index.searchBatch(queries, { k: 10 })).toEqual(expected)
+      expect(isOver).toBe(false)
+      await long
+      expect(await index.searchBatch(queries, { k: 10 })).toEqual(expected)
+    } finally {
+      await narrow.close()
+    }
+  })
+
+  it('change no answer and leave no row behind, however many there are for a processor', async () => {
+    const wide = new IndexPool({ threads: 8 })
+    const index = await mixed({ pool: wide })
+    await index.flush(index.rotate()!)
+    const many = nearby(vectors, DIM, 600, 7)
+    const here = await mixed()
+    await here.flush(here.rotate()!)
+    const expected = await here.searchBatch(many, { k: 10 })
+    for (let i = 0; i < 5; i++) {
+      const found = await Promise.all(Array.from({ length: 4 }, () => index.searchBatch(many, { k: 10 })))
+      for (const one of found) expect(one).toEqual(expected)
+    }
+    await wide.close()
+    index.delete(numbers(ROWS))
+    expect(index.stats()).toMatchObject({ rows: 0, deadRows: 0 })
+  })
+})
+
 it('queries that are asked at once get each its own answer', async () => {
   for (const index of [await mixed(), await mixed({ pool })]) {
     const asked = Array.from({ length: 8 }, (_, i) => rowOf(queries, DIM, i))
     const found = await Promise.all(asked.map(query => index.search(query, { k: 5 })))
     expect(found).toEqual(asked.map(query => index.searchSync(query, { k: 5 })))
+  }
+})
+
+it('batches that are asked at once, one after the other or in the middle of another get each its own answers', async () => {
+  const count = 50
+  const parts = Array.from({ length: 4 }, (_, i) => nearby(vectors, DIM, count, 10 + i))
+  const single = await mixed()
+  const nearest = parts.map(part =>
+    Array.from({ length: count }, (_, q) => single.searchSync(rowOf(part, DIM, q), { k: 10 }).ids).flat(),
+  )
+  for (const index of [await mixed(), await mixed({ pool })]) {
+    for (const turns of [0, 1, 2]) {
+      const running: ReturnType<VectorIndex['searchBatch']>[] = []
+      for (const part of parts) {
+        running.push(index.searchBatch(part, { k: 10 }))
+        for (let i = 0; i < turns; i++) await setImmediate()
+      }
+      expect((await Promise.all(running)).map(({ ids }) => ids)).toEqual(nearest)
+    }
   }
 })
 

@@ -57,6 +57,16 @@ export class IndexPool {
     return this.#workers?.workers ?? []
   }
 
+  /** Tasks that no thread has begun. */
+  get waiting(): number {
+    return this.#workers?.waiting ?? 0
+  }
+
+  /** @throws CoreError DRIFT_CLOSED. */
+  requireOpen(): void {
+    if (this.#closed) throw closed()
+  }
+
   /**
    * Run all tasks and wait until none of them runs any more, also when one fails or `signal` aborts.
    *
@@ -65,7 +75,8 @@ export class IndexPool {
    */
   async runAll<T extends Task>(tasks: readonly T[], signal?: AbortSignal): Promise<TaskResult<T>[]> {
     const workers = this.#workers
-    if (this.#closed || workers === undefined) throw closed()
+    this.requireOpen()
+    if (workers === undefined) throw closed()
     signal?.throwIfAborted()
     const cancel = new Int32Array(new SharedArrayBuffer(4))
     const stop = () => {
@@ -79,7 +90,7 @@ export class IndexPool {
       this.#running.set(cancel, ended)
       const settled = await ended
       signal?.throwIfAborted()
-      if (this.#closed) throw closed()
+      this.requireOpen()
       return settled.map(outcome => {
         if (outcome.status === 'rejected') throw failure(outcome.reason)
         return outcome.value

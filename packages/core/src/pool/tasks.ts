@@ -8,23 +8,20 @@ import type { Neighbours } from '../recall/nearest-rows.js'
 import { compareRows, type Met, meet, type SelfQueries } from '../recall/self-queries.js'
 import { assignBuckets, homesFor, type Routed, type Routing } from '../router/homes.js'
 import { fixRows } from '../search/allowed.js'
-import { type FoundSlice, type Part, searchPart, searchSlice, sliceOf, takeSlice } from '../search/batch.js'
+import { batchIn, type Cut, type Part, searchPart, searchSlice } from '../search/batch.js'
 import type { Candidates } from '../search/bounds.js'
 import { candidatesIn } from '../search/elsewhere.js'
 import { Scratch } from '../search/scratch.js'
 import { attach, rowBucketsOf, type Snapshot } from '../search/snapshot.js'
-import type { SearchWidth } from '../search/view.js'
+import type { SearchView, SearchWidth } from '../search/view.js'
 
 /** Search for the queries that nobody else has taken, slice by slice. */
 export interface SearchTask extends SearchWidth {
   readonly kind: 'search'
   readonly snapshot: Snapshot
-  /** Prepared, count * dim. In shared memory, as what follows is. */
-  readonly queries: Float32Array
-  /** Queries taken so far, by all who work on the batch; from their number on there is nothing to do. */
-  readonly taken: Int32Array
-  /** Where the answers go. */
-  readonly found: FoundSlice
+  /** Of the batch: `batchIn`. */
+  readonly memory: SharedArrayBuffer
+  readonly cut: Cut
 }
 
 /** Every parts-th bucket of one query's, from `part` on. */
@@ -206,18 +203,16 @@ function scratchFor(dim: number): Scratch {
 }
 
 function searchTask(task: SearchTask, cancel: Int32Array): undefined {
-  const view = attach(task.snapshot)
-  const { dim } = view.slabs
-  const { queries, taken, found, allow } = task
+  const { snapshot, memory, cut, allow, k } = task
+  const { dim } = snapshot
   // A copy of this thread's own, or memory that is shared because nobody changes it.
   if (allow !== undefined) fixRows(allow)
+  const batch = batchIn(memory, dim, cut.count, k)
+  let view: SearchView | undefined
+  const attached = (): SearchView => (view ??= attach(snapshot))
   const scratch = scratchFor(dim)
-  const count = queries.length / dim
-  const slice = sliceOf(task)
   while (Atomics.load(cancel, 0) === 0) {
-    const first = takeSlice(taken, slice)
-    if (first >= count) break
-    searchSlice(view, queries, first, Math.min(slice, count - first), task, scratch, found)
+    if (searchSlice(attached, batch, cut, task, scratch) === undefined) break
   }
   return undefined
 }

@@ -8,7 +8,7 @@ import { Slices } from '../maintenance/slices.js'
 import type { IndexPool } from '../pool/pool.js'
 import type { SearchTask } from '../pool/tasks.js'
 import { liveRowsOf } from '../row-store.js'
-import { sharedSlice } from '../search/batch.js'
+import { BatchMemory, cutOf } from '../search/batch.js'
 import { searchAllMany } from '../search/elsewhere.js'
 import { attach, type Snapshot } from '../search/snapshot.js'
 import type { SearchView, SearchWidth } from '../search/view.js'
@@ -35,21 +35,13 @@ async function compareInPool(
   width: SearchWidth,
 ): Promise<Neighbours> {
   const k = width.owed
-  const queries = new Float32Array(new SharedArrayBuffer(query.byteLength))
-  queries.set(query)
-  const found = sharedSlice(1, k)
-  const task: SearchTask = {
-    kind: 'search',
-    snapshot,
-    queries,
-    taken: new Int32Array(new SharedArrayBuffer(4)),
-    found,
-    ...width,
-    k,
-    probes: Number.POSITIVE_INFINITY,
-  }
+  const whole: SearchWidth = { ...width, k, probes: Number.POSITIVE_INFINITY }
+  const batch = new BatchMemory().take(snapshot.dim, 1, k)
+  batch.queries.set(query)
+  const { memory } = batch
+  const task: SearchTask = { kind: 'search', snapshot, memory, cut: cutOf(1, whole, 1), ...whole }
   await pool.runAll([task])
-  return found
+  return batch
 }
 
 /** Vectors that no cache holds come so many times as slowly as they are compared. */

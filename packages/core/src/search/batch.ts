@@ -16,48 +16,130 @@ export interface FoundSlice {
   readonly counts: Uint32Array
 }
 
-/** Queries between two looks at the cancel flag, and between two turns of the event loop: about a millisecond. */
-export const SLICE_QUERIES = 16
-
-export function emptySlice(queries: number, k: number): FoundSlice {
-  return sliceIn(bytes => new ArrayBuffer(bytes), queries, k)
+/** What all who work on a batch share. */
+export interface Batch extends FoundSlice {
+  readonly memory: SharedArrayBuffer
+  /** Prepared, count * dim. */
+  readonly queries: Float32Array
+  /** How many slices are taken; then for each 1 once its answers are there. */
+  readonly progress: Int32Array
 }
 
-/** In shared memory, for several threads to fill. */
-export function sharedSlice(queries: number, k: number): FoundSlice {
-  return sliceIn(bytes => new SharedArrayBuffer(bytes), queries, k)
+/** Views of `count` queries and of `k` answers each, in any thread. */
+export function batchIn(memory: SharedArrayBuffer, dim: number, count: number, k: number): Batch {
+  const queries = new Float32Array(memory, 0, count * dim)
+  const rows = new Uint32Array(memory, queries.byteLength, count * k)
+  const distances = new Float32Array(memory, rows.byteOffset + rows.byteLength, count * k)
+  const counts = new Uint32Array(memory, distances.byteOffset + distances.byteLength, count)
+  const progress = new Int32Array(memory, counts.byteOffset + counts.byteLength, 1 + count)
+  return { memory, queries, progress, rows, distances, counts }
 }
 
-function sliceIn(memory: (bytes: number) => ArrayBufferLike, queries: number, k: number): FoundSlice {
-  return {
-    rows: new Uint32Array(memory(4 * queries * k)).fill(NONE),
-    distances: new Float32Array(memory(4 * queries * k)).fill(Number.POSITIVE_INFINITY),
-    counts: new Uint32Array(memory(4 * queries)),
+/** Of the index: 4 096 queries of 256 dimensions, about. */
+const MOST_KEPT_BYTES = 4 * 1024 * 1024
+
+/** Memory for batches. That of the last one serves the next: fresh pages would take a twentieth of the time of 256 queries. */
+export class BatchMemory {
+  #spare: SharedArrayBuffer | undefined
+
+  get bytes(): number {
+    return this.#spare?.byteLength ?? 0
+  }
+
+  /** Nothing is found yet; the queries mean nothing. */
+  take(dim: number, count: number, k: number): Batch {
+    const bytes = 4 * count * (dim + 2 * k + 2) + 4
+    const spare = this.#spare
+    this.#spare = undefined
+    const memory = spare !== undefined && spare.byteLength >= bytes ? spare : new SharedArrayBuffer(bytes)
+    const batch = batchIn(memory, dim, count, k)
+    batch.progress.fill(0)
+    batch.rows.fill(NONE)
+    batch.distances.fill(Number.POSITIVE_INFINITY)
+    return batch
+  }
+
+  /** Nobody will look at it any more. */
+  give({ memory }: Batch): void {
+    if (memory.byteLength <= MOST_KEPT_BYTES && memory.byteLength > this.bytes) this.#spare = memory
   }
 }
 
-/** Queries of a batch that are searched for in one go; an exact search of one takes longer than a slice of others. */
-export function sliceOf({ probes }: SearchWidth): number {
-  return probes === Number.POSITIVE_INFINITY ? 1 : SLICE_QUERIES
+/** In the caller's own memory. */
+export function emptySlice(queries: number, k: number): FoundSlice {
+  return {
+    rows: new Uint32Array(queries * k).fill(NONE),
+    distances: new Float32Array(queries * k).fill(Number.POSITIVE_INFINITY),
+    counts: new Uint32Array(queries),
+  }
 }
 
-/** The first query of the next slice that nobody has taken. @param taken - one word of shared memory: queries taken so far. */
-export function takeSlice(taken: Int32Array, slice: number): number {
-  return Atomics.add(taken, 0, slice)
+/** Queries between two looks at the cancel flag, and between two turns of the event loop: about a millisecond. */
+export const SLICE_QUERIES = 16
+/** The same of the last slices, so that who is done first does not wait for long. */
+const LAST_QUERIES = 4
+
+/** How a batch is cut: into `whole` slices of `size` queries, then smaller ones. */
+export interface Cut {
+  readonly count: number
+  readonly size: number
+  readonly whole: number
 }
 
-/** Search for prepared queries first .. first + count - 1 of `queries`, into the same places of `found`. */
+/** @param parties - threads that work on it. */
+export function cutOf(count: number, { probes }: Pick<SearchWidth, 'probes'>, parties: number): Cut {
+  // An exact search of one query takes longer than a slice of others.
+  const size = probes === Number.POSITIVE_INFINITY ? 1 : SLICE_QUERIES
+  const whole = parties === 1 ? Math.ceil(count / size) : Math.max(0, Math.floor(count / size) - parties)
+  return { count, size, whole }
+}
+
+/** The first query of a slice; of the one behind the last, how many queries there are. */
+export function firstOf({ count, size, whole }: Cut, slice: number): number {
+  const small = Math.min(size, LAST_QUERIES)
+  return Math.min(count, Math.min(slice, whole) * size + Math.max(0, slice - whole) * small)
+}
+
+/** The numbers of all. */
+export function slicesOf(cut: Cut): Set<number> {
+  const all = new Set<number>()
+  for (let slice = 0; firstOf(cut, slice) < cut.count; slice++) all.add(slice)
+  return all
+}
+
+/** The next slice that nobody has taken, searched for. @returns its number; undefined: there is none left. */
 export function searchSlice(
-  view: SearchView,
-  queries: Float32Array,
-  first: number,
-  count: number,
+  view: () => SearchView,
+  batch: Batch,
+  cut: Cut,
   width: SearchWidth,
   scratch: Scratch,
-  found: FoundSlice,
-): void {
-  const { rows, distances, counts } = found
-  searchViewMany(view, width, scratch, queries, first, count, rows, distances, counts)
+): number | undefined {
+  const { queries, progress, rows, distances, counts } = batch
+  const slice = Atomics.add(progress, 0, 1)
+  const first = firstOf(cut, slice)
+  const count = firstOf(cut, slice + 1) - first
+  if (count === 0) return undefined
+  searchViewMany(view(), width, scratch, queries, first, count, rows, distances, counts)
+  Atomics.store(progress, 1 + slice, 1)
+  return slice
+}
+
+/** The answers to queries first .. end - 1. */
+export function copySlice(from: FoundSlice, to: FoundSlice, first: number, end: number): void {
+  const k = from.rows.length / from.counts.length
+  to.rows.set(from.rows.subarray(first * k, end * k), first * k)
+  to.distances.set(from.distances.subarray(first * k, end * k), first * k)
+  to.counts.set(from.counts.subarray(first, end), first)
+}
+
+/** Whoever works on the batch takes no further slice. */
+export function stopTaking({ progress }: Batch, { count }: Cut): void {
+  Atomics.store(progress, 0, count)
+}
+
+export function isDone({ progress }: Batch, slice: number): boolean {
+  return Atomics.load(progress, 1 + slice) === 1
 }
 
 /** What one part of a query found, nearest first. */

@@ -95,13 +95,12 @@ export function candidatesIn(
 
 /** What a search by codes found, `width.k` rows a query, ranked: `width.owed` rows a query. */
 export async function rerankMany(
-  { exact }: IndexState,
+  exact: NonNullable<IndexState['exact']>,
   coarse: FoundSlice,
   queries: Float32Array,
   { k, owed }: SearchWidth,
   check: () => void,
 ): Promise<FoundSlice> {
-  if (exact === undefined) return coarse
   const count = coarse.counts.length
   const dim = queries.length / count
   const found = emptySlice(count, owed)

@@ -1,25 +1,31 @@
 /**
  * Searches that may leave the thread: batches of more than a slice, in which the caller's thread takes its share, and one query when its
- * scan is wide. Rule: the view is pinned before the first task and released after the last, so a batch sees one moment of the index.
+ * scan is wide. Rule: the view is pinned before the first task, until nobody reads it, so a batch sees one moment of the index.
  * Who works on a batch takes its slices one by one, so a thread that is late or busy with something else takes fewer; in the caller's
  * thread the event loop turns after each, also after the last: who asks in a loop starves nobody.
  */
 import { setImmediate } from 'node:timers/promises'
+import { giveWay } from '@drift/native'
 import type { IndexState } from '../index-state.js'
 import type { IndexPool } from '../pool/pool.js'
 import type { PartTask, SearchTask } from '../pool/tasks.js'
 import { fixRows } from './allowed.js'
 import {
+  type Batch,
+  copySlice,
+  cutOf,
+  emptySlice,
   type FoundSlice,
+  firstOf,
+  isDone,
   mergeParts,
   type Part,
   searchSlice,
-  sharedSlice,
-  sliceOf,
-  takeSlice,
+  slicesOf,
+  stopTaking,
 } from './batch.js'
 import type { Scratch } from './scratch.js'
-import { tailOf } from './search.js'
+import { searchViewMany, tailOf } from './search.js'
 import { attach, type Snapshot } from './snapshot.js'
 import type { SearchView, SearchWidth } from './view.js'
 
@@ -27,53 +33,105 @@ import type { SearchView, SearchWidth } from './view.js'
 const SPLIT_ENTRIES = 131_072
 const SPLIT_ROWS = 32_768
 
-/** @param queries - prepared, in shared memory. `check` throws when the result is no longer wanted; nothing runs on then. */
+/** So long the caller's thread looks for slices that others are at: sleeping until a message comes would cost 0.1 ms and more. */
+const LOOK_MS = 1
+/** Tasks for batches that are over, because this thread was sooner, that may wait for the pool. */
+const MOST_LATE = 4
+
+/**
+ * The caller's thread waits for no other that is late: what of the batch nobody has begun it does, and at last what another has begun.
+ *
+ * @param snapshot - of a pin that is open until the answer is there.
+ * @param batch - its queries, prepared. `check` throws when the result is no longer wanted; no slice is begun then.
+ * @param told - answers from .. to - 1 are there; the batch is not over.
+ * @param left - nobody looks at the batch any more, which may be later than the answer.
+ * @returns in memory that is the caller's.
+ */
 export async function searchMany(
+  state: IndexState,
   snapshot: Snapshot,
   pool: IndexPool | undefined,
-  queries: Float32Array,
+  batch: Batch,
   width: SearchWidth,
   scratch: Scratch,
   check: () => void,
   signal: AbortSignal | undefined,
+  told: (found: FoundSlice, from: number, to: number) => void = () => {},
+  left: () => void = () => {},
 ): Promise<FoundSlice> {
-  const count = queries.length / snapshot.dim
-  const slice = sliceOf(width)
-  const found = sharedSlice(count, width.k)
-  const taken = new Int32Array(new SharedArrayBuffer(4))
+  const { memory, queries } = batch
+  const { k } = width
+  const count = batch.counts.length
+  const { size } = cutOf(count, width, 1)
   // Exact answers take a thread for long, and the caller's has an event loop to turn.
-  const helps = pool === undefined || slice > 1
-  const threads = pool === undefined ? 0 : Math.min(pool.threads, Math.ceil(count / slice) - (helps ? 1 : 0))
-  const task: SearchTask = { kind: 'search', snapshot, queries, taken, found, ...width }
+  const helps = pool === undefined || size > 1
+  const threads = pool === undefined ? 0 : Math.min(pool.threads, Math.ceil(count / size) - (helps ? 1 : 0))
+  const cut = cutOf(count, width, threads + (helps ? 1 : 0))
+  const task: SearchTask = { kind: 'search', snapshot, memory, cut, ...width }
   const others = threads > 0 ? pool!.runAll(new Array<SearchTask>(threads).fill(task), signal) : undefined
-  const stop = (): void => void Atomics.store(taken, 0, count)
-  others?.catch(stop)
-  try {
-    if (helps) await takeShare(attach(snapshot), task, count, scratch, check)
-  } catch (error) {
-    stop()
-    await others?.catch(() => undefined) // the first error is the one that counts
-    throw error
+  const reading = state.pins.open()
+  const stop = (): void => stopTaking(batch, cut)
+  let haveEnded = false
+  const gone = (others ?? Promise.resolve()).catch(stop).then(() => {
+    haveEnded = true
+  })
+  const found = emptySlice(count, k)
+  const missing = slicesOf(cut)
+  const tell = (slice: number): void => {
+    missing.delete(slice)
+    told(found, firstOf(cut, slice) * k, firstOf(cut, slice + 1) * k)
   }
-  await others
-  check()
-  // The caller's memory is not shared with anybody.
-  return { rows: found.rows.slice(), distances: found.distances.slice(), counts: found.counts.slice() }
-}
-
-async function takeShare(
-  view: SearchView,
-  { queries, taken, found, ...asked }: SearchTask,
-  count: number,
-  scratch: Scratch,
-  check: () => void,
-): Promise<void> {
-  const width = { ...asked, allow: asked.allow && fixRows(asked.allow.slice()) }
-  const slice = sliceOf(width)
-  for (let first = takeSlice(taken, slice); first < count; first = takeSlice(taken, slice)) {
-    searchSlice(view, queries, first, Math.min(slice, count - first), width, scratch, found)
+  const collect = (slice: number): void => {
+    copySlice(batch, found, firstOf(cut, slice), firstOf(cut, slice + 1))
+    tell(slice)
+  }
+  const turn = async (): Promise<void> => {
     await setImmediate()
     check()
+    pool?.requireOpen()
+  }
+  try {
+    if (helps) {
+      const view = attach(snapshot)
+      const own = { ...width, allow: width.allow && fixRows(width.allow.slice()) }
+      for (;;) {
+        const slice = searchSlice(() => view, batch, cut, own, scratch)
+        if (slice === undefined) break
+        collect(slice)
+        await turn()
+      }
+      for (const since = performance.now(); !haveEnded && performance.now() - since < LOOK_MS; ) {
+        for (const slice of missing) if (isDone(batch, slice)) collect(slice)
+        if (missing.size === 0) break
+        giveWay()
+        await turn()
+      }
+      if (missing.size === 0) reading()
+      for (const slice of missing) {
+        if (haveEnded || isDone(batch, slice)) continue
+        // Its thread waits for a processor: the same answers, into other memory.
+        const first = firstOf(cut, slice)
+        const { rows, distances, counts } = found
+        const more = firstOf(cut, slice + 1) - first
+        searchViewMany(view, own, scratch, queries, first, more, rows, distances, counts)
+        tell(slice)
+        await turn()
+      }
+    }
+    const isBehind = pool !== undefined && pool.waiting > MOST_LATE
+    if (isBehind || [...missing].some(slice => !isDone(batch, slice))) await others
+    for (const slice of missing) collect(slice)
+    check()
+    return found
+  } catch (error) {
+    stop()
+    await gone // the first error is the one that counts
+    throw error
+  } finally {
+    void gone.then(() => {
+      reading()
+      left()
+    })
   }
 }
 

@@ -20,6 +20,7 @@ import { prepare, prepareInto, publicDistance } from '../metric.js'
 import type { IndexPool } from '../pool/pool.js'
 import type { Shadows } from '../recall/shadows.js'
 import { answerOf, type BatchResult, publicDistances, type SearchResult } from './answer.js'
+import { BatchMemory, type FoundSlice } from './batch.js'
 import { isAllElsewhere, rerankMany, searchAll, searchAllMany, widened } from './elsewhere.js'
 import { type Explanation, explainQuery } from './explain.js'
 import { isWide, searchMany, searchParts } from './fan-out.js'
@@ -47,6 +48,7 @@ export class Queries {
   readonly #shadows: Shadows
   readonly #scratch: Scratch
   readonly #warmth: Warmth = new Warmth()
+  readonly #batches: BatchMemory = new BatchMemory()
 
   constructor(life: IndexLife, pool: IndexPool | undefined, shadows: Shadows) {
     this.#life = life
@@ -56,7 +58,7 @@ export class Queries {
   }
 
   get bytes(): number {
-    return this.#scratch.bytes + this.#warmth.bytes
+    return this.#scratch.bytes + this.#warmth.bytes + this.#batches.bytes
   }
 
   now(query: Float32Array, options: SearchOptions): SearchResult {
@@ -107,29 +109,48 @@ export class Queries {
     const width = widened(state, requireWidth(options, state, count))
     const { signal } = options
     signal?.throwIfAborted()
-    const prepared = new Float32Array(new SharedArrayBuffer(queries.byteLength))
+    const batch = this.#batches.take(dim, count, width.k)
+    const { queries: prepared } = batch
     prepared.set(queries)
     prepare(metric, prepared, dim, 0, count)
     if (life.vectorsPending !== undefined) await this.#untilVectors()
     prepareFor(state, count)
     this.#shadows.offer(prepared, options)
+    const check = life.checkOf(signal)
+    const ids: (Id | undefined)[] = new Array(count * width.owed).fill(undefined)
+    const tell = ({ rows, distances }: FoundSlice, from: number, to: number): void => {
+      for (let i = from; i < to; i++) if (rows[i] !== NONE) ids[i] = state.store.ids.idAt(rows[i]!)
+      publicDistances(metric, distances.subarray(from, to))
+    }
+    const give = (): void => this.#batches.give(batch)
     const { snapshot, release } = state.pin()
     try {
-      const check = life.checkOf(signal)
+      if (state.exact === undefined) {
+        const found = await searchMany(
+          state,
+          snapshot,
+          this.#pool,
+          batch,
+          width,
+          this.#scratch,
+          check,
+          signal,
+          tell,
+          give,
+        )
+        return { ...found, k: width.owed, ids }
+      }
       const found = isAllElsewhere(state, width)
         ? await searchAllMany(state, snapshot, this.#pool, prepared, width, check, signal)
         : await rerankMany(
-            state,
-            await searchMany(snapshot, this.#pool, prepared, width, this.#scratch, check, signal),
+            state.exact,
+            await searchMany(state, snapshot, this.#pool, batch, width, this.#scratch, check, signal),
             prepared,
             width,
             check,
           )
-      const ids: (Id | undefined)[] = new Array(found.rows.length).fill(undefined)
-      for (let i = 0; i < ids.length; i++) {
-        if (found.rows[i] !== NONE) ids[i] = state.store.ids.idAt(found.rows[i]!)
-      }
-      return { ...found, k: width.owed, ids, distances: publicDistances(metric, found.distances) }
+      tell(found, 0, ids.length)
+      return { ...found, k: width.owed, ids }
     } finally {
       release()
     }
