@@ -78,6 +78,19 @@ describe('a batch', () => {
     expectExactly(index, numbers(2000))
   })
 
+  it('is among the rows that were allowed when it was asked', async () => {
+    const index = await mixed({ pool })
+    for (const recall of [0.9, 1]) {
+      const allow = new Uint32Array(ROWS / 32).fill(0x5555_5555)
+      const expected = await index.searchBatch(queries, { k: 10, recall, allow })
+      const busy = index.searchBatch(queries, { k: 10, recall: 1 }) // in all threads: the next one's tasks wait
+      const asked = index.searchBatch(queries, { k: 10, recall, allow })
+      allow.fill(0xaaaa_aaaa)
+      expect(await asked).toEqual(expected)
+      await busy
+    }
+  })
+
   it('sees the same rows before, during and after a flush that splits buckets', async () => {
     const index = await mixed({ pool })
     const everything = async () => {
@@ -103,21 +116,29 @@ describe('a batch', () => {
 })
 
 describe('threads that are late', () => {
-  it('are not waited for: a batch beside a long task of the only thread ends before it', async () => {
+  it('are not waited for: batches beside long tasks of the only thread end before these', async () => {
     const narrow = new IndexPool({ threads: 1 })
     try {
       const index = await mixed({ pool: narrow })
-      const expected = await (await mixed()).searchBatch(queries, { k: 10 })
-      const long = index.searchBatch(nearby(vectors, DIM, 5000, 7), { k: 10, recall: 1 })
-      let isOver = false
-      void long.then(() => {
-        isOver = true
-      })
-      // Their tasks, behind the long one, find nothing left to do, and memory that is theirs still.
-      for (let i = 0; i < 3; i++) expect(await index.searchBatch(queries, { k: 10 })).toEqual(expected)
-      expect(isOver).toBe(false)
-      await long
-      expect(await index.searchBatch(queries, { k: 10 })).toEqual(expected)
+      const here = await mixed()
+      const many = nearby(vectors, DIM, 5000, 7)
+      const controller = new AbortController()
+      const { signal } = controller
+      const long = Promise.allSettled(
+        Array.from({ length: 8 }, () => index.searchBatch(many, { k: 10, recall: 1, signal })),
+      )
+      // Their tasks, behind the long ones, find nothing left to do, and memory that is theirs still.
+      for (let i = 0; i < 8; i++) {
+        const some = queries.subarray(10 * i * DIM)
+        expect(await index.searchBatch(some, { k: 3 + i })).toEqual(
+          await here.searchBatch(some, { k: 3 + i }),
+        )
+      }
+      expect(narrow.late).toBe(4) // the other batches left the pool alone
+      controller.abort(new Error('enough'))
+      expect((await long).at(-1)).toMatchObject({ status: 'rejected', reason: { message: 'enough' } })
+      expect(await index.searchBatch(queries, { k: 10 })).toEqual(await here.searchBatch(queries, { k: 10 }))
+      await expect.poll(() => narrow.late).toBe(0)
     } finally {
       await narrow.close()
     }
@@ -211,15 +232,17 @@ describe('trouble', () => {
     const mortal = new IndexPool({ threads: 1 })
     try {
       const index = await mixed({ pool: mortal })
-      const expected = await index.searchBatch(queries, { k: 10 })
+      // Exact: it has ended in the thread when it is answered, and the next one is the thread's alone.
+      const asked = { k: 10, recall: 1 }
+      const expected = await index.searchBatch(queries, asked)
       const many = nearby(vectors, DIM, 20_000, 8)
-      const batch = index.searchBatch(many, { k: 10 })
+      const batch = index.searchBatch(many, asked)
       const [worker] = mortal.workers
       const ended = once(worker!, 'exit')
       void worker!.terminate()
       await expect(batch).rejects.toMatchObject({ name: 'CoreError', code: 'DRIFT_WORKER' })
       await ended
-      expect(await index.searchBatch(queries, { k: 10 })).toEqual(expected)
+      expect(await index.searchBatch(queries, asked)).toEqual(expected)
       expect(mortal.workers).toHaveLength(1)
       expect(mortal.workers[0]).not.toBe(worker)
     } finally {
@@ -237,6 +260,8 @@ describe('trouble', () => {
     await brief.close()
     expect(brief.workers).toHaveLength(0)
     await expect(index.searchBatch(queries, { k: 10 })).rejects.toMatchObject({ code: 'DRIFT_CLOSED' })
+    // What needs no pool is not its victim.
+    expect((await index.searchBatch(rowOf(queries, DIM, 0), { k: 10 })).ids).toHaveLength(10)
     expect(index.searchSync(rowOf(queries, DIM, 0), { k: 10 }).ids).toHaveLength(10)
   })
 

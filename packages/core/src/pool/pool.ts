@@ -24,6 +24,8 @@ const POOL_OPTIONS: Record<keyof IndexPoolOptions, true> = { threads: true }
 
 export class IndexPool {
   readonly threads: number
+  /** Batches that are over before their tasks are. */
+  late = 0
   readonly #workers: Threads<TaskMessage, unknown> | undefined
   /** The cancel flag and the end of every call of runAll. */
   readonly #running: Map<Int32Array, Promise<unknown>> = new Map()
@@ -55,11 +57,6 @@ export class IndexPool {
   /** The threads that are alive, to watch them (or, in a test, to end one). */
   get workers(): readonly Worker[] {
     return this.#workers?.workers ?? []
-  }
-
-  /** Tasks that no thread has begun. */
-  get waiting(): number {
-    return this.#workers?.waiting ?? 0
   }
 
   /** @throws CoreError DRIFT_CLOSED. */

@@ -205,7 +205,7 @@ function scratchFor(dim: number): Scratch {
 function searchTask(task: SearchTask, cancel: Int32Array): undefined {
   const { snapshot, memory, cut, allow, k } = task
   const { dim } = snapshot
-  // A copy of this thread's own, or memory that is shared because nobody changes it.
+  // A copy of this thread's own.
   if (allow !== undefined) fixRows(allow)
   const batch = batchIn(memory, dim, cut.count, k)
   let view: SearchView | undefined

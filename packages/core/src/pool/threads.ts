@@ -64,11 +64,6 @@ export class Threads<Task, Result> {
     return this.#piscina.threads
   }
 
-  /** Tasks that no thread has begun. */
-  get waiting(): number {
-    return this.#piscina.queueSize
-  }
-
   /** @throws what the task threw or, when no thread is left to run it, why. */
   async run(task: Task): Promise<Result> {
     try {

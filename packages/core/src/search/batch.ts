@@ -35,16 +35,12 @@ export function batchIn(memory: SharedArrayBuffer, dim: number, count: number, k
   return { memory, queries, progress, rows, distances, counts }
 }
 
-/** Of the index: 4 096 queries of 256 dimensions, about. */
+/** 4 096 queries of 256 dimensions, about. */
 const MOST_KEPT_BYTES = 4 * 1024 * 1024
 
 /** Memory for batches. That of the last one serves the next: fresh pages would take a twentieth of the time of 256 queries. */
 export class BatchMemory {
   #spare: SharedArrayBuffer | undefined
-
-  get bytes(): number {
-    return this.#spare?.byteLength ?? 0
-  }
 
   /** Nothing is found yet; the queries mean nothing. */
   take(dim: number, count: number, k: number): Batch {
@@ -61,7 +57,8 @@ export class BatchMemory {
 
   /** Nobody will look at it any more. */
   give({ memory }: Batch): void {
-    if (memory.byteLength <= MOST_KEPT_BYTES && memory.byteLength > this.bytes) this.#spare = memory
+    const { byteLength } = memory
+    if (byteLength <= MOST_KEPT_BYTES && byteLength > (this.#spare?.byteLength ?? 0)) this.#spare = memory
   }
 }
 

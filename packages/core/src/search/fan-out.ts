@@ -9,7 +9,6 @@ import { giveWay } from '@drift/native'
 import type { IndexState } from '../index-state.js'
 import type { IndexPool } from '../pool/pool.js'
 import type { PartTask, SearchTask } from '../pool/tasks.js'
-import { fixRows } from './allowed.js'
 import {
   type Batch,
   copySlice,
@@ -35,13 +34,14 @@ const SPLIT_ROWS = 32_768
 
 /** So long the caller's thread looks for slices that others are at: sleeping until a message comes would cost 0.1 ms and more. */
 const LOOK_MS = 1
-/** Tasks for batches that are over, because this thread was sooner, that may wait for the pool. */
+/** Batches that may be over before their tasks are; beyond, the caller's thread asks the pool for nothing, so that its queue does not grow. */
 const MOST_LATE = 4
 
 /**
  * The caller's thread waits for no other that is late: what of the batch nobody has begun it does, and at last what another has begun.
  *
  * @param snapshot - of a pin that is open until the answer is there.
+ * @param width - bits of `allow`, if any, that never change.
  * @param batch - its queries, prepared. `check` throws when the result is no longer wanted; no slice is begun then.
  * @param told - answers from .. to - 1 are there; the batch is not over.
  * @param left - nobody looks at the batch any more, which may be later than the answer.
@@ -65,8 +65,11 @@ export async function searchMany(
   const { size } = cutOf(count, width, 1)
   // Exact answers take a thread for long, and the caller's has an event loop to turn.
   const helps = pool === undefined || size > 1
-  const threads = pool === undefined ? 0 : Math.min(pool.threads, Math.ceil(count / size) - (helps ? 1 : 0))
+  const isAlone = pool === undefined || (helps && pool.late >= MOST_LATE)
+  const threads = isAlone ? 0 : Math.min(pool.threads, Math.ceil(count / size) - (helps ? 1 : 0))
   const cut = cutOf(count, width, threads + (helps ? 1 : 0))
+  const found = emptySlice(count, k)
+  const missing = slicesOf(cut)
   const task: SearchTask = { kind: 'search', snapshot, memory, cut, ...width }
   const others = threads > 0 ? pool!.runAll(new Array<SearchTask>(threads).fill(task), signal) : undefined
   const reading = state.pins.open()
@@ -75,8 +78,6 @@ export async function searchMany(
   const gone = (others ?? Promise.resolve()).catch(stop).then(() => {
     haveEnded = true
   })
-  const found = emptySlice(count, k)
-  const missing = slicesOf(cut)
   const tell = (slice: number): void => {
     missing.delete(slice)
     told(found, firstOf(cut, slice) * k, firstOf(cut, slice + 1) * k)
@@ -88,14 +89,13 @@ export async function searchMany(
   const turn = async (): Promise<void> => {
     await setImmediate()
     check()
-    pool?.requireOpen()
+    if (threads > 0) pool!.requireOpen()
   }
   try {
     if (helps) {
       const view = attach(snapshot)
-      const own = { ...width, allow: width.allow && fixRows(width.allow.slice()) }
       for (;;) {
-        const slice = searchSlice(() => view, batch, cut, own, scratch)
+        const slice = searchSlice(() => view, batch, cut, width, scratch)
         if (slice === undefined) break
         collect(slice)
         await turn()
@@ -113,13 +113,12 @@ export async function searchMany(
         const first = firstOf(cut, slice)
         const { rows, distances, counts } = found
         const more = firstOf(cut, slice + 1) - first
-        searchViewMany(view, own, scratch, queries, first, more, rows, distances, counts)
+        searchViewMany(view, width, scratch, queries, first, more, rows, distances, counts)
         tell(slice)
         await turn()
       }
     }
-    const isBehind = pool !== undefined && pool.waiting > MOST_LATE
-    if (isBehind || [...missing].some(slice => !isDone(batch, slice))) await others
+    if ([...missing].some(slice => !isDone(batch, slice))) await others
     for (const slice of missing) collect(slice)
     check()
     return found
@@ -128,7 +127,10 @@ export async function searchMany(
     await gone // the first error is the one that counts
     throw error
   } finally {
+    const isLate = !haveEnded && pool !== undefined
+    if (isLate) pool.late++
     void gone.then(() => {
+      if (isLate) pool.late--
       reading()
       left()
     })

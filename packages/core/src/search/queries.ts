@@ -19,6 +19,7 @@ import type { IndexState } from '../index-state.js'
 import { prepare, prepareInto, publicDistance } from '../metric.js'
 import type { IndexPool } from '../pool/pool.js'
 import type { Shadows } from '../recall/shadows.js'
+import { fixRows } from './allowed.js'
 import { answerOf, type BatchResult, publicDistances, type SearchResult } from './answer.js'
 import { BatchMemory, type FoundSlice } from './batch.js'
 import { isAllElsewhere, rerankMany, searchAll, searchAllMany, widened } from './elsewhere.js'
@@ -42,13 +43,15 @@ const TIDIED = 1
 const CODED = 512
 const MOST_CODED = 4096
 
+/** Of all indexes, of which there may be thousands. */
+const batches = new BatchMemory()
+
 export class Queries {
   readonly #life: IndexLife
   readonly #pool: IndexPool | undefined
   readonly #shadows: Shadows
   readonly #scratch: Scratch
   readonly #warmth: Warmth = new Warmth()
-  readonly #batches: BatchMemory = new BatchMemory()
 
   constructor(life: IndexLife, pool: IndexPool | undefined, shadows: Shadows) {
     this.#life = life
@@ -58,7 +61,7 @@ export class Queries {
   }
 
   get bytes(): number {
-    return this.#scratch.bytes + this.#warmth.bytes + this.#batches.bytes
+    return this.#scratch.bytes + this.#warmth.bytes
   }
 
   now(query: Float32Array, options: SearchOptions): SearchResult {
@@ -106,10 +109,12 @@ export class Queries {
     const state = life.open()
     const { dim, metric } = state.shape
     const count = requireQueries(state.shape, queries)
-    const width = widened(state, requireWidth(options, state, count))
+    const asked = widened(state, requireWidth(options, state, count))
+    // The caller's memory may change while tasks wait for the pool.
+    const width: SearchWidth = { ...asked, allow: asked.allow && fixRows(asked.allow.slice()) }
     const { signal } = options
     signal?.throwIfAborted()
-    const batch = this.#batches.take(dim, count, width.k)
+    const batch = batches.take(dim, count, width.k)
     const { queries: prepared } = batch
     prepared.set(queries)
     prepare(metric, prepared, dim, 0, count)
@@ -122,7 +127,7 @@ export class Queries {
       for (let i = from; i < to; i++) if (rows[i] !== NONE) ids[i] = state.store.ids.idAt(rows[i]!)
       publicDistances(metric, distances.subarray(from, to))
     }
-    const give = (): void => this.#batches.give(batch)
+    const give = (): void => batches.give(batch)
     const { snapshot, release } = state.pin()
     try {
       if (state.exact === undefined) {
