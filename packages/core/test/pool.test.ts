@@ -250,6 +250,20 @@ describe('trouble', () => {
     }
   })
 
+  it('of a thread that dies before it begins leaves no task behind', async () => {
+    const mortal = new IndexPool({ threads: 1 })
+    const index = await mixed({ pool: mortal })
+    const long = index.searchBatch(nearby(vectors, DIM, 20_000, 8), { k: 10, recall: 1 })
+    const failed = expect(long).rejects.toMatchObject({ code: 'DRIFT_WORKER' })
+    await index.searchBatch(queries, { k: 10 }) // its task waits behind
+    await mortal.workers[0]!.terminate()
+    await failed
+    await mortal.workers[0]!.terminate() // the next, which still loads
+    await expect.poll(() => mortal.late).toBe(0)
+    expect((await index.searchBatch(queries.subarray(DIM), { k: 10, recall: 1 })).k).toBe(10)
+    await mortal.close()
+  })
+
   it('of a closed pool is DRIFT_CLOSED, also for what was running', async () => {
     const brief = new IndexPool({ threads: 1 })
     const index = await mixed({ pool: brief })

@@ -55,6 +55,12 @@ export class Threads<Task, Result> {
       this.#failed = error
       void piscina.destroy()
     })
+    // piscina replaces no thread any more once one has died before it was ready: nobody would come for the tasks that wait.
+    piscina.on('workerDestroy', () => {
+      queueMicrotask(() => {
+        if (piscina.threads.length === 0 && piscina.queueSize > 0) void piscina.destroy()
+      })
+    })
     this.#piscina = piscina
     this.#meet()
   }
