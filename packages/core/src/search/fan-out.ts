@@ -94,12 +94,12 @@ export async function searchMany(
   try {
     if (helps) {
       const view = attach(snapshot)
-      for (;;) {
-        const slice = searchSlice(() => view, batch, cut, width, scratch)
-        if (slice === undefined) break
-        collect(slice)
-        await turn()
-      }
+      let slice: number | undefined
+      do {
+        slice = searchSlice(() => view, batch, cut, width, scratch)
+        if (slice !== undefined) collect(slice)
+        await turn() // also when others were sooner with all of them
+      } while (slice !== undefined)
       for (const since = performance.now(); !haveEnded && performance.now() - since < LOOK_MS; ) {
         for (const slice of missing) if (isDone(batch, slice)) collect(slice)
         if (missing.size === 0) break
