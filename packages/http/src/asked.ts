@@ -3,6 +3,7 @@
  * object and one listener here; what only some requests need is made when it is asked for.
  */
 import type { ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Principal, Scope } from './auth.js'
 import { HttpError, type Refusal, refusalOf } from './errors.js'
@@ -36,14 +37,13 @@ export class Asked {
   fingerprint: string | undefined
   /** Ends the span, when there is one. */
   traced: ((status: number) => void) | undefined
-  /** Gives back what is held for the request; called once. */
-  release: (() => void) | undefined
   /** The client went away before it had its answer. */
   isCut = false
   readonly #request: FastifyRequest
   readonly #reply: FastifyReply
   readonly #tellCut: ((request: FastifyRequest, reply: FastifyReply) => void) | undefined
   #isOver = false
+  #release: (() => void) | undefined
   #gone: AbortController | undefined
 
   /** @param tellCut - called when the connection closes before the answer was written. */
@@ -67,11 +67,17 @@ export class Asked {
     return this.#gone.signal
   }
 
+  /** @param release - gives back what is held for the request, once, when it ends: at once if the client went while somebody asked who it is. */
+  hold(release: () => void): void {
+    if (this.#isOver) release()
+    else this.#release = release
+  }
+
   /** @param isCut - before the answer was written. May be called again. */
   end(isCut: boolean): void {
     if (this.#isOver) return
     this.#isOver = true
-    this.release?.()
+    this.#release?.()
     if (!isCut) return
     this.isCut = true
     this.#gone?.abort(clientGone())
@@ -79,7 +85,7 @@ export class Asked {
   }
 }
 
-/** Makes it, and sees to its end. `ASKED` has to be a decorator of requests. */
+/** Makes it; `watch` sees to its end. `ASKED` has to be a decorator of requests. */
 export function ask(
   request: FastifyRequest,
   reply: FastifyReply,
@@ -88,8 +94,28 @@ export function ask(
   const asked = new Asked(request, reply, tellCut)
   ;(request as Holder)[ASKED] = asked
   ;(reply.raw as Holder)[ASKED] = asked
-  reply.raw.on('close', closed)
   return asked
+}
+
+/** Ends it with its connection. */
+export function watch({ raw: { socket } }: FastifyRequest, { raw }: FastifyReply): void {
+  raw.on('close', closed)
+  // Behind a hook of the host's that took its time the client may be gone by now.
+  if (raw.destroyed) closed.call(raw)
+  else if (raw.socket === null) watchPipelined(raw, socket)
+}
+
+/** Node gives an answer the connection, and tells it when one closes, only when those ahead of it have been written. */
+function watchPipelined(raw: ServerResponse, socket: Socket): void {
+  const lost = (): void => {
+    raw.destroy()
+    raw.emit('close')
+  }
+  if (socket.destroyed) lost()
+  else {
+    socket.setMaxListeners(0).on('close', lost)
+    raw.on('close', () => socket.off('close', lost))
+  }
 }
 
 /** Undefined for a request that was refused before it was looked at. */

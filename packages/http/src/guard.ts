@@ -139,9 +139,9 @@ export class Guard {
       )
     }
     this.#bytesInFlight += bytes
-    asked.release = () => {
+    asked.hold(() => {
       this.#bytesInFlight -= bytes
-    }
+    })
   }
 }
 

@@ -13,7 +13,7 @@ import type {
   FastifySchema,
 } from 'fastify'
 import type { TSchema } from 'typebox'
-import { ASKED, Asked, ask, askedOf, failed, type RouteConfig } from './asked.js'
+import { ASKED, Asked, ask, askedOf, failed, type RouteConfig, watch } from './asked.js'
 import { assertSeesAll } from './auth.js'
 import { readBody } from './body.js'
 import { nameOrigins } from './cors.js'
@@ -167,6 +167,7 @@ function begin(
     reply.header('x-content-type-options', 'nosniff')
     reply.header('cache-control', 'no-store')
     trace?.(request, asked)
+    watch(request, reply)
     done()
   })
 }
