@@ -102,7 +102,7 @@ export function watch({ raw: { socket } }: FastifyRequest, { raw }: FastifyReply
   raw.on('close', closed)
   // Behind a hook of the host's that took its time the client may be gone by now.
   if (raw.destroyed) closed.call(raw)
-  else if (raw.socket === null) watchPipelined(raw, socket)
+  else if (!raw.socket) watchPipelined(raw, socket)
 }
 
 /** Node gives an answer the connection, and tells it when one closes, only when those ahead of it have been written. */
