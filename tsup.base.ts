@@ -2,6 +2,15 @@
 // thread loads them again, and a module costs it a millisecond, however small it is.
 import { defineConfig, type Options } from 'tsup'
 
+/** In a bundle esbuild calls a class that names itself `_Drift`, and whoever prints a database or reads a stack would see that. */
+const classNames: NonNullable<Options['plugins']>[number] = {
+  name: 'class-names',
+  renderChunk(code) {
+    const names = Array.from(code.matchAll(/^var (\w+) = class _\1\b/gm), ([, name]) => name!)
+    return { code: names.reduce((all, name) => all.replace(new RegExp(`\\b_${name}\\b`, 'g'), name), code) }
+  },
+}
+
 /**
  * The tsup configuration of a package.
  *
@@ -16,6 +25,7 @@ export function packageBuild(doors: readonly string[], options?: Options): Retur
     sourcemap: true,
     clean: true,
     silent: true,
+    plugins: [classNames],
     ...options,
   })
 }

@@ -64,6 +64,14 @@ describe.each(Object.keys(folders) as Package[])('the tarball of %s', name => {
     expect(paths.filter(path => /\.test\.|(^|\/)test\/|tsbuildinfo|node_modules/.test(path))).toEqual([])
   })
 
+  test('calls its classes and functions as it exports them', async () => {
+    const exported = Object.entries<unknown>(
+      await import(join(workspaceFolder, folders[name], 'dist/index.js')),
+    )
+    const called = exported.filter(([, value]) => typeof value === 'function') as [string, { name: string }][]
+    expect(called.map(([, { name }]) => name)).toEqual(called.map(([name]) => name))
+  })
+
   test('is clean for publint', async () => {
     const bytes = readFileSync(tarballs.get(name)!)
     const tarball = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength) as ArrayBuffer
