@@ -115,7 +115,8 @@ const INDEX_OPTIONS: Record<keyof (VectorIndexOptions & IndexParts), true> = {
 }
 
 /**
- * What a misspelt option is refused by: silently ignored, it would be another index or another answer than was asked for.
+ * What a misspelt option is refused by: silently ignored, it would be another index or another answer than was asked for. A signal that is
+ * none is refused here too.
  *
  * @param known - every name that the options have: a list that lacks one does not compile.
  */
