@@ -25,6 +25,20 @@ it('what was retired after a pin opened waits for it, and a younger pin does not
   expect(freed).toEqual(['a', 'b'])
 })
 
+it('what is called when an item is freed may open a pin and release it: each is freed once', () => {
+  const pins = new Pins()
+  const freed: string[] = []
+  const free = (what: string) => {
+    freed.push(what)
+    if (freed.length < 10) pins.open()()
+  }
+  const release = pins.open()
+  pins.retire(free, 'a')
+  pins.retire(free, 'b')
+  release()
+  expect(freed).toEqual(['a', 'b'])
+})
+
 it('over random orders, each item is freed once, exactly when its last older pin is released', () => {
   const random = seededRandom(3)
   const pins = new Pins()

@@ -5,7 +5,7 @@
 export class Pins {
   #epoch = 0
   readonly #open: Map<number, number> = new Map()
-  #limbo: Retired[] = []
+  readonly #limbo: Retired[] = []
 
   /** @returns the release, which may be called more than once. */
   open(): () => void {
@@ -36,12 +36,11 @@ export class Pins {
   #collect(): void {
     // A Map keeps insertion order and epochs only grow, so the first key is the oldest pin.
     const oldest = this.#open.keys().next().value ?? Number.POSITIVE_INFINITY
-    let freed = 0
-    for (; freed < this.#limbo.length && this.#limbo[freed]!.epoch < oldest; freed++) {
-      const { free, what } = this.#limbo[freed]!
-      free(what)
-    }
-    if (freed > 0) this.#limbo = this.#limbo.slice(freed)
+    let due = 0
+    while (due < this.#limbo.length && this.#limbo[due]!.epoch < oldest) due++
+    if (due === 0) return
+    // Out of limbo first: what is called may open pins and release them, and nothing is freed twice.
+    for (const { free, what } of this.#limbo.splice(0, due)) free(what)
   }
 }
 
