@@ -65,6 +65,15 @@ describe('what was learned', () => {
     expect(Buffer.compare(copy.takeLearned(), index.takeLearned())).toBe(0)
   })
 
+  it('may come as a Buffer, in the middle of other bytes', async () => {
+    const index = await original
+    const copy = await copyOf(index)
+    await copy.vectorsReady()
+    const learned = index.takeLearned()
+    copy.restoreLearned(Buffer.concat([Buffer.alloc(16), learned]).subarray(16))
+    expect(Buffer.compare(copy.takeLearned(), learned)).toBe(0)
+  })
+
   it('may be nothing', async () => {
     const index = new VectorIndex({ dim: DIM, metric: 'l2' })
     const copy = new VectorIndex({ dim: DIM, metric: 'l2' })

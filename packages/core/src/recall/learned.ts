@@ -98,7 +98,7 @@ export function encodeLearned({ calibration, shadow }: Learned): Uint8Array {
 
 /** @throws CoreError DRIFT_IMAGE when that is not what `encodeLearned` wrote, or another version of it. */
 export function decodeLearned(bytes: Uint8Array): Learned {
-  const whole = bytes.slice()
+  const whole = new Uint8Array(bytes) // a Buffer slices without copying
   const [version, textBytes] = new Uint32Array(whole.buffer, 0, whole.length < HEAD_BYTES ? 0 : 2)
   if (version !== VERSION) throw misfit(`it is of version ${version}`)
   if (textBytes! % 4 !== 0 || HEAD_BYTES + textBytes! > whole.length || whole.length % 4 !== 0) {
