@@ -308,3 +308,15 @@ it.each([11, 12, 13])(
     expect(many.rows).toBeLessThan(100)
   },
 )
+
+it('rows of which hardly two are unlike tell no floors: the nearest is found in few buckets', async () => {
+  const vectors = new Float32Array(3000 * DIM).fill(1)
+  vectors[0] = 5
+  vectors[DIM] = -3
+  const index = await VectorIndex.build({ dim: DIM, metric: 'ip' }, vectors)
+  expect(index.isCalibrated).toBe(true)
+  const { ids, scannedBuckets } = index.searchSync(vectors.subarray(0, DIM), { k: 1, recall: 0.9 })
+  expect(ids).toEqual([0])
+  // Without a floor every row is looked at, and no bucket.
+  expect(scannedBuckets).toBeGreaterThan(0)
+})

@@ -126,7 +126,7 @@ export class CalibratedFloors {
     const neighbours = sampledNeighbours(k)
     const { each, sorted } = atOnce(this.#sample(neighbours, weights))
     const count = each.length
-    if (count === 0) return prior
+    if (sorted.length <= LEAST_MISSES) return prior
     const wanted = (1 - SELF_MISSES * (1 - recall)) / (1 - this.#lossAt(recall))
     const sampled = quantile({ each, sorted }, wanted, CAUTION)
     const floor = (sampled * prior) / priorOf(Math.min(recall, knowable(sorted)), neighbours)
