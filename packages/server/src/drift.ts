@@ -310,7 +310,7 @@ export class Drift {
     try {
       await Promise.all(Array.from(engine.stores.values(), ({ writers }) => writers.idle()))
       await Promise.allSettled(this.#changing)
-      await engine.journal.idle()
+      await engine.journal.settle()
       // Both at once: what one does to an index waits for what the other is at.
       await Promise.all([engine.janitor.stop(), engine.recall.stop()])
       for (const store of engine.stores.values()) await store.alone(async () => undefined)

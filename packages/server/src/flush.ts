@@ -24,7 +24,7 @@ export async function writeFiles(
   generation: Generation,
 ): Promise<FlushedFiles> {
   const { journal } = engine
-  if (!journal.settled(generation.lsnHigh)) await journal.idle()
+  await journal.settle(generation.lsnHigh)
   const ended = journal.failed ?? journal.dropped
   if (ended) throw ended
   const release = store.index.hold()

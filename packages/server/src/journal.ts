@@ -77,14 +77,9 @@ export class Journal {
     this.#durableLsn = lsn
   }
 
-  /** True when every logged operation up to this LSN has been applied or abandoned. */
-  settled(lsn: number): boolean {
-    return this.#pending.length === 0 || this.#pending[0]!.lsn > lsn
-  }
-
-  /** Wait until every operation logged so far is durable, or the log has failed. */
-  async idle(): Promise<void> {
-    while (this.#pending.length > 0 && !this.failed) {
+  /** Wait until every operation up to this LSN, of all there are without one, has been applied or abandoned, or the log has failed. */
+  async settle(lsn: number = Number.POSITIVE_INFINITY): Promise<void> {
+    while (this.#pending.length > 0 && this.#pending[0]!.lsn <= lsn && !this.failed) {
       await this.writer.sync().catch(error => {
         if (!this.failed) throw error
       })
