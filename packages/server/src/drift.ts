@@ -412,7 +412,7 @@ export class Drift {
     })
     await done
     try {
-      await engine.janitor.idle()
+      await engine.janitor.ended()
       // What replaces files of the collection has its own open until it ends.
       await store.alone(async () => undefined)
       await this.#commit()

@@ -114,9 +114,9 @@ export class Janitor {
     this.#placing.set(store, placing)
   }
 
-  /** Resolves when no flush runs. */
-  async idle(): Promise<void> {
-    while (this.#running) await this.#running
+  /** Resolves when what runs has ended: of flushes that follow each other, the one that is under way. */
+  async ended(): Promise<void> {
+    if (this.#running) await new Promise<void>(resolve => this.#waiters.push(resolve))
   }
 
   /** Finish the flush that runs and stop; refining and healing end at their next slice. */

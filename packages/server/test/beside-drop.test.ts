@@ -30,6 +30,28 @@ describe('beside the drop of a collection', () => {
     await db.close()
   })
 
+  it('others are written, faster than they are flushed, and it does not wait for an end of that', async () => {
+    const db = await Drift.open(temporaryFolder(), { minFreeBytes: 0 })
+    await db.collection('gone', { dim: 2 })
+    const dim = 64
+    const kept = await db.collection('kept', { dim, metric: 'l2', memtableRows: 256 })
+    const vectors = Float32Array.from({ length: 128 * dim }, Math.random)
+    let isDropped = false
+    let flushes = 0
+    const flood = async (first: number) => {
+      for (let from = first; !isDropped; from += 4 * 128) {
+        await kept.upsert({ ids: Array.from({ length: 128 }, (_, i) => from + i), vectors })
+        flushes = (await kept.stats()).segments
+      }
+    }
+    const floods = [0, 128, 256, 384].map(flood)
+    await expect.poll(() => flushes, { timeout: 20_000 }).toBeGreaterThan(0)
+    await db.drop('gone')
+    isDropped = true
+    await Promise.all(floods)
+    await db.close()
+  })
+
   it('check goes on', async () => {
     const db = await Drift.open(temporaryFolder(), { minFreeBytes: 0 })
     const docs = await filled(db, 'gone')
