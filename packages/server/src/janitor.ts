@@ -76,7 +76,7 @@ export class Janitor {
     return this.#failed > begun ? this.#error : undefined
   }
 
-  /** The last index file or compaction failed with this; it is tried again after the next flush. */
+  /** The last index file, compaction or piece of refining failed with this; it is tried again after the next flush. */
   get tendingError(): Error | undefined {
     return this.#tendingError
   }
@@ -194,9 +194,9 @@ export class Janitor {
       try {
         if (!signal.aborted && !store.dropped) await writeCheckpointIfDue(engine, store)
         await cutLog(engine)
-        if (this.healing.mode !== 'background') return
         const { between } = engine.pace.course(signal)
-        while (!signal.aborted && (await compactOnce(engine, store, { rests: true, signal }))) await between()
+        const mayCompact = () => this.healing.mode === 'background' && !signal.aborted
+        while (mayCompact() && (await compactOnce(engine, store, { rests: true, signal }))) await between()
         this.#tendingError = undefined
       } catch (error) {
         // Only time or space is lost, and the next flush tries again; a dropped collection or an ending database has nothing to tend.
@@ -288,7 +288,7 @@ export class Janitor {
       } catch (error) {
         if (signal.aborted) return false
         // Only speed is lost, and the next wake tries again; a dropped collection has nothing to refine.
-        if (!store.dropped) this.#error = error as Error
+        if (!store.dropped) this.#tendingError = error as Error
       } finally {
         this.#course!.worked(performance.now() - began)
       }

@@ -1,7 +1,7 @@
 /** Proves that healing runs in the background and by hand, is told to listeners, keeps every row, and does not hold up a close. */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { setImmediate as turn } from 'node:timers/promises'
-import { SimFs } from '@drift/fs'
+import { FsError, SimFs } from '@drift/fs'
 import { expect, it } from 'vitest'
 import { type Collection, Drift, type MaintenanceEvent } from '../src/index.js'
 import { randomNumbers } from './fixture.js'
@@ -22,8 +22,12 @@ function idsFrom(first: number): number[] {
 }
 
 /** A collection whose first rows are gone and whose others came later. */
-async function drifted(db: Drift): Promise<Collection> {
-  const docs = await db.collection('docs', { dim: DIM, metric: 'l2' })
+async function drifted(db: Drift, memtableRows?: number): Promise<Collection> {
+  const docs = await db.collection('docs', {
+    dim: DIM,
+    metric: 'l2',
+    ...(memtableRows ? { memtableRows } : {}),
+  })
   await docs.upsert({ ids: idsFrom(0), vectors: vectorsAt(0) })
   await docs.flush()
   await docs.upsert({ ids: idsFrom(ROWS), vectors: vectorsAt(5) })
@@ -85,6 +89,65 @@ it('in the background it comes to rest by itself, and what it did not finish doe
   await db.close()
   expect(performance.now() - started).toBeLessThan(1000)
 })
+
+it('that fails says nothing of flushes: writers who wait for room get it', async () => {
+  const LEFT = (2 * ROWS) / 10
+  let isFailing = false
+  const fs = new SimFs({
+    before(operation, path) {
+      if (!isFailing || operation !== 'open' || !path.includes('idx-')) return
+      isFailing = false
+      throw new FsError('DRIFT_FS_EIO', 'planned', { operation, path })
+    },
+  })
+  const db = await Drift.open('/db', { fs, threads: 0, minFreeBytes: 0 })
+  const written: Promise<unknown>[] = []
+  const failed = new Promise<void>(resolve => {
+    let moves = 0
+    db.on('maintenance', event => {
+      moves += event.moves
+      // With so many the index file is written next; before it is, everything that may wait for a flush is full.
+      if (written.length > 0 || moves < LEFT / 2) return
+      isFailing = true
+      for (let batch = 0; batch < 5; batch++) {
+        const ids = Array.from({ length: 64 }, (_, i) => 10 * ROWS + 64 * batch + i)
+        written.push(docs.upsert({ ids, vectors: new Float32Array(64 * DIM) }))
+      }
+      resolve()
+    })
+  })
+  const docs = await drifted(db, 64)
+  await docs.delete(idsFrom(ROWS).filter(id => id % 10 > 0))
+  expect(await docs.count()).toBe(LEFT)
+  await failed
+  await Promise.all(written)
+  expect(isFailing).toBe(false)
+  expect(await docs.count()).toBe(LEFT + 5 * 64)
+  await db.close()
+})
+
+it.each(['background', 'manual'] as const)(
+  'an index file that could not be written is told until one could be, with maintenance in %s',
+  async maintenance => {
+    let isFailing = true
+    const fs = new SimFs({
+      before(operation, path) {
+        if (isFailing && operation === 'open' && path.includes('idx-'))
+          throw new FsError('DRIFT_FS_EIO', 'planned', { operation, path })
+      },
+    })
+    const db = await Drift.open('/db', { fs, threads: 0, minFreeBytes: 0, maintenance })
+    const docs = await db.collection('docs', { dim: DIM, metric: 'l2' })
+    await docs.upsert({ ids: idsFrom(0), vectors: vectorsAt(0) })
+    await docs.flush()
+    await expect.poll(async () => (await db.stats()).lastError).toBe('planned')
+    isFailing = false
+    await docs.upsert({ ids: idsFrom(ROWS), vectors: vectorsAt(5) })
+    await docs.flush()
+    await expect.poll(async () => (await db.stats()).lastError).toBeUndefined()
+    await db.close()
+  },
+)
 
 it('in the background it goes on by itself after an open, when nobody writes and nothing else turns the event loop', async () => {
   const fs = new SimFs()
