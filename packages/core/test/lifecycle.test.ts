@@ -76,6 +76,19 @@ describe('an appended batch', () => {
   })
 })
 
+it('a batch that is published at any moment of the flush of its memtable is found', async () => {
+  for (let step = 0; step < 40; step++) {
+    const index = empty()
+    const appended = index.append(['late'], part(0, 1))
+    const flushed = index.flush(index.rotate()!)
+    for (let i = 0; i < step; i++) await undefined
+    index.publish(appended)
+    await flushed
+    // Not exactly: that looks at live rows wherever they are listed.
+    expect(index.searchSync(part(0, 1), { k: 5, probes: 100 }).ids).toEqual(['late'])
+  }
+})
+
 it('the newest version wins wherever the older one lies', async () => {
   const index = empty({ memtableRows: 500 })
   index.upsert(numbers(600), part(0, 600))

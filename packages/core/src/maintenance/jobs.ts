@@ -73,8 +73,7 @@ export class Jobs {
       if (!state.frozen.includes(memtable)) {
         throw noMemtable('flush takes a frozen memtable of this index: call rotate() first')
       }
-      await assignAll(state, memtable, job)
-      state.drop(memtable)
+      await moveAll(state, memtable, job)
     })
   }
 
@@ -247,8 +246,11 @@ export class Jobs {
   }
 }
 
-/** Homes for all live rows of the memtable and for unassigned ones, also for rows that are published meanwhile. */
-async function assignAll(state: IndexState, memtable: Memtable, job: Job): Promise<void> {
+/**
+ * Homes for all live rows of the memtable and for unassigned ones, also for rows that are published meanwhile. The memtable goes in the step
+ * that found no more: what is published after it is unassigned.
+ */
+async function moveAll(state: IndexState, memtable: Memtable, job: Job): Promise<void> {
   for (;;) {
     const rows = state.homeless(memtable.list)
     const loose = state.homeless(state.unassigned)
@@ -259,6 +261,7 @@ async function assignAll(state: IndexState, memtable: Memtable, job: Job): Promi
     await assignRows(state, all, undefined, job)
   }
   state.tidyUnassigned()
+  state.drop(memtable)
 }
 
 function requireHomes(homes: Uint32Array, rows: number, buckets: number): void {
