@@ -35,7 +35,6 @@ import type { IndexPool } from './pool/pool.js'
 import { decodeLearned, encodeLearned } from './recall/learned.js'
 import type { MeasuredRecall } from './recall/monitor.js'
 import { Shadows } from './recall/shadows.js'
-import type { Homes } from './router/homes.js'
 import { noVectors } from './row-store.js'
 import type { BatchResult, SearchResult } from './search/answer.js'
 import type { Explanation } from './search/explain.js'
@@ -109,7 +108,7 @@ export class VectorIndex {
     const named = ids ?? Array.from({ length: count }, (_, i) => i)
     const batch = requireBatch(state.shape, state.store.ids, named, vectors)
     const rows = state.load(batch.ids, vectors, batch.sources, state.shape.metric)
-    await index.assign(rows, undefined, job)
+    await index.assign(rows, job)
     await index.calibrate(job)
     return index
   }
@@ -317,9 +316,9 @@ export class VectorIndex {
     return state.load(batch.ids, vectors, batch.sources, kernelMetric(state.shape.metric), true)
   }
 
-  /** Move loaded rows into buckets: into those of `homes`, or by routing. Makes the buckets when there are none. */
-  assign(rows: Uint32Array, homes?: Homes, options: MaintenanceOptions = {}): Promise<void> {
-    return this.#jobs.assign(rows, homes, options)
+  /** Move loaded rows into buckets. Makes the buckets when there are none. */
+  assign(rows: Uint32Array, options: MaintenanceOptions = {}): Promise<void> {
+    return this.#jobs.assign(rows, options)
   }
 
   /**

@@ -154,7 +154,7 @@ async function placeRows(
   }
   const place = (done: number, total: number): void =>
     onProgress?.({ stage: `index ${entry.name}`, done, total })
-  await store.index.assign(rows, undefined, {
+  await store.index.assign(rows, {
     ...(signal ? { signal } : {}),
     ...(onProgress ? { onProgress: place } : {}),
   })

@@ -1,5 +1,5 @@
 /**
- * Rows into buckets: by the homes that a checkpoint names, by routing, or, when there is no bucket yet, by partitioning.
+ * Rows into buckets: by routing, or, when there is no bucket yet, by partitioning.
  * Rule: between slices the event loop turns and every row stays findable; a row that died meanwhile is passed over. One such
  * job runs at a time, so the router stands still while rows are routed; buckets are split at the end.
  */
@@ -31,31 +31,22 @@ export interface Job {
 const PLACE_ROWS = 64
 const PLACE_WORK = 200_000
 
-/** @param homes - the buckets of each row; undefined: found here. */
-export async function assignRows(
-  state: IndexState,
-  rows: Uint32Array,
-  homes: Homes | undefined,
-  job: Job,
-): Promise<void> {
+export async function assignRows(state: IndexState, rows: Uint32Array, job: Job): Promise<void> {
   const release = state.pins.open()
   const slices = new Slices(job.check)
   const touched = new Set<number>()
   const isNew = state.router.count === 0
   try {
     if (isNew) await partitionRows(state, rows, job)
-    if (homes !== undefined) await placeRows(state, rows, homes, touched, slices, job)
-    else {
-      await placeByRouting(state, rows, touched, slices, job, placeNew)
-    }
+    await placeByRouting(state, rows, touched, slices, job, placeNew)
   } finally {
     release()
   }
   // Without the pin, so that chains which a split replaces are free for the next one.
   await splitLarge(state, touched, slices, job)
   await groupBuckets(state, slices)
-  // A partition that was made of these rows, or stored with them, has seen them.
-  if (isNew || homes !== undefined) {
+  // A partition that was made of these rows has seen them.
+  if (isNew) {
     tendAll(state)
     state.refinedRows = state.directory.rowsAtHome
   }
@@ -88,22 +79,6 @@ export async function placeByRouting(
     }
     job.onProgress(done + part.length, rows.length)
   })
-}
-
-async function placeRows(
-  state: IndexState,
-  rows: Uint32Array,
-  homes: Homes,
-  touched: Set<number>,
-  slices: Slices,
-  job: Job,
-): Promise<void> {
-  for (let first = 0; first < rows.length; first += PLACE_ROWS) {
-    const end = Math.min(rows.length, first + PLACE_ROWS)
-    place(state, rows, homes, first, end, touched, placeNew)
-    job.onProgress(end, rows.length)
-    await slices.spend((end - first) * PLACE_WORK)
-  }
 }
 
 /** Homes for rows [first, end). Buckets that are now too large go to `touched`. */

@@ -3,9 +3,7 @@
  * which they were asked for, each on the state of its time; one that fails fails its caller, not the next job. Calibrating only reads:
  * it waits for nothing but another calibration, and nothing waits for it.
  */
-import { requireInteger, requireKnown } from '../arguments.js'
-import { NONE } from '../bucket/extent.js'
-import { CoreError } from '../errors.js'
+import { requireKnown } from '../arguments.js'
 import { type TakenImage, takeImage } from '../index-image.js'
 import type { IndexLife } from '../index-life.js'
 import type { IndexState } from '../index-state.js'
@@ -14,7 +12,6 @@ import type { IndexPool } from '../pool/pool.js'
 import { calibrate } from '../recall/calibrate.js'
 import { CalibratedFloors } from '../recall/calibrated-floors.js'
 import type { Calibration } from '../recall/learned.js'
-import type { Homes } from '../router/homes.js'
 import { tailOf } from '../search/search.js'
 import { applyOperation, type Healed } from './apply.js'
 import { assignRows, type Job, type MaintenanceOptions } from './assign.js'
@@ -86,24 +83,16 @@ export class Jobs {
         const tail = memtable.rows.subarray(from, memtable.count)
         const settled = state.store.settledOf(tail)
         const rows = state.store.homelessOf(tail.subarray(0, settled))
-        if (rows.length > 0) await assignRows(state, rows, undefined, job)
+        if (rows.length > 0) await assignRows(state, rows, job)
         memtable.placed = from + settled
       }
     })
   }
 
-  assign(rows: Uint32Array, homes: Homes | undefined, options: MaintenanceOptions): Promise<void> {
+  assign(rows: Uint32Array, options: MaintenanceOptions): Promise<void> {
     return this.#run(options, async (state, job) => {
       for (const row of rows) this.#life.requireRow(row)
-      if (homes !== undefined) {
-        requireHomes(homes.homes, rows.length, state.directory.count)
-        requireHomes(
-          homes.seconds.map(second => (second === NONE ? 0 : second)),
-          rows.length,
-          state.directory.count,
-        )
-      }
-      await assignRows(state, rows, homes, job)
+      await assignRows(state, rows, job)
       state.tidyUnassigned()
     })
   }
@@ -258,15 +247,8 @@ async function moveAll(state: IndexState, memtable: Memtable, job: Job): Promise
     const all = new Uint32Array(rows.length + loose.length)
     all.set(rows)
     all.set(loose, rows.length)
-    await assignRows(state, all, undefined, job)
+    await assignRows(state, all, job)
   }
   state.tidyUnassigned()
   state.drop(memtable)
-}
-
-function requireHomes(homes: Uint32Array, rows: number, buckets: number): void {
-  if (homes.length !== rows) {
-    throw new CoreError('DRIFT_HOME', `${homes.length} homes for ${rows} rows`, { homes: homes.length, rows })
-  }
-  for (const home of homes) if (home >= buckets) requireInteger('DRIFT_HOME', 'home', home, 0, buckets - 1)
 }
