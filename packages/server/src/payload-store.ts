@@ -78,11 +78,6 @@ export class PayloadStore {
     return this.#segments[this.#segment[row] ?? IN_MEMORY] === reader && this.#ordinal[row] === ordinal
   }
 
-  /** Whether the row is in a segment, so that it is not only in the log. */
-  isInSegment(row: number): boolean {
-    return (this.#segment[row] ?? IN_MEMORY) !== IN_MEMORY
-  }
-
   /** No row that can still be read is in this segment. */
   release(reader: SegmentReader): void {
     const position = this.#segments.indexOf(reader)

@@ -34,12 +34,6 @@ export class Temperature {
     return heat / this.#weight / MEMORY_QUERIES
   }
 
-  /** All means times `factor`, above 0 and at most 1: what was seen counts for less from now on. */
-  cool(factor: number): void {
-    this.#weight /= factor
-    if (this.#weight > MAX_WEIGHT) this.#rescale()
-  }
-
   /** The bucket's mean becomes `value`: of one that was reused, or that has rows of another now. */
   set(bucket: number, value: number): void {
     if (bucket >= this.#heat.length) this.#grow(bucket + 1)

@@ -41,10 +41,8 @@ export function* halveBuckets(
       found.push(halves)
       halved.push(bucket)
     }
-    yield splitWork(
-      (halves ?? []).reduce((sum, { rows }) => sum + rows.length, 1),
-      slabs.dim,
-    )
+    const rows = (halves ?? []).reduce((sum, { rows }) => sum + rows.length, 1)
+    yield rows * slabs.dim * PASSES
   }
   const all = found.flat()
   const centroids = joined(
@@ -65,11 +63,6 @@ export function* halveBuckets(
       all.map(({ blocks }) => blocks),
     ),
   }
-}
-
-/** Multiply-adds that a split is worth. */
-function splitWork(rows: number, dim: number): number {
-  return rows * dim * PASSES
 }
 
 interface Half {

@@ -1,6 +1,6 @@
 /**
  * What maintenance remembers of each bucket between two looks: how much had changed when it was last tended, whether its rows are all
- * one point, whether it is being emptied, and how long to leave it alone after an attempt that came to nothing.
+ * one point, and whether it is being emptied.
  * Rule: only hints. Losing them costs work, never a row.
  */
 export class Health {

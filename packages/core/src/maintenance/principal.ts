@@ -9,11 +9,7 @@ const ROUNDS = 12
 export function halvesByDirection(rows: Float32Array, dim: number): Float32Array | undefined {
   const count = rows.length / dim
   if (count < 2) return undefined
-  const mean = meanOf(
-    rows,
-    dim,
-    Uint32Array.from({ length: count }, (_, i) => i),
-  )
+  const mean = meanOf(rows, dim)
   const along = new Float32Array(count)
   let direction = farthest(rows, dim, mean)
   if (direction === undefined) return undefined

@@ -79,12 +79,12 @@ export async function scatter(
       if (!state.store.isAtHome(row)) continue
     }
     if (list.length === 0) continue
-    const found = { homes: new Uint32Array(1), seconds: new Uint32Array(1) }
+    const home = new Uint32Array(1)
+    const second = new Uint32Array(1)
     // As if at home in bucket 0, with the list for its neighbours: the kernel chooses among them.
-    const { homes, seconds: others } = found
-    kernels.indexAssign(state.slabs, Uint32Array.of(row), 0, 1, homes, others, list, list.length)
-    if (!state.move(row, found.homes[0]!, found.seconds[0]!)) continue
-    if (from === found.homes[0]) seconds++
+    kernels.indexAssign(state.slabs, Uint32Array.of(row), 0, 1, home, second, list, list.length)
+    if (!state.move(row, home[0]!, second[0]!)) continue
+    if (from === home[0]) seconds++
     else moves++
   }
   return { moves, seconds }

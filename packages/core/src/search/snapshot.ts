@@ -6,8 +6,7 @@
  */
 import { BLOCK_ENTRIES, blockBytes, type IndexSlabs, type KernelMetric } from '@drift/native'
 import type { Directory } from '../bucket/directory.js'
-import type { TailViews } from '../coded-tail.js'
-import type { Memtable } from '../memtable.js'
+import type { Memtable, MemtableViews } from '../memtable.js'
 import { kernelMetric, routingMetric } from '../metric.js'
 import { type GroupSlabs, groupView } from '../router/groups.js'
 import type { Router, RouterSlabs } from '../router/router.js'
@@ -38,14 +37,7 @@ export interface Snapshot {
   readonly lives: Uint32Array
   readonly blockSlab: SharedArrayBuffer
   readonly nextSlab: SharedArrayBuffer
-  readonly memtables: readonly {
-    readonly rows: Uint32Array
-    readonly count: number
-    readonly graph: Uint32Array | undefined
-    readonly linked: number
-    readonly placed: number
-    readonly tail: TailViews
-  }[]
+  readonly memtables: readonly MemtableViews[]
   readonly unassigned: { readonly rows: Uint32Array; readonly count: number }
 }
 
