@@ -9,8 +9,10 @@ import { HttpError } from './errors.js'
 const CLOSED = { additionalProperties: false } as const
 /** Answers may get more fields in later releases. */
 const OPEN = { additionalProperties: true } as const
-/** Of a path in payloads, a cursor, a backup's name. */
+/** Of a path in payloads, a backup's name. */
 const MAX_TEXT = 1_024
+/** A cursor is an id of up to 1 025 bytes in base64url. */
+const MAX_CURSOR = 2_048
 
 const JsonIdSchema = Type.Union(
   [
@@ -158,7 +160,7 @@ export const ScanBody = Type.Object(
     filter: Type.Optional(FilterSchema),
     cursor: Type.Optional(
       Type.String({
-        maxLength: MAX_TEXT,
+        maxLength: MAX_CURSOR,
         'x-code': 'DRIFT_CURSOR',
         description: 'what an earlier scan gave',
       }),

@@ -213,6 +213,17 @@ describe.each(openers)('%s', (_, open) => {
     expect(whole.cursor).toBeUndefined()
   })
 
+  it('gives the page behind the longest id', async () => {
+    const rows = await fresh('long')
+    const ids = ['a', 'b'].map(letter => letter.repeat(1_024))
+    await rows.upsert({ ids, vectors: new Float32Array(6) })
+    const page = rows.scan({ limit: 1 })
+    const seen: unknown[] = []
+    for await (const { id } of page) seen.push(id)
+    for await (const { id } of rows.scan({ limit: 1, cursor: page.cursor! })) seen.push(id)
+    expect(seen.sort()).toEqual(ids)
+  })
+
   it('flushes, maintains, syncs and counts what it did', async () => {
     const rows = await fresh('kept')
     await rows.upsert([{ id: 1, vector: [1, 2, 3] }])
