@@ -7,6 +7,7 @@ import { ClientError } from './errors.js'
 import { idOf, isBytes, optionsOf, patchOf, show, targetOf } from './given.js'
 import type {
   BatchHits,
+  BatchSearchOptions,
   CallOptions,
   CollectionStats,
   Columns,
@@ -165,7 +166,7 @@ export class RemoteCollection<P extends object = Payload> {
   }
 
   /** @param queries - n * dim values, row-major. */
-  async searchBatch(queries: Float32Array, options?: SearchOptions): Promise<BatchHits> {
+  async searchBatch(queries: Float32Array, options?: BatchSearchOptions): Promise<BatchHits> {
     const { signal, ...rest } = optionsOf(options, 'search')
     const { dim } = this
     if (!isFloats(queries)) {

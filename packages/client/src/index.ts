@@ -3,6 +3,7 @@ export { connect, RemoteDrift } from './connect.js'
 export { ClientError } from './errors.js'
 export type {
   BatchHits,
+  BatchSearchOptions,
   BucketStats,
   CallOptions,
   CheckReport,

@@ -141,6 +141,8 @@ export interface SearchOptions extends CallOptions {
   readonly normalised?: boolean
   readonly efSearch?: number
 }
+/** Payloads are not among the columns that a batch gives. */
+export type BatchSearchOptions = Omit<SearchOptions, 'payload'>
 
 /** How a filter was or would be answered. */
 export interface FilterPlan {

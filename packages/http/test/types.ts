@@ -35,6 +35,7 @@ type Waited<Options> = {
     ? 'value'
     : Options[Name]
 }
+type BatchOptions = NonNullable<Parameters<Client.RemoteCollection['searchBatch']>[1]>
 type Maintain = NonNullable<Parameters<Client.RemoteCollection['maintain']>[0]>
 
 type FieldsOfEngine = [
@@ -51,6 +52,7 @@ type FieldsOfEngine = [
   Holds<SameFields<Client.StoredRow, Engine.StoredRow>>,
   Holds<SameFields<Client.ScannedRow, Engine.ScannedRow>>,
   Holds<SameFields<Waited<Client.SearchOptions>, Waited<Engine.SearchOptions>>>,
+  Holds<SameFields<Waited<BatchOptions>, Waited<Engine.BatchSearchOptions>>>,
   Holds<SameFields<Waited<Client.ScanOptions>, Waited<Engine.ScanOptions>>>,
   Holds<SameFields<Waited<Client.GetOptions>, Waited<Engine.GetOptions>>>,
   Holds<SameFields<Waited<Maintain>, Waited<Engine.MaintainOptions>>>,
