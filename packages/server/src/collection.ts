@@ -15,7 +15,7 @@ import { DriftError } from './errors.js'
 import { type Filter, parseFilter } from './filter/filter.js'
 import { withMatching } from './filter/match.js'
 import { type FilterPlan, planOf } from './filter/plan.js'
-import { parseNarrowed, searchBatchNarrowed, searchNarrowed } from './filter/search.js'
+import { type Found, parseNarrowed, searchBatchNarrowed, searchNarrowed } from './filter/search.js'
 import { refineStore } from './janitor.js'
 import { encodePatch } from './merge-patch.js'
 import { encodeDelete, UpsertRecord } from './operation.js'
@@ -278,19 +278,15 @@ export class Collection<P extends object = Payload> {
     const { janitor, pace } = this.#engine
     janitor.searched(this.#store)
     const narrowed = parseNarrowed(asked)
-    if (narrowed) {
-      const hits = await searchNarrowed(this.#store, vector.slice(), narrowed, (id, distance, row) =>
-        this.#hit(id, distance, payload ? row : undefined),
-      )
+    const answer = async (found: Found): Promise<Hit<P>[]> => {
       pace.answered()
-      return hits
+      return payload ? this.#hitsWithPayloads(found, signal) : this.#hits(found)
     }
+    if (narrowed) return searchNarrowed(this.#store, vector.slice(), narrowed, answer)
     // While a payload is wanted, no row found may be given to another id.
     const release = payload ? this.#store.index.hold() : undefined
     try {
-      const found = await this.#store.index.search(vector, widthOf(asked))
-      pace.answered()
-      return found.ids.map((id, i) => this.#hit(id, found.distances[i]!, payload ? found.rows[i] : undefined))
+      return await answer(await this.#store.index.search(vector, widthOf(asked)))
     } finally {
       release?.()
     }
@@ -541,11 +537,26 @@ export class Collection<P extends object = Payload> {
     }
   }
 
-  #hit(id: Id, distance: number, row: number | undefined): Hit<P> {
-    const bytes = row === undefined ? undefined : this.#store.payloads.read(row)
-    const alike = score(this.metric, distance)
-    if (!bytes) return { id, distance, score: alike }
-    return { id, distance, score: alike, payload: decodePayload(bytes) as P }
+  #hits({ ids, distances }: Found): Hit<P>[] {
+    return ids.map((id, i) => ({ id, distance: distances[i]!, score: score(this.metric, distances[i]!) }))
+  }
+
+  /** In slices: each payload is read from its place on the disk. The caller holds the rows. */
+  #hitsWithPayloads(found: Found, signal: AbortSignal | undefined): Promise<Hit<P>[]> {
+    const { ids } = found
+    return runSliced(this.#payloadsOf(found), 'payloads', ids.length, signal ? { signal } : {}, () =>
+      this.#assertOpen(),
+    )
+  }
+
+  *#payloadsOf(found: Found): Generator<number, Hit<P>[]> {
+    const hits = this.#hits(found)
+    for (const [i, hit] of hits.entries()) {
+      const bytes = this.#store.payloads.read(found.rows[i]!)
+      if (bytes) hits[i] = { ...hit, payload: decodePayload(bytes) as P }
+      yield 1
+    }
+    return hits
   }
 
   #assertOpen(): void {

@@ -277,6 +277,31 @@ describe.each(['memory', 'folder', 'folder, vectors in segments only'])('a colle
     expect((await docs.getMany([3_500, 7_999])).map(row => row?.vector[0])).toEqual([undefined, 0])
   })
 
+  it.each([{ k: 8_000 }, { radius: 1e9 }])(
+    'reads the payloads of many hits in turns of the event loop, as they were when it was asked: %o',
+    async options => {
+      await using db = await open()
+      const docs = await db.collection('docs', { dim: 2, metric: 'l2' })
+      const ids = Array.from({ length: 8_000 }, (_, i) => i)
+      await docs.upsert({ ids, vectors: clusteredVectors(8_000, 2, 1), payloads: ids.map(n => ({ n })) })
+      await docs.flush()
+      let turns = 0
+      const turning = (): void => {
+        turns++
+        turn = setImmediate(turning)
+      }
+      let turn = setImmediate(turning)
+      const found = docs.search([0, 0], { ...options, payload: true })
+      const writes = [docs.updatePayload(ids.slice(4_000), { n: -1 }), docs.delete(ids.slice(0, 99))]
+      const hits = await found
+      clearImmediate(turn)
+      await Promise.all(writes)
+      expect(turns).toBeGreaterThan(3)
+      expect(hits.map(({ id }) => id).sort((a, b) => Number(a) - Number(b))).toEqual(ids)
+      expect(hits.filter(({ id, payload }) => payload?.['n'] !== id)).toEqual([])
+    },
+  )
+
   it('gives the same bits of a cosine row after it was read and written again', async () => {
     await using db = await open()
     const docs = await db.collection('docs', { dim: 3 })

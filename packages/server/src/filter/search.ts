@@ -30,17 +30,17 @@ export function parseNarrowed(asked: Asked): Narrowed | undefined {
   }
 }
 
-/** @param query - read after this has returned. */
+/**
+ * @param query - read after this has returned.
+ * @param answer - makes hits of what was found; the rows stay true to their ids until it resolves.
+ */
 export function searchNarrowed<Hit>(
   store: Store,
   query: Float32Array,
   asked: Narrowed,
-  hit: (id: Id, distance: number, row: number) => Hit,
+  answer: (found: Found) => Promise<Hit[]>,
 ): Promise<Hit[]> {
-  return withAllowed(store, asked, async allow => {
-    const { rows, ids, distances } = await nearest(store, query, asked, allow)
-    return ids.map((id, i) => hit(id, distances[i]!, rows[i]!))
-  })
+  return withAllowed(store, asked, async allow => answer(await nearest(store, query, asked, allow)))
 }
 
 /**
@@ -71,7 +71,8 @@ export function searchBatchNarrowed(
   })
 }
 
-interface Found {
+/** Nearest first. */
+export interface Found {
   readonly rows: ArrayLike<number>
   readonly ids: readonly Id[]
   readonly distances: Float32Array
