@@ -355,7 +355,8 @@ export class Collection<P extends object = Payload> {
 
   /**
    * The rows that are there now, or those that match a filter, as Arrow record batches: id, vector as FixedSizeList<Float32>, a column for each key of the payloads.
-   * Needs `apache-arrow`'s writers to become bytes: `await RecordBatchStreamWriter.writeAll(docs.toArrow())`.
+   * A key that is null is left out, as one that is missing. Needs `apache-arrow`'s writers to become bytes:
+   * `await (await RecordBatchStreamWriter.writeAll(docs.toArrow())).toUint8Array()`.
    */
   async *toArrow(options?: ToArrowOptions): AsyncGenerator<RecordBatch, void, undefined> {
     const parsed = parseToArrowOptions(options)
