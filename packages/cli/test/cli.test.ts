@@ -270,6 +270,7 @@ describe('the command', () => {
     })
     expect((await drift('count', backup, 'docs')).out).toBe('1')
     expect((await drift('backup', path, backup)).err).toMatch(/^DRIFT_BACKUP_EXISTS/)
+    expect((await drift('backup', path, join(path, 'quarantine'))).err).toMatch(/^DRIFT_PATH/)
   })
 
   it('ends with 4 when a check finds damage, and repairs it', async () => {

@@ -1,6 +1,7 @@
 // Proves: what the OpenAPI document says of a route is what the route takes and answers; nothing that is sent is passed over in silence.
 
 import { createServer } from 'node:http'
+import { join } from 'node:path'
 import { ARROW_TYPE } from '@drift/client/wire'
 import { Drift } from '@drift/server'
 import { Compile } from 'typebox/compile'
@@ -203,6 +204,17 @@ describe('a key for some collections', () => {
     const text = await again.text()
     expect([again.status, text.includes(backupFolder)]).toEqual([409, false])
     expect(text).toContain("there is a backup 'monday'")
+  })
+
+  it('a backup whose name the database keeps for itself is refused, and named as the caller did', async () => {
+    const backupFolder = join(temporaryFolder(), 'db')
+    const { url } = await started({ db: backupFolder, backupFolder })
+    const backup = (name: string): Promise<Response> => fetch(`${url}/v1/backups`, sent('POST', { name }))
+    const refused = await backup('quarantine')
+    const text = await refused.text()
+    expect([refused.status, text.includes(backupFolder)]).toEqual([400, false])
+    expect(text).toMatch(/DRIFT_NAME.*'quarantine'/)
+    expect((await backup('monday')).status).toBe(200)
   })
 
   it("of a tenant is told nothing of the tenant's name", async () => {

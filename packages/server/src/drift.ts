@@ -247,6 +247,11 @@ export class Drift {
    * The database as it is now, in a folder that is empty or not there; writes go on. Files that never change are linked where the disk
    * can, and `copy` has them copied. Resolves when every checksum has been read back; aborted or failed it leaves nothing that opens.
    * To restore, open that folder, or copy it back. A `':memory:'` database goes to the real disk.
+   *
+   * The folder may lie in that of the database, which leaves alone what has no name of its own (docs/FORMAT.md); but there it is lost with it.
+   *
+   * @throws DriftError DRIFT_PATH for a name that the database gives, DRIFT_BACKUP_EXISTS for a folder that is not empty, as the database's own;
+   *   nothing has been written then.
    */
   async backup(folder: string, options?: BackupOptions): Promise<BackupReport> {
     const { copy = false, ...parsed } = parseFolderOptions(options, 'backup', 'copy')

@@ -73,6 +73,12 @@ export function isOwn(name: string): boolean {
   return name === 'FORMAT' || isTruth(name) || OWNED.test(name) || UNFINISHED.test(name)
 }
 
+/** Whether it is a name that a database has, or gives one day, to what it makes: a folder of another's is in its way. */
+export function isReserved(name: string): boolean {
+  const finished = name.replace(/^tmp-|\.tmp$/, '')
+  return isTruth(finished) || OWNED.test(finished) || ['FORMAT', 'LOCK', 'quarantine'].includes(finished)
+}
+
 /** Number of a segment, tombstone or checkpoint file name. */
 export function fileNumber(name: string): number {
   return Number(name.slice(4, 20))

@@ -8,9 +8,10 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { FaultFs, FsError, SimFs } from '@drift/fs'
 import { describe, expect, it } from 'vitest'
 import { Drift } from '../src/index.js'
@@ -113,6 +114,33 @@ describe('a backup', () => {
     for (const folder of [path, join(path, 'copy'), join(path, 'tmp-copy')])
       expect(await contentsAt(folder)).toEqual(wanted)
   })
+
+  it.each([
+    'seg-0000000000000099.drs',
+    'del-0000000000000099.drt',
+    'idx-0000000000000099.drg/deep',
+    'wal-0000000000000099.drw',
+    'manifest-00000000000000000099.drm',
+    'tmp-wal-0000000000000099.drw',
+    'quarantine',
+    'quarantine/copy',
+  ])(
+    'in the folder of the database is refused as %s, whose name is of the database, and nothing is written',
+    async name => {
+      const root = temporaryFolder()
+      const path = join(root, 'db')
+      symlinkSync(path, join(root, 'link'))
+      await withDatabase(path, {}, async db => {
+        await fill(db, 1)
+        for (const folder of [join(path, name), relative('.', join(path, name)), join(root, 'link', name)])
+          await expect(db.backup(folder)).rejects.toMatchObject({ code: 'DRIFT_PATH' })
+        for (const own of [path, join(root, 'link')])
+          await expect(db.backup(own)).rejects.toMatchObject({ code: 'DRIFT_BACKUP_EXISTS' })
+        expect(existsSync(join(path, name.split('/')[0]!))).toBe(false)
+        await db.backup(join(root, name))
+      })
+    },
+  )
 
   it.each([0, 1, 6])(
     'copied over its database after %i more flushes is told, and nothing is changed',

@@ -87,8 +87,16 @@ export const operationRoutes: readonly Route[] = [
         await backup(join(backupFolder, name))
       } catch (error) {
         // In the engine's words it is a path of this machine's.
-        if ((error as HttpError).code !== 'DRIFT_BACKUP_EXISTS') throw error
-        throw new HttpError('DRIFT_BACKUP_EXISTS', `there is a backup '${name}'`, { name }, { cause: error })
+        const { code } = error as HttpError
+        if (code === 'DRIFT_BACKUP_EXISTS')
+          throw new HttpError(code, `there is a backup '${name}'`, { name }, { cause: error })
+        if (code !== 'DRIFT_PATH') throw error
+        throw new HttpError(
+          'DRIFT_NAME',
+          `below this server's backup folder no backup can be called '${name}'`,
+          { name },
+          { cause: error },
+        )
       }
       return { name }
     },

@@ -3,7 +3,7 @@
  * log is written anew up to the moment's last record; every checksum is read back; and only then is FORMAT written, without which no
  * folder opens. To restore, open the folder, or copy it back.
  */
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { readWal, type WalScan, WalWriter } from '@drift/core'
 import { type DriftFs, FsError, NodeFs } from '@drift/fs'
 import { commitManifest, type Manifest } from '@drift/storage'
@@ -12,7 +12,7 @@ import { BACKUP_LOG_FILE, isLogDamage, isMissing } from '../check/survey.js'
 import { copyFile } from '../copy-file.js'
 import { assertOpen, assertWritable, type Engine } from '../engine.js'
 import { DriftError } from '../errors.js'
-import { isOwn, makeFolders, writeFormat } from '../folder.js'
+import { isOwn, isReserved, makeFolders, writeFormat } from '../folder.js'
 import { namesOf } from '../persistence/persistence.js'
 import { runSliced, type SliceOptions } from '../slices.js'
 
@@ -48,7 +48,7 @@ const LOG_ATTEMPTS = 10
 /** Stands in the folder until the first file of the backup does, so that a second backup finds it taken. */
 const CLAIM = 'tmp-backup'
 
-/** @throws DRIFT_BACKUP_EXISTS, DRIFT_BACKUP_DAMAGED, the signal's reason; what had been written of the backup is gone then. */
+/** @throws DRIFT_PATH, DRIFT_BACKUP_EXISTS, DRIFT_BACKUP_DAMAGED, the signal's reason; what had been written of the backup is gone then. */
 export async function backupEngine(
   engine: Engine,
   target: Target,
@@ -56,6 +56,7 @@ export async function backupEngine(
 ): Promise<BackupReport> {
   assertWritable(engine)
   options.signal?.throwIfAborted()
+  assertFree(target)
   const made = prepareFolder(target)
   const hold = engine.persistence.hold()
   const lsn = engine.journal.durableLsn
@@ -104,6 +105,19 @@ async function write(
     files: report.files,
     bytes: report.bytes,
     linkedFiles: linked,
+  }
+}
+
+/**
+ * In a database's folder, however it is reached, a folder under a name of the database's is in the way of the file that gets it one day,
+ * or is met as a damaged one.
+ */
+function assertFree({ fs, folder }: Target): void {
+  for (let path = folder, above = dirname(path); above !== path; path = above, above = dirname(path)) {
+    const name = basename(path)
+    if (!isReserved(name) || !fs.stat(join(above, 'FORMAT'))) continue
+    const message = `the backup cannot be ${folder}: in ${above}, which is a database, ${name} is a name of the database's own`
+    throw new DriftError('DRIFT_PATH', message, { folder, name })
   }
 }
 
