@@ -191,6 +191,30 @@ describe('during a flush', () => {
     expectExactly(index, numbers(3000))
   })
 
+  it('what a callback throws is an uncaught exception, and the flush goes on, as healing does', async () => {
+    const index = empty()
+    index.upsert(numbers(3000), part(0, 3000))
+    const messages: string[] = []
+    const others = process.listeners('uncaughtException')
+    process.removeAllListeners('uncaughtException')
+    process.on('uncaughtException', ({ message }) => messages.push(message))
+    const thrown = (what: string) => (): never => {
+      throw new Error(what)
+    }
+    try {
+      await index.flush(index.rotate()!, { onProgress: thrown('flush') })
+      index.delete(numbers(2000))
+      const options = { onProgress: thrown('heal'), onOperation: thrown('operation') }
+      expect((await index.maintain(options)).operations).toBeGreaterThan(1)
+      await setImmediate()
+    } finally {
+      process.removeAllListeners('uncaughtException')
+      for (const listener of others) process.on('uncaughtException', listener)
+    }
+    expect(index.frozen).toHaveLength(0)
+    expect(new Set(messages)).toEqual(new Set(['flush', 'heal', 'operation']))
+  })
+
   it('of the active memtable is refused', async () => {
     const index = empty()
     index.upsert(['a'], part(0, 1))

@@ -6,10 +6,9 @@
  */
 import { channel } from 'node:diagnostics_channel'
 import { EventEmitter } from 'node:events'
-import { type Healed, type HealState, type OperationKind, Scheduler } from '@drift/core'
+import { type Healed, type HealState, notify, type OperationKind, Scheduler } from '@drift/core'
 import { writePartition } from './checkpoint.js'
 import type { Engine } from './engine.js'
-import { notify } from './notify.js'
 import type { Store } from './store.js'
 
 /** `background`: when nothing else is to do. `manual`: by `collection.maintain()` only. `off`: not even that. */

@@ -7,6 +7,7 @@ import {
   type HealPolicy,
   MAX_DIM,
   type Metric,
+  notify,
   type PaperOptions,
   WAL_PAGE_BYTES,
   whyNoSync,
@@ -69,7 +70,10 @@ export interface OpenOptions {
   readonly readOnly?: boolean
 }
 
-/** `done` of `total` units (rows, or bytes where `unit` says so); `total` may be an estimate until the last call. */
+/**
+ * `done` of `total` units (rows, or bytes where `unit` says so); `total` may be an estimate until the last call. What an `onProgress` throws is
+ * an uncaught exception of the process, and the work goes on: a signal is what stops it.
+ */
 export interface Progress {
   readonly stage: string
   readonly done: number
@@ -443,9 +447,13 @@ function diskOption(fs: unknown): void {
   throw wrongOption('fs', fs, 'a disk as @drift/fs has them')
 }
 
-function callbacks({ onProgress, signal }: { onProgress?: unknown; signal?: unknown }): void {
+/** @param given - a copy of the caller's: its `onProgress` becomes one that throws nothing. */
+function callbacks(given: { onProgress?: unknown; signal?: unknown }): void {
+  const { onProgress, signal } = given
   functionOption('onProgress', onProgress)
   signalOption(signal)
+  if (typeof onProgress === 'function')
+    given.onProgress = (progress: Progress) => notify(() => onProgress(progress))
 }
 
 function isWithin(value: unknown, low: number, high: number): boolean {

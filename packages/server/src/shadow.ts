@@ -3,9 +3,8 @@
  * told when a collection finds less than was asked of it. Rule: a foreground query waits for no measurement: the exact answers come
  * from the pool, or in slices of about a millisecond. When neither queries nor rows have come, nothing is measured again.
  */
-import type { MeasuredRecall } from '@drift/core'
+import { type MeasuredRecall, notify } from '@drift/core'
 import type { Engine } from './engine.js'
-import { notify } from './notify.js'
 import type { Store } from './store.js'
 
 /** A collection finds less than was asked for: the upper end of the interval is below the target. */

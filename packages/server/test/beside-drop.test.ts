@@ -1,6 +1,4 @@
-// Proves: what looks at the whole database goes on while one of its collections is dropped, what works on that collection is told so, and a
-// listener that throws is the process's concern, not the engine's.
-import { once } from 'node:events'
+// Proves: what looks at the whole database goes on while one of its collections is dropped, and what works on that collection is told so.
 import { describe, expect, it } from 'vitest'
 import { type Collection, Drift } from '../src/index.js'
 import { temporaryFolder } from './fixture.js'
@@ -80,34 +78,6 @@ describe('beside the drop of a collection', () => {
     )
     expect(codes.filter(code => code !== 'done' && code !== 'DRIFT_DROPPED')).toEqual([])
     expect(codes).toContain('DRIFT_DROPPED')
-    await db.close()
-  })
-})
-
-describe('a listener that throws', () => {
-  it('is an uncaught exception, and healing goes on', async () => {
-    const db = await Drift.open(':memory:', { maintenance: 'manual' })
-    const docs = await filled(db, 'docs')
-    await docs.flush()
-    await docs.delete(Array.from({ length: 12_000 }, (_, i) => i))
-    let told = 0
-    db.on('maintenance', () => {
-      throw new Error('of the listener')
-    })
-    db.on('maintenance', () => told++)
-    const others = process.listeners('uncaughtException')
-    process.removeAllListeners('uncaughtException')
-    try {
-      const uncaught = once(process, 'uncaughtException')
-      process.on('uncaughtException', () => {})
-      const { operations } = await docs.maintain()
-      expect((await uncaught)[0]).toMatchObject({ message: 'of the listener' })
-      expect(operations).toBeGreaterThan(1)
-      expect(told).toBe(operations)
-    } finally {
-      process.removeAllListeners('uncaughtException')
-      for (const listener of others) process.on('uncaughtException', listener)
-    }
     await db.close()
   })
 })

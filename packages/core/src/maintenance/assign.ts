@@ -15,7 +15,7 @@ import { isTooLarge, splitLarge } from './split.js'
 export interface MaintenanceOptions {
   /** Aborting stops between slices: rows that have a home keep it, and the same call again goes on. */
   readonly signal?: AbortSignal
-  /** Called between slices. */
+  /** Called between slices. What it throws is an uncaught exception of the process, and the work goes on. */
   readonly onProgress?: (doneRows: number, totalRows: number) => void
 }
 

@@ -17,7 +17,7 @@ export interface HealOptions extends Pick<MaintenanceOptions, 'onProgress'>, Pla
   readonly signal?: AbortSignal | undefined
   /** Rows that may move. Default: as many as it takes. */
   readonly budget?: number
-  /** Told of each operation that was tried. */
+  /** Told of each operation that was tried, as `onProgress` is. */
   readonly onOperation?: (healed: Healed) => void
 }
 

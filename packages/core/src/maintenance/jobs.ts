@@ -8,6 +8,7 @@ import { type TakenImage, takeImage } from '../index-image.js'
 import type { IndexLife } from '../index-life.js'
 import type { IndexState } from '../index-state.js'
 import { type Memtable, noMemtable } from '../memtable.js'
+import { notify } from '../notify.js'
 import type { IndexPool } from '../pool/pool.js'
 import { calibrate } from '../recall/calibrate.js'
 import { CalibratedFloors } from '../recall/calibrated-floors.js'
@@ -212,15 +213,15 @@ export class Jobs {
       plan: () => this.planInSlices(options),
       apply: (operation, budget) => this.apply(operation, { signal: options.signal, budget }),
       budget: requireBudget(options.budget),
-      onProgress: options.onProgress ?? (() => {}),
-      onOperation: options.onOperation ?? (() => {}),
+      onProgress: (done, total) => notify(() => options.onProgress?.(done, total)),
+      onOperation: healed => notify(() => options.onOperation?.(healed)),
       between: options.between ?? (async () => {}),
     })
   }
 
   /** Run the job after those before it. */
   #run(
-    { signal, onProgress = () => {} }: Pick<HealOptions, 'signal' | 'onProgress'>,
+    { signal, onProgress }: Pick<HealOptions, 'signal' | 'onProgress'>,
     run: (state: IndexState, job: Job) => Promise<void>,
   ): Promise<void> {
     const life = this.#life
@@ -228,7 +229,8 @@ export class Jobs {
     const result = this.#last.then(async () => {
       await life.vectorsPending
       check()
-      return run(life.state, { pool: this.#pool, signal, onProgress, check })
+      const tell = (done: number, total: number): void => notify(() => onProgress?.(done, total))
+      return run(life.state, { pool: this.#pool, signal, onProgress: tell, check })
     })
     this.#last = result.catch(() => {}) // the caller of this job has the error; the next job runs anyway
     return result
