@@ -22,8 +22,8 @@ export interface HandlerOptions {
   readonly backupFolder?: string
   /** Further routes, behind the same guard: `config: { scope: 'read' }`, without it for admins only. */
   readonly routes?: (app: FastifyInstance) => void | Promise<void>
-  /** Told of each request when it has been answered. Holds no keys, vectors or payloads. */
-  readonly onAnswer?: (entry: AnswerEntry) => void
+  /** Told of each request when it has been answered; what it throws, or a promise of it rejects with, is logged. Holds no keys, vectors or payloads. */
+  readonly onAnswer?: (entry: AnswerEntry) => void | Promise<void>
   /** Names in the Host header that are answered, without ports. Default: any. */
   readonly hosts?: readonly string[]
   /** Origins whose pages may call from a browser, such as https://app.example.com. Default: none. */

@@ -235,12 +235,7 @@ function logAnswers(
       cut,
     }
     request.log.info(entry, cut ? 'cut' : 'answered')
-    try {
-      onAnswer?.(entry)
-    } catch (error) {
-      // The answer is out, and the process is not to end for what its host makes of it.
-      request.log.error({ requestId: request.id, err: error }, 'onAnswer threw')
-    }
+    if (onAnswer) void told(onAnswer, entry, request)
   }
   app.addHook('onResponse', (request, reply, done) => {
     // A hook of the host's may have refused it before ours.
@@ -250,4 +245,17 @@ function logAnswers(
     done()
   })
   return (request, reply) => ended(request, reply, askedOf(request)!)
+}
+
+/** Never rejects: the answer is out, and the process is not to end for what its host makes of it, at once or later. */
+async function told(
+  onAnswer: NonNullable<HandlerOptions['onAnswer']>,
+  entry: AnswerEntry,
+  request: FastifyRequest,
+): Promise<void> {
+  try {
+    await onAnswer(entry)
+  } catch (error) {
+    request.log.error({ requestId: request.id, err: error }, 'onAnswer threw')
+  }
 }

@@ -3,6 +3,7 @@
 import { EventEmitter, once } from 'node:events'
 import { type IncomingMessage, request } from 'node:http'
 import { Writable } from 'node:stream'
+import { setImmediate } from 'node:timers/promises'
 import { ARROW_TYPE } from '@drift/client/wire'
 import { Drift } from '@drift/server'
 import { expect, it } from 'vitest'
@@ -143,7 +144,21 @@ it('a reader of a fetched answer that leaves it is told of as well', async () =>
   await handler.close()
 })
 
-it('an onAnswer that throws ends nothing, and is in the log', async () => {
+it.each([
+  [
+    'throws',
+    () => {
+      throw new Error('of the host')
+    },
+  ],
+  [
+    'rejects',
+    async () => {
+      await setImmediate()
+      throw new Error('of the host')
+    },
+  ],
+] as const)('an onAnswer that %s ends nothing, and is in the log', async (_, onAnswer) => {
   const messages: unknown[] = []
   const logged = new EventEmitter()
   const stream = new Writable({
@@ -154,9 +169,6 @@ it('an onAnswer that throws ends nothing, and is in the log', async () => {
       done()
     },
   })
-  const onAnswer = (): never => {
-    throw new Error('of the host')
-  }
   const { url, db } = await started({ logger: { level: 'info', stream }, onAnswer })
   await fill(db)
   const whole = once(logged, 'it')
