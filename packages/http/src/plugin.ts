@@ -33,6 +33,9 @@ import { statusOf } from './status.js'
 import { tracing } from './tracing.js'
 import { LoopDelay, Turn } from './turn.js'
 
+/** Protocols, from HTTP to another. */
+const SWITCHED = 101
+
 export const driftPlugin: FastifyPluginAsync<PluginOptions> = async (app, options) => {
   const { authenticate, keyed, limits } = parsePlugin(options, 'driftPlugin')
   const draining = options.draining ?? (() => false)
@@ -212,10 +215,13 @@ function logAnswers(
 ): (request: FastifyRequest, reply: FastifyReply) => void {
   const ended = (request: FastifyRequest, reply: FastifyReply, asked: Asked): void => {
     const { open, operation = 'other', url = '(none)' } = asked.config
-    const by = asked.isCut ? (draining() ? 'DRIFT_DRAINING' : 'DRIFT_CANCELLED') : undefined
+    const isUnsaid = asked.isCut && !reply.raw.headersSent
+    // A route of the host's answered behind Fastify's back, as for a WebSocket: that its connection ends at last cuts no answer.
+    const isSwitched = isUnsaid && reply.sent && request.headers.upgrade !== undefined
+    const by = asked.isCut && !isSwitched ? (draining() ? 'DRIFT_DRAINING' : 'DRIFT_CANCELLED') : undefined
     const { code = by } = asked
     // A client that left before its answer began was told nothing: Fastify's 200 is only a default then.
-    const status = code && asked.isCut && !reply.raw.headersSent ? statusOf(code) : reply.statusCode
+    const status = isSwitched ? SWITCHED : isUnsaid && code ? statusOf(code) : reply.statusCode
     const ms = reply.elapsedTime
     const cut = code !== undefined && status < 400 ? true : undefined
     asked.traced?.(status)

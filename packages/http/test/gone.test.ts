@@ -1,8 +1,8 @@
 // Proves: what is held for a request is given back, and its end is told once, also when its client goes where Node tells its answer of
 // nothing: in a pipeline behind another, while the host's own `authenticate` is waited for, or before a hook of the host's let it in.
 import { EventEmitter, once } from 'node:events'
-import { request } from 'node:http'
-import { connect } from 'node:net'
+import { request, ServerResponse } from 'node:http'
+import { connect, type Socket } from 'node:net'
 import { Drift } from '@drift/server'
 import fastify from 'fastify'
 import { expect, it } from 'vitest'
@@ -115,5 +115,42 @@ it('a client that goes while a hook of the host has it holds nothing', async () 
   await leaves(url, asked)
   expect(await status(url)).toBe(404)
   expect(entries.map(({ status }) => status)).toEqual([499, 404])
+  await app.close()
+})
+
+it('a connection that a route of the host takes for itself is told of as switched, not as cancelled', async () => {
+  await using db = await Drift.open(':memory:')
+  const told = new EventEmitter()
+  const app = fastify()
+  await app.register(driftPlugin, {
+    db,
+    open: true,
+    routes(scope) {
+      scope.get('/echo', (request, reply) => {
+        reply.hijack()
+        const { socket } = request.raw
+        socket.write('HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n')
+        socket.pipe(socket)
+      })
+    },
+    onAnswer: entry => void told.emit('answer', entry),
+  })
+  // As @fastify/websocket does.
+  app.server.on('upgrade', (raw, socket) => {
+    const response = new ServerResponse(raw)
+    response.assignSocket(socket as Socket)
+    app.routing(raw, response)
+  })
+  const url = await app.listen({ port: 0, host: '127.0.0.1' })
+  const sent = request(`${url}/echo`, { headers: { connection: 'upgrade', upgrade: 'echo' } }).end()
+  const [, socket] = (await once(sent, 'upgrade')) as [unknown, Socket]
+  const answer = once(told, 'answer')
+  socket.write('both ways')
+  expect(String((await once(socket, 'data'))[0])).toBe('both ways')
+  socket.end()
+  const [entry] = (await answer) as [AnswerEntry]
+  expect(entry).toMatchObject({ route: '/echo', status: 101, code: undefined, cut: undefined })
+  const metrics = await (await fetch(`${url}/metrics`)).text()
+  expect(metrics).not.toContain('499')
   await app.close()
 })
