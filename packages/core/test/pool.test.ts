@@ -228,6 +228,34 @@ describe('trouble', () => {
     expect(index.stats()).toMatchObject({ rows: 0, deadRows: 0 })
   })
 
+  it('of an abort waits for nothing that waits for a thread, and leaves nothing that does', async () => {
+    const narrow = new IndexPool({ threads: 1 })
+    try {
+      const index = await mixed({ pool: narrow })
+      const ended: string[] = []
+      const asked = { k: 10, recall: 1 }
+      const long = index.searchBatch(nearby(vectors, DIM, 20_000, 7), asked)
+      void long.then(() => ended.push('the one before'))
+      // Together more than may wait at once.
+      for (let round = 0; round < 2; round++) {
+        const controller = new AbortController()
+        const { signal } = controller
+        const batches = Array.from({ length: 600 }, () => index.searchBatch(queries, { ...asked, signal }))
+        const outcomes = Promise.allSettled(batches)
+        controller.abort(new Error('enough'))
+        const reason = expect.objectContaining({ message: 'enough' })
+        expect(await outcomes).toEqual(Array(600).fill({ status: 'rejected', reason }))
+      }
+      ended.push('what was aborted')
+      const next = index.searchBatch(queries, asked)
+      expect((await long).counts).toHaveLength(20_000)
+      expect(await next).toEqual(await (await mixed()).searchBatch(queries, asked))
+      expect(ended).toEqual(['what was aborted', 'the one before'])
+    } finally {
+      await narrow.close()
+    }
+  })
+
   it('of a thread that dies fails its batch with DRIFT_WORKER, and the next batch works', async () => {
     const mortal = new IndexPool({ threads: 1 })
     try {

@@ -1,7 +1,7 @@
 /**
  * Worker threads for work that pays for the hop of about 0.1 ms: batches, wide scans, routing, k-means.
- * Rule: a task is never torn down. Cancelling sets a flag in shared memory and waits until every task has seen it, because
- * piscina kills the thread of an aborted task. A thread that dies fails the tasks it had and is replaced.
+ * Rule: a task is never torn down. Cancelling takes back the tasks that no thread has taken, sets a flag in shared memory, and waits until
+ * the others have seen it, because piscina kills the thread of an aborted task. A thread that dies fails the tasks it had and is replaced.
  * An idle pool does not keep the process alive: piscina refs its threads only while they work.
  */
 import type { Worker } from 'node:worker_threads'
@@ -65,7 +65,8 @@ export class IndexPool {
   }
 
   /**
-   * Run all tasks and wait until none of them runs any more, also when one fails or `signal` aborts.
+   * Run all tasks and wait until none of them runs any more, also when one fails or `signal` aborts: those that wait for a thread are then
+   * taken back, and those that run end after a slice.
    *
    * @returns their results, in order.
    * @throws the signal's reason; CoreError DRIFT_WORKER, DRIFT_BUSY, DRIFT_CLOSED.
@@ -76,22 +77,24 @@ export class IndexPool {
     if (workers === undefined) throw closed()
     signal?.throwIfAborted()
     const cancel = new Int32Array(new SharedArrayBuffer(4))
-    const stop = () => {
-      Atomics.store(cancel, 0, 1)
-    }
+    const stop = () => this.#stop(cancel)
+    let failed: { readonly reason: unknown } | undefined
     signal?.addEventListener('abort', stop, { once: true })
     try {
-      const runs = tasks.map(async task => (await workers.run({ task, cancel })) as TaskResult<T>)
-      for (const run of runs) run.catch(stop)
+      const runs = tasks.map(async task => (await workers.run({ task, cancel }, cancel)) as TaskResult<T>)
+      for (const run of runs) {
+        run.catch(reason => {
+          failed ??= { reason } // what fails later may have been stopped for it
+          stop()
+        })
+      }
       const ended = Promise.allSettled(runs)
       this.#running.set(cancel, ended)
-      const settled = await ended
+      await ended
       signal?.throwIfAborted()
       this.requireOpen()
-      return settled.map(outcome => {
-        if (outcome.status === 'rejected') throw failure(outcome.reason)
-        return outcome.value
-      })
+      if (failed !== undefined) throw failure(failed.reason)
+      return await Promise.all(runs)
     } finally {
       this.#running.delete(cancel)
       signal?.removeEventListener('abort', stop)
@@ -101,9 +104,14 @@ export class IndexPool {
   /** Cancels what runs, which fails with DRIFT_CLOSED, and ends the threads. May be called again. */
   async close(): Promise<void> {
     this.#closed = true
-    for (const cancel of this.#running.keys()) Atomics.store(cancel, 0, 1)
+    for (const cancel of this.#running.keys()) this.#stop(cancel)
     await Promise.all(this.#running.values())
     await this.#workers?.destroy()
+  }
+
+  #stop(cancel: Int32Array): void {
+    Atomics.store(cancel, 0, 1)
+    this.#workers?.withdraw(cancel)
   }
 }
 

@@ -6,7 +6,7 @@
  */
 import type { Worker } from 'node:worker_threads'
 import { packViews } from '@drift/native'
-import { Piscina } from 'piscina'
+import { Piscina, queueOptionsSymbol, type TaskQueue } from 'piscina'
 
 export interface ThreadsOptions {
   /** URL of the module whose default export runs a task, once `unpackViews` has been over it. */
@@ -21,8 +21,9 @@ export interface ThreadsOptions {
   readonly waitsDeaf: boolean
 }
 
-export class Threads<Task, Result> {
+export class Threads<Task extends object, Result> {
   readonly #piscina: Piscina<Task, Result>
+  readonly #waiting: Waiting = new Waiting()
   readonly #met: WeakSet<Worker> = new WeakSet()
   /** Those that still load what they run, and when each has. */
   readonly #loading: Map<Worker, Promise<void>> = new Map()
@@ -42,6 +43,7 @@ export class Threads<Task, Result> {
       minThreads,
       maxThreads,
       maxQueue,
+      taskQueue: this.#waiting,
       idleTimeout: idleMs,
       atomics: waitsDeaf ? 'sync' : 'disabled',
       concurrentTasksPerWorker: 1,
@@ -70,17 +72,27 @@ export class Threads<Task, Result> {
     return this.#piscina.threads
   }
 
-  /** @throws what the task threw or, when no thread is left to run it, why. */
-  async run(task: Task): Promise<Result> {
+  /**
+   * @param group - what `withdraw` knows it by.
+   * @throws what the task threw or, when no thread is left to run it, why.
+   */
+  async run(task: Task, group?: object): Promise<Result> {
     try {
-      const running = this.#piscina.run(packViews(task))
-      this.#meet()
-      const result = await running
+      const result = await new Promise<Result>((resolve, reject) => {
+        const ticket: Ticket = { group, reject }
+        this.#piscina.run({ ...packViews(task), [queueOptionsSymbol]: ticket }).then(resolve, reject)
+        this.#meet()
+      })
       this.#failed = undefined
       return result
     } catch (error) {
       throw this.#failed ?? error
     }
+  }
+
+  /** Tasks of the group that no thread has taken fail at once; what one has taken goes on. */
+  withdraw(group: object): void {
+    this.#waiting.withdraw(group)
   }
 
   /** Waits for the tasks that there are, then ends the threads. */
@@ -112,5 +124,47 @@ export class Threads<Task, Result> {
   async #loaded(): Promise<void> {
     for (const worker of this.#loading.keys()) worker.ref()
     await Promise.all(this.#loading.values())
+  }
+}
+
+/** With every task, known to piscina as the options of its queue; a symbol's property stays in this thread. */
+interface Ticket {
+  readonly group: object | undefined
+  readonly reject: (reason: Error) => void
+}
+
+type Waits = Parameters<TaskQueue['push']>[0]
+
+/** Tasks that no thread has taken, in order. piscina itself takes one back only with a signal, on which it kills a thread that has begun. */
+class Waiting implements TaskQueue {
+  readonly #tasks: Set<Waits> = new Set()
+
+  get size(): number {
+    return this.#tasks.size
+  }
+
+  push(task: Waits): void {
+    this.#tasks.add(task)
+  }
+
+  shift(): Waits | null {
+    for (const task of this.#tasks) {
+      this.#tasks.delete(task)
+      return task
+    }
+    return null
+  }
+
+  remove(task: Waits): void {
+    this.#tasks.delete(task)
+  }
+
+  withdraw(group: object): void {
+    for (const task of this.#tasks) {
+      const ticket = task[queueOptionsSymbol] as Ticket
+      if (ticket.group !== group) continue
+      this.#tasks.delete(task)
+      ticket.reject(new Error('withdrawn before a thread took it'))
+    }
   }
 }
