@@ -17,7 +17,7 @@ import type { IndexPool } from '../pool/pool.js'
 import { type CompareTask, type MeetTask, stepsOf, type TaskResult } from '../pool/tasks.js'
 import { seededRandom } from '../random.js'
 import type { RowStore } from '../row-store.js'
-import { BatchMemory } from '../search/batch.js'
+import { emptyBatch } from '../search/batch.js'
 import { searchMany } from '../search/fan-out.js'
 import { measureOf } from '../search/measure.js'
 import { Scratch } from '../search/scratch.js'
@@ -304,7 +304,7 @@ async function countFound(
     await job.between?.()
     job.check()
     const some = rows.subarray(first, first + TURN_QUERIES)
-    const batch = new BatchMemory().take(dim, some.length, width.k)
+    const batch = emptyBatch(dim, some.length, width.k)
     const { queries } = batch
     queries.set(all.subarray(first * dim, (first + some.length) * dim))
     const { snapshot, release } = state.pin()

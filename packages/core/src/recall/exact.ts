@@ -8,7 +8,7 @@ import { Slices } from '../maintenance/slices.js'
 import type { IndexPool } from '../pool/pool.js'
 import type { SearchTask } from '../pool/tasks.js'
 import { liveRowsOf } from '../row-store.js'
-import { BatchMemory, cutOf } from '../search/batch.js'
+import { cutOf, emptyBatch } from '../search/batch.js'
 import { searchAllMany } from '../search/elsewhere.js'
 import { attach, type Snapshot } from '../search/snapshot.js'
 import type { SearchView, SearchWidth } from '../search/view.js'
@@ -36,7 +36,7 @@ async function compareInPool(
 ): Promise<Neighbours> {
   const k = width.owed
   const whole: SearchWidth = { ...width, k, probes: Number.POSITIVE_INFINITY }
-  const batch = new BatchMemory().take(snapshot.dim, 1, k)
+  const batch = emptyBatch(snapshot.dim, 1, k)
   batch.queries.set(query)
   const { memory } = batch
   const task: SearchTask = { kind: 'search', snapshot, memory, cut: cutOf(1, whole, 1), ...whole }

@@ -44,15 +44,11 @@ export class BatchMemory {
 
   /** Nothing is found yet; the queries mean nothing. */
   take(dim: number, count: number, k: number): Batch {
-    const bytes = 4 * count * (dim + 2 * k + 2) + 4
+    const bytes = bytesOf(dim, count, k)
     const spare = this.#spare
     this.#spare = undefined
     const memory = spare !== undefined && spare.byteLength >= bytes ? spare : new SharedArrayBuffer(bytes)
-    const batch = batchIn(memory, dim, count, k)
-    batch.progress.fill(0)
-    batch.rows.fill(NONE)
-    batch.distances.fill(Number.POSITIVE_INFINITY)
-    return batch
+    return emptied(batchIn(memory, dim, count, k))
   }
 
   /** Nobody will look at it any more. */
@@ -60,6 +56,22 @@ export class BatchMemory {
     const { byteLength } = memory
     if (byteLength <= MOST_KEPT_BYTES && byteLength > (this.#spare?.byteLength ?? 0)) this.#spare = memory
   }
+}
+
+/** In fresh memory: nothing is found yet; the queries mean nothing. */
+export function emptyBatch(dim: number, count: number, k: number): Batch {
+  return emptied(batchIn(new SharedArrayBuffer(bytesOf(dim, count, k)), dim, count, k))
+}
+
+function bytesOf(dim: number, count: number, k: number): number {
+  return 4 * count * (dim + 2 * k + 2) + 4
+}
+
+function emptied(batch: Batch): Batch {
+  batch.progress.fill(0)
+  batch.rows.fill(NONE)
+  batch.distances.fill(Number.POSITIVE_INFINITY)
+  return batch
 }
 
 /** In the caller's own memory. */
