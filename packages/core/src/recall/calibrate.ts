@@ -310,16 +310,9 @@ async function countFound(
     const { snapshot, release } = state.pin()
     try {
       const { slabs } = attach(snapshot)
-      const found = await searchMany(
-        state,
-        inBuckets(snapshot),
-        job.pool,
-        batch,
-        width,
-        job.scratch,
-        job.check,
-        job.signal,
-      )
+      const { pool, scratch, check, signal } = job
+      const place = { state, snapshot: inBuckets(snapshot), pool, scratch, check, signal }
+      const found = await searchMany(place, batch, width)
       for (let q = 0; q < some.length; q++) {
         const query = queries.subarray(q * dim, (q + 1) * dim)
         const wanted = nearest[first + q]!.subarray(0, width.owed)

@@ -123,38 +123,22 @@ export class Queries {
     this.#shadows.offer(prepared, options)
     const check = life.checkOf(signal)
     const ids: (Id | undefined)[] = new Array(count * width.owed).fill(undefined)
-    const tell = ({ rows, distances }: FoundSlice, from: number, to: number): void => {
+    const told = ({ rows, distances }: FoundSlice, from: number, to: number): void => {
       for (let i = from; i < to; i++) if (rows[i] !== NONE) ids[i] = state.store.ids.idAt(rows[i]!)
       publicDistances(metric, distances.subarray(from, to))
     }
-    const give = (): void => batches.give(batch)
+    const left = (): void => batches.give(batch)
     const { snapshot, release } = state.pin()
+    const place = { state, snapshot, pool: this.#pool, scratch: this.#scratch, check, signal }
     try {
       if (state.exact === undefined) {
-        const found = await searchMany(
-          state,
-          snapshot,
-          this.#pool,
-          batch,
-          width,
-          this.#scratch,
-          check,
-          signal,
-          tell,
-          give,
-        )
+        const found = await searchMany(place, batch, width, { told, left })
         return { ...found, k: width.owed, ids }
       }
       const found = isAllElsewhere(state, width)
         ? await searchAllMany(state, snapshot, this.#pool, prepared, width, check, signal)
-        : await rerankMany(
-            state.exact,
-            await searchMany(state, snapshot, this.#pool, batch, width, this.#scratch, check, signal),
-            prepared,
-            width,
-            check,
-          )
-      tell(found, 0, ids.length)
+        : await rerankMany(state.exact, await searchMany(place, batch, width), prepared, width, check)
+      told(found, 0, ids.length)
       return { ...found, k: width.owed, ids }
     } finally {
       release()
