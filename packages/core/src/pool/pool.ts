@@ -7,6 +7,7 @@
 import type { Worker } from 'node:worker_threads'
 import { requireKnown } from '../arguments.js'
 import { CoreError } from '../errors.js'
+import { builtEntry } from './entry.js'
 import type { Task, TaskMessage, TaskResult } from './tasks.js'
 import { Threads } from './threads.js'
 
@@ -44,7 +45,7 @@ export class IndexPool {
     this.threads = threads
     if (threads === 0) return
     this.#workers = new Threads({
-      filename: workerUrl().href,
+      filename: builtEntry(import.meta.url, 'pool/worker.js').href,
       minThreads: threads,
       maxThreads: threads,
       // With minThreads = maxThreads no thread is idle too long; the default of 0 would end surplus ones at once.
@@ -113,12 +114,6 @@ export class IndexPool {
     Atomics.store(cancel, 0, 1)
     this.#workers?.withdraw(cancel)
   }
-}
-
-/** The built worker, also for src, since a thread cannot load TypeScript; this file is then in dist itself. */
-function workerUrl(): URL {
-  const here = import.meta.url
-  return new URL(here.endsWith('.ts') ? '../../dist/pool/worker.js' : './pool/worker.js', here)
 }
 
 function closed(): CoreError {

@@ -7,6 +7,7 @@ import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from '
 import { FsError, type FsErrorCode, type FsOperation } from '@drift/fs'
 import { giveWay } from '@drift/native'
 import { CoreError, type CoreErrorCode } from '../errors.js'
+import { builtEntry } from '../pool/entry.js'
 import { CommandQueue, MESSAGE } from './commands.js'
 import { GroupCommit, type GroupCommitOptions, type WalCommand, type WalReply } from './group-commit.js'
 import { type WalFile, WalLog, type WalLogOptions } from './log.js'
@@ -52,11 +53,7 @@ export interface ThreadMessage {
   readonly reply: WalReply | { readonly kind: 'ready'; readonly files: WalFile[] }
 }
 
-/** What was built, also for src, which Node cannot run in a thread; this file is then in dist itself. */
-const THREAD_ENTRY = new URL(
-  import.meta.url.endsWith('.ts') ? '../../dist/wal/thread.js' : './wal/thread.js',
-  import.meta.url,
-)
+const THREAD_ENTRY = builtEntry(import.meta.url, 'wal/thread.js')
 
 export function openInline(options: WalLogOptions, commit: GroupCommitOptions, onReply: OnReply): WalPort {
   const log = WalLog.open(options)

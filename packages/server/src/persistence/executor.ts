@@ -2,7 +2,7 @@
  * Where persistence tasks run: on threads of their own, so that an fsync never stalls the caller's event loop, or
  * inline over a simulated disk. Two may run at once: whoever needs an order waits for the first.
  */
-import { Threads } from '@drift/core'
+import { builtEntry, Threads } from '@drift/core'
 import type { DriftFs } from '@drift/fs'
 import { DriftError } from '../errors.js'
 import { runTask, type Task, type TaskResults } from './tasks.js'
@@ -48,13 +48,8 @@ export function inlineExecutor(fs: DriftFs): Executor {
 }
 
 export function threadExecutor(): Executor {
-  const here = import.meta.url
   const threads = new Threads<Task, TaskOutcome<unknown>>({
-    // The built entry, also for src, since a thread cannot load TypeScript; this file is then in dist itself.
-    filename: new URL(
-      here.endsWith('.ts') ? '../../dist/persistence/thread.js' : './persistence/thread.js',
-      here,
-    ).href,
+    filename: builtEntry(import.meta.url, 'persistence/thread.js').href,
     minThreads: 0,
     maxThreads: MAX_THREADS,
     idleMs: IDLE_MS,
