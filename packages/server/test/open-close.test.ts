@@ -32,6 +32,22 @@ it.runIf(process.platform === 'linux')(
   },
 )
 
+it('databases that are opened one after the other have the memory of one log between them', () => {
+  const program = `
+    const { Drift } = await import('${new URL('../dist/index.js', import.meta.url).href}')
+    const path = ${JSON.stringify(temporaryFolder())}
+    const used = []
+    for (let i = 0; i < 8; i++) {
+      await (await Drift.open(path, { threads: 0, walFileBytes: 65_536 })).close()
+      used.push(process.memoryUsage().arrayBuffers)
+    }
+    process.stdout.write(JSON.stringify(used))`
+  const out = execFileSync(process.execPath, ['--input-type=module', '-e', program], { timeout: 120_000 })
+  const [first, ...later] = JSON.parse(String(out)) as [number, ...number[]]
+  // 16 MiB each, were they not the same.
+  expect(Math.max(...later) - first).toBeLessThan(40 * 2 ** 20)
+})
+
 it.runIf(process.platform === 'linux')(
   'collections that are made and dropped while the database closes are made and dropped, and leave no file open',
   async () => {

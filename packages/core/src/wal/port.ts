@@ -213,6 +213,7 @@ export class WalThread implements WalPort {
     await this.#worker.terminate()
     this.#port.close()
     this.#queue.wake()
+    this.#ring.leave()
   }
 
   /** Settles when the draft is gone, or the thread has failed. */

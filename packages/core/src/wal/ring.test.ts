@@ -37,3 +37,13 @@ test('records of all sizes stay as they were put until they are released, and ne
   expect(passed).toBeGreaterThan(500)
   expect(inRing).toBeGreaterThan(500)
 })
+
+test('a ring that was left takes no record, and the next one has its memory', () => {
+  const ring = new RecordRing()
+  ring.take(8)!.fill(1)
+  ring.leave()
+  ring.leave()
+  expect(ring.take(8)).toBeUndefined()
+  const next = [new RecordRing(), new RecordRing()]
+  expect(next.filter(({ memory }) => memory === ring.memory)).toHaveLength(1)
+})

@@ -10,6 +10,10 @@ import { roundUp } from './format.js'
 const RING_BYTES: number = 16 * 1024 * 1024
 const ALIGNMENT = 8
 
+/** Of rings that are not needed any more: shared memory waits for a collection of garbage, and it does not press for one. */
+const spare: SharedArrayBuffer[] = []
+const MOST_SPARE = 2
+
 export class RecordRing {
   readonly memory: SharedArrayBuffer
   /** Positions count on for ever; modulo the size they are offsets. */
@@ -17,13 +21,22 @@ export class RecordRing {
   #tail = 0
   /** Of each record that is kept, oldest first: where the next one begins. */
   readonly #ends: number[] = []
+  #left = false
 
   constructor(bytes: number = RING_BYTES) {
-    this.memory = new SharedArrayBuffer(bytes)
+    this.memory = (bytes === RING_BYTES ? spare.pop() : undefined) ?? new SharedArrayBuffer(bytes)
+  }
+
+  /** The other side has ended: a later ring takes the memory, and nothing can be taken here any more. */
+  leave(): void {
+    if (this.#left) return
+    this.#left = true
+    if (this.memory.byteLength === RING_BYTES && spare.length < MOST_SPARE) spare.push(this.memory)
   }
 
   /** Memory for a record behind the last one, its until `release`; its offset is a multiple of 8. Undefined when there is no room now. */
   take(bytes: number): Uint8Array | undefined {
+    if (this.#left) return undefined
     const size = this.memory.byteLength
     const offset = this.#head % size
     const start = offset + bytes <= size ? this.#head : this.#head + size - offset
