@@ -10,10 +10,13 @@ import { livePlaces } from './live-rows.js'
 import { quantizerId } from './quantizer.js'
 import type { LiveSegment, Store } from './store.js'
 
-/** Written again when this share of the rows has been added since: its cost stays a constant share of all writing. */
+/**
+ * Written again when there are so many times the rows, or only one of so many is in segments that it knows: its cost stays a constant share of
+ * all writing, three times its size in the end.
+ */
 const GROWTH_DUE = 1.5
-/** Or when this share of the rows is in segments that it does not know. */
-const UNKNOWN_DUE = 1 / 3
+/** While rows stream in, where it costs more than the log: one and a half times its size. When nothing waits any more, the other holds. */
+const STREAM_GROWTH_DUE = 3
 
 /** Whether the index file is of other rows than there are, or of what was known before a calibration. */
 export function isOutdated({ index, checkpointRows, checkpointCalibrations }: Store): boolean {
@@ -25,10 +28,9 @@ export async function writeCheckpointIfDue(engine: Engine, store: Store): Promis
   if (store.isBusy) return
   const unknown = store.segments.filter(({ entry, origins }) => !store.covered.has(entry.uuid) && !origins)
   const unknownRows = unknown.reduce((rows, { entry }) => rows + entry.rows, 0)
-  if (
-    store.index.count >= store.checkpointRows * GROWTH_DUE ||
-    unknownRows > store.index.count * UNKNOWN_DUE
-  ) {
+  const growth = store.frozen.length > 0 ? STREAM_GROWTH_DUE : GROWTH_DUE
+  const { count } = store.index
+  if (count >= store.checkpointRows * growth || unknownRows > count * (1 - 1 / growth)) {
     await writePartition(engine, store)
   }
 }
