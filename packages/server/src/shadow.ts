@@ -108,8 +108,10 @@ export class ShadowRecall {
     flushes.quiet = isQuiet ? flushes.quiet + 1 : 0
     flushes.begun = begun
     this.#flushes.set(store, flushes)
-    const isDue = flushes.quiet >= QUIET_PERIODS ? index.isCalibrationDue : index.isCalibrationOverdue
-    if (isDue) await index.calibrate({ signal: this.#ending.signal, between, onlyDue: true })
+    // While rows stream in there will soon be others.
+    const isRough = flushes.quiet < QUIET_PERIODS
+    const isDue = isRough ? index.isCalibrationOverdue : index.isCalibrationDue
+    if (isDue) await index.calibrate({ signal: this.#ending.signal, between, onlyDue: true, isRough })
   }
 
   #tell(store: Store): void {

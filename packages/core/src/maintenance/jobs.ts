@@ -46,6 +46,11 @@ export interface RefineOptions extends MaintenanceOptions, Paced {
 export interface CalibrateOptions extends Pick<MaintenanceOptions, 'signal'>, Paced {
   /** Nothing is done when none is due any more at its turn: another may have ended meanwhile. */
   readonly onlyDue?: boolean
+  /**
+   * If it is overdue because rows were added: with fewer queries, half as exact, and another is due as soon as somebody asks. Where as many go as
+   * come, which may go on for ever, it is as exact as ever.
+   */
+  readonly isRough?: boolean
 }
 
 export class Jobs {
@@ -56,6 +61,7 @@ export class Jobs {
   /** Rows in buckets then, and refinements that had ended. */
   #calibratedRows = 0
   #calibratedRefinements = 0
+  #calibratedRoughly = false
   #calibrations = 0
   #last: Promise<void> = Promise.resolve()
   #lastCalibration: Promise<void> = Promise.resolve()
@@ -110,7 +116,7 @@ export class Jobs {
     return more
   }
 
-  calibrate({ signal, between, onlyDue = false }: CalibrateOptions): Promise<void> {
+  calibrate({ signal, between, onlyDue = false, isRough = false }: CalibrateOptions): Promise<void> {
     const life = this.#life
     const check = life.checkOf(signal)
     const result = this.#lastCalibration.then(async () => {
@@ -121,12 +127,14 @@ export class Jobs {
       const { version } = state.store
       const { rowsAtHome } = state.directory
       const { refinements } = state
-      const floors = await calibrate(state, { pool: this.#pool, signal, check, between })
+      const rough = isRough && rowsAtHome > OVERDUE_GROWTH * this.#calibratedRows
+      const floors = await calibrate(state, { pool: this.#pool, signal, check, between }, rough)
       if (floors !== undefined) await new Slices(check).run(state.recall.prepare(floors))
       state.recall.setCalibrated(floors, rowsAtHome)
       this.#calibratedAt = version
       this.#calibratedRows = rowsAtHome
       this.#calibratedRefinements = refinements
+      this.#calibratedRoughly = rough
       this.#calibrations++
     })
     this.#lastCalibration = result.catch(() => {}) // as in #run
@@ -138,7 +146,7 @@ export class Jobs {
   }
 
   get isCalibrationDue(): boolean {
-    return this.#isDue(RECALIBRATE, RECALIBRATE_GROWTH)
+    return this.#calibratedRoughly || this.#isDue(RECALIBRATE, RECALIBRATE_GROWTH)
   }
 
   get isCalibrationOverdue(): boolean {
@@ -155,14 +163,19 @@ export class Jobs {
   }
 
   get calibration(): Calibration {
-    return { told: this.#life.open().recall.calibrated?.told, rows: this.#calibratedRows }
+    return {
+      told: this.#life.open().recall.calibrated?.told,
+      rows: this.#calibratedRows,
+      isRough: this.#calibratedRoughly,
+    }
   }
 
-  restore({ told, rows }: Calibration): void {
+  restore({ told, rows, isRough }: Calibration): void {
     const { recall, refinements, shape } = this.#life.open()
     if (told !== undefined) recall.setCalibrated(new CalibratedFloors(shape.metric, told), rows)
     this.#calibratedRows = rows
     this.#calibratedRefinements = refinements
+    this.#calibratedRoughly = isRough
   }
 
   plan(options: PlanOptions): Operation[] {

@@ -215,6 +215,28 @@ it('what is due is done once, however many ask for it at once', async () => {
   expect(index.calibrations).toBe(before + 2)
 })
 
+it('a rough one finds what is asked for, and another is due at once, after opening as well; that one is not rough', async () => {
+  const { vectors, queries } = world(WORLDS['topics that overlap']!, 45)
+  const index = new VectorIndex({ dim: DIM, metric: 'l2' })
+  index.upsert(
+    Array.from({ length: vectors.length / DIM }, (_, id) => id),
+    vectors,
+  )
+  await index.flush(index.rotate()!)
+  const areDue = () => {
+    const opened = new VectorIndex({ dim: DIM, metric: 'l2' })
+    opened.restoreLearned(index.takeLearned())
+    return [index.isCalibrationDue, opened.isCalibrationDue]
+  }
+  await index.calibrate({ isRough: true })
+  expect(areDue()).toEqual([true, true])
+  expect(index.isCalibrationOverdue).toBe(false)
+  expect(recallOf(index, queries, 10, 0.9).recall).toBeGreaterThan(0.88)
+  // No rows were added since.
+  await index.calibrate({ isRough: true, onlyDue: true })
+  expect(areDue()).toEqual([false, false])
+})
+
 it('refining does not do again what is being done', async () => {
   const random = seededRandom(44)
   const cloud = Float32Array.from({ length: 2_500 * DIM }, () => gaussian(random))

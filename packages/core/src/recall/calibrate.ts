@@ -78,6 +78,9 @@ const TASK_WORK = 1.2e8
 /** Queries of a task, at most: what is read of the index is read once for all of them. */
 const TASK_QUERIES = 16
 
+/** A rough calibration has one of so many self-queries: its floors are off by twice as much. */
+const ROUGH_PART = 4
+
 export interface CalibrateJob extends Paced {
   readonly pool: IndexPool | undefined
   readonly signal: AbortSignal | undefined
@@ -91,18 +94,24 @@ interface SlicedJob extends CalibrateJob {
   readonly scratch: Scratch
 }
 
-/** @returns undefined for an index that this says nothing about. Throws what `check` throws. */
+/**
+ * @param isRough - with fewer self-queries, for what will be learned anew before long.
+ * @returns undefined for an index that this says nothing about. Throws what `check` throws.
+ */
 export async function calibrate(
   state: IndexState,
   { pool, signal, check, between }: CalibrateJob,
+  isRough: boolean,
 ): Promise<CalibratedFloors | undefined> {
   const { store, directory, shape } = state
   if (directory.rowsAtHome < LEAST_ROWS) return undefined
   const job = { pool, signal, check, between, slices: new Slices(check), scratch: new Scratch(shape.dim) }
+  const part = isRough ? ROUGH_PART : 1
+  const wideQueries = WIDE_QUERIES / part
   const random = seededRandom(shape.seed ^ store.version)
-  const rows = chooseRows(state, WIDE_QUERIES + NARROW_QUERIES, random)
+  const rows = chooseRows(state, (WIDE_QUERIES + NARROW_QUERIES) / part, random)
   const affordable = Math.max(LEAST_COMPARED, Math.floor(COMPARE_WORK / (directory.rowsAtHome * shape.dim)))
-  const compared = rows.subarray(0, Math.min(WIDE_QUERIES, affordable))
+  const compared = rows.subarray(0, Math.min(wideQueries, affordable))
   const asked = await job.slices.run(selfQueriesOf(state, compared))
   const nearest = await nearestOf(state, asked, job)
   const meetings = await meetingsBy(state, asked, nearest, job)
@@ -114,10 +123,10 @@ export async function calibrate(
       await job.slices.run(selfQueriesOf(state, rows.subarray(from, to))),
       width,
       job,
-      DEEP_WORK,
+      DEEP_WORK / part,
     )
-  meetings.push(...(await deep(compared.length, WIDE_QUERIES, wide)))
-  meetings.push(...(await deep(WIDE_QUERIES, undefined, narrow)))
+  meetings.push(...(await deep(compared.length, wideQueries, wide)))
+  meetings.push(...(await deep(wideQueries, undefined, narrow)))
   const farCount = Math.max(LEAST_FAR, Math.min(MOST_FAR, compared.length >>> 1))
   const farQueries = await job.slices.run(farQueriesOf(state, rows, farCount, random))
   const around = await nearestOf(state, farQueries, job)

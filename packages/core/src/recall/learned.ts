@@ -33,6 +33,7 @@ export interface Calibration {
   readonly told: Told | undefined
   /** Rows in buckets at that time. */
   readonly rows: number
+  readonly isRough: boolean
 }
 
 /** What shadow queries told. */
@@ -61,6 +62,7 @@ interface LearnedText {
   readonly leftOut?: readonly number[] | undefined
   readonly farMisses?: number | undefined
   readonly rows?: number
+  readonly rough?: boolean | undefined
   /** That of shadow queries. */
   readonly loss: number
   readonly byK: readonly (Omit<LearnedSamples, 'samples'> & { readonly lengths: number[] })[]
@@ -68,7 +70,7 @@ interface LearnedText {
 }
 
 export function encodeLearned({ calibration, shadow }: Learned): Uint8Array {
-  const { told, rows } = calibration
+  const { told, rows, isRough } = calibration
   const { loss, byK, tallies } = shadow
   const lengthsOf = (parts: readonly Float32Array[]) => parts.map(({ length }) => length)
   const text = JSON.stringify({
@@ -77,6 +79,7 @@ export function encodeLearned({ calibration, shadow }: Learned): Uint8Array {
     leftOut: told?.losses,
     farMisses: told?.farMisses,
     rows,
+    rough: isRough || undefined,
     loss,
     byK: byK.map(({ k, floors, samples }) => ({ k, floors, lengths: lengthsOf(samples) })),
     tallies,
@@ -105,7 +108,17 @@ export function decodeLearned(bytes: Uint8Array): Learned {
     throw misfit(`it has ${whole.length} bytes`)
   }
   const text = Buffer.from(whole.buffer, HEAD_BYTES, textBytes!).toString()
-  const { own, far = [], leftOut = [], farMisses = 1, rows = 0, loss, byK, tallies } = parsed(text)
+  const {
+    own,
+    far = [],
+    leftOut = [],
+    farMisses = 1,
+    rows = 0,
+    rough = false,
+    loss,
+    byK,
+    tallies,
+  } = parsed(text)
   const values = new Float32Array(whole.buffer, HEAD_BYTES + textBytes!)
   if (values.some(Number.isNaN)) throw misfit('a value is no number')
   let at = 0
@@ -117,6 +130,7 @@ export function decodeLearned(bytes: Uint8Array): Learned {
   const calibration = {
     told: own && { meetings: take(own), far: take(far), losses: leftOut, farMisses },
     rows,
+    isRough: rough,
   }
   const samples = byK.map(({ k, floors, lengths }) => ({ k, floors, samples: take(lengths) }))
   if (at !== values.length) throw misfit(`it has ${values.length} values and names ${at}`)
@@ -139,6 +153,7 @@ function isSound({
   leftOut = [],
   farMisses = 1,
   rows = 0,
+  rough = false,
   loss,
   byK,
   tallies,
@@ -148,6 +163,7 @@ function isSound({
   return (
     (own === undefined || areLengths(own, MEETING_FACTS)) &&
     areLengths(far, MEETING_FACTS) &&
+    typeof rough === 'boolean' &&
     (isCount(rows) || (rows === 0 && own === undefined)) &&
     Array.isArray(leftOut) &&
     leftOut.length <= DEPTHS.length &&
