@@ -52,6 +52,14 @@ export interface IndexSlabs {
    * Absent: there are none.
    */
   readonly groups?: IndexSlabs | undefined
+  /**
+   * By which entries are coded, instead of signs: `codebookLength(D)` floats, groups of 16 codewords of 4 values, value b of word m of group g at
+   * 64 g + 16 b + m; at last what a residual's length is brought to before its words are chosen. Words are scaled so that the estimate's error
+   * spreads as that of signs: as 0.6 of D^0.5 * |r| / <s, r>, s the vector of words. Absent: entries are signs.
+   */
+  readonly codebooks?: Float32Array | undefined
+  /** Of what is scanned every row's codes are compared, whatever its entry says. Absent: only of those that may be near enough. */
+  readonly readsAll?: boolean
   /** Rows from here on are not seen. */
   rowLimit: number
   bucketCount: number
@@ -129,6 +137,14 @@ export function paddedDim(dim: number): number {
   return (dim + 63) & ~63
 }
 
+/** Codewords of a group of entries, and values of each. */
+export const CODEWORDS = 16
+export const CODEWORD_VALUES = 4
+
+export function codebookLength(padded: number): number {
+  return CODEWORDS * padded + 1
+}
+
 /** Per entry: a bit a dimension, and three words. */
 export function blockBytes(padded: number): number {
   return 4 * padded + BLOCK_ENTRIES * 12
@@ -204,6 +220,7 @@ const ARRAYS = {
   lives: 'Uint32Array',
   next: 'Uint32Array',
   blocks: 'Uint8Array',
+  codebooks: 'Float32Array',
 } as const satisfies Partial<Record<keyof IndexSlabs, string>>
 
 function checkArrays(index: IndexSlabs): void {
@@ -215,7 +232,7 @@ function checkArrays(index: IndexSlabs): void {
   if (padded !== paddedDim(dim)) throw wrongPart('padded', padded, `${paddedDim(dim)}`)
   for (const name of Object.keys(ARRAYS) as (keyof typeof ARRAYS)[]) {
     const value = index[name]
-    if (name === 'vectors' && value === undefined) continue
+    if ((name === 'vectors' || name === 'codebooks') && value === undefined) continue
     if (value === undefined || kindOf(value) !== ARRAYS[name])
       throw wrongPart(name, value, `a ${ARRAYS[name]}`)
     if (!(value.buffer instanceof SharedArrayBuffer)) throw wrongPart(name, value, 'one over shared memory')
@@ -223,11 +240,14 @@ function checkArrays(index: IndexSlabs): void {
       throw wrongPart(`byteOffset of ${name}`, value.byteOffset, 'a multiple of 4')
     }
   }
-  const { flips, center, next, blocks } = index
+  const { flips, center, next, blocks, codebooks } = index
   if (flips.length === 0 || flips.length % padded !== 0) {
     throw wrongPart('length of flips', flips.length, 'whole rounds')
   }
   if (center.length < padded) throw wrongPart('length of center', center.length, `${padded} values`)
+  if (codebooks !== undefined && codebooks.length < codebookLength(padded)) {
+    throw wrongPart('length of codebooks', codebooks.length, `${codebookLength(padded)} values`)
+  }
   if (blocks.length < next.length * blockBytes(padded)) {
     throw wrongPart('length of blocks', blocks.length, 'a block for each of next')
   }

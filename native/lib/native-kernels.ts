@@ -229,6 +229,8 @@ function descriptorOf(index: IndexSlabs): Uint8Array {
     index.blocks,
     index.groups && descriptorOf(index.groups),
     index.bucketCount,
+    index.readsAll === true,
+    index.codebooks,
   )
   descriptors.set(index, made)
   return made

@@ -6,6 +6,7 @@
 #include "coded.h"
 #include "route.h"
 #include "row-set.h"
+#include "words.h"
 
 /* Buckets among which the two are chosen. */
 enum { CANDIDATES = 16 };
@@ -189,8 +190,8 @@ int64_t KERNEL(index_append)(const drift_index *index, const uint32_t *rows, con
   for (size_t j = 0; j < count; j++) {
     if (j + AHEAD_ENTRIES < count) ask_for_entry(index, slots[j + AHEAD_ENTRIES], buckets[j + AHEAD_ENTRIES]);
     if (j == 0 || rows[j - 1] != rows[j]) decode_row(index, rows[j], x);
-    sign_write(index->metric, x, index->centroids + buckets[j] * padded, padded,
-               index->blocks + slots[j] / BLOCK_ENTRIES * block_bytes(padded), slots[j] % BLOCK_ENTRIES, rows[j]);
+    entry_write(index, x, index->centroids + buckets[j] * padded,
+                index->blocks + slots[j] / BLOCK_ENTRIES * block_bytes(padded), slots[j] % BLOCK_ENTRIES, rows[j]);
   }
   return 0;
 }
@@ -212,7 +213,7 @@ int64_t KERNEL(index_append_tail)(const drift_index *index, const float *referen
   for (size_t j = 0; j < count; j++) {
     uint8_t *block = index->blocks + slots[j] / BLOCK_ENTRIES * block_bytes(padded);
     decode_row(index, rows[j], x);
-    sign_write(index->metric, x, reference, padded, block, slots[j] % BLOCK_ENTRIES, rows[j]);
+    entry_write(index, x, reference, block, slots[j] % BLOCK_ENTRIES, rows[j]);
     admit_unknown(block, padded, slots[j] % BLOCK_ENTRIES);
   }
   return 0;

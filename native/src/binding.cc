@@ -177,6 +177,8 @@ NAN_METHOD(describeIndex) {
   index.blocks = view<uint8_t>(info, 19);
   index.groups = info[20]->IsUndefined() ? nullptr : view<drift_index>(info, 20);
   index.bucket_count = size(info, 21);
+  index.reads_all = info[22]->IsTrue();
+  index.codebooks = info[23]->IsUndefined() ? nullptr : view<float>(info, 23);
   memcpy(view<uint8_t>(info, 0), &index, sizeof index);
 }
 

@@ -6,7 +6,7 @@
 #include "arena.h"
 #include "coded.h"
 #include "pair.h"
-#include "signs.h"
+#include "words.h"
 
 /* Times that the centroids move, at most: 2-means of about fifty rows has settled by then. */
 enum { MOVES = 8 };
@@ -131,8 +131,8 @@ int64_t KERNEL(index_halve)(const drift_index *index, const uint32_t *rows, size
   for (size_t j = 0; j < count; j++) {
     size_t half = side[j], at = filled[half]++;
     decode_row(index, rows[j], x);
-    sign_write(index->metric, x, centroids + half * padded, padded, blocks + (half * before + at / BLOCK_ENTRIES) * bytes,
-               at % BLOCK_ENTRIES, rows[j]);
+    entry_write(index, x, centroids + half * padded, blocks + (half * before + at / BLOCK_ENTRIES) * bytes, at % BLOCK_ENTRIES,
+                rows[j]);
   }
   return (int64_t)before;
 }

@@ -8,7 +8,10 @@
  *   l2   ||q - x||^2 ~ ||q - c||^2 + add - scale <s, q>    add = ||r||^2 + 2 h <s, c>         scale = 2 h
  *   ip      -<q, x>  ~  -<q, c>    + add - scale <s, q>    add = -<r, c> + h <s, c>           scale = h
  * without bias, the error spread as 0.6 scale ||q - c|| (RaBitQ, Gao and Long 2024, for a residual that is exactly D-dimensional).
- * An entry that is not there has add = +inf. */
+ * An entry that is not there has add = +inf.
+ *
+ * With codebooks a nibble is the number of one of 16 codewords of its group, and s the vector of the words that are nearest to r brought to one
+ * length: h = ||r||^2 / <s, r>, the rest as above. Words are scaled so that the error spreads as that of signs. */
 #ifndef DRIFT_INDEX_H
 #define DRIFT_INDEX_H
 

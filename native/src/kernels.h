@@ -66,6 +66,10 @@ typedef struct drift_index {
   const uint32_t *next;  /* following block, or one >= block_count */
   uint8_t *blocks;
   size_t block_count;
+  int reads_all; /* of what is scanned every row's codes are compared, whatever its entry says */
+  /* By which entries are coded, instead of signs: D/4 groups of 16 codewords of 4 values, value b of word m of group g at 64 g + 16 b + m; then
+   * what a residual's length is brought to before its words are chosen. NULL: entries are signs. */
+  const float *codebooks;
   /* The buckets in groups, an index of D dimensions under l2 whose rows are the buckets and whose buckets are the groups, so that not
    * every bucket is looked at to find the nearest; no vectors, live or lives. NULL: there are none. */
   const struct drift_index *groups;

@@ -5,6 +5,7 @@
 #include "estimate.h"
 #include "heap.h"
 #include "row-set.h"
+#include "words.h"
 
 void KERNEL(rotate)(const float *rows, size_t dim, size_t padded, size_t first, size_t count, const uint32_t *flips,
                     size_t rounds, float *out);
@@ -33,6 +34,7 @@ typedef struct {
   const drift_index *index;
   const drift_query *ask;
   const prepared_query *query;
+  const sign_query *entries; /* of what buckets hold; those of routers are signs always */
   arena *memory;
   drift_found *best; /* farthest on top */
   size_t size, room;
@@ -98,7 +100,8 @@ static inline uint32_t below(const float *bounds, float limit) {
   return mask;
 }
 
-/* A block with no more allowed entries is not scanned: the codes of their rows are read at once. So it is where entries say nothing. */
+/* A block with no more allowed entries is not scanned: the codes of their rows are read at once. So it is where entries say nothing, or are not
+ * asked. */
 enum { SPARSE = 4 };
 
 static inline int is_sparse(const probe *of) { return __builtin_popcount(of->allowed) <= SPARSE || of->base == -INFINITY; }
@@ -161,7 +164,7 @@ static void scan_blocks(scan *s, const probe *probes, size_t count, float *bound
     if (is_sparse(probes + i)) {
       for (; allowed; allowed &= allowed - 1) offer(s, -INFINITY, rows[__builtin_ctz(allowed)]);
     } else {
-      sign_scan(&s->query->signs, block, padded, probes[i].base, probes[i].slack, of);
+      sign_scan(s->entries, block, padded, probes[i].base, probes[i].slack, of);
     }
     if (i >= near) offer_masked(s, of, rows, allowed & below(of, s->limit));
     else if (allowed != UINT32_MAX) {
@@ -243,19 +246,19 @@ static float tail_margin(const drift_index *index, const prepared_query *query, 
 }
 
 /* The blocks of all tails. Returns how many. */
-static size_t probe_tails(const drift_index *index, const drift_query *ask, const prepared_query *query, probe *out,
+static size_t probe_tails(const drift_index *index, const drift_query *ask, const prepared_query *query, const sign_query *entries, probe *out,
                           drift_effort *done) {
   size_t padded = index->padded, added = 0, count;
   float bound = index->routing == DRIFT_IP ? TAIL_BOUND_IP : TAIL_BOUND;
   /* Of <s, q> by the table, each of whose entries is off by up to half a step. */
-  float rough = query->signs.step * sqrtf((float)(padded / 4));
+  float rough = entries->step * sqrtf((float)(padded / 4));
   const float *reference;
   const uint32_t *blocks;
   for (size_t at = 0; at < ask->tail_words;) {
     at = open_tail(ask, padded, at, &reference, &blocks, &count);
     float squared = pair_l2(query->rotated, reference, padded);
     float base = pair_distance(index->metric, query->rotated, reference, padded) - tail_margin(index, query, blocks, count);
-    if (!(squared <= FLT_MAX && base >= -FLT_MAX)) base = -INFINITY;
+    if (index->reads_all || !(squared <= FLT_MAX && base >= -FLT_MAX)) base = -INFINITY;
     float slack = bound * sqrtf(squared) + rough;
     for (size_t i = 0; i < count; i++) {
       if (blocks[i] >= index->block_count) continue;
@@ -307,7 +310,7 @@ int64_t KERNEL(index_search)(const drift_index *index, const drift_query *ask, c
     return 0;
   }
   size_t padded = index->padded, room = ask->k + ask->rerank;
-  size_t fixed = arena_size(4 * padded) + prepared_bytes(padded) + route_bytes(index) +
+  size_t fixed = arena_size(4 * padded) + prepared_bytes(padded) + (index->codebooks ? word_table_bytes(padded) : 0) + route_bytes(index) +
                  arena_size(NEAR_BLOCKS * BLOCK_ENTRIES * sizeof(float)) +
                  3 * arena_size(4 * index->bucket_count) + arena_size((index->block_count + ask->tail_words) * sizeof(probe)) +
                  arena_size((room + 1) * sizeof(drift_found));
@@ -319,6 +322,7 @@ int64_t KERNEL(index_search)(const drift_index *index, const drift_query *ask, c
   float times = lengthen(index, ask, rotated);
   for (size_t i = 0; times != 1 && i < padded; i++) rotated[i] *= times;
   prepared_query prepared = prepare_rotated(rotated, padded, &memory);
+  sign_query entries = index->codebooks ? word_table(index->codebooks, rotated, padded, &memory) : prepared.signs;
   int is_routed = index->bucket_count > 0 && (ask->probes > 0 || ask->floor > 0);
   router routes = {.list = NULL};
   if (is_routed) routes = route_open(index, index->routing, &prepared, ask->allow ? ask : NULL, &memory);
@@ -347,6 +351,7 @@ int64_t KERNEL(index_search)(const drift_index *index, const drift_query *ask, c
     done.buckets++;
     done.entries += index->sizes[bucket];
     float slack = squared > 0 ? BOUND * sqrtf(squared) : 0;
+    if (index->reads_all) base = -INFINITY;
     for (size_t block = index->heads[bucket]; block < index->block_count && blocks < index->block_count;
          block = index->next[block]) {
       uint32_t allowed = ask->allow ? ask->masks[block] : UINT32_MAX;
@@ -354,9 +359,9 @@ int64_t KERNEL(index_search)(const drift_index *index, const drift_query *ask, c
     }
   }
 
-  blocks += probe_tails(index, ask, &prepared, probes + blocks, &done);
+  blocks += probe_tails(index, ask, &prepared, &entries, probes + blocks, &done);
 
-  scan s = {.index = index, .ask = ask, .query = &prepared, .memory = &memory, .room = room, .limit = INFINITY};
+  scan s = {.index = index, .ask = ask, .query = &prepared, .entries = &entries, .memory = &memory, .room = room, .limit = INFINITY};
   s.best = arena_take(&memory, (room + 1) * sizeof *s.best);
   s.met = row_set_open(&memory);
   score_extra(&s);

@@ -2,7 +2,7 @@
 import { BLOCK_ENTRIES, blockBytes, type IndexSlabs } from '../index-slabs.js'
 import { distancesGather } from './distance.js'
 import { type PreparedQuery, prepareRotated, type Routed, rank, route } from './route.js'
-import { admitUnknown, copySigns, rowsOfBlock, writeSigns } from './signs.js'
+import { admitUnknown, copySigns, rowsOfBlock, writeEntry, writeSigns } from './signs.js'
 import { sq8DistancesGather } from './sq8.js'
 
 const CANDIDATES = 16
@@ -137,12 +137,12 @@ export function indexAppend(
   slots: Uint32Array,
   count: number,
 ): void {
-  const { metric, centroids, padded, blocks } = index
+  const { centroids, padded, blocks } = index
   for (let j = 0; j < count; j++) {
     const slot = slots[j]!
     const start = Math.floor(slot / BLOCK_ENTRIES) * blockBytes(padded)
     const x = decode(index, rows[j]!)
-    writeSigns(metric, x, centroids, buckets[j]! * padded, blocks, start, slot % BLOCK_ENTRIES, rows[j]!)
+    writeEntry(index, x, centroids, buckets[j]! * padded, blocks, start, slot % BLOCK_ENTRIES, rows[j]!)
   }
 }
 
@@ -153,11 +153,11 @@ export function indexAppendTail(
   slots: Uint32Array,
   count: number,
 ): void {
-  const { metric, padded, blocks } = index
+  const { padded, blocks } = index
   for (let j = 0; j < count; j++) {
     const place = slots[j]! % BLOCK_ENTRIES
     const start = Math.floor(slots[j]! / BLOCK_ENTRIES) * blockBytes(padded)
-    writeSigns(metric, decode(index, rows[j]!), reference, 0, blocks, start, place, rows[j]!)
+    writeEntry(index, decode(index, rows[j]!), reference, 0, blocks, start, place, rows[j]!)
     admitUnknown(blocks, start, place, padded)
   }
 }

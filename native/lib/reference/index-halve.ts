@@ -1,6 +1,6 @@
 /** The two halves of a bucket, as src/halve.c. */
 import { BLOCK_ENTRIES, blockBytes, clearBlock, type IndexSlabs } from '../index-slabs.js'
-import { writeSigns } from './signs.js'
+import { writeEntry } from './signs.js'
 
 const MOVES = 8
 
@@ -46,7 +46,7 @@ export function indexHalve(
     const at = filled[half]!++
     const block = half * stays + Math.floor(at / BLOCK_ENTRIES)
     const slot = at % BLOCK_ENTRIES
-    writeSigns(index.metric, points[j]!, centroids, half * padded, blocks, block * bytes, slot, rows[j]!)
+    writeEntry(index, points[j]!, centroids, half * padded, blocks, block * bytes, slot, rows[j]!)
   }
   return stays
 }

@@ -63,8 +63,17 @@ export function indexSearch(
     for (let block = index.heads[bucket]!; block < index.next.length; block = index.next[block]!) {
       const rows = rowsOfBlock(index.blocks, block, index.padded)
       const allowed = ask.allow === undefined ? BLOCK_ENTRIES : bitsIn(ask.allow.masks[block]!)
-      if (allowed <= SPARSE) bounds.fill(Number.NEGATIVE_INFINITY)
-      else scanSigns(rotated, index.blocks, block * blockBytes(index.padded), base, slack, bounds)
+      if (allowed <= SPARSE || index.readsAll === true) bounds.fill(Number.NEGATIVE_INFINITY)
+      else
+        scanSigns(
+          rotated,
+          index.blocks,
+          block * blockBytes(index.padded),
+          base,
+          slack,
+          bounds,
+          index.codebooks,
+        )
       for (let slot = 0; slot < BLOCK_ENTRIES; slot++) if (bounds[slot]! < best.limit) best.score(rows[slot]!)
     }
   })
@@ -72,14 +81,16 @@ export function indexSearch(
   for (const { reference, blocks } of tails) {
     const [squared] = distanceOf('l2', rotated, reference)
     const base = distanceOf(index.metric, rotated, reference)[0]! - tailMargin(index, prepared, blocks)
-    const isTold = squared! <= FLT_MAX && base >= -FLT_MAX
+    const isTold = index.readsAll !== true && squared! <= FLT_MAX && base >= -FLT_MAX
     for (const block of blocks) {
       if (block >= index.next.length) continue
       const rows = rowsOfBlock(index.blocks, block, index.padded)
       if (ask.allow !== undefined) effort[1]! += rows.filter(row => has(ask.allow!.bits, row)).length
       const start = block * blockBytes(index.padded)
-      if (isTold) scanSigns(rotated, index.blocks, start, base, bound * Math.sqrt(squared!), bounds)
-      else bounds.fill(Number.NEGATIVE_INFINITY)
+      if (isTold) {
+        const slack = bound * Math.sqrt(squared!)
+        scanSigns(rotated, index.blocks, start, base, slack, bounds, index.codebooks)
+      } else bounds.fill(Number.NEGATIVE_INFINITY)
       for (let slot = 0; slot < BLOCK_ENTRIES; slot++) if (bounds[slot]! < best.limit) best.score(rows[slot]!)
     }
   }

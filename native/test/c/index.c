@@ -27,6 +27,13 @@ typedef struct {
 
 static int bit(const uint32_t *bits, size_t row) { return bits[row / 32] >> row % 32 & 1; }
 
+/* Words about as long as those that are learned. */
+static const float *codebooks_of(size_t padded) {
+  float *books = floats(16 * padded + 1, 1);
+  books[16 * padded] = sqrtf((float)padded);
+  return books;
+}
+
 static void draw_world(world *w) {
   size_t dim = below(32) ? 1 + below(below(8) ? 130 : 700) : 2049 + below(64), padded = (dim + 63) / 64 * 64;
   w->row_count = 1 + below(dim > 1000 ? 8 : MOST_ROWS);
@@ -66,6 +73,8 @@ static void draw_world(world *w) {
                            .centroid_codes = centroid_codes,
                            .centroid_factors = centroid_factors,
                            .center = center,
+                           .reads_all = below(6) == 0,
+                           .codebooks = below(3) ? NULL : codebooks_of(padded),
                            .bucket_count = buckets,
                            .block_count = (is_grouped ? 2 * w->row_count : buckets) + SPARE_BLOCKS};
   if (!is_grouped) return;
@@ -73,6 +82,7 @@ static void draw_world(world *w) {
   w->groups = w->index;
   w->groups.metric = w->groups.routing = DRIFT_L2;
   w->groups.dim = padded;
+  w->groups.codebooks = NULL;
   w->groups.vectors = NULL;
   w->groups.codes = centroid_codes;
   w->groups.factors = centroid_factors;
@@ -117,9 +127,59 @@ static void decoded(const drift_index *index, size_t row, float *out) {
   }
 }
 
+/* The codewords of the entry against the formulas of index.h. */
+static void check_words(drift_metric metric, const float *books, const float *x, const float *centroid, size_t padded, uint8_t *block,
+                        size_t slot) {
+  double squares = 0, along = 0, wc = 0, rc = 0, size_along = 0, size_wc = 0, size_rc = 0;
+  for (size_t i = 0; i < padded; i++) {
+    float r = x[i] - centroid[i];
+    squares += (double)r * r;
+    rc += (double)r * centroid[i];
+    size_rc += fabs((double)r * centroid[i]);
+  }
+  double times = squares > 0 ? books[16 * padded] / sqrt(squares) : 0;
+  for (size_t g = 0; g < padded / 4; g++) {
+    size_t chosen = block[g * 16 + slot % 16] >> (slot < 16 ? 0 : 4) & 15;
+    double least = INFINITY, own = 0, size = 0;
+    for (size_t m = 0; m < 16; m++) {
+      double lack = 0;
+      for (size_t b = 0; b < 4; b++) {
+        double w = books[64 * g + 16 * b + m], part = times * (double)(x[4 * g + b] - centroid[4 * g + b]);
+        lack += (w - part) * (w - part);
+        size += w * w + part * part;
+      }
+      least = lack < least ? lack : least;
+      own = m == chosen ? lack : own;
+    }
+    if (own > least + 1e-5 * size) fail("word of group %zu is %g away, another one %g", g, own, least);
+    for (size_t b = 0; b < 4; b++) {
+      double w = books[64 * g + 16 * b + chosen], r = x[4 * g + b] - centroid[4 * g + b];
+      along += w * r;
+      wc += w * centroid[4 * g + b];
+      size_along += fabs(w * r);
+      size_wc += fabs(w * centroid[4 * g + b]);
+    }
+  }
+  float scale = block_scale(block, padded)[slot], add = block_add(block, padded)[slot];
+  double least = squares > FLT_MIN ? along / sqrt(squares * (double)padded) : 1;
+  if (least < 0.126) { /* says nothing, or may */
+    if (least < 0.124 && (scale != 0 || add != -FLT_MAX)) fail("words of %g along the residual say %g, %g", least, (double)scale, (double)add);
+    return;
+  }
+  double h = along > 0 ? squares / along : 0, size_h = along > 0 ? h * size_along / along + FLT_MIN : 0;
+  check_sum("scale by words", slot, scale, metric == DRIFT_L2 ? 2 * h : h, 4 * size_h, 8 * padded);
+  check_sum("add by words", slot, add, metric == DRIFT_L2 ? squares + 2 * h * wc : h * wc - rc,
+            squares + 4 * size_h * size_wc + size_rc + FLT_MIN, 8 * padded);
+}
+
 /* The entry against the formulas of index.h. */
-static void check_entry(drift_metric metric, const float *x, const float *centroid, size_t padded, uint8_t *block,
+static void check_entry(drift_metric metric, const float *books, const float *x, const float *centroid, size_t padded, uint8_t *block,
                         size_t slot, uint32_t row) {
+  check_equal("row of the entry", slot, block_rows(block, padded)[slot], row);
+  if (books) {
+    check_words(metric, books, x, centroid, padded, block, slot);
+    return;
+  }
   double squares = 0, l1 = 0, sc = 0, rc = 0, size_sc = 0, size_rc = 0;
   for (size_t i = 0; i < padded; i++) {
     float r = x[i] - centroid[i];
@@ -133,7 +193,6 @@ static void check_entry(drift_metric metric, const float *x, const float *centro
     size_rc += fabs((double)r * centroid[i]);
   }
   double h = l1 > 0 ? squares / l1 : 0;
-  check_equal("row of the entry", slot, block_rows(block, padded)[slot], row);
   /* Sums in one chain, so with the bound of four times as many terms. A square below FLT_MIN is rounded as one of that size. */
   double size_squares = squares + (double)padded * FLT_MIN, size_h = l1 > 0 ? size_squares / l1 : 0;
   check_sum("scale", slot, block_scale(block, padded)[slot], metric == DRIFT_L2 ? 2 * h : h, 4 * size_h, 8 * padded);
@@ -180,7 +239,7 @@ static void fill(world *w, const drift_kernels *k, drift_scratch *scratch) {
       check_equal("append", row, (uint64_t)k->index_append(index, &row, &bucket, &slot, 1, scratch), 0);
       if (!w->finite) continue;
       decoded(index, row, x);
-      check_entry(index->metric, x, index->centroids + bucket * index->padded, index->padded,
+      check_entry(index->metric, index->codebooks, x, index->centroids + bucket * index->padded, index->padded,
                   index->blocks + slot / BLOCK_ENTRIES * block_bytes(index->padded), place, row);
     }
   }
@@ -284,7 +343,7 @@ static void check_halves(const world *w, const drift_kernels *k, const uint32_t 
     scale = half ? scale : other;
     for (size_t i = 0; i < 2 * padded; i++) magnitude += (double)centroids[i] * centroids[i];
     if (nearer > scale + 1e-5 * magnitude) fail("row %zu is %g away, the other half %g", j, nearer, scale);
-    check_entry(index->metric, x, centroids + half * padded, padded, blocks + (half * (size_t)stays + at / BLOCK_ENTRIES) * bytes,
+    check_entry(index->metric, index->codebooks, x, centroids + half * padded, padded, blocks + (half * (size_t)stays + at / BLOCK_ENTRIES) * bytes,
                 at % BLOCK_ENTRIES, rows[j]);
   }
   for (size_t half = 0; half < 2; half++) {
@@ -341,7 +400,7 @@ static void check_tail(const world *w, const drift_kernels *k, const drift_query
   check_equal("append to a tail", 0, (uint64_t)k->index_append_tail(index, reference, rows, slots, w->row_count, scratch), 0);
   for (size_t j = 0; w->finite && j < w->row_count; j++) {
     decoded(index, rows[j], x);
-    check_entry(index->metric, x, reference, padded, index->blocks + slots[j] / BLOCK_ENTRIES * block_bytes(padded),
+    check_entry(index->metric, index->codebooks, x, reference, padded, index->blocks + slots[j] / BLOCK_ENTRIES * block_bytes(padded),
                 slots[j] % BLOCK_ENTRIES, rows[j]);
   }
   drift_query ask = *whole;
@@ -412,7 +471,7 @@ void run_index(void) {
     clear_blocks(index->blocks, index->block_count, index->padded);
     k->index_route_entries(index, 0, index->bucket_count);
     for (size_t b = 0; w.finite && b < index->bucket_count; b++) {
-      check_entry(DRIFT_L2, index->centroids + b * index->padded, index->center, index->padded,
+      check_entry(DRIFT_L2, NULL, index->centroids + b * index->padded, index->center, index->padded,
                   index->router + b / 32 * block_bytes(index->padded), b % 32, (uint32_t)b);
     }
     if (index->groups) fill_groups(&w, k, &scratch);

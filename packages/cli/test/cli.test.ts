@@ -102,6 +102,16 @@ it('makes a collection whose exact vectors are on disk', async () => {
   expect(await drift('create', db, 'more', '--dim', '2', '--cold', 'ice')).toMatchObject({ code: 2 })
 })
 
+it('makes a collection in a mode of the quantizer', async () => {
+  const db = join(folder, 'modes')
+  expect((await drift('create', db, 'docs', '--dim', '2', '--quantizer', 'pq')).code).toBe(0)
+  expect((await drift('--json', 'stats', db, 'docs')).json).toMatchObject({ quantizer: 'pq' })
+  expect((await drift('create', db, 'docs', '--dim', '2', '--quantizer', 'sign')).err).toContain(
+    'DRIFT_COLLECTION_MISMATCH',
+  )
+  expect(await drift('create', db, 'more', '--dim', '2', '--quantizer', 'sq9')).toMatchObject({ code: 2 })
+})
+
 describe('arguments that cannot be', () => {
   it.each([
     ['serve', 'nowhere', '--grace', '-5'],

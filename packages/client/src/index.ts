@@ -22,6 +22,7 @@ export type {
   HealReport,
   Hit,
   Id,
+  IndexQuantizer,
   MeasuredRecall,
   Metric,
   Payload,

@@ -98,12 +98,16 @@ export interface BatchHits {
   readonly counts: Uint32Array
 }
 
+export type IndexQuantizer = 'auto' | 'sign' | 'sq8' | 'pq'
+
 export interface CollectionOptions {
   readonly dim?: number
   readonly metric?: Metric
   readonly memtableRows?: number
   /** Where the exact vectors of flushed rows are. Default `resident`. */
   readonly cold?: 'resident' | 'disk'
+  /** What a search reads of a row first. Default `auto`. */
+  readonly quantizer?: IndexQuantizer
   /** Payload paths to index, where the server's engine has filters. */
   readonly indexes?: Readonly<Record<string, 'keyword' | 'number'>>
 }
@@ -286,6 +290,7 @@ export interface CollectionStats {
   readonly dim: number
   readonly metric: Metric
   readonly cold: 'resident' | 'disk'
+  readonly quantizer: IndexQuantizer
   readonly rows: number
   readonly buckets: number
   /** How each bucket is filled; with `{ buckets: true }` only. */

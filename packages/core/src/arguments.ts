@@ -18,6 +18,11 @@ import type { PaperRule } from './search/paper.js'
 import type { Abortable } from './search/queries.js'
 import { NEVER_FAR, NEVER_FLAT, type SearchWidth, type Weights } from './search/view.js'
 
+/** Every value of the option. */
+export const INDEX_QUANTIZERS = ['auto', 'sign', 'sq8', 'pq'] as const
+/** By what an index passes over rows of the buckets that it scans: see `VectorIndexOptions.quantizer`. */
+export type IndexQuantizer = (typeof INDEX_QUANTIZERS)[number]
+
 export interface VectorIndexOptions {
   /** Values of a vector, 1..4096. */
   readonly dim: number
@@ -38,6 +43,13 @@ export interface VectorIndexOptions {
    * are handed over and read from there afterwards, for the best few rows of a search, so distances are exact. Default `resident`.
    */
   readonly vectors?: 'resident' | 'none' | VectorSource
+  /**
+   * What is read of a row in a scanned bucket first. `sign`: its entry of one bit a dimension, and its 8-bit codes only when the entry's bound
+   * says that it may be among the nearest. `sq8`: its 8-bit codes, always. `pq`: as `sign`, but an entry is a product code of as many bits, by
+   * codebooks that are learned once, of the first thousands of rows. `auto`: what docs/quantizers.md measures as the fastest, `sign`.
+   * Default `auto`.
+   */
+  readonly quantizer?: IndexQuantizer
 }
 
 /** Not owned: both outlive the index. */
@@ -110,6 +122,7 @@ const INDEX_OPTIONS: Record<keyof (VectorIndexOptions & IndexParts), true> = {
   efConstruction: true,
   seed: true,
   vectors: true,
+  quantizer: true,
   pool: true,
   shadow: true,
 }
@@ -145,6 +158,7 @@ export function requireKnown<T extends object>(
 export function requireShape(options: VectorIndexOptions & IndexParts): IndexShape {
   requireKnown(options, INDEX_OPTIONS, 'VectorIndex')
   const { dim, metric, M = 16, efConstruction = 200, seed = 1, vectors = 'resident' } = options
+  const { quantizer = 'auto' } = options
   const { bucketRows = vectors === 'resident' ? BUCKET_ROWS : BUCKET_ROWS_OF_CODES } = options
   requireInteger('DRIFT_DIMENSION', 'dim', dim, 1, MAX_DIM)
   if (metric !== 'l2' && metric !== 'cosine' && metric !== 'ip') {
@@ -167,7 +181,12 @@ export function requireShape(options: VectorIndexOptions & IndexParts): IndexSha
     const message = `vectors is ${String(vectors)}, expected 'resident', 'none' or an object that can read`
     throw new CoreError('DRIFT_OPTION', message, { option: 'vectors', vectors })
   }
-  return { dim, metric, memtableRows, bucketRows, M, efConstruction, seed, vectors }
+  if (!INDEX_QUANTIZERS.includes(quantizer)) {
+    const message = `quantizer is ${String(quantizer)}, expected one of ${INDEX_QUANTIZERS.join(', ')}`
+    throw new CoreError('DRIFT_OPTION', message, { option: 'quantizer', quantizer })
+  }
+  const scan = quantizer === 'auto' ? 'sign' : quantizer
+  return { dim, metric, memtableRows, bucketRows, M, efConstruction, seed, vectors, quantizer: scan }
 }
 
 /** The distinct ids of a batch, the last of equal ones winning, and where each one's vector is. */

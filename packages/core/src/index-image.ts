@@ -7,7 +7,9 @@
  *   idKinds   u8 a row             idWords  2 i32 a row         idText          i32 words (see IdColumn)
  *   centroids padded f32 a bucket, rotated                      center          padded f32
  *   heads     u32 a bucket         entries  u32 a bucket        next, blocks    u32 and blockBytes a block (see Extents)
+ *   codebooks f32 (see IndexSlabs), or nothing: entries are signs
  */
+import { codebookLength } from '@drift/native'
 import { NONE } from './bucket/extent.js'
 import { CoreError } from './errors.js'
 import { IndexState } from './index-state.js'
@@ -27,6 +29,7 @@ export const IMAGE_COLUMNS = [
   'entries',
   'next',
   'blocks',
+  'codebooks',
 ] as const
 export type ImageColumn = (typeof IMAGE_COLUMNS)[number]
 
@@ -37,6 +40,8 @@ export interface ImageSizes {
   readonly blocks: number
   /** Words of four bytes. */
   readonly idTextWords: number
+  /** Values of `codebooks`. */
+  readonly codebookValues: number
 }
 
 /**
@@ -57,7 +62,7 @@ const COPY_WORK = 8
  * are copied at once, the rest in slices: nothing may move rows or centroids meanwhile. A row that dies may have no buckets in it.
  */
 export async function takeImage(
-  { store, directory, router }: IndexState,
+  { store, directory, router, codebooks }: IndexState,
   slices: Slices,
 ): Promise<IndexImage> {
   const rows = store.rows
@@ -65,7 +70,13 @@ export async function takeImage(
   const { kinds, words, text } = store.ids.columns(rows)
   const { heads, entries, next, blocks, count } = directory.columns()
   const image: IndexImage = {
-    sizes: { rows, buckets: router.count, blocks: count, idTextWords: text.length },
+    sizes: {
+      rows,
+      buckets: router.count,
+      blocks: count,
+      idTextWords: text.length,
+      codebookValues: codebooks?.length ?? 0,
+    },
     columns: {
       codes: store.codes.subarray(0, rows * padded),
       factors: bytesOf(store.factors.subarray(0, rows * 2)),
@@ -80,6 +91,7 @@ export async function takeImage(
       entries: copyOf(entries),
       next: copyOf(next),
       blocks,
+      codebooks: codebooks ? bytesOf(codebooks) : emptyOf(0),
     },
   }
   const { homes, seconds, centroids } = image.columns
@@ -131,7 +143,15 @@ export function restoreImage(
   const state = new IndexState(shape)
   const { store, directory, router } = state
   const { padded } = store.rotation
-  const { rows, buckets, blocks, idTextWords } = sizes
+  const { rows, buckets, blocks, idTextWords, codebookValues } = sizes
+  if (codebookValues > 0) {
+    if (shape.quantizer !== 'pq' || codebookValues !== codebookLength(padded)) {
+      throw misfit(`codebooks of ${codebookValues} values for an index in mode ${shape.quantizer}`)
+    }
+    state.codebooks = new Float32Array(new SharedArrayBuffer(4 * codebookValues))
+    read('codebooks', bytesOf(state.codebooks))
+    if (!state.codebooks.every(Number.isFinite)) throw misfit('codebooks hold values that are no numbers')
+  }
   store.restore(rows, live)
   read('codes', store.codes.subarray(0, rows * padded))
   read('factors', bytesOf(store.factors.subarray(0, rows * 2)))

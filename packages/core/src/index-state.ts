@@ -4,6 +4,7 @@
  * A live row is in a memtable, in the unassigned list, or has a home; during a flush in two of them.
  */
 import { BLOCK_ENTRIES, type IndexSlabs, kernels } from '@drift/native'
+import type { IndexQuantizer } from './arguments.js'
 import { Directory } from './bucket/directory.js'
 import { NONE } from './bucket/extent.js'
 import { Temperature } from './bucket/temperature.js'
@@ -35,6 +36,7 @@ export interface IndexShape extends GraphOptions {
   readonly bucketRows: number
   /** Where exact vectors are; with none a row is what its codes say. */
   readonly vectors: 'resident' | 'none' | VectorSource
+  readonly quantizer: Exclude<IndexQuantizer, 'auto'>
 }
 
 /** Rows that were copied in and wait for `publish` or `abandon`. */
@@ -66,6 +68,8 @@ export class IndexState {
   /** The refinement under way, and the rows in buckets when the last one ended. */
   refinement: Refinement | undefined
   refinedRows = 0
+  /** By which entries are coded; undefined: by signs. */
+  codebooks: Float32Array | undefined
   /** Refinements that have ended. */
   refinements = 0
   /** What maintenance remembers of each bucket. */
@@ -275,6 +279,17 @@ export class IndexState {
     return true
   }
 
+  /** The entries that there are get their codes anew, those of tails when they are searched. @param codebooks - in shared memory. */
+  setCodebooks(codebooks: Float32Array): void {
+    const { directory } = this
+    const buckets = Array.from({ length: directory.count }, (_, bucket) => directory.rowsOf(bucket))
+    // First: there may be no room.
+    directory.extents.reserve(buckets.reduce((sum, rows) => sum + Math.ceil(rows.length / BLOCK_ENTRIES), 0))
+    this.codebooks = codebooks
+    for (const [bucket, rows] of buckets.entries()) if (rows.length > 0) directory.rewrite(bucket, rows)
+    for (const { tail } of this.memtables) this.retireBlocks(tail.leave())
+  }
+
   /** An empty bucket for each centroid of dim values. */
   addBuckets(centroids: Float32Array): void {
     const { rotation } = this.store
@@ -365,7 +380,8 @@ export class IndexState {
       slabs.centroids !== router.centroids ||
       slabs.heads !== directory.heads ||
       slabs.next !== directory.extents.next ||
-      slabs.groups !== router.groups?.view
+      slabs.groups !== router.groups?.view ||
+      slabs.codebooks !== this.codebooks
     ) {
       slabs = {
         metric: kernelMetric(shape.metric),
@@ -388,6 +404,8 @@ export class IndexState {
         next: directory.extents.next,
         blocks: directory.extents.blocks,
         groups: router.groups?.view,
+        codebooks: this.codebooks,
+        readsAll: shape.quantizer === 'sq8',
         rowLimit: 0,
         bucketCount: 0,
       }
@@ -428,10 +446,9 @@ export class IndexState {
   /** What another thread may read until `release`. */
   pin(): { readonly snapshot: Snapshot; readonly release: () => void } {
     const release = this.pins.open()
-    const { store, directory, router, memtables, unassigned, shape } = this
-    const { bucketRows } = shape
+    const { store, directory, router, memtables, unassigned, shape, codebooks } = this
     return {
-      snapshot: this.#copies.take({ store, directory, router, memtables, unassigned, bucketRows }),
+      snapshot: this.#copies.take({ store, directory, router, memtables, unassigned, shape, codebooks }),
       release,
     }
   }

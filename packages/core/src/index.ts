@@ -1,6 +1,6 @@
 /** The public names of @drift/core. */
-export type { PaperOptions, SearchOptions, VectorIndexOptions } from './arguments.js'
-export { MAX_DIM } from './arguments.js'
+export type { IndexQuantizer, PaperOptions, SearchOptions, VectorIndexOptions } from './arguments.js'
+export { INDEX_QUANTIZERS, MAX_DIM } from './arguments.js'
 export { NONE } from './bucket/extent.js'
 export type { SharedVectors, VectorSource } from './cold-vectors.js'
 export { CoreError } from './errors.js'

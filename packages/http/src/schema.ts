@@ -61,6 +61,10 @@ const Cold = Type.Union([Type.Literal('resident'), Type.Literal('disk')], {
   ...Option,
   description: "'resident' or 'disk'",
 })
+const Quantizer = Type.Union(
+  [Type.Literal('auto'), Type.Literal('sign'), Type.Literal('sq8'), Type.Literal('pq')],
+  { ...Option, description: "'auto', 'sign', 'sq8' or 'pq'" },
+)
 const IndexPath = Type.String({
   minLength: 1,
   maxLength: MAX_TEXT,
@@ -96,6 +100,7 @@ export const CollectionBody = Type.Object(
     metric: Type.Optional(Metric),
     memtableRows: Type.Optional(Type.Integer(Count1)),
     cold: Type.Optional(Cold),
+    quantizer: Type.Optional(Quantizer),
     indexes: Type.Optional(
       Type.Record(Type.String(), IndexKind, {
         'x-code': 'DRIFT_INDEX',
@@ -279,6 +284,7 @@ export const CollectionReport = Type.Object(
     dim: Type.Integer(),
     metric: Metric,
     cold: Cold,
+    quantizer: Quantizer,
     rows: Type.Integer(),
     buckets: Type.Integer(),
     bucketStats: Type.Optional(

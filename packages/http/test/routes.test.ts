@@ -73,9 +73,15 @@ describe('the table of routes', () => {
     }
     const json = { 'content-type': 'application/json' }
     expect(await ask('docs', { method: 'PUT', headers: json, body: '{"dims":3}' })).toBe(
-      'body.dims is not known here, only dim, metric, memtableRows, cold, indexes',
+      'body.dims is not known here, only dim, metric, memtableRows, cold, quantizer, indexes',
     )
+    expect(
+      await ask('docs', { method: 'PUT', headers: json, body: '{"dim":3,"quantizer":"sq9"}' }),
+    ).toContain("'auto', 'sign', 'sq8' or 'pq'")
     expect(await ask('docs', { method: 'PUT', headers: json, body: '{"dim":3}' })).toBe(undefined)
+    expect(await ask('docs', { method: 'PUT', headers: json, body: '{"dim":3,"quantizer":"pq"}' })).toContain(
+      "collection 'docs' has quantizer auto, not pq",
+    )
     expect(await ask('docs/stats?bucket=true', {})).toBe('query.bucket is not known here, only buckets')
     const rows = '{"rows":[{"id":1,"vector":[1,2,3],"text":"a"}]}'
     expect(await ask('docs/points', { method: 'PUT', headers: json, body: rows })).toBe(

@@ -73,7 +73,7 @@ async function writeAlone(engine: Engine, store: Store): Promise<boolean> {
       places.push({ segment: segment.entry.uuid, places: await livePlaces(store, segment, live) })
     }
     const { dim } = store.config
-    const image = { dim, lsn, quantizerId: quantizerId(dim), sizes, columns, learned }
+    const image = { dim, lsn, quantizerId: quantizerId(store.config), sizes, columns, learned }
     const checkpoint = await engine.persistence.writeCheckpoint({ ...image, segments: places })
     if (store.dropped) {
       await engine.persistence.discard([checkpoint.name])

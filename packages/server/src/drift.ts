@@ -371,7 +371,7 @@ export class Drift {
 
   async #create(
     name: string,
-    { dim, metric = 'cosine', memtableRows, cold, indexes }: CollectionOptions,
+    { dim, metric = 'cosine', memtableRows, cold, quantizer = 'auto', indexes }: CollectionOptions,
   ): Promise<Collection> {
     if (dim === undefined) {
       throw new DriftError(
@@ -390,6 +390,7 @@ export class Drift {
       metric,
       ...(memtableRows === undefined ? {} : { memtableRows }),
       ...(cold === 'disk' ? { cold } : {}),
+      ...(quantizer === 'auto' ? {} : { quantizer }),
       ...(indexes === undefined ? {} : { indexes }),
     }
     const store = new Store(number, config, {
@@ -486,11 +487,11 @@ function realLocks(): NodeFsOptions {
 
 function assertSame(
   config: CollectionConfig,
-  { dim, metric, memtableRows, cold, indexes }: CollectionOptions,
+  { dim, metric, memtableRows, cold, quantizer, indexes }: CollectionOptions,
 ): void {
   assertDeclared(config, indexes)
-  const given = { dim, metric, memtableRows, cold }
-  const all = { ...config, cold: config.cold ?? 'resident' }
+  const given = { dim, metric, memtableRows, cold, quantizer }
+  const all = { ...config, cold: config.cold ?? 'resident', quantizer: config.quantizer ?? 'auto' }
   for (const [option, value] of Object.entries(given)) {
     const stored = all[option as keyof typeof given]
     if (value === undefined || value === stored) continue

@@ -1,4 +1,12 @@
-export type { BucketStats, Explanation, HealReport, Id, MeasuredRecall, Metric } from '@drift/core'
+export type {
+  BucketStats,
+  Explanation,
+  HealReport,
+  Id,
+  IndexQuantizer,
+  MeasuredRecall,
+  Metric,
+} from '@drift/core'
 export type { ArrowInput } from './arrow/batches.js'
 export type { ToArrowOptions } from './arrow/export.js'
 export type { FromArrowOptions, FromArrowResult } from './arrow/import.js'

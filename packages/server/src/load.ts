@@ -16,6 +16,7 @@ import {
   type SegmentReader,
   type TombstoneEntry,
 } from '@drift/storage'
+import type { CollectionConfig } from './operation.js'
 import type { OpenOptions } from './options.js'
 import { indexPayloads } from './payload-index/declare.js'
 import { quantizerId } from './quantizer.js'
@@ -176,7 +177,7 @@ function restoreIndex(
   if (!entry.checkpoint) return undefined
   let file: IndexFile | undefined
   try {
-    file = openIndexFile(around, entry.checkpoint, store.config.dim)
+    file = openIndexFile(around, entry.checkpoint, store.config)
     return file && restoreFrom(file, around, store, entry, readers)
   } catch {
     // Derived: whatever is wrong with it, the rows are all there.
@@ -215,9 +216,13 @@ function restoreLearned(store: Store, file: IndexFile): void {
   }
 }
 
-function openIndexFile({ fs, folder }: Around, entry: CheckpointEntry, dim: number): IndexFile | undefined {
+function openIndexFile(
+  { fs, folder }: Around,
+  entry: CheckpointEntry,
+  config: CollectionConfig,
+): IndexFile | undefined {
   const file = IndexFile.open(fs, folder, entry)
-  if (file.dim === dim && file.quantizerId === quantizerId(dim)) return file
+  if (file.dim === config.dim && file.quantizerId === quantizerId(config)) return file
   file.close()
   return undefined
 }

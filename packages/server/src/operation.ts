@@ -16,7 +16,7 @@
  *
  * The log's checksums have passed before a record gets here, so a malformed one is a bug or a newer format: refused.
  */
-import { CoreError, decodeId, type Id, MAX_ENCODED_ID_BYTES, writeId } from '@drift/core'
+import { CoreError, decodeId, type Id, type IndexQuantizer, MAX_ENCODED_ID_BYTES, writeId } from '@drift/core'
 import { DriftError } from './errors.js'
 import type { Batch } from './rows.js'
 
@@ -36,6 +36,8 @@ export interface CollectionConfig {
   readonly memtableRows?: number
   /** Exact vectors of flushed rows are in the segments only. */
   readonly cold?: 'disk'
+  /** Absent: `auto`. */
+  readonly quantizer?: IndexQuantizer
   /** Payload indexes by path; the one thing here that changes, see `createIndex`. */
   readonly indexes?: { readonly [path: string]: 'keyword' | 'number' }
 }

@@ -5,6 +5,8 @@
 import {
   HEAL_POLICIES,
   type HealPolicy,
+  INDEX_QUANTIZERS,
+  type IndexQuantizer,
   MAX_DIM,
   type Metric,
   notify,
@@ -94,6 +96,8 @@ export interface CollectionOptions {
    * when the collection is created. Default `resident`.
    */
   readonly cold?: 'resident' | 'disk'
+  /** What a search reads of a row first, see `VectorIndexOptions` of @drift/core. Fixed when the collection is created. Default `auto`. */
+  readonly quantizer?: IndexQuantizer
   /** Payload indexes by dotted path. When given for an existing collection, each must be there; see `createIndex`. */
   readonly indexes?: IndexDeclarations
 }
@@ -173,6 +177,7 @@ const COLLECTION_KEYS: Record<keyof CollectionOptions, true> = {
   metric: true,
   memtableRows: true,
   cold: true,
+  quantizer: true,
   indexes: true,
 }
 /** Options that the index takes as they are. */
@@ -245,7 +250,7 @@ export function parseOpenOptions(options: unknown): OpenOptions {
 
 export function parseCollectionOptions(options: unknown): CollectionOptions {
   const given = knownKeys<CollectionOptions>(options, COLLECTION_KEYS, 'collection')
-  const { dim, metric, memtableRows, cold } = given
+  const { dim, metric, memtableRows, cold, quantizer } = given
   if (dim !== undefined && !(Number.isInteger(dim) && dim >= 1 && dim <= MAX_DIM)) {
     throw new DriftError('DRIFT_DIMENSION', `dim is ${show(dim)}, expected an integer from 1 to ${MAX_DIM}`, {
       dim,
@@ -259,6 +264,9 @@ export function parseCollectionOptions(options: unknown): CollectionOptions {
   integerOption('memtableRows', memtableRows, 1, MAX_MEMTABLE_ROWS)
   if (cold !== undefined && cold !== 'resident' && cold !== 'disk') {
     throw wrongOption('cold', cold, "'resident' or 'disk'")
+  }
+  if (quantizer !== undefined && !INDEX_QUANTIZERS.includes(quantizer)) {
+    throw wrongOption('quantizer', quantizer, `one of ${INDEX_QUANTIZERS.join(', ')}`)
   }
   const indexes = parseIndexes(given.indexes)
   return indexes ? { ...given, indexes } : given

@@ -3,7 +3,13 @@
  * to an existing database until everything that will be trusted has been checked.
  */
 import { join } from 'node:path'
-import { type IndexPool, isWalDraft, type WalWriter, type WalWriterOptions } from '@drift/core'
+import {
+  INDEX_QUANTIZERS,
+  type IndexPool,
+  isWalDraft,
+  type WalWriter,
+  type WalWriterOptions,
+} from '@drift/core'
 import type { DriftFs, FileLock } from '@drift/fs'
 import {
   type CollectionEntry,
@@ -397,12 +403,14 @@ function assertNothingLost(fs: DriftFs, folder: string): void {
 function configOf(entry: CollectionEntry): CollectionConfig {
   const { name, dim, metric, options } = entry
   const memtableRows = options['memtableRows']
+  const quantizer = INDEX_QUANTIZERS.find(mode => mode === options['quantizer'])
   return {
     name,
     dim,
     metric,
     ...(typeof memtableRows === 'number' ? { memtableRows } : {}),
     ...(options['cold'] === 'disk' ? { cold: 'disk' } : {}),
+    ...(quantizer === undefined ? {} : { quantizer }),
     ...indexesOf(options),
   }
 }

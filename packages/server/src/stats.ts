@@ -1,5 +1,5 @@
 /** A collection in figures, all of one moment. */
-import type { BucketStats, MeasuredRecall, Metric } from '@drift/core'
+import type { BucketStats, IndexQuantizer, MeasuredRecall, Metric } from '@drift/core'
 import type { IndexDeclarations } from './payload-index/payload-indexes.js'
 import type { Store } from './store.js'
 
@@ -9,6 +9,7 @@ export interface CollectionStats {
   readonly metric: Metric
   /** Where the exact vectors of flushed rows are. */
   readonly cold: 'resident' | 'disk'
+  readonly quantizer: IndexQuantizer
   readonly rows: number
   /** Those, too, that are empty and wait to be used again. */
   readonly buckets: number
@@ -38,6 +39,7 @@ export function collectionStats(store: Store, withBuckets = false): CollectionSt
     dim: config.dim,
     metric: config.metric,
     cold: config.cold ?? 'resident',
+    quantizer: config.quantizer ?? 'auto',
     rows: stats.rows,
     buckets: stats.buckets,
     ...(withBuckets ? { bucketStats: index.bucketStats() } : {}),

@@ -80,7 +80,7 @@ export class Store {
   constructor(number: number, config: CollectionConfig, { pool, shadow, pages }: Shared) {
     this.number = number
     this.config = config
-    const { dim, metric, memtableRows, cold } = config
+    const { dim, metric, memtableRows, cold, quantizer } = config
     this.#pages = cold === 'disk' ? pages : undefined
     const source = {
       read: (rows: Uint32Array, out: Float32Array) => this.payloads.readVectors(rows, dim, out),
@@ -91,6 +91,7 @@ export class Store {
       metric,
       ...(memtableRows === undefined ? {} : { memtableRows }),
       ...(cold === 'disk' ? { vectors: source } : {}),
+      ...(quantizer === undefined ? {} : { quantizer }),
       ...(pool ? { pool } : {}),
       ...(shadow > 0 ? { shadow: { share: shadow, random: Math.random } } : {}),
     })

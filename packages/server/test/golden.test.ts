@@ -87,6 +87,7 @@ describe.each(VERSIONS)('a database of format %s', version => {
     try {
       expect(db.recovery).toMatchObject({ clean: state === 'clean', losses: [], quarantined: [] })
       await expectRows(db)
+      expect(await (await db.collection('docs')).stats()).toMatchObject({ quantizer: 'auto' })
       expect((await db.check()).findings.filter(({ severity }) => severity !== 'info')).toEqual([])
       await (await db.collection('docs')).upsert(rows(200, 2))
       await db.backup(`${folder}-backup`)

@@ -13,7 +13,7 @@ const DIM = 3
 
 function input(rows = 5, seed = 1): IndexFileInput {
   const random = seeded(seed)
-  const sizes = { rows, buckets: 2, blocks: 1, idTextWords: 7 }
+  const sizes = { rows, buckets: 2, blocks: 1, idTextWords: 7, codebookValues: 9 }
   const padded = paddedDim(DIM)
   const bytes = (length: number) => Uint8Array.from({ length }, () => random.int(256))
   return {
@@ -36,6 +36,7 @@ function input(rows = 5, seed = 1): IndexFileInput {
       entries: bytes(8),
       next: bytes(4),
       blocks: bytes(blockBytes(padded)),
+      codebooks: bytes(36),
     },
     learned: bytes(rows * 5),
     segments: [
@@ -101,6 +102,19 @@ describe('an index file', () => {
     const { learned: _, ...rest } = input()
     const { disk, entry } = written(rest)
     expect(content(disk, entry)).toMatchObject({ learned: undefined, lsn: 77 })
+  })
+
+  it('may have no codebooks', () => {
+    const whole = input()
+    const { disk, entry } = written({
+      ...whole,
+      sizes: { ...whole.sizes, codebookValues: 0 },
+      columns: { ...whole.columns, codebooks: new Uint8Array(0) },
+    })
+    const file = IndexFile.open(disk, FOLDER, entry)
+    file.verify()
+    expect(file.sizes).toEqual({ ...whole.sizes, codebookValues: 0 })
+    file.close()
   })
 
   it('is refused when it is cut off at any byte or a bit of it is wrong', () => {

@@ -6,7 +6,7 @@
  * SHAPE   lsn u64 | quantizer id u64 | rows u64 | buckets u64 | blocks u64 | id text words u64 | segments u64
  *         per segment { uuid 16 B, rows u64 }
  * PLACES  per segment, u32 x rows: the row's number in the index, or NO_ROW when it does not count any more
- * one section per column, kinds 34 to 46 in the order of INDEX_COLUMNS
+ * one section per column, kinds 34 to 46 in the order of INDEX_COLUMNS; CODEBOOKS only where entries are product codes
  * LEARNED what the index learned about its own recall (packages/core/src/recall/learned.ts); may be missing or empty
  *
  * PLACES and columns are paged: 256 KiB of content a page.
@@ -33,6 +33,7 @@ export const INDEX_COLUMNS = [
   'entries',
   'next',
   'blocks',
+  'codebooks',
 ] as const
 export type IndexColumn = (typeof INDEX_COLUMNS)[number]
 
@@ -50,6 +51,7 @@ const SECTIONS: Readonly<Record<IndexColumn, number>> = {
   entries: SectionKind.entries,
   next: SectionKind.next,
   blocks: SectionKind.blocks,
+  codebooks: SectionKind.codebooks,
 }
 
 /** The place of a segment's row that does not count any more: deleted or replaced. */
@@ -67,6 +69,8 @@ export interface IndexFileSizes {
   readonly buckets: number
   readonly blocks: number
   readonly idTextWords: number
+  /** 0: there are none, and no section. */
+  readonly codebookValues: number
 }
 
 export interface IndexFileInput {
@@ -116,6 +120,7 @@ export function writeIndexFile(fs: DriftFs, folder: string, name: string, input:
     writer.addPaged({ kind: SectionKind.places, items: places * 4 }, PAGE_BYTES, placePages(segments))
     for (const column of INDEX_COLUMNS) {
       const bytes = columns[column]
+      if (column === 'codebooks' && bytes.length === 0) continue
       writer.addPaged({ kind: SECTIONS[column], items: bytes.length }, PAGE_BYTES, pagesOf(bytes))
     }
     const { learned } = input
@@ -158,6 +163,9 @@ export class IndexFile {
       buckets: u64(SHAPE_BUCKETS),
       blocks: u64(SHAPE_BLOCKS),
       idTextWords: u64(SHAPE_ID_TEXT),
+      codebookValues: file.has(SectionKind.codebooks)
+        ? Math.floor(file.entry(SectionKind.codebooks).logicalBytes / 4)
+        : 0,
     }
     const segments = u64(SHAPE_SEGMENTS)
     const expected = SHAPE_BYTES + segments * SEGMENT_BYTES
@@ -166,6 +174,7 @@ export class IndexFile {
     // Sizes are what memory is taken by, so they must be those of sections that are there.
     for (const column of INDEX_COLUMNS) {
       const bytes = columnBytes(column, this.sizes, this.dim)
+      if (column === 'codebooks' && bytes === 0) continue
       const entry = file.entry(SECTIONS[column])
       if (entry.logicalBytes !== bytes || entry.storedBytes < bytes)
         throw bad(`gives ${column} ${bytes} bytes, its section has another size`)
@@ -253,7 +262,7 @@ function* pagesOf(bytes: Uint8Array): Iterable<Page> {
 }
 
 function columnBytes(column: IndexColumn, sizes: IndexFileSizes, dim: number): number {
-  const { rows, buckets, blocks, idTextWords } = sizes
+  const { rows, buckets, blocks, idTextWords, codebookValues } = sizes
   const padded = paddedDim(dim)
   const each: Readonly<Record<IndexColumn, number>> = {
     codes: rows * padded,
@@ -269,6 +278,7 @@ function columnBytes(column: IndexColumn, sizes: IndexFileSizes, dim: number): n
     entries: buckets * 4,
     next: blocks * 4,
     blocks: blocks * blockBytes(padded),
+    codebooks: codebookValues * 4,
   }
   return each[column]
 }

@@ -17,11 +17,12 @@ interface QueryOptions {
   readonly payload?: boolean
 }
 
-/** `metric` and `cold` are checked by the engine. */
+/** `metric`, `cold` and `quantizer` are checked by the engine. */
 interface CreateOptions {
   readonly dim: number
   readonly metric?: 'l2'
   readonly cold?: 'disk'
+  readonly quantizer?: 'sign'
   readonly indexes?: string
 }
 
@@ -33,6 +34,7 @@ export function addRows(program: Command, report: Report): void {
     .option('--metric <metric>', 'cosine, l2 or ip; default: cosine')
     .option('--indexes <json>', 'payload indexes: {"lang":"keyword","time":"number"}')
     .option('--cold <where>', 'resident, or disk: exact vectors are on disk only; default: resident')
+    .option('--quantizer <mode>', 'auto, sign, sq8 or pq: what a search reads of a row first; default: auto')
     .action((where: string, name: string, { indexes, ...given }: CreateOptions) =>
       withTarget(where, 'create', async target => {
         const rows = await target.collection(name, {

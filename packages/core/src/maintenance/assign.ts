@@ -6,6 +6,7 @@
 import type { IndexState } from '../index-state.js'
 import type { IndexPool } from '../pool/pool.js'
 import type { Homes } from '../router/homes.js'
+import { learnCodebooks } from './codebooks.js'
 import { groupBuckets } from './grouping.js'
 import { partitionRows } from './partition.js'
 import { routeRows } from './route.js'
@@ -38,6 +39,7 @@ export async function assignRows(state: IndexState, rows: Uint32Array, job: Job)
   const isNew = state.router.count === 0
   try {
     if (isNew) await partitionRows(state, rows, job)
+    await learnCodebooks(state, rows, slices)
     await placeByRouting(state, rows, touched, slices, job, placeNew)
   } finally {
     release()

@@ -6,6 +6,7 @@
  */
 import { BLOCK_ENTRIES, blockBytes, type IndexSlabs, type KernelMetric } from '@drift/native'
 import type { Directory } from '../bucket/directory.js'
+import type { IndexShape } from '../index-state.js'
 import type { Memtable, MemtableViews } from '../memtable.js'
 import { kernelMetric, routingMetric } from '../metric.js'
 import { type GroupSlabs, groupView } from '../router/groups.js'
@@ -22,6 +23,8 @@ export interface Snapshot {
   readonly metric: KernelMetric
   readonly routing: KernelMetric
   readonly bucketRows: number
+  readonly readsAll: boolean
+  readonly codebooks: Float32Array | undefined
   readonly rowSlabs: RowSlabs
   /** Rows that the slabs had room for. */
   readonly capacity: number
@@ -42,7 +45,8 @@ export interface Snapshot {
 }
 
 export interface SnapshotSource {
-  readonly bucketRows: number
+  readonly shape: Pick<IndexShape, 'bucketRows' | 'quantizer'>
+  readonly codebooks: Float32Array | undefined
   readonly store: RowStore
   readonly directory: Directory
   readonly router: Router
@@ -86,7 +90,9 @@ export class SnapshotCopies {
       flips: store.rotation.flips,
       metric: kernelMetric(store.metric),
       routing: routingMetric(store.metric),
-      bucketRows: source.bucketRows,
+      bucketRows: source.shape.bucketRows,
+      readsAll: source.shape.quantizer === 'sq8',
+      codebooks: source.codebooks,
       rowSlabs: store.slabs,
       capacity: store.capacity,
       rowLimit: store.rows,
@@ -172,6 +178,8 @@ function slabsOf(snapshot: Snapshot): IndexSlabs {
     next: chains.next,
     blocks: chains.blocks,
     groups: groupSlabs && ofGroups && groupView(groupSlabs, below, ofGroups.next, ofGroups.blocks),
+    readsAll: snapshot.readsAll,
+    codebooks: snapshot.codebooks,
     rowLimit: snapshot.rowLimit,
     bucketCount: buckets,
   }

@@ -27,6 +27,7 @@ const notes = { name: 'notes', dim: 4, metric: 'l2', rows: 2 }
 const notesReport = {
   ...notes,
   cold: 'resident',
+  quantizer: 'auto',
   buckets: 0,
   segments: 0,
   unflushedRows: 2,

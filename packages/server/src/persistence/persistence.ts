@@ -283,7 +283,7 @@ function emptyEntry(number: number, config: CollectionConfig): CollectionEntry {
 
 /** As the manifest holds them: scalars. Options that this release does not know are carried over. */
 function optionsOf(
-  { memtableRows, cold, indexes }: CollectionConfig,
+  { memtableRows, cold, quantizer, indexes }: CollectionConfig,
   known: CollectionEntry['options'],
 ): CollectionEntry['options'] {
   const { indexes: _, ...others } = known
@@ -291,6 +291,7 @@ function optionsOf(
     ...others,
     ...(memtableRows === undefined ? {} : { memtableRows }),
     ...(cold === undefined ? {} : { cold }),
+    ...(quantizer === undefined ? {} : { quantizer }),
     ...(indexes === undefined || Object.keys(indexes).length === 0
       ? {}
       : { indexes: JSON.stringify(indexes) }),

@@ -62,6 +62,7 @@ export const SectionKind = {
   next: 45,
   blocks: 46,
   learned: 47,
+  codebooks: 48,
 } as const
 export const KNOWN_SECTIONS: ReadonlySet<number> = new Set(Object.values(SectionKind))
 /** The page index of the section of kind k has kind k | INDEX_BIT. */
