@@ -7,7 +7,10 @@ import {
   blockBytes,
   blockRowsAt,
   blocksOfHalves,
+  CODEWORD_VALUES,
+  CODEWORDS,
   clearBlock,
+  codebookLength,
   type IndexQuery,
   type IndexSlabs,
   type KernelMetric,
@@ -78,7 +81,21 @@ function filled(metric: KernelMetric, dim: number, r: Random): IndexSlabs {
   return whole
 }
 
-function place(index: IndexSlabs): void {
+/** Share of the blocks' bytes from .. to - 1 in which they differ. */
+function differing(a: IndexSlabs, b: IndexSlabs, from: number, to: number): number {
+  const bytes = blockBytes(a.padded)
+  const isOther = a.blocks.map((byte, i) =>
+    i % bytes >= from && i % bytes < to && byte !== b.blocks[i] ? 1 : 0,
+  )
+  return isOther.reduce((sum, other) => sum + other, 0) / (a.blocks.length * ((to - from) / bytes))
+}
+
+/** add and scale of the block's entries. */
+function factorsOf({ blocks, padded }: IndexSlabs, block: number): Float32Array {
+  return new Float32Array(blocks.buffer, block * blockBytes(padded) + 4 * padded, 2 * BLOCK_ENTRIES)
+}
+
+function place(index: IndexSlabs, k = reference): void {
   const { padded } = index
   const home = new Uint32Array(ROWS)
   const second = new Uint32Array(ROWS)
@@ -98,7 +115,7 @@ function place(index: IndexSlabs): void {
     index.sizes[b] = members.length
     index.lives[b] = members.length
     const slots = members.map((_, i) => b * perBucket * BLOCK_ENTRIES + i)
-    reference.indexAppend(
+    k.indexAppend(
       index,
       members,
       members.map(() => b),
@@ -525,6 +542,73 @@ describe.each(supportedVariants())('%s', variant => {
         const [a, b] = [factors(mine), factors(theirs)]
         for (const [i, value] of a.entries()) expect(value).toBeCloseTo(b[i]!, 2)
       }
+    })
+
+    it('by codewords that are the corners of a cube, entries and what is found are those of signs', () => {
+      const r = random(17)
+      const signs = filled(metric, 100, r)
+      const { padded } = signs
+      const corners = shared.floats(codebookLength(padded))
+      for (let i = 0; i < CODEWORDS * padded; i++) {
+        const [b, word] = [Math.floor(i / CODEWORDS) % CODEWORD_VALUES, i % CODEWORDS]
+        corners[i] = (word >> b) & 1 ? 1 : -1
+      }
+      corners[CODEWORDS * padded] = Math.sqrt(padded)
+      const blocks = shared.bytes(signs.blocks.length)
+      const words: IndexSlabs = {
+        ...signs,
+        blocks,
+        next: shared.words(signs.next.length),
+        codebooks: corners,
+      }
+      place(words, kernels)
+      place(signs, kernels)
+      expect(differing(signs, words, 0, 4 * padded)).toBeLessThan(1e-4)
+      for (let block = 0; block < signs.next.length; block++) {
+        const [a, b] = [factorsOf(signs, block), factorsOf(words, block)]
+        for (const [i, value] of a.entries()) if (Number.isFinite(value)) expect(b[i]).toBeCloseTo(value, 2)
+      }
+      for (let i = 0; i < 10; i++) {
+        const query = Float32Array.from({ length: 100 }, () => r.normal())
+        const ask = asking({ probes: 8, rerank: 20 })
+        expect(search(words, query, ask).rows).toEqual(search(signs, query, ask).rows)
+      }
+    })
+
+    it.each([3, 64, 100])(
+      'entries of %i dimensions by codewords are those of the reference, and find as much',
+      dim => {
+        const r = random(18)
+        const padded = paddedDim(dim)
+        const codebooks = shared.floats(codebookLength(padded))
+        for (let i = 0; i < codebooks.length; i++) codebooks[i] = 0.9 * r.normal()
+        codebooks[CODEWORDS * padded] = Math.sqrt(padded)
+        const mine: IndexSlabs = { ...filled(metric, dim, r), codebooks }
+        const blocks = shared.bytes(mine.blocks.length)
+        const theirs: IndexSlabs = { ...mine, blocks, next: shared.words(mine.next.length) }
+        place(mine, kernels)
+        place(theirs, reference)
+        expect(differing(mine, theirs, 0, 4 * padded)).toBeLessThan(1e-3)
+        let hits = 0
+        for (let i = 0; i < 20; i++) {
+          const query = Float32Array.from({ length: dim }, () => r.normal())
+          const wide = asking({ probes: BUCKETS })
+          expect(search(mine, query, wide).rows).toEqual(nearest(mine, query, 10))
+          const found = search(mine, query, asking({ probes: BUCKETS, rerank: 8 })).rows
+          hits += nearest(mine, query, 10).filter(row => found.includes(row)).length
+        }
+        expect(hits).toBeGreaterThan(190)
+      },
+    )
+
+    it('every row of what is scanned is read when all are to be', () => {
+      const r = random(19)
+      const index: IndexSlabs = { ...filled(metric, 100, r), readsAll: true }
+      const rows = Uint32Array.from({ length: ROWS }, (_, i) => i)
+      const query = Float32Array.from({ length: 100 }, () => r.normal())
+      expect(search(index, query, asking({ k: 1, rerank: 0, probes: BUCKETS })).effort[2]).toBe(ROWS)
+      const tails = tailsOf(kernels, index, rows, [TAIL_BLOCKS])
+      expect(search(index, query, asking({ k: 1, rerank: 0, ...tails })).effort[2]).toBe(ROWS)
     })
 
     it.each([1e18, 1e30])(

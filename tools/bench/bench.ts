@@ -15,6 +15,7 @@ import { soak } from './http/soak.js'
 import { insert } from './insert.js'
 import { opening } from './opening.js'
 import { installPeers } from './peers.js'
+import { quantizers } from './quantizers.js'
 import { writeReport } from './report.js'
 import { loadResults } from './results.js'
 import { smoke } from './smoke.js'
@@ -38,6 +39,7 @@ bloom    what id filters save a compaction over 50 segments; --passes rounds.
 wal      durable upserts beside a bare loop that writes and syncs as many bytes; --passes rounds.
 upkeep   how long searches wait beside a writer and full maintenance, and a close in the middle of it; --rows 100000.
 sustained  --rows durable upserts (2 000 000) while flushes run, and one flush.
+quantizers  the modes of an index's quantizer at equal recall, --dims 0,32,16,8,4 (0: as the rows are; else cast onto so many).
 opening  an empty database, a log after a kill, a stored index: how long each takes to open.
 smoke    this machine's figures in a few minutes, the durable ones too, on the first data set; kept in tools/bench/out.
 peers    installs the engines of npm, and what draws the plots, in tools/bench/peers.
@@ -48,6 +50,7 @@ peers    installs the engines of npm, and what draws the plots, in tools/bench/p
 --python PATH      a python with hnswlib, faiss, scann or svs; without it those are left out
 --rows N           the first rows of each data set; smoke: 100000
 --dim N            of growth: 128
+--dims A,B         of quantizers
 --passes N         5
 --minutes N        30
 --build-threads N  1
@@ -72,6 +75,7 @@ try {
       python: { type: 'string' },
       rows: { type: 'string' },
       dim: { type: 'string', default: '128' },
+      dims: { type: 'string', default: '0,32,16,8,4' },
       passes: { type: 'string', default: '5' },
       minutes: { type: 'string', default: '30' },
       'build-threads': { type: 'string', default: '1' },
@@ -122,6 +126,16 @@ try {
     bloom: () => bloom(wholeNumber('passes', values.passes), seed),
     wal: () => wal(wholeNumber('passes', values.passes), seed),
     sustained: () => sustained(rows ?? 2_000_000, seed),
+    quantizers: () => {
+      const dims = values.dims.split(',').map(dim => (dim === '0' ? 0 : wholeNumber('dims', dim)))
+      return quantizers(
+        chosen(),
+        rows ?? Number.POSITIVE_INFINITY,
+        dims,
+        wholeNumber('passes', values.passes),
+        seed,
+      )
+    },
     opening: () => opening(seed),
     smoke: () => smoke(chosen()[0]!, rows ?? 100_000, seed),
     upkeep: () => upkeep(chosen()[0]!, rows ?? 100_000),

@@ -439,7 +439,11 @@ export class IndexState {
   /** Bytes of the columns beside: copies for readers, and what is known of buckets. */
   get workingBytes(): number {
     return (
-      this.#copies.bytes + this.temperature.bytes + this.unassigned.rows.byteLength + this.#both.byteLength
+      this.#copies.bytes +
+      this.temperature.bytes +
+      this.unassigned.rows.byteLength +
+      this.#both.byteLength +
+      (this.codebooks?.byteLength ?? 0)
     )
   }
 

@@ -148,6 +148,46 @@ it('reads the codes of every row of the scanned buckets in mode sq8, so that sig
   expect(lost.sign).toBeGreaterThan(0)
 })
 
+it('learns codebooks once, when buckets are about to hold 2 048 rows, and codes the entries that there are by them', async () => {
+  const dim = 16
+  const index = new VectorIndex({ dim, metric: 'l2', quantizer: 'pq', memtableRows: 512 })
+  const booksOf = async () => {
+    const image = await index.takeImage()
+    image.release()
+    return { values: image.sizes.codebookValues, bytes: image.columns.codebooks.slice() }
+  }
+  const vectors = clustered(6000, dim, 30, 14)
+  const grow = async (first: number, end: number) => {
+    index.upsert(numbers(end - first, first), vectors.subarray(first * dim, end * dim))
+    // So that rows in tails have entries, by what there was.
+    index.searchSync(vectors.subarray(0, dim), { k: 1 })
+    await index.flush(index.rotate()!)
+  }
+  await grow(0, 1000)
+  await grow(1000, 2000)
+  expect((await booksOf()).values).toBe(0)
+  index.upsert(numbers(500, 5500), vectors.subarray(5500 * dim))
+  index.searchSync(vectors.subarray(0, dim), { k: 1 })
+  await grow(2000, 3000)
+  const books = await booksOf()
+  expect(books.values).toBe(64 * 16 + 1)
+  expect(recallOf(index, nearby(vectors, dim, 200, 15), K)).toBeGreaterThan(0.93)
+  await grow(3000, 5500)
+  while (await index.refine());
+  await index.maintain()
+  expect(await booksOf()).toEqual(books)
+  expectExactly(index, numbers(6000))
+  expect(recallOf(index, nearby(vectors, dim, 200, 15), K)).toBeGreaterThan(0.93)
+})
+
+it('takes no image whose entries are of another mode', async () => {
+  const options = { dim: 20, metric: 'l2' } as const
+  const index = await VectorIndex.build({ ...options, quantizer: 'pq' }, clustered(4000, 20, 30, 16))
+  for (const quantizer of ['auto', 'sign', 'sq8'] as const) {
+    await expect(copyOf(index, { ...options, quantizer })).rejects.toMatchObject({ code: 'DRIFT_IMAGE' })
+  }
+})
+
 it('refuses a mode that there is not', () => {
   for (const quantizer of ['SQ8', '', 8, null, {}]) {
     expect(() => new VectorIndex({ dim: 3, metric: 'l2', quantizer: quantizer as IndexQuantizer })).toThrow(
