@@ -13,11 +13,8 @@ import type { Slices } from './slices.js'
 /** Rows from which on there are codebooks, and of which they are learned: 128 a codeword. */
 export const ENOUGH_ROWS = 2048
 const ITERATIONS = 8
-/** Rows that are looked at together. */
+/** Rows that are looked at together, in a millisecond or two. */
 const PART_ROWS = 64
-/** Multiply-adds that an assignment is worth, for each value of the row; and those of k-means for each value and codeword. */
-const ASSIGN_WORK = 1000
-const TRAIN_WORK = 4 * ITERATIONS * CODEWORDS
 /** By how much an estimate by signs is off, which the bound of searches is made for: (1 - 2 / pi)^0.5. */
 const SIGN_SPREAD = 0.6
 
@@ -67,7 +64,7 @@ async function directionsOf(
       for (let i = at; i < at + padded; i++) out[i]! *= times
       found++
     }
-    await slices.spend(some * padded * ASSIGN_WORK)
+    await slices.turn()
   }
   return out.subarray(0, found * padded)
 }
@@ -105,7 +102,7 @@ async function train(
         squares[j]! += value * value
       }
     }
-    await slices.spend(count * CODEWORD_VALUES * TRAIN_WORK)
+    await slices.turn()
   }
   // Across a row, whose square is D.
   let across = 0
