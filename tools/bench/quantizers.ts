@@ -62,6 +62,8 @@ async function compareModes(
     const start = performance.now()
     const index = await VectorIndex.build({ ...options, quantizer: mode }, base)
     const buildS = (performance.now() - start) / 1000
+    const { vectors, ...derived } = index.stats().memory // before an exact search takes some
+    const bytes = Object.values(derived).reduce((sum, of) => sum + of, 0) / index.count
     limits ??= queries.map(query => index.exactSync(query, K).distances.at(-1)!)
     const settings: Setting[] = []
     for (const floor of FLOORS) {
@@ -69,7 +71,7 @@ async function compareModes(
       settings.push({ floor, ...found(index, queries, limits, { k: K, floor }), ms })
       if (settings.at(-1)!.recall > NEARLY_ALL) break
     }
-    contenders.push({ mode, index, buildS, settings })
+    contenders.push({ mode, index, buildS, bytes, settings })
   }
   for (let pass = 0; pass < passes; pass++) {
     for (let at = 0; at < FLOORS.length; at++) {
@@ -80,19 +82,17 @@ async function compareModes(
     }
   }
   console.log(title)
-  const rows = contenders.map(({ mode, index, buildS, settings }) => {
+  const rows = contenders.map(({ mode, buildS, bytes, settings }) => {
     const points = settings.map(setting => ({
       ...setting,
       queriesPerSecond: (1000 * queries.length) / sumOf(setting.ms),
     }))
-    const { vectors, ...derived } = index.stats().memory
-    const bytes = Object.values(derived).reduce((sum, of) => sum + of, 0)
     const figures = RECALLS.map(recall => {
       const rate = rateAt(points, recall)
       const entries = valueAt(points, recall, point => point.entries)
       return rate === undefined ? '-' : `${(1e6 / rate).toFixed(1)} (${entries!.toFixed(0)})`
     })
-    return [mode, ...figures, (bytes / index.count).toFixed(0), buildS.toFixed(1)]
+    return [mode, ...figures, bytes.toFixed(0), buildS.toFixed(1)]
   })
   console.log(
     `| mode | ${RECALLS.map(r => `us at ${r} (entries)`).join(' | ')} | bytes a row, vectors apart | build s |`,
