@@ -55,7 +55,7 @@ static inline sign_query word_table(const float *codebooks, const float *query, 
   return (sign_query){lut, step, -least};
 }
 
-/* The word that is nearest to a part of a residual, and what it adds to <x, r> and <x, c>. */
+/* The number of the word that is nearest to a part of a residual, the lowest of equals. */
 static inline size_t nearest_word(const float *words, const float *part) {
   float lacks[WORDS], least = INFINITY;
   for (size_t m = 0; m < WORDS; m++) {

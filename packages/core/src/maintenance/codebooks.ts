@@ -11,7 +11,7 @@ import { columnOf } from '../quantizer/pq-training.js'
 import type { Slices } from './slices.js'
 
 /** Rows from which on there are codebooks, and of which they are learned: 128 a codeword. */
-export const ENOUGH_ROWS = 2048
+const ENOUGH_ROWS = 2048
 const ITERATIONS = 8
 /** Rows that are looked at together, in a millisecond or two. */
 const PART_ROWS = 64
