@@ -6,6 +6,7 @@
 import { join } from 'node:path'
 import { type DriftFs, isOutOfSpace, isShortage } from '@drift/fs'
 import { DriftError } from './errors.js'
+import { RESERVE_NAME } from './folder.js'
 import type { Executor } from './persistence/executor.js'
 import type { Task, TaskResults } from './persistence/tasks.js'
 
@@ -15,7 +16,6 @@ export const DEFAULT_MIN_FREE_BYTES: number = 256 * 1024 * 1024
 const MAX_RESERVE_BYTES = 48 * 1024 * 1024
 /** Less would prove little when it fits. */
 const MIN_RESERVE_BYTES = 1024 * 1024
-const RESERVE_NAME = 'tmp-reserve'
 /** The reserve is made when free space falls below this many low-water marks: a disk with plenty of room needs none. */
 const RESERVE_FROM = 4
 /** Writing resumes above this many low-water marks, so that it does not stop again at once. */

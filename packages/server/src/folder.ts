@@ -26,6 +26,8 @@ const OFFSET = { magic: 0, major: 4, minor: 6, database: 8, crc: 60 } as const
 const OWNED = /^(seg-\d{16}\.drs|del-\d{16}\.drt|idx-\d{16}\.drg)$/
 const UNFINISHED = /^(tmp-|(manifest|wal|seg|del|idx)-\d+\.\w+\.tmp$)/
 const LOG = /^wal-(\d{16})\.drw$/
+/** The file that keeps room in reserve, which an opening removes. */
+export const RESERVE_NAME = 'tmp-reserve'
 const TRUTH = /^(seg-\d{16}\.drs|del-\d{16}\.drt|wal-\d{16}\.drw|manifest-\d{20}\.drm)$/
 
 export function segmentName(file: number): string {
@@ -76,7 +78,8 @@ export function isOwn(name: string): boolean {
 /** Whether it is a name that a database has, or gives one day, to what it makes: a folder of another's is in its way. */
 export function isReserved(name: string): boolean {
   const finished = name.replace(/^tmp-|\.tmp$/, '')
-  return isTruth(finished) || OWNED.test(finished) || ['FORMAT', 'LOCK', 'quarantine'].includes(finished)
+  const others = ['FORMAT', 'LOCK', 'quarantine']
+  return name === RESERVE_NAME || isTruth(finished) || OWNED.test(finished) || others.includes(finished)
 }
 
 /** Number of a segment, tombstone or checkpoint file name. */

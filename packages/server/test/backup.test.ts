@@ -122,6 +122,7 @@ describe('a backup', () => {
     'wal-0000000000000099.drw',
     'manifest-00000000000000000099.drm',
     'tmp-wal-0000000000000099.drw',
+    'tmp-reserve',
     'quarantine',
     'quarantine/copy',
   ])(
