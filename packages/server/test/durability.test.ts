@@ -335,7 +335,7 @@ async function everything(docs: Collection): Promise<Map<unknown, unknown>> {
 
 async function ask(path: string, query: Float32Array): Promise<unknown> {
   await using db = await Drift.open(path, SMALL)
-  return (await db.collection('docs')).search(query, { k: 20, probes: 1000, payload: true })
+  return await (await db.collection('docs')).search(query, { k: 20, probes: 1000, payload: true })
 }
 
 function files(path: string, pattern: RegExp): string[] {
