@@ -80,4 +80,17 @@ describe('beside the drop of a collection', () => {
     expect(codes).toContain('DRIFT_DROPPED')
     await db.close()
   })
+
+  it('an exact batch over vectors on disk is told so, also when other threads are at it', async () => {
+    const db = await Drift.open(temporaryFolder(), { minFreeBytes: 0, threads: 1 })
+    const docs = await db.collection('gone', { dim: 2, metric: 'l2', cold: 'disk' })
+    const vectors = Float32Array.from({ length: 2 * ROWS }, Math.random)
+    await docs.upsert({ ids: Array.from({ length: ROWS }, (_, i) => i), vectors })
+    await docs.flush()
+    const searched = docs.searchBatch(vectors.subarray(0, 400), { k: 10, recall: 1 })
+    const told = expect(searched).rejects.toMatchObject({ code: 'DRIFT_DROPPED' })
+    await db.drop('gone')
+    await told
+    await db.close()
+  })
 })

@@ -78,6 +78,7 @@ export async function searchAllMany(
   for (const q of each) {
     const query = queryAt(q)
     const candidates = pooled?.[q] ?? (await slices.run(candidatesIn(attach(snapshot), query, owed, allow)))
+    check() // the index may have been closed while others were at it, and its vectors with it
     put(found, q, owed, await slices.run(state.exact!.nearest(query, owed, candidates)))
   }
   return found
