@@ -49,6 +49,13 @@ export interface Appended {
   readonly memtable: Memtable
 }
 
+/** The entries of a bucket in whole blocks, in the order of its rows. */
+export interface CodedBucket {
+  readonly bucket: number
+  readonly rows: Uint32Array
+  readonly blocks: Uint8Array
+}
+
 export class IndexState {
   readonly shape: IndexShape
   readonly store: RowStore
@@ -279,14 +286,20 @@ export class IndexState {
     return true
   }
 
-  /** The entries that there are get their codes anew, those of tails when they are searched. @param codebooks - in shared memory. */
-  setCodebooks(codebooks: Float32Array): void {
+  /**
+   * The entries that there are become those of `coded`; tails get theirs when they are searched.
+   *
+   * @param codebooks - in shared memory.
+   * @param coded - of each bucket that has rows, those that it had, and their entries by these codebooks: rows only died since.
+   */
+  setCodebooks(codebooks: Float32Array, coded: readonly CodedBucket[]): void {
     const { directory } = this
-    const buckets = Array.from({ length: directory.count }, (_, bucket) => directory.rowsOf(bucket))
     // First: there may be no room.
-    directory.extents.reserve(buckets.reduce((sum, rows) => sum + Math.ceil(rows.length / BLOCK_ENTRIES), 0))
+    directory.extents.reserve(
+      coded.reduce((sum, { rows }) => sum + Math.ceil(rows.length / BLOCK_ENTRIES), 0),
+    )
     this.codebooks = codebooks
-    for (const [bucket, rows] of buckets.entries()) if (rows.length > 0) directory.rewrite(bucket, rows)
+    for (const { bucket, rows, blocks } of coded) directory.adopt(bucket, rows, blocks)
     for (const { tail } of this.memtables) this.retireBlocks(tail.leave())
   }
 

@@ -1,5 +1,6 @@
 // An index is as true in every mode of its quantizer: it finds what was asked for, on few dimensions, on rows that are all the same and on
 // values whose squares overflow; as it grows, heals, loses and replaces rows, in its own thread and in others; and as an image of itself.
+import { setImmediate } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import {
   type ImageColumn,
@@ -178,6 +179,34 @@ it('learns codebooks once, when buckets are about to hold 2 048 rows, and codes 
   expect(await booksOf()).toEqual(books)
   expectExactly(index, numbers(6000))
   expect(recallOf(index, nearby(vectors, dim, 200, 15), K)).toBeGreaterThan(0.93)
+})
+
+it('gives the event loop a turn for each bucket that is coded anew by codebooks, and finds no row that died meanwhile', async () => {
+  const dim = 16
+  const index = new VectorIndex({ dim, metric: 'l2', quantizer: 'pq', bucketRows: 4 })
+  const vectors = clustered(2100, dim, 60, 17)
+  index.upsert(numbers(2000), vectors.subarray(0, 2000 * dim))
+  await index.flush(index.rotate()!)
+  const { buckets } = index.stats()
+  index.upsert(numbers(100, 2000), vectors.subarray(2000 * dim))
+  const live = new Set(numbers(2100))
+  let isFlushing = true
+  const flushing = index.flush(index.rotate()!).finally(() => {
+    isFlushing = false
+  })
+  let turns = 0
+  for (; isFlushing; turns++) {
+    await setImmediate()
+    if (!live.delete(3 * turns)) continue
+    index.delete([3 * turns])
+  }
+  await flushing
+  expect(turns).toBeGreaterThan(buckets)
+  expectExactly(index, live)
+  const image = await index.takeImage()
+  image.release()
+  expect(image.sizes.codebookValues).toBeGreaterThan(0)
+  expect(recallOf(index, nearby(vectors, dim, 100, 18), K)).toBeGreaterThan(0.93)
 })
 
 it('takes no image whose entries are of another mode', async () => {

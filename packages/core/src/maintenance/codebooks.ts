@@ -5,9 +5,10 @@
  * Rule: books and entries change in one step.
  */
 import { CODEWORD_VALUES, CODEWORDS, codebookLength, kernels } from '@drift/native'
-import type { IndexState } from '../index-state.js'
+import type { CodedBucket, IndexState } from '../index-state.js'
 import { kmeans } from '../kmeans.js'
 import { columnOf } from '../quantizer/pq-training.js'
+import { codeEntries } from './coded.js'
 import type { Slices } from './slices.js'
 
 /** Rows from which on there are codebooks, and of which they are learned: 128 a codeword. */
@@ -28,7 +29,25 @@ export async function learnCodebooks(state: IndexState, rows: Uint32Array, slice
   for (let row = 0; rowsAtHome > 0 && row < store.rows; row++) if (store.isAtHome(row)) all.push(row)
   const directions = await directionsOf(state, all, slices)
   const learned = await train(directions, state.router.padded, shape.seed, slices)
-  if (learned !== undefined) state.setCodebooks(learned)
+  if (learned !== undefined) state.setCodebooks(learned, await codedBy(state, learned, slices))
+}
+
+/** The entries of all buckets by other codebooks. */
+async function codedBy(
+  state: IndexState,
+  codebooks: Float32Array,
+  slices: Slices,
+): Promise<readonly CodedBucket[]> {
+  const { directory, router } = state
+  const coded: CodedBucket[] = []
+  for (let bucket = 0; bucket < directory.count; bucket++) {
+    const rows = directory.rowsOf(bucket)
+    if (rows.length === 0) continue
+    const centroid = router.centroids.subarray(bucket * router.padded, (bucket + 1) * router.padded)
+    coded.push({ bucket, rows, blocks: codeEntries({ ...state.slabs, codebooks }, centroid, rows) })
+    await slices.turn()
+  }
+  return coded
 }
 
 /** Residuals of some of the rows, each of length D^0.5. */
