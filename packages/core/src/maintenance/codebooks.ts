@@ -6,6 +6,7 @@
  */
 import { CODEWORD_VALUES, CODEWORDS, codebookLength, kernels } from '@drift/native'
 import type { CodedBucket, IndexState } from '../index-state.js'
+import { joined } from '../joined.js'
 import { kmeans } from '../kmeans.js'
 import { columnOf } from '../quantizer/pq-training.js'
 import { codeEntries } from './coded.js'
@@ -14,7 +15,7 @@ import type { Slices } from './slices.js'
 /** Rows from which on there are codebooks, and of which they are learned: 128 a codeword. */
 const ENOUGH_ROWS = 2048
 const ITERATIONS = 8
-/** Rows that are looked at together, in a millisecond or two. */
+/** Rows that are looked at or coded together, in a millisecond or two; whole blocks of entries. */
 const PART_ROWS = 64
 /** By how much an estimate by signs is off, which the bound of searches is made for: (1 - 2 / pi)^0.5. */
 const SIGN_SPREAD = 0.6
@@ -44,8 +45,13 @@ async function codedBy(
     const rows = directory.rowsOf(bucket)
     if (rows.length === 0) continue
     const centroid = router.centroids.subarray(bucket * router.padded, (bucket + 1) * router.padded)
-    coded.push({ bucket, rows, blocks: codeEntries({ ...state.slabs, codebooks }, centroid, rows) })
-    await slices.turn()
+    const parts: Uint8Array[] = []
+    for (let first = 0; first < rows.length; first += PART_ROWS) {
+      const part = rows.subarray(first, first + PART_ROWS)
+      parts.push(codeEntries({ ...state.slabs, codebooks }, centroid, part))
+      await slices.turn()
+    }
+    coded.push({ bucket, rows, blocks: joined(Uint8Array, parts) })
   }
   return coded
 }
