@@ -62,11 +62,11 @@ static inline size_t nearest_word(const float *words, const float *part) {
     float w0 = words[m], w1 = words[WORDS + m], w2 = words[2 * WORDS + m], w3 = words[3 * WORDS + m];
     lacks[m] = (w0 * (w0 - 2 * part[0]) + w1 * (w1 - 2 * part[1])) + (w2 * (w2 - 2 * part[2]) + w3 * (w3 - 2 * part[3]));
   }
-  size_t best = 0;
-  for (size_t m = 0; m < WORDS; m++) {
-    if (lacks[m] < least) least = lacks[m], best = m;
-  }
-  return best;
+  for (size_t m = 0; m < WORDS; m++) least = lacks[m] < least ? lacks[m] : least;
+  /* Without branches that nobody can predict. */
+  uint32_t equal = 0;
+  for (size_t m = 0; m < WORDS; m++) equal |= (uint32_t)(lacks[m] == least) << m;
+  return equal ? (size_t)__builtin_ctz(equal) : 0;
 }
 
 /* As sign_write. An entry whose words hardly point where the residual does says nothing: its row is always near enough. */
