@@ -5,6 +5,6 @@ export default defineConfig({
     include: ['{data,demo,torture,bench,sim,pack,docs}/**/*.test.ts'],
     testTimeout: 600_000,
     hookTimeout: 600_000,
-    maxWorkers: 1,
+    maxWorkers: 2,
   },
 })
