@@ -9,7 +9,9 @@ import type { CodedBucket, IndexState } from '../index-state.js'
 import { joined } from '../joined.js'
 import { kmeans } from '../kmeans.js'
 import { columnOf } from '../quantizer/pq-training.js'
+import { decodeRows } from '../row-store.js'
 import { codeEntries } from './coded.js'
+import { centroidAt } from './region.js'
 import type { Slices } from './slices.js'
 
 /** Rows from which on there are codebooks, and of which they are learned: 128 a codeword. */
@@ -44,7 +46,7 @@ async function codedBy(
   for (let bucket = 0; bucket < directory.count; bucket++) {
     const rows = directory.rowsOf(bucket)
     if (rows.length === 0) continue
-    const centroid = router.centroids.subarray(bucket * router.padded, (bucket + 1) * router.padded)
+    const centroid = centroidAt(router, bucket)
     const parts: Uint8Array[] = []
     for (let first = 0; first < rows.length; first += PART_ROWS) {
       const part = rows.subarray(first, first + PART_ROWS)
@@ -67,6 +69,7 @@ async function directionsOf(
   const count = Math.min(rows.length, ENOUGH_ROWS)
   const out = new Float32Array(count * padded)
   const homes = new Uint32Array(PART_ROWS)
+  const points = new Float32Array(PART_ROWS * padded)
   let found = 0
   for (let first = 0; first < count; first += PART_ROWS) {
     const some = Math.min(PART_ROWS, count - first)
@@ -75,12 +78,12 @@ async function directionsOf(
       (_, i) => rows[Math.floor(((first + i) * rows.length) / count)]!,
     )
     kernels.indexAssign(state.slabs, part, 0, some, homes, undefined)
+    decodeRows(codes, factors, padded, part, points)
     for (let j = 0; j < some; j++) {
       const at = found * padded
-      const scale = factors[2 * part[j]!]!
       let squares = 0
       for (let i = 0; i < padded; i++) {
-        const value = scale * (codes[part[j]! * padded + i]! - 128) - centroids[homes[j]! * padded + i]!
+        const value = points[j * padded + i]! - centroids[homes[j]! * padded + i]!
         out[at + i] = value
         squares += value * value
       }
