@@ -108,17 +108,7 @@ export function decodeLearned(bytes: Uint8Array): Learned {
     throw misfit(`it has ${whole.length} bytes`)
   }
   const text = Buffer.from(whole.buffer, HEAD_BYTES, textBytes!).toString()
-  const {
-    own,
-    far = [],
-    leftOut = [],
-    farMisses = 1,
-    rows = 0,
-    rough = false,
-    loss,
-    byK,
-    tallies,
-  } = parsed(text)
+  const { own, far, leftOut, farMisses, rows, rough, loss, byK, tallies } = parsed(text)
   const values = new Float32Array(whole.buffer, HEAD_BYTES + textBytes!)
   if (values.some(Number.isNaN)) throw misfit('a value is no number')
   let at = 0
@@ -137,9 +127,14 @@ export function decodeLearned(bytes: Uint8Array): Learned {
   return { calibration, shadow: { loss, byK: samples, tallies } }
 }
 
-function parsed(text: string): LearnedText {
+/** What earlier releases, or an index that was not calibrated, leave out. */
+const LEFT_OUT = { far: [], leftOut: [], farMisses: 1, rows: 0, rough: false } as const
+
+type WholeText = LearnedText & { readonly [K in keyof typeof LEFT_OUT]: NonNullable<LearnedText[K]> }
+
+function parsed(text: string): WholeText {
   try {
-    const found = JSON.parse(text) as LearnedText
+    const found = { ...LEFT_OUT, ...JSON.parse(text) } as WholeText
     if (isSound(found)) return found
   } catch {
     // No JSON, or one of another shape.
@@ -147,17 +142,7 @@ function parsed(text: string): LearnedText {
   throw misfit('its text says what cannot be')
 }
 
-function isSound({
-  own,
-  far = [],
-  leftOut = [],
-  farMisses = 1,
-  rows = 0,
-  rough = false,
-  loss,
-  byK,
-  tallies,
-}: LearnedText): boolean {
+function isSound({ own, far, leftOut, farMisses, rows, rough, loss, byK, tallies }: WholeText): boolean {
   const areLengths = (of: unknown, unit: number): boolean =>
     Array.isArray(of) && of.every(length => Number.isSafeInteger(length) && length > 0 && length % unit === 0)
   return (
