@@ -10,7 +10,7 @@ import { machine } from '../machine.js'
 import { quantile } from '../measure.js'
 import { type Source, vectorsOf } from '../vectors.js'
 import { ask } from './ask.js'
-import { Load, type Loaded, type Requests } from './load.js'
+import { Load, type Loaded, MOST_CONNECTIONS, type Requests } from './load.js'
 import type { Watched } from './protocol.js'
 
 const K = 10
@@ -20,6 +20,8 @@ const CONNECTIONS = [1, 8, 64]
 const MS = 2_500
 /** Searches of about a millisecond: the load costs a hundredth of one, so that many times the capacity can be sent. */
 const SLOW = { k: 100, probes: 3_500 }
+/** `queueMs` of the server: what waits longer is refused. */
+const ADMITTED_SECONDS = 0.25
 /** Times the capacity. */
 const LOADS = [0.8, 1, 2, 3]
 /** Written meanwhile, so many rows a request: what was acknowledged has to be there. */
@@ -141,6 +143,10 @@ async function overload(
   console.log(
     `overload: k ${k}, ${probes} buckets; 64 connections make ${capacity.rate.toFixed(0)}/s, p99 ${ms(capacity.p99)} ms`,
   )
+  if (MOST_CONNECTIONS < capacity.rate * ADMITTED_SECONDS)
+    console.log(
+      `${MOST_CONNECTIONS} connections keep no queue of ${ADMITTED_SECONDS} s full at this rate, so what is late below waits for a connection of the load: take a larger set`,
+    )
   console.log(
     '| times that | answered/s | refused/s | lost | p50 ms | p99 ms | delay p50 / p99 ms | load, CPU |',
   )

@@ -39,7 +39,7 @@ export interface Until {
 }
 
 /** Connections that a rate is sent over: enough for those that wait. */
-const MOST_CONNECTIONS = 400
+export const MOST_CONNECTIONS = 400
 /** As in load.c. */
 const UNTOLD_MS = 1_000
 /** In bytes: two doubles, then a float32 and a uint32 for each request. */
