@@ -75,20 +75,19 @@ async function writeAlone(engine: Engine, store: Store): Promise<boolean> {
     const { dim } = store.config
     const image = { dim, lsn, quantizerId: quantizerId(store.config), sizes, columns, learned }
     const checkpoint = await engine.persistence.writeCheckpoint({ ...image, segments: places })
-    if (store.dropped) {
-      await engine.persistence.discard([checkpoint.name])
-      return false
-    }
+    let isNamed = false
     try {
-      await engine.persistence.commit(() => ({
-        ...currentState(engine),
-        changed: store.number,
-        change: entry => ({ ...entry, checkpoint }),
-      }))
-    } catch (error) {
-      await engine.persistence.discard([checkpoint.name])
-      throw error
+      isNamed =
+        !store.dropped &&
+        (await engine.persistence.commit(() => ({
+          ...currentState(engine),
+          changed: store.number,
+          change: entry => ({ ...entry, checkpoint }),
+        })))
+    } finally {
+      if (!isNamed) await engine.persistence.discard([checkpoint.name])
     }
+    if (!isNamed) return false
     store.checkpointRows = rows
     store.checkpointCalibrations = calibrations
     store.covered = new Set(segments.map(({ entry }) => entry.uuid))

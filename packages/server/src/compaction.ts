@@ -96,20 +96,23 @@ async function compactRun(
   }
   let reader: SegmentReader | undefined
   let origins: LiveSegment['origins']
+  let isNamed = false
   try {
     reader = segment && store.openSegment(engine.fs, engine.folder, segment)
     // Before the commit: nothing that may fail comes after it.
     origins = reader?.origins()
-    await engine.persistence.commit(() => ({
+    isNamed = await engine.persistence.commit(() => ({
       ...currentState(engine),
       changed: store.number,
       change: current => replaced(current, inputs, entry.tombstones, result),
     }))
-  } catch (error) {
-    reader?.close()
-    await engine.persistence.discard(newFiles(entry, result))
-    throw error
+  } finally {
+    if (!isNamed) {
+      reader?.close()
+      await engine.persistence.discard(newFiles(entry, result))
+    }
   }
+  if (!isNamed) return false
   await swap(store, inputs, result, reader, origins)
   return true
 }

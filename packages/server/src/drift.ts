@@ -76,7 +76,7 @@ export class Drift {
   /** Calls of `collection` and drops in flight. */
   readonly #changing = new Set<Promise<unknown>>()
   /** Not begun. */
-  #nextCommit: Promise<void> | undefined
+  #nextCommit: Promise<unknown> | undefined
   #closing: Promise<void> | undefined
 
   private constructor(engine: Engine, path: string) {
@@ -436,7 +436,7 @@ export class Drift {
   }
 
   /** Of the state when its turn comes: until then it is also that of everyone who asks for one. */
-  #commit(): Promise<void> {
+  #commit(): Promise<unknown> {
     this.#nextCommit ??= this.#engine.persistence.commit(() => {
       this.#nextCommit = undefined
       return currentState(this.#engine)

@@ -39,16 +39,17 @@ export async function writeFiles(
   }
 }
 
-/** The point of no return. */
+/** The point of no return. @returns false when the collection has been dropped: its files are gone then, and nothing has become of its rows. */
 export async function commitFiles(
   engine: Engine,
   store: Store,
   generation: Generation,
   files: FlushedFiles,
-): Promise<void> {
+): Promise<boolean> {
   const { segment, tombstones, release } = files
+  let isNamed = false
   try {
-    await engine.persistence.commit(() => ({
+    isNamed = await engine.persistence.commit(() => ({
       ...currentState(engine, generation),
       changed: store.number,
       change: entry => ({
@@ -57,10 +58,10 @@ export async function commitFiles(
         tombstones: tombstones ? [...entry.tombstones, tombstones] : entry.tombstones,
       }),
     }))
-  } catch (error) {
-    await discardFiles(engine, files)
-    throw error
+  } finally {
+    if (!isNamed) await discardFiles(engine, files)
   }
+  if (!isNamed) return false
   generation.committed = true
   if (segment) {
     store.segments.push(segment)
@@ -68,6 +69,7 @@ export async function commitFiles(
     store.index.handOver(segment.rows)
   }
   release()
+  return true
 }
 
 /** The rows of a generation that is committed go to their buckets, and its memtable goes. */

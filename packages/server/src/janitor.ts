@@ -157,7 +157,7 @@ export class Janitor {
       if (this.#ahead?.generation !== generation) await this.#giveUpAhead()
       const files = this.#ahead?.files ?? writeFiles(engine, store, generation)
       this.#ahead = undefined
-      await commitFiles(engine, store, generation, await files)
+      if (!(await commitFiles(engine, store, generation, await files))) return
     }
     this.#isMoving = true
     try {

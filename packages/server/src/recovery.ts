@@ -140,7 +140,7 @@ async function recoverLocked(
 }
 
 /** Commits the state that was recovered, or another one. */
-type Commit = (other: Partial<Pick<Edit, 'durableLsn' | 'collections' | 'logFile'>>) => Promise<void>
+type Commit = (other: Partial<Pick<Edit, 'durableLsn' | 'collections' | 'logFile'>>) => Promise<unknown>
 
 function committing(
   persistence: PersistenceManager,

@@ -1,4 +1,5 @@
 // Proves: what looks at the whole database goes on while one of its collections is dropped, and what works on that collection is told so.
+import { SimFs } from '@drift/fs'
 import { describe, expect, it } from 'vitest'
 import { type Collection, Drift } from '../src/index.js'
 import { temporaryFolder } from './fixture.js'
@@ -93,4 +94,35 @@ describe('beside the drop of a collection', () => {
     await told
     await db.close()
   })
+
+  // Microtasks between the writing of a segment and the drop: some fall between the writing and the manifest that would name it.
+  const TURNS = 12
+
+  it('no file is left that a flush had written and not named yet, however they fall together', async () => {
+    const left: string[][] = []
+    for (let turns = 0; turns < TURNS; turns++) {
+      let dropping: Promise<boolean> | undefined
+      const fs = new SimFs({
+        before(operation, path) {
+          if (operation === 'open' && path.includes('seg-'))
+            dropping ??= after(turns).then(() => db.drop('gone'))
+        },
+      })
+      const db = await Drift.open('/db', { fs, threads: 0, maintenance: 'off' })
+      const docs = await db.collection('gone', { dim: 2 })
+      await docs.upsert([{ id: 1, vector: [1, 1] }])
+      await docs.flush().catch(() => undefined)
+      expect(await dropping).toBe(true)
+      // Files of a manifest go with the next but one.
+      for (const name of ['a', 'b']) await db.collection(name, { dim: 2 })
+      left.push(fs.list('/db').filter(name => name.startsWith('seg-')))
+      await db.close()
+    }
+    expect(left).toEqual(Array.from({ length: TURNS }, () => []))
+  })
 })
+
+/** Microtasks: what waits for a commit over a simulated disk waits for nothing else. */
+async function after(turns: number): Promise<void> {
+  for (let turn = 0; turn < turns; turn++) await undefined
+}

@@ -156,13 +156,18 @@ export class PersistenceManager {
     this.#syncLog = syncLog
   }
 
-  /** Durable when it resolves. `edit` is called when the commit's turn has come, on the state of that moment. */
-  commit(edit: () => Edit): Promise<void> {
+  /**
+   * Durable when it resolves. `edit` is called when the commit's turn has come, on the state of that moment.
+   *
+   * @returns false when the collection that is `changed` has been dropped by then: no manifest names its new files.
+   */
+  commit(edit: () => Edit): Promise<boolean> {
     if (this.#closing) return Promise.reject(closedError())
     const done = this.#commits.then(async () => {
       const asked = edit()
       await this.#syncLog?.()
       await this.#commit(asked)
+      return asked.changed === undefined || asked.collections.some(({ number }) => number === asked.changed)
     })
     this.#commits = done.catch(() => undefined)
     return done
