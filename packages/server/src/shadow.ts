@@ -1,7 +1,8 @@
 /**
  * Shadow recall of a running database: once a second the sampled queries are answered exactly, beside everything else, and who asked is
  * told when a collection finds less than was asked of it. Rule: a foreground query waits for no measurement: the exact answers come
- * from the pool, or in slices of about a millisecond. When neither queries nor rows have come, nothing is measured again.
+ * from the pool, or in slices of about a millisecond; where they take long, they come less often. When neither queries nor rows have come,
+ * nothing is measured again.
  */
 import { type MeasuredRecall, notify } from '@drift/core'
 import type { Engine } from './engine.js'
@@ -16,6 +17,8 @@ export interface RecallBelow extends MeasuredRecall {
 export const DEFAULT_SHADOW = 0.001
 
 const PERIOD_MS = 1_000
+/** Times as long as exact answers took in a period, none are sought: they take at most a fifth of the time. */
+const REST_TIMES = 4
 /** Periods without a flush after which what is due is calibrated; while rows stream in, only what is overdue: it would soon be old. */
 const QUIET_PERIODS = 2
 /** Of one collection in a period: some hundred milliseconds of a pool thread at 100 000 rows. */
@@ -42,15 +45,13 @@ export class ShadowRecall {
   }
 
   start(engine: Engine): void {
-    this.#timer = setInterval(() => {
-      this.#running = this.#running.then(() => this.#measureAll(engine))
-    }, PERIOD_MS).unref()
+    this.#after(PERIOD_MS, engine)
   }
 
   /** Resolves when the measurement that runs has ended. */
   async stop(): Promise<void> {
     this.#ending.abort()
-    clearInterval(this.#timer)
+    clearTimeout(this.#timer)
     await this.#running
   }
 
@@ -72,14 +73,30 @@ export class ShadowRecall {
     this.#tell(store)
   }
 
-  async #measureAll(engine: Engine): Promise<void> {
+  #after(ms: number, engine: Engine): void {
+    this.#timer = setTimeout(() => {
+      this.#running = this.#period(engine)
+    }, ms).unref()
+  }
+
+  async #period(engine: Engine): Promise<void> {
+    const tookMs = await this.#measureAll(engine)
+    if (!this.#ending.signal.aborted) this.#after(Math.max(PERIOD_MS, REST_TIMES * tookMs), engine)
+  }
+
+  /** @returns milliseconds that exact answers took, with the rests between them. */
+  async #measureAll(engine: Engine): Promise<number> {
     const { janitor, pace } = engine
     const { between } = pace.course(this.#ending.signal)
-    if (this.share === 0 && janitor.healing.mode !== 'background') return
+    let tookMs = 0
+    if (this.share === 0 && janitor.healing.mode !== 'background') return tookMs
     for (const store of engine.stores.values()) {
       try {
         await this.#calibrate(store, janitor.begun, between)
-        await this.measure(store, MAX_PER_PERIOD, between)
+        const began = performance.now()
+        await this.measure(store, MAX_PER_PERIOD, between).finally(() => {
+          tookMs += performance.now() - began
+        })
       } catch (error) {
         // Closed or dropped meanwhile: there is nothing to measure any more. What the world is to blame for, vectors that are damaged or a
         // pool that is full, is told to whoever asks for rows; measuring is tried again in the next period.
@@ -87,6 +104,7 @@ export class ShadowRecall {
         if (!isGone && !String((error as { code?: unknown }).code).startsWith('DRIFT_')) throw error
       }
     }
+    return tookMs
   }
 
   /**

@@ -1,6 +1,8 @@
 // Proves that a database measures the recall of its own queries, tells it with an interval that holds the truth, and that nothing is
 // sampled when nobody asked for it.
-import { afterEach, describe, expect, it } from 'vitest'
+import { setImmediate as turn } from 'node:timers/promises'
+import { SimFs } from '@drift/fs'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import { Drift } from '../src/index.js'
 import { randomNumbers } from './fixture.js'
 
@@ -66,6 +68,38 @@ describe('shadow recall', () => {
     for (let q = 0; q < 20; q++) await docs.search(scattered(1, q + 10), { k: 5, recall: 0.8 })
     await docs.maintain()
     expect((await docs.stats()).recall).toEqual([])
+  })
+
+  it('takes no more than a fifth of the time where exact answers take longer than a period', async () => {
+    vi.useFakeTimers({
+      toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance'],
+    })
+    try {
+      let readMs = 0
+      let busyMs = 0
+      const fs = new SimFs({
+        before(operation) {
+          if (operation !== 'read') return
+          busyMs += readMs
+          vi.advanceTimersByTime(readMs)
+        },
+      })
+      db = await Drift.open('/db', { fs, shadow: 1, threads: 0, maintenance: 'off', pageCacheBytes: 0 })
+      const docs = await db.collection('docs', { dim: DIM, metric: 'l2', cold: 'disk' })
+      await docs.upsert({ ids: Array.from({ length: 64 }, (_, i) => i), vectors: scattered(64, 1) })
+      await docs.flush()
+      await docs.searchBatch(scattered(40, 2), { k: 10, recall: 0.9 })
+      readMs = 300
+      const began = performance.now()
+      for (let samples = 0; samples < 35; samples = (await docs.stats()).recall[0]?.samples ?? 0) {
+        vi.advanceTimersByTime(1_000)
+        for (let turns = 0; turns < 100; turns++) await turn()
+      }
+      expect(busyMs).toBeGreaterThan(2_000)
+      expect(busyMs / (performance.now() - began)).toBeLessThan(0.25)
+    } finally {
+      vi.useRealTimers()
+    }
   })
 
   it.each([-0.1, 1.5, Number.NaN, 'all'])('refuses a share of %s', async share => {
