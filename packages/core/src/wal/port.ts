@@ -176,7 +176,8 @@ export class WalThread implements WalPort {
   append(bytes: number, write: (into: Uint8Array) => void): void {
     const isNext = this.#waiting.length === 0 && !this.#queue.isFull
     const shared = isNext ? this.#ring.take(bytes) : undefined
-    const record = shared ?? new Uint8Array(bytes)
+    // One that the ring never holds goes as it is, with its memory.
+    const record = shared ?? (this.#isTooLarge(bytes) ? sharedRecord(bytes) : new Uint8Array(bytes))
     try {
       write(record)
     } catch (error) {
@@ -229,11 +230,9 @@ export class WalThread implements WalPort {
     while (this.#waiting.length > 0 && !this.#queue.isFull) {
       const next = this.#waiting[0]!
       if (!(next instanceof Uint8Array)) this.#putMessage(next)
-      else if (next.length > this.#ring.memory.byteLength) {
-        const own = new Uint8Array(new SharedArrayBuffer(next.length))
-        own.set(next)
+      else if (this.#isTooLarge(next.length)) {
         this.#ring.pass()
-        this.#putMessage({ kind: 'append', records: [own] })
+        this.#putMessage({ kind: 'append', records: [next] })
       } else {
         const shared = this.#ring.take(next.length)
         if (!shared) return
@@ -242,6 +241,10 @@ export class WalThread implements WalPort {
       }
       this.#waiting.shift()
     }
+  }
+
+  #isTooLarge(bytes: number): boolean {
+    return bytes > this.#ring.memory.byteLength
   }
 
   #putMessage(command: WalCommand): void {
@@ -299,6 +302,10 @@ export class WalThread implements WalPort {
     this.#ring.release(count)
     this.#putWaiting()
   }
+}
+
+function sharedRecord(bytes: number): Uint8Array {
+  return new Uint8Array(new SharedArrayBuffer(bytes))
 }
 
 function notStarted(cause: unknown): CoreError {
