@@ -143,12 +143,15 @@ export class VectorIndex {
    * `append` in pieces, for a batch that would hold the thread too long: `fill` what it returns while there are values left, then
    * `enter` it. The vectors are read until then.
    *
+   * @param isPrepared - they are as `vectorAt` gives them: see `appendPrepared`.
    * @throws CoreError as `append`.
    */
-  stage(ids: readonly Id[], vectors: Float32Array): Staging {
+  stage(ids: readonly Id[], vectors: Float32Array, isPrepared = false): Staging {
     const state = this.#life.open()
     const batch = requireBatch(state.shape, state.store.ids, ids, vectors)
-    return state.stage(batch.ids, vectors, batch.sources)
+    if (!isPrepared) return state.stage(batch.ids, vectors, batch.sources)
+    requirePrepared(state.shape, vectors)
+    return state.stage(batch.ids, vectors, batch.sources, kernelMetric(state.shape.metric))
   }
 
   /**

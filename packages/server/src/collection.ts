@@ -218,7 +218,7 @@ export class Collection<P extends object = Payload> {
     const bytes = encodePatch(patch)
     const named = 'ids' in target ? target.ids : undefined
     const { lsn, changed } = await this.#change(target, signal, true, rows =>
-      logUpdate(this.#engine, this.#store, rows, bytes, named),
+      logUpdate(this.#engine, this.#store, rows, bytes, named, signal),
     )
     return { lsn, durable: this.#engine.durable, updated: changed }
   }
@@ -488,7 +488,7 @@ export class Collection<P extends object = Payload> {
     target: Target,
     signal: AbortSignal | undefined,
     grows: boolean,
-    log: (rows: Uint32Array) => Attempt<Logged>,
+    log: (rows: Uint32Array) => Promise<Attempt<Logged>>,
   ): Promise<{ readonly lsn: number; readonly changed: number }> {
     // After the writes that were called for before this one.
     const { writers } = this.#store

@@ -93,6 +93,10 @@ export class UpsertRecord implements Encoded {
     return this.#ids
   }
 
+  get isPrepared(): boolean {
+    return this.#batch.isPrepared ?? false
+  }
+
   get payloads(): Batch['payloads'] {
     return this.#batch.payloads
   }
@@ -130,13 +134,6 @@ export class UpsertRecord implements Encoded {
       at += payload.length
     }
   }
-}
-
-export function encodeUpsert(collection: number, batch: Batch, dim: number): Uint8Array {
-  const record = new UpsertRecord(collection, batch, dim)
-  const bytes = new Uint8Array(record.bytes)
-  record.write(bytes)
-  return bytes
 }
 
 export function encodeDelete(collection: number, ids: readonly Id[]): Uint8Array {

@@ -50,6 +50,9 @@ export interface Shared {
   readonly pages: PageCache
 }
 
+/** Rows whose new versions are made between two looks at the clock: some 100 microseconds. */
+const VERSIONS_ROWS = 32
+
 export class Store {
   readonly number: number
   config: CollectionConfig
@@ -151,18 +154,27 @@ export class Store {
   }
 
   /**
-   * New versions of these live rows, with the patch (JSON text) merged into their payloads.
+   * New versions of these live rows, with the patch (JSON text) merged into their payloads: for work in slices, during which they live on.
    *
    * @throws DriftError DRIFT_PAYLOAD_TOO_LARGE.
    */
-  versions(rows: Uint32Array, patch: Uint8Array): Batch {
+  *versions(rows: Uint32Array, patch: Uint8Array): Generator<number, Batch> {
+    const { index } = this
+    const { dim } = this.config
     const changes = decodePayload(patch)
-    return {
-      ids: Array.from(rows, row => this.index.idAt(row)),
-      vectors: this.index.readVectors(rows),
-      payloads: Array.from(rows, row => patched(this.payloads.read(row), changes)),
-      isPrepared: true,
+    const ids = new Array<Id>(rows.length)
+    const payloads = new Array<Uint8Array>(rows.length)
+    const vectors = new Float32Array(rows.length * dim)
+    for (let first = 0; first < rows.length; first += VERSIONS_ROWS) {
+      const some = rows.subarray(first, first + VERSIONS_ROWS)
+      vectors.set(index.readVectors(some), first * dim)
+      for (let i = 0; i < some.length; i++) {
+        ids[first + i] = index.idAt(some[i]!)
+        payloads[first + i] = patched(this.payloads.read(some[i]!), changes)
+      }
+      yield some.length
     }
+    return { ids, vectors, payloads, isPrepared: true, isOurs: true }
   }
 
   /** The rows of the ids that there are, each once. */

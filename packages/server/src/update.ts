@@ -1,6 +1,6 @@
 /**
- * Writes that depend on the rows as they are: updates of payloads, and deletes by filter. Each finds its rows, waits for the writes under way that
- * touch the same ids, and is logged in the tick in which what it found is still true. One record, so all of it or nothing.
+ * Writes that depend on the rows as they are: updates of payloads, and deletes by filter. Each finds its rows when no write under way touches
+ * the same ids, and is logged while what it found is still true: others wait for their turn until it is. One record, so all of it or nothing.
  */
 import { type Id, MAX_RECORD_BYTES } from '@drift/core'
 import { orAborted } from './abort.js'
@@ -9,9 +9,11 @@ import { DriftError } from './errors.js'
 import { type FilterNode, parseFilter } from './filter/filter.js'
 import { rowsOf, withMatching } from './filter/match.js'
 import { show } from './given.js'
-import { encodeDelete, encodeUpsert } from './operation.js'
+import { encodeDelete, UpsertRecord } from './operation.js'
 import { emptyBatch, parseIds } from './rows.js'
+import { runSliced } from './slices.js'
 import type { Store } from './store.js'
+import { assertStored, logUpsert } from './write.js'
 
 /** What was logged, or why not yet: a promise to wait for before trying again. */
 export type Attempt<T> = { readonly logged: T } | { readonly wait: Promise<void> }
@@ -45,22 +47,22 @@ export function parseTarget(target: unknown, where: string): Target {
  * Try until no other write is in the way, in turn with the other writers.
  *
  * @param room - as `noRoom`.
- * @param log - runs in the tick in which `rows` are the target's rows, and there is room.
+ * @param log - called in the tick in which `rows` become the target's rows, and there is room.
  */
 export async function onTarget(
   store: Store,
   target: Target,
   signal: AbortSignal | undefined,
   room: () => Promise<void> | undefined,
-  log: (rows: Uint32Array) => Attempt<Logged>,
+  log: (rows: Uint32Array) => Promise<Attempt<Logged>>,
 ): Promise<Logged> {
-  const attempt = (rows: Uint32Array): Attempt<Logged> => {
+  const attempt = async (rows: Uint32Array): Promise<Attempt<Logged>> => {
     const wait = room()
     return wait ? { wait } : log(rows)
   }
   await store.index.vectorsReady()
   for (;;) {
-    const outcome = 'ids' in target ? attempt(store.rowsOfIds(target.ids)) : await matched(target.filter)
+    const outcome = await ('ids' in target ? attempt(store.rowsOfIds(target.ids)) : matched(target.filter))
     if ('logged' in outcome) return outcome.logged
     await orAborted(outcome.wait, signal)
   }
@@ -73,15 +75,16 @@ export async function onTarget(
   }
 }
 
-/** @param ids - named by the caller, whether or not they exist yet. */
-export function logUpdate(
+/** @param named - ids by the caller, whether or not they exist yet. */
+export async function logUpdate(
   engine: Engine,
   store: Store,
   rows: Uint32Array,
   patch: Uint8Array,
-  ids: readonly Id[] = idsOf(store, rows),
-): Attempt<Logged> {
-  const wait = store.inFlight.conflict(ids)
+  named: readonly Id[] | undefined,
+  signal: AbortSignal | undefined,
+): Promise<Attempt<Logged>> {
+  const wait = store.inFlight.conflict(named ?? idsOf(store, rows))
   if (wait) return { wait }
   if (rows.length === 0) return { logged: nothing(engine) }
   const { dim } = store.config
@@ -89,30 +92,23 @@ export function logUpdate(
   if (vectorBytes > MAX_RECORD_BYTES)
     throw tooLarge('update', `${vectorBytes} bytes of vectors`, MAX_RECORD_BYTES)
   // What is logged stands for itself: at replay the versions before may be gone, as a flush leaves out rows that died.
-  const batch = store.versions(rows, patch)
-  const record = checked('update', encodeUpsert(store.number, batch, dim))
-  const { appended, generation } = store.append(batch)
-  const leave = store.inFlight.enter(batch.ids)
-  const { lsn, done } = engine.journal.log(record, {
-    apply() {
-      leave()
-      return store.publish(appended, batch.payloads).replaced
-    },
-    abandon() {
-      leave()
-      store.index.abandon(appended)
-    },
-  })
-  store.record(generation, lsn)
-  return { logged: { lsn, done } }
+  const versions = store.versions(rows, patch)
+  const batch = await runSliced(versions, 'update', rows.length, signal ? { signal } : {}, () =>
+    assertStored(engine, store),
+  )
+  const record = new UpsertRecord(store.number, batch, dim)
+  assertFits('update', record.bytes)
+  const { lsn, done } = await logUpsert(engine, store, record, signal)
+  return { logged: { lsn, done: done.then(({ replaced }) => replaced) } }
 }
 
-export function logDelete(engine: Engine, store: Store, rows: Uint32Array): Attempt<Logged> {
+export async function logDelete(engine: Engine, store: Store, rows: Uint32Array): Promise<Attempt<Logged>> {
   const ids = idsOf(store, rows)
   const wait = store.inFlight.conflict(ids)
   if (wait) return { wait }
   if (rows.length === 0) return { logged: nothing(engine) }
-  const record = checked('delete', encodeDelete(store.number, ids))
+  const record = encodeDelete(store.number, ids)
+  assertFits('delete', record.length)
   const generation = store.active
   const leave = store.inFlight.enter(ids)
   const { lsn, done } = engine.journal.log(record, {
@@ -135,9 +131,8 @@ function idsOf(store: Store, rows: Uint32Array): Id[] {
   return Array.from(rows, row => store.index.idAt(row))
 }
 
-function checked(what: string, record: Uint8Array): Uint8Array {
-  if (record.length <= MAX_RECORD_BYTES) return record
-  throw tooLarge(what, `${record.length} bytes in the log`, MAX_RECORD_BYTES)
+function assertFits(what: string, bytes: number): void {
+  if (bytes > MAX_RECORD_BYTES) throw tooLarge(what, `${bytes} bytes in the log`, MAX_RECORD_BYTES)
 }
 
 function tooLarge(what: string, size: string, limit: number): DriftError {

@@ -22,9 +22,24 @@ export async function writeUpsert(
   record: UpsertRecord,
   signal: AbortSignal | undefined,
 ): Promise<Logged<Written> & { readonly upserted: number }> {
-  const { index, writers } = store
+  const { writers } = store
   const turn = writers.enter(signal)
   if (turn) await record.keptFor(turn)
+  try {
+    return await logUpsert(engine, store, record, signal)
+  } finally {
+    writers.leave()
+  }
+}
+
+/** `writeUpsert` for who has the turn, and keeps it until this is over. */
+export async function logUpsert(
+  engine: Engine,
+  store: Store,
+  record: UpsertRecord,
+  signal: AbortSignal | undefined,
+): Promise<Logged<Written> & { readonly upserted: number }> {
+  const { index, writers } = store
   let staging: Staging | undefined
   try {
     // Where there is none, those who stand behind are told without a turn each.
@@ -38,7 +53,7 @@ export async function writeUpsert(
       await record.keptFor(wait)
     }
     if (values > PIECE_VALUES) record.keep()
-    staging = index.stage(record.ids, record.vectors)
+    staging = index.stage(record.ids, record.vectors, record.isPrepared)
     while (staging.leftValues > staging.nextValues) {
       staging.fill()
       const pause = writers.pause(staging.nextValues)
@@ -70,7 +85,6 @@ export async function writeUpsert(
     return { ...logged, upserted: appended.rows.length }
   } finally {
     if (staging) index.leave(staging)
-    writers.leave()
   }
 }
 
@@ -123,7 +137,7 @@ export function noRoom(
 }
 
 /** @throws what keeps writes out, which may have happened during a wait; DriftError DRIFT_DROPPED. */
-function assertStored(engine: Engine, store: Store): void {
+export function assertStored(engine: Engine, store: Store): void {
   assertUnfailed(engine)
   assertPresent(store)
 }

@@ -76,6 +76,52 @@ describe('a large batch', () => {
     await db.close()
   })
 
+  it.each([
+    ['ids', (ids: number[]) => ids],
+    ['a filter', () => ({ filter: { n: 1 } })],
+  ])(
+    'is updated by %s over many turns, seen whole, and what is called for behind it comes after',
+    async (_, target) => {
+      const { db, docs } = await opened()
+      const { ids, vectors } = batch(0, ROWS, 1)
+      await docs.upsert({ ids, vectors, payloads: ids.map(() => ({ n: 1 })) })
+      const updating = docs.updatePayload(target(ids), { n: 2 })
+      const behind = docs.upsert([{ id: 7, vector: new Float32Array(DIM), payload: { n: 3 } }])
+      const payloads = new Set<unknown>()
+      let settled = false
+      void updating.then(() => (settled = true))
+      let turns = 0
+      for (; !settled; turns++) {
+        const [first, last] = await Promise.all([docs.get(0), docs.get(ROWS - 1)])
+        payloads.add(`${first?.payload?.['n']} ${last?.payload?.['n']}`)
+        await new Promise(resolve => setImmediate(resolve))
+      }
+      expect(turns).toBeGreaterThanOrEqual(LEAST_TURNS)
+      expect([...payloads].filter(seen => seen !== '1 1' && seen !== '2 2')).toEqual([])
+      const updated = await updating
+      expect(updated).toMatchObject({ updated: ROWS })
+      expect((await behind).lsn).toBeGreaterThan(updated.lsn)
+      expect((await docs.get(7))?.payload).toEqual({ n: 3 })
+      expect(await docs.count({ filter: { n: 2 } })).toBe(ROWS - 1)
+      await db.close()
+    },
+  )
+
+  it('whose update is aborted half way is as it was', async () => {
+    const { db, docs } = await opened()
+    const { ids, vectors } = batch(0, ROWS, 1)
+    await docs.upsert({ ids, vectors, payloads: ids.map(() => ({ n: 1 })) })
+    const stopping = new AbortController()
+    const updating = docs.updatePayload(ids, { n: 2 }, { signal: stopping.signal })
+    const outcome = expect(updating).rejects.toThrow('enough')
+    await new Promise(resolve => setImmediate(resolve))
+    stopping.abort(new Error('enough'))
+    await outcome
+    expect(await docs.count({ filter: { n: 1 } })).toBe(ROWS)
+    expect(await docs.updatePayload([7], { n: 3 })).toMatchObject({ updated: 1 })
+    await db.close()
+  })
+
   it('that is aborted half way leaves nothing, and its rows are used again', async () => {
     const { db, docs } = await opened()
     await docs.upsert(batch(0, 10, 5))
