@@ -394,6 +394,14 @@ describe('serve', () => {
     expect(String(text)).toMatch(/it had not been closed: recovered [1-9]\d* records/)
   })
 
+  it('does not say of a new database that it had been closed', async () => {
+    const child = start(['serve', join(folder, 'db-new'), '--port', '0', '--log-level', 'silent'])
+    const [text] = (await once(child.stdout!, 'data')) as [Buffer]
+    expect(String(text)).toMatch(/^ {2}nothing was to be recovered; the last write is lsn 0$/m)
+    child.kill('SIGTERM')
+    await once(child, 'exit')
+  })
+
   it('that is told to stop while it reads a long log gives it up, ends with 0 and loses nothing', async () => {
     const path = join(folder, 'db-long')
     const [rows, dim] = [100_000, 128]

@@ -4,6 +4,7 @@
  * Rule: names are data, `__proto__` too; the patch's depth bounds the recursion.
  */
 import { types } from 'node:util'
+import type { Id } from '@drift/core'
 import { DriftError } from './errors.js'
 import { show } from './given.js'
 import { decodePayload, encodePayload, type Payload } from './rows.js'
@@ -20,11 +21,11 @@ export function encodePatch(patch: unknown): Uint8Array {
   }
   let bytes: Uint8Array
   try {
-    bytes = encodePayload(patch, 0, refuseLostValues)!
+    bytes = encodePayload(patch, 'the patch', refuseLostValues)!
   } catch (cause) {
     const { code, message } = cause as DriftError
     if (code === 'DRIFT_PAYLOAD_TOO_LARGE') throw cause
-    throw new DriftError('DRIFT_PATCH', `the patch cannot be applied: ${message}`, {}, { cause })
+    throw new DriftError('DRIFT_PATCH', message, {}, { cause })
   }
   if (depthOf(decodePayload(bytes)) > MAX_DEPTH) {
     throw new DriftError('DRIFT_PATCH', `the patch is deeper than ${MAX_DEPTH} objects`, { limit: MAX_DEPTH })
@@ -43,9 +44,9 @@ function refuseLostValues(this: unknown, key: string, value: unknown): unknown {
   )
 }
 
-/** The payload with the patch applied, both as JSON text. */
-export function patched(payload: Uint8Array | undefined, patch: Payload): Uint8Array {
-  return encodePayload(merged(payload && decodePayload(payload), patch), 0)!
+/** The payload of a row with the patch applied, both as JSON text. @throws DriftError DRIFT_PAYLOAD_TOO_LARGE. */
+export function patched(id: Id, payload: Uint8Array | undefined, patch: Payload): Uint8Array {
+  return encodePayload(merged(payload && decodePayload(payload), patch), `the payload of ${show(id)}`)!
 }
 
 function merged(target: unknown, patch: unknown): unknown {

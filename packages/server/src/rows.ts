@@ -36,6 +36,8 @@ export interface Batch {
   readonly isOurs?: boolean
 }
 
+/** From here on a number becomes Infinity as a float32: half a step above the largest. */
+const FLOAT32_END = 2 ** 128 - 2 ** 103
 export const MAX_PAYLOAD_BYTES: number = 64 * 1024
 const utf8 = new TextEncoder()
 const text = new TextDecoder()
@@ -87,42 +89,39 @@ export function parseQuery(query: unknown, dim: number, many = false): Float32Ar
   return query
 }
 
-/** The payload as JSON text, or undefined. @param replacer - of JSON.stringify. */
+/**
+ * The payload as JSON text, or undefined.
+ *
+ * @param of - its row's place in the batch, or what an error calls it.
+ * @param replacer - of JSON.stringify.
+ */
 export function encodePayload(
   payload: unknown,
-  position: number,
+  of: number | string,
   replacer?: (this: unknown, key: string, value: unknown) => unknown,
 ): Uint8Array | undefined {
   if (payload === undefined) return undefined
-  const where = `payload of row ${position}`
+  const what = typeof of === 'string' ? of : `payload of row ${of}`
+  const details = typeof of === 'string' ? {} : { position: of }
   if (!isPlain(payload)) {
-    throw new DriftError('DRIFT_PAYLOAD', `${where} is ${show(payload)}, expected a plain object`, {
-      position,
-    })
+    throw new DriftError('DRIFT_PAYLOAD', `${what} is ${show(payload)}, expected a plain object`, details)
   }
   let json: string | undefined
   try {
     json = JSON.stringify(payload, replacer)
   } catch (cause) {
-    throw new DriftError(
-      'DRIFT_PAYLOAD',
-      `${where} is not JSON: ${messageOf(cause)}`,
-      { position },
-      { cause },
-    )
+    throw new DriftError('DRIFT_PAYLOAD', `${what} is not JSON: ${messageOf(cause)}`, details, { cause })
   }
   // With a toJSON of its own it may be anything.
   if (json?.[0] !== '{') {
-    throw new DriftError('DRIFT_PAYLOAD', `${where} is ${show(json)} as JSON, expected an object`, {
-      position,
-    })
+    throw new DriftError('DRIFT_PAYLOAD', `${what} is ${show(json)} as JSON, expected an object`, details)
   }
   const bytes = utf8.encode(json)
   if (bytes.length > MAX_PAYLOAD_BYTES) {
     throw new DriftError(
       'DRIFT_PAYLOAD_TOO_LARGE',
-      `${where} is ${bytes.length} bytes as JSON, the limit is ${MAX_PAYLOAD_BYTES}`,
-      { position, bytes: bytes.length },
+      `${what} is ${bytes.length} bytes as JSON, the limit is ${MAX_PAYLOAD_BYTES}`,
+      { ...details, bytes: bytes.length },
     )
   }
   return bytes
@@ -241,6 +240,14 @@ function copyNumbers(
       throw new DriftError(
         'DRIFT_VECTOR_VALUE',
         `${what} holds ${show(value)} at position ${i}, expected a number`,
+        { index: i },
+      )
+    }
+    // Nothing would be left to tell of it.
+    if (Math.abs(value) >= FLOAT32_END && Number.isFinite(value)) {
+      throw new DriftError(
+        'DRIFT_VECTOR_VALUE',
+        `${what} holds ${value} at position ${i}, expected a finite float32 number`,
         { index: i },
       )
     }

@@ -169,8 +169,9 @@ export class Store {
       const some = rows.subarray(first, first + VERSIONS_ROWS)
       vectors.set(index.readVectors(some), first * dim)
       for (let i = 0; i < some.length; i++) {
-        ids[first + i] = index.idAt(some[i]!)
-        payloads[first + i] = patched(this.payloads.read(some[i]!), changes)
+        const id = index.idAt(some[i]!)
+        ids[first + i] = id
+        payloads[first + i] = patched(id, this.payloads.read(some[i]!), changes)
       }
       yield some.length
     }

@@ -223,6 +223,33 @@ describe('a collection that is given nonsense', () => {
     await unchanged()
   })
 
+  it('calls a patch what it is, and names the row whose payload would grow too large', async () => {
+    const message = async (call: Promise<unknown>) => String(await call.catch(error => error.message))
+    expect(await message(docs.updatePayload(['kept'], { n: Number.NaN }))).toMatch(
+      /^the patch is not JSON: "n" is NaN/,
+    )
+    expect(await message(docs.updatePayload(['kept'], new Map()))).toMatch(/^the patch is Map, expected/)
+    const large = 'x'.repeat(40_000)
+    await docs.upsert([{ id: 'large', vector: [1, 0, 0], payload: { large } }])
+    expect(await message(docs.updatePayload(['kept', 'large'], { more: large }))).toMatch(
+      /^the payload of "large" is 80\d+ bytes/,
+    )
+    await docs.delete(['large'])
+    await unchanged()
+  })
+
+  it('shows the number that was given where a float32 would be Infinity', async () => {
+    for (const call of [docs.search([1e39, 1, 0]), docs.upsert([{ id: 'x', vector: [1e39, 1, 0] }])]) {
+      await expect(call).rejects.toMatchObject({
+        code: 'DRIFT_VECTOR_VALUE',
+        message: expect.stringContaining('holds 1e+39 at position 0'),
+      })
+    }
+    // Rounds to the largest float32.
+    await expect(docs.search([2 ** 128 - 2 ** 103 - 2 ** 75, 1, 0])).resolves.toHaveLength(1)
+    await unchanged()
+  })
+
   it('keeps NaN in an array of a patch as null, as in any payload', async () => {
     await docs.updatePayload(['kept'], { list: [Number.NaN] })
     expect((await docs.get('kept'))?.payload).toEqual({ n: 1, list: [null] })

@@ -133,7 +133,7 @@ function logLevel(text: string): string {
 }
 
 function recovered({ clean, replayedRecords, replayedBytes, torn, losses }: RecoveryReport): string {
-  if (clean && replayedRecords === 0) return 'it had been closed, nothing was to be recovered'
+  if (clean && replayedRecords === 0) return 'nothing was to be recovered'
   const how = clean ? 'it had been closed' : 'it had not been closed'
   const cut = torn ? ', one write that was not acknowledged was cut off' : ''
   const lost = losses.length > 0 ? `, ${losses.length} losses: see \`drift check\`` : ''
