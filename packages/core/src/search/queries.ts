@@ -204,8 +204,11 @@ export class Queries {
     else {
       const { outRows, outDistances } = scratch.reserveResult(Math.min(width.k, state.store.liveRows))
       const done = this.#warmth.sample(state, scratch)
-      found = searchView(state.view, width, scratch, outRows, outDistances)
-      done?.()
+      try {
+        found = searchView(state.view, width, scratch, outRows, outDistances)
+      } finally {
+        done?.()
+      }
       this.#shadows.offer(query, options)
       if (state.exact !== undefined) {
         found = state.exact.rerank(query, width.owed, outRows, outDistances, 0, found)

@@ -2,7 +2,7 @@
  * Searches among some of the rows: those that match a filter, those within a radius, or both. The matching rows go to the index as a bitmap and count from the
  * first step on, so k rows come back whenever k match; nothing is filtered afterwards but the distance.
  */
-import { type Id, NONE } from '@drift/core'
+import type { Id } from '@drift/core'
 import type { BatchHits } from '../collection.js'
 import { type Asked, type Width, widthOf } from '../options.js'
 import type { Store } from '../store.js'
@@ -56,11 +56,10 @@ export function searchBatchNarrowed(
   return withAllowed(store, asked, async allow => {
     if (asked.k === undefined) return allWithin(store, queries, asked, allow)
     const width = { ...asked.width, ...allow }
-    const { k, counts, ids, distances, rows } = await store.index.searchBatch(queries, width)
+    const { k, counts, ids, distances } = await store.index.searchBatch(queries, width)
     for (let q = 0; q < counts.length; q++) {
       counts[q] = countWithin(distances.subarray(q * k, q * k + counts[q]!), asked.radius)
       distances.fill(Number.POSITIVE_INFINITY, q * k + counts[q]!, (q + 1) * k)
-      rows.fill(NONE, q * k + counts[q]!, (q + 1) * k)
     }
     return {
       k,
