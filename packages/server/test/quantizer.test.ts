@@ -90,3 +90,58 @@ it('is chosen when the collection is created, by name; without a choice it is au
   await make(db, 'b', 'auto')
   await expect(make(db, 'b', 'sign')).rejects.toMatchObject({ code: 'DRIFT_COLLECTION_MISMATCH' })
 })
+
+const METRICS = ['l2', 'ip', 'cosine'] as const
+/** Of MAX_SQUARED_LENGTH: the squared distance of two such rows is still a float32. */
+const LONGEST = 9.22e18
+
+describe.each(['auto', 'sign', 'sq8', 'pq'] as const)(
+  'rows of the greatest length there may be, in mode %s',
+  quantizer => {
+    it.each(METRICS)(
+      'are all found under %s, beside short ones, with distances that are numbers',
+      async metric => {
+        await using db = await Drift.open(':memory:', { ...OPTIONS, maintenance: 'manual' })
+        const docs = await db.collection('docs', { dim: DIM, metric, memtableRows: 1024, quantizer })
+        const vectors = clusteredVectors(ROWS, DIM, 3)
+        const row = (i: number): Float32Array => vectors.subarray(i * DIM, (i + 1) * DIM)
+        // Every other one, and of the rest some in between.
+        for (let i = 0; i < ROWS; i += 2) scale(row(i), LONGEST)
+        for (let i = 1; i < ROWS; i += 4) scale(row(i), 1e12)
+        await docs.upsert({ ids: Array.from({ length: ROWS }, (_, i) => i), vectors })
+        for (const stage of ['written', 'flushed', 'maintained']) {
+          if (stage === 'flushed') await docs.flush()
+          if (stage === 'maintained') await docs.maintain()
+          for (const query of [row(0), row(1), row(3), row(10).map(value => -value)]) {
+            for (const recall of [0.9, 1]) {
+              const hits = await docs.search(query, { k: ROWS, recall })
+              expect(hits.length, stage).toBe(ROWS)
+              expect(hits.filter(({ distance }) => !Number.isFinite(distance))).toEqual([])
+            }
+            const [best] = await docs.search(query, { k: 1, recall: 1 })
+            const nearest = Array.from({ length: ROWS }, (_, i) => distanceOf(metric, query, row(i)))
+            const least = nearest.reduce((a, b) => Math.min(a, b))
+            expect(nearest[best!.id as number]).toBeLessThanOrEqual(least + Math.abs(least) * 1e-5 + 1e-6)
+          }
+        }
+        const longer = row(0).map(value => value * 1.01)
+        const upsert = docs.upsert([{ id: 'longer', vector: longer }])
+        if (metric === 'cosine') await upsert
+        else await expect(upsert).rejects.toMatchObject({ code: 'DRIFT_VECTOR_VALUE' })
+      },
+    )
+  },
+)
+
+function scale(vector: Float32Array, length: number): void {
+  const factor = length / Math.hypot(...vector)
+  for (let i = 0; i < vector.length; i++) vector[i]! *= factor
+}
+
+/** In doubles. */
+function distanceOf(metric: (typeof METRICS)[number], a: Float32Array, b: Float32Array): number {
+  const dot = a.reduce((sum, value, i) => sum + value * b[i]!, 0)
+  if (metric === 'ip') return -dot
+  if (metric === 'cosine') return 1 - dot / Math.hypot(...a) / Math.hypot(...b)
+  return a.reduce((sum, value, i) => sum + (value - b[i]!) ** 2, 0)
+}
