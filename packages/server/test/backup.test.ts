@@ -115,6 +115,27 @@ describe('a backup', () => {
       expect(await contentsAt(folder)).toEqual(wanted)
   })
 
+  it.each(['tmp-wal-5.drw', 'tmp-', 'wal-5.drw.tmp', 'manifest-7.drm.tmp'])(
+    'in the folder of the database under %s, which is like a name of its own, keeps it from nothing after a kill',
+    async name => {
+      const fs = new SimFs()
+      const db = await Drift.open('/db', { fs, threads: 0 })
+      const docs = await db.collection('docs', { dim: 1 })
+      await docs.upsert([{ id: 1, vector: [1] }])
+      await db.backup(join('/db', name))
+      await docs.upsert([{ id: 2, vector: [1] }])
+      const killed = fs.processKill()
+      await db.close()
+      for (const [folder, rows] of [
+        ['/db', 2],
+        [join('/db', name), 1],
+      ] as const) {
+        await using again = await Drift.open(folder, { fs: killed, threads: 0 })
+        expect(await (await again.collection('docs')).count()).toBe(rows)
+      }
+    },
+  )
+
   it.each([
     'seg-0000000000000099.drs',
     'del-0000000000000099.drt',

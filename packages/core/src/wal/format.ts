@@ -270,7 +270,7 @@ export function walDraftName(file: number): string {
 
 /** A file in the making: whoever opens the log for writing removes what an earlier one left. */
 export function isWalDraft(name: string): boolean {
-  return /^tmp-wal-\d+\.drw$/.test(name)
+  return /^tmp-wal-\d{16}\.drw$/.test(name)
 }
 
 /** The number in the name, or undefined for every other name. */
