@@ -136,6 +136,21 @@ describe('a backup', () => {
     },
   )
 
+  it('that is cut off by a close leaves no file behind that the database does not need any more', async () => {
+    for (let round = 0; round < 5; round++) {
+      const root = temporaryFolder()
+      const path = join(root, 'db')
+      const db = await Drift.open(path, SMALL)
+      const docs = await fill(db, 2)
+      await docs.compact()
+      await churn(docs, 900)
+      const backup = db.backup(join(root, 'copy')).catch(error => error.code)
+      await db.close()
+      await backup
+      expect((await Drift.check(path)).findings).toEqual([])
+    }
+  })
+
   it.each([
     'seg-0000000000000099.drs',
     'del-0000000000000099.drt',

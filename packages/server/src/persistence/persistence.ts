@@ -177,6 +177,9 @@ export class PersistenceManager {
   async close(): Promise<void> {
     this.#closing = true
     await this.#commits
+    // Who still reads those of an earlier moment is told that the database is closed before the next look.
+    this.#holds.clear()
+    await this.#remove([])
     await this.#executor.close()
   }
 
