@@ -10,8 +10,7 @@ import { type FilterNode, parseFilter } from './filter/filter.js'
 import { rowsOf, withMatching } from './filter/match.js'
 import { show } from './given.js'
 import { encodeDelete, UpsertRecord } from './operation.js'
-import { emptyBatch, parseIds } from './rows.js'
-import { runSliced } from './slices.js'
+import { type Batch, emptyBatch, parseIds } from './rows.js'
 import type { Store } from './store.js'
 import { assertStored, logUpsert } from './write.js'
 
@@ -92,14 +91,29 @@ export async function logUpdate(
   if (vectorBytes > MAX_RECORD_BYTES)
     throw tooLarge('update', `${vectorBytes} bytes of vectors`, MAX_RECORD_BYTES)
   // What is logged stands for itself: at replay the versions before may be gone, as a flush leaves out rows that died.
-  const versions = store.versions(rows, patch)
-  const batch = await runSliced(versions, 'update', rows.length, signal ? { signal } : {}, () =>
-    assertStored(engine, store),
-  )
+  const batch = await versionsOf(engine, store, rows, patch, signal)
   const record = new UpsertRecord(store.number, batch, dim)
   assertFits('update', record.bytes)
   const { lsn, done } = await logUpsert(engine, store, record, signal)
   return { logged: { lsn, done: done.then(({ replaced }) => replaced) } }
+}
+
+/** In as many turns of the event loop as an upsert of so many values. */
+async function versionsOf(
+  engine: Engine,
+  store: Store,
+  rows: Uint32Array,
+  patch: Uint8Array,
+  signal: AbortSignal | undefined,
+): Promise<Batch> {
+  const steps = store.versions(rows, patch)
+  for (let step = steps.next(); ; step = steps.next()) {
+    if (step.done) return step.value
+    const pause = store.writers.pause(step.value)
+    if (pause) await pause
+    signal?.throwIfAborted()
+    assertStored(engine, store)
+  }
 }
 
 export async function logDelete(engine: Engine, store: Store, rows: Uint32Array): Promise<Attempt<Logged>> {
