@@ -36,7 +36,7 @@ export async function kernelProgram({ folder, compiler, arch, flags = [] }) {
   const plain = [...shared.flags, '-std=gnu11', '-O2', '-ffp-contract=off', '-Wall', '-Wextra']
   const units = [
     ...own.filter(file => !file.endsWith('.isa.c')).map(file => ({ source: inFolder(file), flags: plain })),
-    ...shared.sources.map(source => ({ source, flags: [...shared.flags, '-std=gnu11', '-O2'] })),
+    ...shared.sources.map(source => ({ source, flags: [...shared.flags, '-std=gnu11', '-O3'] })),
     ...variants.flatMap(variant =>
       [...kernels, ...own.filter(file => file.endsWith('.isa.c')).map(inFolder)].map(source => ({
         source,

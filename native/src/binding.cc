@@ -335,7 +335,7 @@ NAN_METHOD(indexNeighbours) {
 }
 
 NAN_METHOD(crc32c) {
-  number(info, drift_crc32c(view<uint8_t>(info, 0), length(info, 0), static_cast<uint32_t>(size(info, 1))));
+  number(info, kernels(info)->crc32c(view<uint8_t>(info, 0), length(info, 0), static_cast<uint32_t>(size(info, 1))));
 }
 
 NAN_METHOD(bitsAnd) {
@@ -494,7 +494,7 @@ NAN_MODULE_INIT(init) {
     add(set, "indexNear", indexNear, i);
     add(set, "indexHalve", indexHalve, i);
     add(set, "indexNeighbours", indexNeighbours, i);
-    add(set, "crc32c", crc32c);
+    add(set, "crc32c", crc32c, i);
     add(set, "hash64", hash64);
     add(set, "bitsAnd", bitsAnd);
     add(set, "floatPageEncode", floatPageEncode, i);

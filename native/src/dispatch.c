@@ -6,7 +6,7 @@
 
 extern const drift_kernels drift_kernels_c, drift_kernels_avx2, drift_kernels_avx512;
 
-/* SSE4.2, POPCNT: x86-64-v2. PCLMUL: drift_crc32c. */
+/* SSE4.2, POPCNT: x86-64-v2. PCLMUL: crc32c.c. */
 static int has_c(void) {
   return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt") && __builtin_cpu_supports("pclmul");
 }

@@ -263,6 +263,9 @@ typedef struct {
   /* bitpack.h, lanes of 64 bits, width < 64. */
   void (*bits_pack)(const uint64_t *words, size_t count, size_t width, uint8_t *out);
   void (*bits_unpack)(const uint8_t *in, size_t count, size_t width, uint64_t *out);
+
+  /* crc: of the bytes before, 0 at the start. */
+  uint32_t (*crc32c)(const uint8_t *bytes, size_t length, uint32_t crc);
 } drift_kernels;
 
 /* Why a page cannot be decoded: shorter than its content, of a later version, with fields that its codec does not write, with exceptions
@@ -271,10 +274,6 @@ enum { DRIFT_PAGE_LENGTH = 1, DRIFT_PAGE_UNKNOWN = 2, DRIFT_PAGE_FIELDS = 3, DRI
 
 /* One build for all variants. */
 
-/* crc: of the bytes before, 0 at the start. */
-uint32_t drift_crc32c(const uint8_t *bytes, size_t length, uint32_t crc);
-/* The same as it is for short inputs, and for all where the processor has no VPCLMULQDQ. */
-uint32_t drift_crc32c_unfolded(const uint8_t *bytes, size_t length, uint32_t crc);
 uint64_t drift_hash64(const uint8_t *bytes, size_t length, uint64_t seed);
 /* out[i] = a[i] & b[i], i < words. Returns the bits set in out, which may be a or b. */
 size_t drift_bits_and(const uint32_t *a, const uint32_t *b, size_t words, uint32_t *out);

@@ -46,6 +46,7 @@ size_t KERNEL(float_page_encode)(size_t, const void *, size_t, uint8_t *);
 int KERNEL(float_page_decode)(size_t, const uint8_t *, size_t, size_t, size_t, size_t, void *);
 void KERNEL(bits_pack)(const uint64_t *, size_t, size_t, uint8_t *);
 void KERNEL(bits_unpack)(const uint8_t *, size_t, size_t, uint64_t *);
+uint32_t KERNEL(crc32c)(const uint8_t *, size_t, uint32_t);
 
 const drift_kernels KERNEL(kernels) = {
     .distances = KERNEL(distances),
@@ -82,4 +83,5 @@ const drift_kernels KERNEL(kernels) = {
     .float_page_decode = KERNEL(float_page_decode),
     .bits_pack = KERNEL(bits_pack),
     .bits_unpack = KERNEL(bits_unpack),
+    .crc32c = KERNEL(crc32c),
 };

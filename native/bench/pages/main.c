@@ -37,7 +37,7 @@ static void run_encode(const task *t) {
 }
 static void run_write(const task *t) {
   run_encode(t);
-  for (size_t i = 0; i < t->count; i++) sink += drift_crc32c(page_of(t, i), t->lengths[i], 0);
+  for (size_t i = 0; i < t->count; i++) sink += kernels->crc32c(page_of(t, i), t->lengths[i], 0);
 }
 static void run_decode(const task *t) {
   size_t size = t->each * t->bytes;
@@ -46,10 +46,10 @@ static void run_decode(const task *t) {
   }
 }
 static void run_read(const task *t) {
-  for (size_t i = 0; i < t->count; i++) sink += drift_crc32c(page_of(t, i), t->lengths[i], 0);
+  for (size_t i = 0; i < t->count; i++) sink += kernels->crc32c(page_of(t, i), t->lengths[i], 0);
   run_decode(t);
 }
-static void run_crc(const task *t) { sink += drift_crc32c(t->values, t->count * t->each * t->bytes, 0); }
+static void run_crc(const task *t) { sink += kernels->crc32c(t->values, t->count * t->each * t->bytes, 0); }
 
 static double gigabytes(void (*run)(const task *), const task *t) {
   double best = 1e9;
