@@ -113,6 +113,7 @@ function patch<W extends Uint32Array | BigUint64Array>(
   if (exceptions > values || Math.floor(room / (each + 1)) < exceptions) return false
   const left = header.codec === ALP ? 0 : leftBits(header, element.bits)
   const outBytes = bytesOf(out)
+  const setLeft = element.leftSetter(out, header)
   let gap = exceptionsAt + exceptions * each
   let at = 0
   let fits = true
@@ -129,7 +130,7 @@ function patch<W extends Uint32Array | BigUint64Array>(
     }
     const high = each === 1 ? page[value]! : page[value]! | (page[value + 1]! << 8)
     fits &&= high >> left === 0
-    element.setLeft(out, i, header, high)
+    setLeft(i, high)
   }
   return fits
 }

@@ -22,7 +22,8 @@ export interface Element<Words extends Uint32Array | BigUint64Array> extends Hea
   /** The highest 16 bits after the sign, when `sign` is 1. */
   keyAt(words: Words, i: number, sign: number): number
   leftAt(words: Words, i: number, header: PageHeader): number
-  setLeft(words: Words, i: number, header: PageHeader, left: number): void
+  /** What gives value i other left bits. */
+  leftSetter(words: Words, header: PageHeader): (i: number, left: number) => void
   /** block[j] = the word of ALP-RD for value i. */
   setCut(block: Words, j: number, words: Words, i: number, header: PageHeader): void
   setInteger(block: Words, j: number, integer: number): void

@@ -1,6 +1,6 @@
 /** Words of 64 bits in 16 lanes. In bigints, which are exact and plain, but for what decodes. */
 import type { Element } from './element.js'
-import { BLOCK_VALUES, FLAG_SIGN, leftsOf, type PageHeader } from './header.js'
+import { BLOCK_VALUES, FLAG_SIGN, leftsOf } from './header.js'
 
 const LANES = 16
 const SIGN = 1n << 63n
@@ -34,8 +34,14 @@ export const float64: Element<BigUint64Array> = {
     const word = (flags & FLAG_SIGN) === 0 ? words[i]! : words[i]! & (SIGN - 1n)
     return Number(word >> BigInt(trim + right))
   },
-  setLeft(words, i, header, left) {
-    words[i] = (words[i]! & keep(header)) | (BigInt(left) << BigInt(header.trim + header.right))
+  leftSetter(words, { flags, trim, right }) {
+    const halves = halvesOf(words)
+    // At most 16 bits are left of it.
+    const cut = trim + right - 32
+    const kept = ((flags & FLAG_SIGN) << 31) | ~(-1 << cut)
+    return (i, left) => {
+      halves[2 * i + 1] = (halves[2 * i + 1]! & kept) | (left << cut)
+    }
   },
   setCut(block, j, words, i, header) {
     const { right, trim, width, flags } = header
@@ -57,29 +63,38 @@ export const float64: Element<BigUint64Array> = {
 
   decodeAlp(lines, rows, { width, base, divisor }, words) {
     const values = new Float64Array(words.buffer, words.byteOffset, words.length)
-    const halves = halvesOf(words)
-    windows64(halvesOf(lines), rows, width, 0, halves)
-    const [mask, high] = masksOf(width)
+    const halves = halvesOf(lines)
+    const [mask, highMask] = masksOf(width)
     const least = Number(base)
-    for (let i = 0; i < rows * LANES; i++) {
-      const number = (halves[2 * i + 1]! & high) * 2 ** 32 + ((halves[2 * i]! & mask) >>> 0)
-      values[i] = (number + least) / divisor
+    for (let row = 0; row < rows; row++) {
+      const { first, second, third, down } = windowOf(row, width, 0)
+      for (let i = row * LANES; i < (row + 1) * LANES; i++) {
+        const middle = halves[2 * i + second]!
+        const low = window(halves[2 * i + first]!, middle, down) & mask
+        const high = window(middle, halves[2 * i + third]!, down) & highMask
+        values[i] = (high * 2 ** 32 + (low >>> 0) + least) / divisor
+      }
     }
   },
 
   decodeCut(lines, rows, header, words) {
     const { trim, right, width } = header
-    const halves = halvesOf(words)
-    windows64(halvesOf(lines), rows, width, trim, halves)
+    const from = halvesOf(lines)
+    const to = halvesOf(words)
     const [kept, keptHigh] = masksOf(trim + right)
     const [trimmed, trimmedHigh] = masksOf(trim)
-    // At most 16 bits are left of it.
+    const lowMask = kept & ~trimmed
+    const highMask = keptHigh & ~trimmedHigh
     const cut = trim + right - 32
     const { lefts, mask } = leftsOf(header, cut)
-    for (let i = 0; i < 2 * rows * LANES; i += 2) {
-      const high = halves[i + 1]!
-      halves[i]! &= kept & ~trimmed
-      halves[i + 1] = lefts[(high >> cut) & mask]! | (high & keptHigh & ~trimmedHigh)
+    for (let row = 0; row < rows; row++) {
+      const { first, second, third, down } = windowOf(row, width, trim)
+      for (let i = row * 2 * LANES; i < (row + 1) * 2 * LANES; i += 2) {
+        const middle = from[i + second]!
+        const high = window(middle, from[i + third]!, down)
+        to[i] = window(from[i + first]!, middle, down) & lowMask
+        to[i + 1] = lefts[(high >> cut) & mask]! | (high & highMask)
+      }
     }
   },
 }
@@ -98,32 +113,39 @@ export function pack64(block: BigUint64Array, rows: number, width: number, lines
 }
 
 export function unpack64(lines: BigUint64Array, rows: number, width: number, block: BigUint64Array): void {
-  const halves = halvesOf(block)
-  windows64(halvesOf(lines), rows, width, 0, halves)
-  const [mask, high] = masksOf(width)
-  for (let i = 0; i < 2 * rows * LANES; i += 2) {
-    halves[i]! &= mask
-    halves[i + 1]! &= high
+  const from = halvesOf(lines)
+  const to = halvesOf(block)
+  const [mask, highMask] = masksOf(width)
+  for (let row = 0; row < rows; row++) {
+    const { first, second, third, down } = windowOf(row, width, 0)
+    for (let i = row * 2 * LANES; i < (row + 1) * 2 * LANES; i += 2) {
+      const middle = from[i + second]!
+      to[i] = window(from[i + first]!, middle, down) & mask
+      to[i + 1] = window(middle, from[i + third]!, down) & highMask
+    }
   }
 }
 
-/** The words of rows, each raised by `trim` bits, with other bits above and below it. In halves of words, as numbers: the lower first. */
-function windows64(lines: Uint32Array, rows: number, width: number, trim: number, out: Uint32Array): void {
-  for (let row = 0; row < rows; row++) {
-    const start = row * width - trim
-    const down = start & 31
-    const up = 31 - down
-    const half = start >> 5
-    const last = (row * width + width - 1) >> 5
-    const [a, b, c] = [halfAt(half, last), halfAt(half + 1, last), halfAt(half + 2, last)]
-    const to = row * 2 * LANES
-    for (let lane = 0; lane < 2 * LANES; lane += 2) {
-      const middle = lines[b + lane]!
-      // Twice, as a shift by 32 would be none.
-      out[to + lane] = (lines[a + lane]! >>> down) | ((middle << 1) << up)
-      out[to + lane + 1] = (middle >>> down) | ((lines[c + lane]! << 1) << up)
-    }
-  }
+/**
+ * Where the words of a row lie, each raised by `trim` bits, in halves of words: those whose lower half is half i of the values begin at bit
+ * `down` of half i + first of the lines and go on in i + second and i + third.
+ */
+function windowOf(
+  row: number,
+  width: number,
+  trim: number,
+): { first: number; second: number; third: number; down: number } {
+  const start = row * width - trim
+  const half = start >> 5
+  const last = (row * width + width - 1) >> 5
+  const back = row * 2 * LANES
+  const [first, second, third] = [halfAt(half, last), halfAt(half + 1, last), halfAt(half + 2, last)]
+  return { first: first - back, second: second - back, third: third - back, down: start & 31 }
+}
+
+/** Half of a word, with other bits above and below it. Shifted up twice, as a shift by 32 would be none. */
+function window(half: number, next: number, down: number): number {
+  return (half >>> down) | ((next << 1) << (31 - down))
 }
 
 /** Where half `half` of the streams stands for the first lane; what is not of the words may be any other. */
@@ -143,9 +165,4 @@ function masksOf(width: number): [mask: number, high: number] {
 
 function low(width: number): bigint {
   return (1n << BigInt(width)) - 1n
-}
-
-/** The bits of a value that are in its word. */
-function keep({ flags, right, trim }: PageHeader): bigint {
-  return (BigInt(flags & FLAG_SIGN) << 63n) | (low(right) << BigInt(trim))
 }
