@@ -9,7 +9,7 @@ import { cCompiler, kernelProgram } from '../scripts/kernel-program.mjs'
 
 /** Of the definition: 16 KiB a page, as in the C program. */
 const PAGE_VALUES = 4096
-const PASSES = 200
+const PASSES = 1000
 
 const compiler = cCompiler()
 if (compiler) await main()
@@ -22,20 +22,21 @@ async function main() {
   const program = await kernelProgram({ folder: 'bench/pages', compiler, arch: process.arch })
   const { status, stdout, stderr } = spawnSync(program, process.argv.slice(2), { encoding: 'utf8' })
   if (status !== 0) throw new Error(`${program}: status ${status}\n${stderr}`)
-  print(`${cpus()[0]?.model.trim()}, one thread, ${compiler}; GB/s of values, the best of many rounds\n`)
+  print(`${cpus()[0]?.model.trim()}, one thread, ${compiler}; GB/s of values, the best of many rounds`)
+  print('packed: by a given choice; checked: and decoded again for exceptions; encode: and the choice.\n')
   print(
-    'values                          codec    bits   memcpy   decode  and CRC  of memcpy   encode  and CRC     CRC',
+    'values                          codec    bits   memcpy   decode  and CRC  of memcpy   packed  checked   encode  and CRC     CRC',
   )
   for (const line of stdout.trim().split('\n')) {
     const [values, codec, ...numbers] = line.split('\t')
-    const [bits, copy, decode, read, encode, write, crc] = numbers.map(Number)
+    const [bits, copy, decode, read, pack, checked, encode, write, crc] = numbers.map(Number)
     const columns = [
       basename(values, '.f32').padEnd(31),
       codec.padEnd(7),
       bits.toFixed(2).padStart(5),
       ...[copy, decode, read].map(rate => rate.toFixed(1).padStart(8)),
       (decode / copy).toFixed(2).padStart(10),
-      ...[encode, write].map(rate => rate.toFixed(2).padStart(8)),
+      ...[pack, checked, encode, write].map(rate => rate.toFixed(2).padStart(8)),
       crc.toFixed(1).padStart(7),
     ]
     print(columns.join(' '))

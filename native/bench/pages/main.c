@@ -1,5 +1,6 @@
 /* pages [FILE ...]: what pages of floats cost on one core, by the fastest variant: one line of tab-separated figures per input,
- *   input  codec  bits a value  GB/s of memcpy  of decoding  of that and the checksum  of encoding  of that and the checksum  of the checksum
+ *   input  codec  bits a value  GB/s of memcpy  of decoding  of that and the checksum  of packing by a given choice  of that and what checks
+ *   it  of encoding, choice and check included  of that and the checksum  of the checksum
  * GB are of values, of the checksum as well. A FILE holds float32 and nothing else. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,17 @@ enum { PAGE_VALUES = 4096, CACHED_VALUES = 4096, ROUNDS = 25 };
 static const drift_kernels *kernels;
 static const double ROUND_SECONDS = 0.004, CASE_SECONDS = 0.15;
 static volatile uint32_t sink;
+
+/* pack.isa.c, one for each variant, in order. */
+typedef uint64_t packer(size_t element_bytes, const void *values, uint8_t *page, int exceptions);
+#if defined(__x86_64__)
+extern packer drift_bench_pack_c, drift_bench_pack_avx2, drift_bench_pack_avx512;
+static packer *const PACKERS[] = {drift_bench_pack_c, drift_bench_pack_avx2, drift_bench_pack_avx512};
+#else
+extern packer drift_bench_pack_neon;
+static packer *const PACKERS[] = {drift_bench_pack_neon};
+#endif
+static packer *pack;
 
 static double seconds(void) {
   struct timespec t;
@@ -28,26 +40,36 @@ typedef struct {
 
 static const uint8_t *page_of(const task *t, size_t i) { return t->pages + i * (64 + t->each * t->bytes); }
 
-static void run_copy(const task *t) { memcpy(t->out, t->values, t->count * t->each * t->bytes); }
-static void run_encode(const task *t) {
+static void encode(const task *t, size_t i) {
   size_t size = t->each * t->bytes;
-  for (size_t i = 0; i < t->count; i++) {
-    t->lengths[i] = kernels->float_page_encode(t->bytes, t->values + i * size, t->each, (uint8_t *)page_of(t, i));
-  }
+  t->lengths[i] = kernels->float_page_encode(t->bytes, t->values + i * size, t->each, (uint8_t *)page_of(t, i));
+}
+static void check(const task *t, size_t i) { sink += kernels->crc32c(page_of(t, i), t->lengths[i], 0); }
+static void decode(const task *t, size_t i) {
+  size_t size = t->each * t->bytes;
+  if (kernels->float_page_decode(t->bytes, page_of(t, i), t->lengths[i], t->each, 0, t->each, t->out + i * size)) abort();
+}
+
+static void run_copy(const task *t) { memcpy(t->out, t->values, t->count * t->each * t->bytes); }
+static void run_pack(const task *t) {
+  size_t size = t->each * t->bytes;
+  for (size_t i = 0; i < t->count; i++) sink += (uint32_t)pack(t->bytes, t->values + i * size, (uint8_t *)page_of(t, i), 0);
+}
+static void run_pack_checked(const task *t) {
+  size_t size = t->each * t->bytes;
+  for (size_t i = 0; i < t->count; i++) sink += (uint32_t)pack(t->bytes, t->values + i * size, (uint8_t *)page_of(t, i), 1);
+}
+static void run_encode(const task *t) {
+  for (size_t i = 0; i < t->count; i++) encode(t, i);
 }
 static void run_write(const task *t) {
-  run_encode(t);
-  for (size_t i = 0; i < t->count; i++) sink += kernels->crc32c(page_of(t, i), t->lengths[i], 0);
+  for (size_t i = 0; i < t->count; i++) encode(t, i), check(t, i);
 }
 static void run_decode(const task *t) {
-  size_t size = t->each * t->bytes;
-  for (size_t i = 0; i < t->count; i++) {
-    if (kernels->float_page_decode(t->bytes, page_of(t, i), t->lengths[i], t->each, 0, t->each, t->out + i * size)) abort();
-  }
+  for (size_t i = 0; i < t->count; i++) decode(t, i);
 }
 static void run_read(const task *t) {
-  for (size_t i = 0; i < t->count; i++) sink += kernels->crc32c(page_of(t, i), t->lengths[i], 0);
-  run_decode(t);
+  for (size_t i = 0; i < t->count; i++) check(t, i), decode(t, i);
 }
 static void run_crc(const task *t) { sink += kernels->crc32c(t->values, t->count * t->each * t->bytes, 0); }
 
@@ -85,8 +107,8 @@ static void report(const char *name, const void *values, size_t count, size_t by
     mixed |= (size_t)(page_of(&t, i)[0] != page_of(&t, 0)[0]);
   }
   printf("%s\t%s\t%.2f", name, mixed ? "several" : names[page_of(&t, 0)[0]], 8.0 * (double)stored / (double)(t.count * each));
-  static void (*const runs[])(const task *) = {run_copy, run_decode, run_read, run_encode, run_write, run_crc};
-  for (int i = 0; i < 6; i++) printf("\t%.4g", gigabytes(runs[i], &t));
+  static void (*const runs[])(const task *) = {run_copy, run_decode, run_read, run_pack, run_pack_checked, run_encode, run_write, run_crc};
+  for (int i = 0; i < 8; i++) printf("\t%.4g", gigabytes(runs[i], &t));
   printf("\n");
   fflush(stdout);
   free(t.pages);
@@ -107,7 +129,11 @@ static double normal(void) {
 
 int main(int argc, char **argv) {
   enum { LARGE = 12 * 1024 * 1024 };
-  for (int v = 0; v < DRIFT_VARIANTS; v++) kernels = drift_variant(v) ? drift_variant(v) : kernels;
+  for (int v = 0; v < DRIFT_VARIANTS; v++) {
+    if (!drift_variant(v)) continue;
+    kernels = drift_variant(v);
+    pack = PACKERS[v];
+  }
   float *f32 = malloc(LARGE * sizeof *f32);
   double *f64 = malloc(CACHED_VALUES * sizeof *f64);
   for (size_t i = 0; i < LARGE; i++) f32[i] = (float)(normal() / 20);
