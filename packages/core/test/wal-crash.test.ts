@@ -5,8 +5,9 @@
 
 import type { SimFs } from '@drift/fs'
 import { expect, test } from 'vitest'
+import { inspectWal } from '../src/wal/inspect.js'
 import type { WalScan } from '../src/wal/reader.js'
-import { commit, expectRecords, newDisk, openLog, random, read } from './wal-sample.js'
+import { commit, expectRecords, FOLDER, newDisk, openLog, random, read } from './wal-sample.js'
 
 interface CrashPoint {
   readonly disk: SimFs
@@ -24,11 +25,15 @@ interface Origin {
 
 type Progress = Pick<CrashPoint, 'acknowledged' | 'written' | 'floor'>
 
-/** Writes, rotates, marks, prepares and removes on `fs`; calls `progress` whenever more is acknowledged or written. */
+/**
+ * Writes, rotates, marks, prepares and removes on `fs`, when it `recycles` little else than the last three; calls `progress` whenever more is
+ * acknowledged or written.
+ */
 function workload(
   fs: SimFs,
   from: Origin | undefined,
   seed: number,
+  recycles: boolean,
   progress: (state: Progress) => void,
 ): void {
   const choose = random(seed)
@@ -45,7 +50,7 @@ function workload(
     commit(log, count)
     state.acknowledged = state.written
     progress(state)
-    const action = choose(6)
+    const action = recycles ? 1 + choose(3) : choose(6)
     if (action === 0 && log.wantsMark) log.mark()
     if (action === 1) log.rotate()
     if (action === 2 && log.wantsSpare) log.prepareStep()
@@ -59,7 +64,12 @@ function workload(
 }
 
 /** Runs a workload and cuts the power before every operation, in `variants` ways. */
-function crashPoints(from: Origin | undefined, seed: number, variants: number): CrashPoint[] {
+function crashPoints(
+  from: Origin | undefined,
+  seed: number,
+  variants: number,
+  recycles = false,
+): CrashPoint[] {
   const points: CrashPoint[] = []
   let state: Progress = { acknowledged: 0, written: 0, floor: 1 }
   let armed = false
@@ -85,7 +95,7 @@ function crashPoints(from: Origin | undefined, seed: number, variants: number): 
   }
   const fs: SimFs = from ? from.point.disk.processKill({ before }) : newDisk({ before })
   armed = true
-  workload(fs, from, seed, now => {
+  workload(fs, from, seed, recycles, now => {
     state = { ...now }
   })
   return points
@@ -124,6 +134,27 @@ test('a power cut during or after a recovery loses nothing either', { timeout: 3
     }
   }
   expect(states).toBeGreaterThan(2000)
+})
+
+test('a power cut at every operation loses nothing while files are recycled, nor does one of the recovery', {
+  timeout: 300_000,
+}, () => {
+  const choose = random(7)
+  let states = 0
+  let recycled = 0
+  for (let seed = 21; seed <= 24; seed++)
+    for (const point of crashPoints(undefined, seed, 10, true)) {
+      const scan = expectRecovery(point)
+      states += 1
+      for (const { header, frames } of inspectWal(point.disk, FOLDER)) {
+        if (header === 'damaged') expect.fail(`${point.label}: a file is called damaged`)
+        if (typeof header !== 'string' && header.isRecycled && frames.length > 0) recycled += 1
+      }
+      if (choose(400) > 0) continue
+      for (const second of crashPoints({ point, scan }, 2000 + states, 5, true))
+        expectRecovery({ ...second, label: `${point.label}; then ${second.label}` })
+    }
+  expect(recycled).toBeGreaterThan(states / 8)
 })
 
 // The last frame says that the log ended cleanly, and was in memory only: the next file then followed one that ended earlier on disk.

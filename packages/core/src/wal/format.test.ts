@@ -25,6 +25,7 @@ const FILE_HEADER = {
   file: 7,
   nonce: 0xfedc_ba98_7654_3210n,
   fileBytes: 2 ** 40,
+  isRecycled: true,
   firstLsn: Number.MAX_SAFE_INTEGER,
   firstBatch: 2 ** 33 + 1,
   previousFile: 6,

@@ -2,13 +2,17 @@
  * Bytes of a write-ahead log file, little-endian. Rule: nothing a damaged or stale byte says is used before a CRC32C has vouched for it.
  *
  *   file     [ file header: one page ][ frame ][ frame ] ... [ zeros up to file_size ]      a page is 4096 bytes
+ *            or, in place of the zeros, what the file held as an earlier one: a recycled file, whose first page is zeros and whose second
+ *            is the claim until it is begun
  *   frame    [ frame header, 56 bytes ][ payload ][ zeros up to the page boundary ]           one frame = one group commit
  *   payload  [ u32 length | u32 0 | record, zeros up to 8 ] ...                               one record = one batch = one LSN
  *
- *   file header   0 magic "DRFTWAL1"   8 u16 version  10 u16 header bytes  12 u32 flags  16 u8[16] database
+ *   file header   0 magic "DRFTWAL1"   8 u16 version  10 u16 header bytes  12 u32 flags: 1 recycled  16 u8[16] database
  *                32 u64 file number   40 u64 nonce    48 u64 file bytes    56 u64 first LSN  64 u64 first batch
  *                72 u64 previous file 80 u64 previous last batch           88 u32 previous chain  92 u32 page bytes
  *                96 u8[32] reserved   4092 u32 CRC of 0..4091
+ *
+ *   claim         0 magic "DRFTWALR"   8 u64 file number   16 u32 CRC of 0..15
  *
  *   frame header  0 u32 CRC of 4..55, seeded by nonce, file number and frame offset          4 u32 magic "DFR1"
  *                 8 u32 payload bytes   12 u8 type  13 u8 flags  14 u16 version  16 u64 first LSN  24 u32 records
@@ -37,13 +41,17 @@ export const FIRST_IGNORABLE_TYPE = 128
 
 const VERSION = 1
 const FILE_MAGIC = new TextEncoder().encode('DRFTWAL1')
+const CLAIM_MAGIC = new TextEncoder().encode('DRFTWALR')
+const RECYCLED = 1
 const FRAME_MAGIC = 0x31524644
 const RECORD_HEADER_BYTES = 8
+const CLAIM_BYTES = 20
 
 const FILE = {
   magic: 0,
   version: 8,
   headerBytes: 10,
+  flags: 12,
   database: 16,
   file: 32,
   nonce: 40,
@@ -78,6 +86,8 @@ export interface FileHeader {
   readonly file: number
   readonly nonce: bigint
   readonly fileBytes: number
+  /** Behind its end lies what it held as an earlier file, and no zeros. */
+  readonly isRecycled: boolean
   readonly firstLsn: number
   readonly firstBatch: number
   /** 0 when there is none. */
@@ -107,6 +117,7 @@ export function encodeFileHeader(header: FileHeader): Uint8Array {
   page.set(FILE_MAGIC, FILE.magic)
   view.setUint16(FILE.version, VERSION, true)
   view.setUint16(FILE.headerBytes, PAGE_BYTES, true)
+  view.setUint32(FILE.flags, header.isRecycled ? RECYCLED : 0, true)
   page.set(header.database, FILE.database)
   setU64(view, FILE.file, header.file)
   view.setBigUint64(FILE.nonce, header.nonce, true)
@@ -133,6 +144,7 @@ export function decodeFileHeader(page: Uint8Array): FileHeader | 'version' | und
     file: getU64(view, FILE.file),
     nonce: view.getBigUint64(FILE.nonce, true),
     fileBytes: getU64(view, FILE.fileBytes),
+    isRecycled: (view.getUint32(FILE.flags, true) & RECYCLED) !== 0,
     firstLsn: getU64(view, FILE.firstLsn),
     firstBatch: getU64(view, FILE.firstBatch),
     previousFile: getU64(view, FILE.previousFile),
@@ -142,6 +154,31 @@ export function decodeFileHeader(page: Uint8Array): FileHeader | 'version' | und
   return areSafe(header.file, header.fileBytes, header.firstLsn, header.firstBatch, header.previousBatch)
     ? header
     : undefined
+}
+
+/** @returns the first two pages of a file that is recycled as this one: no header yet, and the claim, which its first frame replaces. */
+export function encodeClaim(file: number): Uint8Array {
+  const pages = new Uint8Array(2 * PAGE_BYTES)
+  const claim = pages.subarray(PAGE_BYTES, PAGE_BYTES + CLAIM_BYTES)
+  const view = viewOf(claim)
+  claim.set(CLAIM_MAGIC)
+  setU64(view, 8, file)
+  view.setUint32(16, kernels.crc32c(claim.subarray(0, 16)), true)
+  return pages
+}
+
+/** Whether a file without a header holds frames that were written to it under this number. */
+export function holdsFrames(bytes: Uint8Array, file: number): boolean {
+  if (isClaimed(bytes.subarray(PAGE_BYTES), file)) return false
+  for (let at = PAGE_BYTES; at < bytes.length; at += PAGE_BYTES)
+    if (looksLikeFrame(bytes.subarray(at, at + FRAME_HEADER_BYTES))) return true
+  return false
+}
+
+function isClaimed(page: Uint8Array, file: number): boolean {
+  if (page.length < CLAIM_BYTES || CLAIM_MAGIC.some((byte, index) => page[index] !== byte)) return false
+  const view = viewOf(page)
+  return getU64(view, 8) === file && view.getUint32(16, true) === kernels.crc32c(page.subarray(0, 16))
 }
 
 /** The seed of a frame header's CRC. */
@@ -206,6 +243,12 @@ export function decodeFrameHeader(page: Uint8Array, seed: () => number): FrameHe
 /** The magic is there; the only test that works when the file header, and with it the nonce, is lost. */
 export function looksLikeFrame(page: Uint8Array): boolean {
   return page.length >= FRAME_HEADER_BYTES && viewOf(page).getUint32(FRAME.magic, true) === FRAME_MAGIC
+}
+
+/** The same, and it says that it is of this file and not of one that was recycled as it. */
+export function looksWrittenHere(page: Uint8Array, { isRecycled, nonce }: FileHeader): boolean {
+  if (!looksLikeFrame(page)) return false
+  return !isRecycled || viewOf(page).getUint32(FRAME.lowNonce, true) === lowNonce(nonce)
 }
 
 export function payloadMatches(payload: Uint8Array, header: FrameHeader): boolean {

@@ -14,7 +14,8 @@ import {
   type FrameHeader,
   frameBytes,
   frameSeed,
-  looksLikeFrame,
+  holdsFrames,
+  looksWrittenHere,
   MAX_PAYLOAD_BYTES,
   PAGE_BYTES,
   payloadMatches,
@@ -54,7 +55,7 @@ function inspectFile(fs: DriftFs, path: string, file: number): WalFileReport {
   if (fs.stat(path)?.kind === 'folder') return { file, path, bytes: 0, header: 'damaged', frames: [] }
   const bytes = readWhole(fs, path)
   const decoded = decodeFileHeader(bytes.subarray(0, PAGE_BYTES))
-  const header = decoded ?? (hasFrames(bytes) ? 'damaged' : 'blank')
+  const header = decoded ?? (holdsFrames(bytes, file) ? 'damaged' : 'blank')
   const frames = typeof header === 'string' ? [] : [...inspectFrames(bytes, header)]
   return { file, path, bytes: bytes.length, header, frames }
 }
@@ -67,7 +68,7 @@ function* inspectFrames(bytes: Uint8Array, file: FileHeader): Generator<WalFrame
     const fits = header && header.payloadBytes <= MAX_PAYLOAD_BYTES && header.payloadBytes % 8 === 0
     const length = fits ? frameBytes(header.payloadBytes) : PAGE_BYTES
     if (!fits || offset + length > bytes.length) {
-      if (looksLikeFrame(page)) yield { offset, state: 'frame', header: undefined, records: [] }
+      if (looksWrittenHere(page, file)) yield { offset, state: 'frame', header: undefined, records: [] }
       offset += PAGE_BYTES
       continue
     }
@@ -92,10 +93,4 @@ function readWhole(fs: DriftFs, path: string): Uint8Array {
   } finally {
     fs.close(fd)
   }
-}
-
-function hasFrames(bytes: Uint8Array): boolean {
-  for (let at = PAGE_BYTES; at < bytes.length; at += PAGE_BYTES)
-    if (looksLikeFrame(bytes.subarray(at))) return true
-  return false
 }

@@ -19,7 +19,8 @@ import {
   ThreadedDisk,
   upTo,
 } from '../../test/wal-sample.js'
-import { FRAME_HEADER_BYTES, PAGE_BYTES, walFileName } from './format.js'
+import { FRAME_HEADER_BYTES, PAGE_BYTES, walDraftName, walFileName } from './format.js'
+import { inspectWal } from './inspect.js'
 import { WalLog } from './log.js'
 import type { WalScan } from './reader.js'
 
@@ -128,6 +129,97 @@ test('a prepared file is used by the next rotation, ignored by readers and gone 
   log.close()
   expect(fs.list(FOLDER)).toEqual([walFileName(1), walFileName(2)])
   expectRecords(read(fs), 600)
+})
+
+/** Files 2 and 3 are filled in part: file 1 is recycled as file 3, and records from 301 on are needed. */
+function recycledLog(fs: SimFs): WalLog {
+  const log = openLog(fs)
+  commit(log, 300, 300)
+  log.removeBelow(301)
+  expect(fs.list(FOLDER)).toEqual([walDraftName(1), walFileName(2)])
+  commit(log, 3, 2)
+  expect(fs.list(FOLDER)).toEqual([walFileName(2), walFileName(3)])
+  return log
+}
+
+test('a file that nobody needs any more becomes the next one, and nothing of its earlier life comes back', () => {
+  const fs = newDisk()
+  const earlier = newDisk()
+  commit(openLog(earlier), 300)
+  const log = recycledLog(fs)
+  const [from, to] = [3 * PAGE_BYTES, 6 * PAGE_BYTES]
+  expect(content(fs, 3).subarray(from, to)).toEqual(content(earlier, 1).subarray(from, to))
+  const scan = read(fs, { floorLsn: 301 })
+  expectRecords(scan, 605, 301)
+  expect(scan).toMatchObject({ clean: false, torn: undefined })
+  const reports = [...inspectWal(fs, FOLDER)]
+  expect(reports.map(({ frames }) => frames.map(({ state }) => state))).toEqual([
+    ['whole', 'whole'],
+    ['whole', 'whole'],
+  ])
+  log.close()
+  const closed = read(fs, { floorLsn: 301 })
+  expectRecords(closed, 605, 301)
+  expect(closed).toMatchObject({ clean: true, torn: undefined })
+  expect(fs.list(FOLDER)).toEqual([walFileName(2), walFileName(3)])
+})
+
+test('of files that nobody needs any more one is kept, of the full size and written here, until the log ends', () => {
+  const fs = newDisk()
+  const first = openLog(fs)
+  commit(first, 300)
+  first.rotate()
+  commit(first, 1)
+  first.close()
+  const log = openLog(fs, { ...read(fs), nonce: 43n })
+  log.removeBelow(302)
+  expect(fs.list(FOLDER)).toEqual([walFileName(3)])
+  log.append([new Uint8Array(SMALL_FILE)])
+  commit(log, 1)
+  for (let i = 0; i < 3; i++) {
+    log.rotate()
+    commit(log, 1)
+  }
+  const sizes = log.files().map(({ bytes }) => bytes / SMALL_FILE)
+  expect(sizes).toEqual([1, expect.toSatisfy(size => size > 1), 1, 1, 1, 1])
+  log.removeBelow(log.nextLsn)
+  expect(fs.list(FOLDER)).toEqual([walDraftName(3), walFileName(8)])
+  log.close()
+  expect(fs.list(FOLDER)).toEqual([walFileName(8)])
+})
+
+test('a recycled file that is torn or damaged is told as any other is', () => {
+  const fs = newDisk()
+  const log = recycledLog(fs)
+  log.mark()
+  log.append([recordOf(606)])
+  const whole = content(fs, 3)
+  patch(fs, 3, 4 * PAGE_BYTES + FRAME_HEADER_BYTES + 9, Uint8Array.of(0xff))
+  expect(read(fs, { floorLsn: 301 }).torn).toEqual({ file: 3, offset: 4 * PAGE_BYTES })
+  const [, report] = [...inspectWal(fs, FOLDER)]
+  expect(report?.frames.map(({ state }) => state)).toEqual(['whole', 'whole', 'whole', 'payload'])
+  patch(fs, 3, 2 * PAGE_BYTES + FRAME_HEADER_BYTES + 9, Uint8Array.of(0xff))
+  expect(kindOf(() => read(fs, { floorLsn: 301 }))).toBe('lost')
+  patch(fs, 3, 0, whole)
+  patch(fs, 3, 16, new Uint8Array(512))
+  expect(kindOf(() => read(fs, { floorLsn: 301 }))).toBe('header')
+  expect([...inspectWal(fs, FOLDER)].map(({ header }) => header)).toEqual([expect.anything(), 'damaged'])
+})
+
+test('a recycled file that was not begun is a file without frames, whatever became of its first page', () => {
+  const fs = newDisk()
+  const log = recycledLog(fs)
+  commit(log, 200)
+  log.removeBelow(601)
+  while (log.wantsSpare) log.prepareStep()
+  expect(fs.list(FOLDER)).toEqual([walFileName(3), walFileName(4)])
+  for (const torn of [0, 512, 3 * 512]) {
+    patch(fs, 4, torn, content(fs, 3).subarray(torn, torn + 512))
+    const scan = read(fs, { floorLsn: 601 })
+    expectRecords(scan, 805, 601)
+    expect(scan.end.file).toBe(4)
+    expect([...inspectWal(fs, FOLDER)].at(-1)?.header).toBe('blank')
+  }
 })
 
 test("a file that another thread prepares is the next one when it is whole, and nobody's when it is needed before", async () => {
@@ -260,15 +352,28 @@ test('a whole file of an earlier life under the same number does not link', () =
 })
 
 test('every flipped bit is refused or leaves every record as it was', { timeout: 120_000 }, () => {
-  for (const ending of ['shutdown', 'mark'] as const) {
+  for (const [ending, file] of [
+    ['shutdown', 1],
+    ['mark', 1],
+    ['mark', 3],
+  ] as const) {
     const fs = newDisk()
     const log = openLog(fs, { fileBytes: 6 * PAGE_BYTES })
+    const floorLsn = file === 1 ? 1 : 201
+    if (file > 1) {
+      commit(log, 100)
+      log.rotate()
+      commit(log, 100)
+      log.removeBelow(101)
+      log.rotate()
+      log.removeBelow(201)
+    }
     commit(log, 2, 1)
-    log.append([recordOf(4)])
+    log.append([recordOf(floorLsn + 3)])
     log.sync()
     if (ending === 'mark') log.mark()
     else log.close()
-    const whole = content(fs, 1)
+    const whole = content(fs, file)
     // What carries meaning: the file header (all its bits are flipped in format.test.ts) and three data frames of one page each.
     const view = new DataView(whole.buffer)
     const meaningful = (byte: number): boolean => {
@@ -277,7 +382,7 @@ test('every flipped bit is refused or leaves every record as it was', { timeout:
         frame === 0 ? PAGE_BYTES : FRAME_HEADER_BYTES + view.getUint32(frame * PAGE_BYTES + 8, true)
       return frame <= 3 && byte % PAGE_BYTES < used
     }
-    const fd = fs.open(`${FOLDER}/${walFileName(1)}`, 'write')
+    const fd = fs.open(`${FOLDER}/${walFileName(file)}`, 'write')
     const one = new Uint8Array(1)
     for (let byte = 0; byte < whole.length; byte++) {
       // All bits where they mean something, one in sixteen bytes where they should not.
@@ -287,10 +392,10 @@ test('every flipped bit is refused or leaves every record as it was', { timeout:
         one[0] = whole[byte]! ^ (1 << bit)
         fs.write(fd, one, byte)
         fs.fdatasync(fd)
-        const where = `${ending}, byte ${byte}, bit ${bit}`
+        const where = `file ${file}, ${ending}, byte ${byte}, bit ${bit}`
         let scan: WalScan | undefined
         try {
-          scan = read(fs)
+          scan = read(fs, { floorLsn })
         } catch (error) {
           if ((error as { code?: string }).code !== 'DRIFT_WAL_CORRUPT') throw error
         }

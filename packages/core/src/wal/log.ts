@@ -1,6 +1,6 @@
 /**
- * The writing half of the log, synchronous. Rules: a page that holds acknowledged bytes is never written again; a file shows
- * its name only when its zeros are on disk; its header is on disk before its first frame; a file is synced before the next one begins.
+ * The writing half of the log, synchronous. Rules: a page that holds acknowledged bytes which anybody needs is never written again; a
+ * file shows its name only when its zeros, or its claim, are on disk; its header is on disk before its first frame; a file is synced before the next one begins.
  * After an error the log is of unknown state and the caller stops using it, unless `isRetriable` says that nothing was taken.
  * Follows docs/durability.md.
  */
@@ -9,6 +9,7 @@ import { type DriftFs, FsError, isShortage } from '@drift/fs'
 import { CoreError } from '../errors.js'
 import {
   decodeFileHeader,
+  encodeClaim,
   encodeFileHeader,
   encodeFrameHeader,
   encodeRecords,
@@ -34,6 +35,8 @@ const FIRST_FILE_BYTES = 4 * 1024 * 1024
 const FILE_GROWTH = 4
 /** Records that are waiting are written together up to this size, so that one frame stays cheap to hold in memory. */
 const GROUP_BYTES: number = 16 * 1024 * 1024
+/** Where an older file may yet be recycled, the next one is begun when so much of this one is in use. */
+const RECYCLE_SHARE = 2
 /** Zeros written per step of a preparation: a step takes a few milliseconds, and commits go between steps. */
 const PREPARE_BYTES = 4 * 1024 * 1024
 /** And so many by another thread. */
@@ -98,6 +101,8 @@ interface Draft {
   synced: number
   /** It bears its final name. */
   published: boolean
+  /** It was an earlier file. */
+  readonly isRecycled: boolean
   /** Another thread writes to it, so its descriptor stays open. */
   isBusy: boolean
 }
@@ -109,6 +114,8 @@ export class WalLog {
   #active!: ActiveFile
   /** The next file, as far as it is made. */
   #spare: Draft | undefined
+  /** A file of the full size that nobody needs any more, under its draft's name: the next one that is made. */
+  #kept: number | undefined
   /** Offset of the next frame. */
   #offset = 0
   #lsn: number
@@ -263,7 +270,9 @@ export class WalLog {
 
   /** A good part of the active file is in use, and the next one is not ready. */
   get wantsSpare(): boolean {
-    return !this.#spare?.published && this.#offset > this.#active.bytes / FILE_GROWTH
+    const waits = this.#kept === undefined && this.#older.some(file => this.#isRecyclable(file))
+    const share = waits ? RECYCLE_SHARE : FILE_GROWTH
+    return !this.#spare?.published && this.#offset > this.#active.bytes / share
   }
 
   /** One step of making the next file. When it throws the log is as good as before: the file is then made when it is needed. */
@@ -281,12 +290,12 @@ export class WalLog {
    */
   async prepareAside(): Promise<void> {
     const { fs } = this.#options
-    if (!fs.writeAside) {
+    const spare = this.#draft(this.#active.file + 1)
+    const whole = this.#nextBytes
+    if (!fs.writeAside || spare.bytes >= whole) {
       this.prepareStep()
       return
     }
-    const spare = this.#draft(this.#active.file + 1)
-    const whole = this.#nextBytes
     const bytes = Math.min(whole - spare.bytes, ASIDE_BYTES)
     spare.isBusy = true
     try {
@@ -312,7 +321,7 @@ export class WalLog {
     return Math.min(this.#fileBytes, Math.max(FIRST_FILE_BYTES, FILE_GROWTH * this.#active.bytes))
   }
 
-  /** Deletes the files that only hold records below `lsn`, never the active one. Durable whenever the folder is. */
+  /** Deletes the files that only hold records below `lsn`, never the active one, or keeps one to be recycled. Durable whenever the folder is. */
   removeBelow(lsn: number): void {
     let later = this.#active.firstLsn
     const kept: WalFile[] = []
@@ -322,8 +331,11 @@ export class WalLog {
       else kept.unshift(file)
       later = Math.min(later, file.firstLsn)
     }
-    for (const { file } of removed) {
-      this.#options.fs.remove(this.#path(walFileName(file)))
+    for (const { file, bytes } of removed) {
+      if (this.#kept === undefined && this.#isRecyclable({ file, bytes })) {
+        this.#options.fs.rename(this.#path(walFileName(file)), this.#path(walDraftName(file)))
+        this.#kept = file
+      } else this.#options.fs.remove(this.#path(walFileName(file)))
       this.#older = this.#older.filter(other => other.file !== file)
     }
   }
@@ -335,6 +347,7 @@ export class WalLog {
     if (!this.#sealed) this.#write(FRAME_TYPE.shutdown)
     fs.fsync(this.#active.fd)
     this.abandon()
+    if (this.#kept !== undefined) fs.remove(this.#path(walDraftName(this.#kept)))
     if (spare) fs.remove(this.#path(spare.published ? walFileName(spare.file) : walDraftName(spare.file)))
   }
 
@@ -410,6 +423,7 @@ export class WalLog {
       file: draft.file,
       nonce,
       fileBytes: draft.bytes,
+      isRecycled: draft.isRecycled,
       firstLsn: this.#lsn,
       firstBatch: this.#batch + 1,
       previousFile: this.#active?.file ?? previous?.previousFile ?? 0,
@@ -460,9 +474,36 @@ export class WalLog {
     if (this.#spare && !this.#spare.isBusy) return this.#spare
     const path = this.#path(walDraftName(file))
     if (this.#options.fs.stat(path)) this.#options.fs.remove(path)
+    if (this.#kept !== undefined) return this.#recycle(this.#kept, file)
     const fd = this.#options.fs.open(path, 'create')
-    this.#spare = { file, fd, bytes: 0, synced: 0, published: false, isBusy: false }
+    this.#spare = { file, fd, bytes: 0, synced: 0, published: false, isRecycled: false, isBusy: false }
     return this.#spare
+  }
+
+  /** Of the size of most files, so that the next one need not grow; and made here, since those of before may have been linked elsewhere. */
+  #isRecyclable({ file, bytes }: Pick<WalFile, 'file' | 'bytes'>): boolean {
+    return bytes === this.#fileBytes && file >= this.#options.firstFile
+  }
+
+  /** What it held stays, but for the first pages: it has its blocks, and neither size nor extents change when frames are synced. */
+  #recycle(kept: number, file: number): Draft {
+    const { fs, folder } = this.#options
+    const path = this.#path(walDraftName(file))
+    this.#kept = undefined
+    fs.rename(this.#path(walDraftName(kept)), path)
+    // Before its bytes change: else they could come back under the name that it had.
+    fs.syncFolder(folder)
+    const fd = fs.open(path, 'write')
+    const draft = { file, fd, bytes: 0, synced: 0, published: false, isRecycled: true, isBusy: false }
+    this.#spare = draft
+    try {
+      fs.write(fd, encodeClaim(file), 0)
+    } catch (cause) {
+      this.#discard(draft)
+      throw cause
+    }
+    draft.bytes = this.#fileBytes
+    return draft
   }
 
   /** Written zeros, not a hole: a sync of a frame then has no size and no extent to write, which halves it. */

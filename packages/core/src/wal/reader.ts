@@ -19,7 +19,8 @@ import {
   type FrameHeader,
   frameBytes,
   frameSeed,
-  looksLikeFrame,
+  holdsFrames,
+  looksWrittenHere,
   lowNonce,
   MAX_PAYLOAD_BYTES,
   PAGE_BYTES,
@@ -146,7 +147,7 @@ function neededFiles(fs: DriftFs, found: FoundFile[], folder: string, floorLsn: 
   for (const [index, { header, ...file }] of rest.entries()) {
     if (header) needed.push({ ...file, header })
     // A header is on disk before its first frame, and only the newest file can be without one.
-    else if (index < rest.length - 1 || holdsFrames(readFile(fs, file.path, file.bytes)))
+    else if (index < rest.length - 1 || holdsFrames(readFile(fs, file.path, file.bytes), file.file))
       throw damage('header', file.path, 0, 'its header is damaged')
   }
   if (first < 0 && (needed.length > 0 || floorLsn > 1))
@@ -220,7 +221,7 @@ class Walk {
         if ((headerAt(later)?.durableBatch ?? 0) >= expected)
           throw lostBatch(path, offset, expected, `the frame at ${later} knew it to be durable`)
     }
-    this.stop = { offset, type, torn: !ended && !isZero(bytes.subarray(offset)) }
+    this.stop = { offset, type, torn: !ended && hasMore(bytes.subarray(offset), header) }
   }
 
   /** A header that validates was written here by this log's writer, so nothing in it may be unexpected. @returns the payload. */
@@ -273,9 +274,11 @@ function readFile(
   }
 }
 
-function holdsFrames(bytes: Uint8Array): boolean {
-  for (let at = PAGE_BYTES; at < bytes.length; at += PAGE_BYTES)
-    if (looksLikeFrame(bytes.subarray(at, at + FRAME_HEADER_BYTES))) return true
+/** Something was written here behind the last frame; of a recycled file only where it shows in the first bytes of a frame. */
+function hasMore(bytes: Uint8Array, header: FileHeader): boolean {
+  if (!header.isRecycled) return !isZero(bytes)
+  for (let at = 0; at < bytes.length; at += PAGE_BYTES)
+    if (looksWrittenHere(bytes.subarray(at, at + FRAME_HEADER_BYTES), header)) return true
   return false
 }
 
