@@ -52,7 +52,7 @@ export const MUTANTS: readonly Mutant[] = [
     'wal-header-there',
     'wal',
     READER,
-    'index < rest.length - 1 || holdsFrames(readFile(fs, file.path, file.bytes))',
+    'index < rest.length - 1 || holdsFrames(readFile(fs, file.path, file.bytes), file.file)',
     'false',
   ),
   without('wal-first-file', 'wal', READER, 'first < 0 && (needed.length > 0 || floorLsn > 1)', 'false'),
