@@ -1,6 +1,6 @@
 /** Proves what a log gives back: everything after a clean end, the acknowledged prefix of a torn one, and an error, never less, after damage. */
 
-import type { SimFs } from '@drift/fs'
+import { FaultFs, type SimFs } from '@drift/fs'
 import { expect, test } from 'vitest'
 import {
   commit,
@@ -204,6 +204,43 @@ test('a recycled file that is torn or damaged is told as any other is', () => {
   patch(fs, 3, 16, new Uint8Array(512))
   expect(kindOf(() => read(fs, { floorLsn: 301 }))).toBe('header')
   expect([...inspectWal(fs, FOLDER)].map(({ header }) => header)).toEqual([expect.anything(), 'damaged'])
+})
+
+/** Does something before the first read of more than a page. */
+class BusyDisk extends FaultFs {
+  #meanwhile: (() => void) | undefined
+
+  constructor(disk: SimFs, meanwhile: () => void) {
+    super(disk, [])
+    this.#meanwhile = meanwhile
+  }
+
+  override read(fd: number, into: Uint8Array, offset: number): number {
+    if (into.length > PAGE_BYTES) {
+      this.#meanwhile?.()
+      this.#meanwhile = undefined
+    }
+    return super.read(fd, into, offset)
+  }
+}
+
+test('a file that is recycled while it is read is refused, also where new frames have replaced all of its own', () => {
+  for (const frames of [0, 1, 2, 3]) {
+    const fs = newDisk()
+    const log = openLog(fs)
+    commit(log, 3)
+    const disk = new BusyDisk(fs, () => {
+      log.rotate()
+      commit(log, 1)
+      log.removeBelow(4)
+      if (frames === 0) log.prepareStep()
+      else log.rotate()
+      for (let i = 0; i < frames; i++) commit(log, 1)
+      expect(fs.list(FOLDER)).toEqual([walFileName(2), walFileName(3)])
+    })
+    expect(kindOf(() => read(disk))).toMatch(/^(lost|header)$/)
+    expectRecords(read(fs, { floorLsn: 4 }), 4 + frames, 4)
+  }
 })
 
 test('a recycled file that was not begun is a file without frames, whatever became of its first page', () => {

@@ -184,7 +184,7 @@ class Walk {
     this.lsn = header.firstLsn
     this.batch = header.firstBatch - 1
     this.chain = lowNonce(header.nonce)
-    this.#frames(path, readWhole(fs, path, bytes), header, next?.header?.previousBatch ?? 0)
+    this.#frames(path, readWhole(fs, path, bytes, header), header, next?.header?.previousBatch ?? 0)
   }
 
   /** The header tells where its writer found the end of the file before: the same place as here, or something is lost. */
@@ -255,17 +255,28 @@ class Walk {
   }
 }
 
-/** Into memory that the log's thread can read where it lies. Not a slab: its large pages are mostly ones never used before, which cost more to touch. */
-function readWhole(fs: DriftFs, path: string, bytes: number): Uint8Array {
-  return readFile(fs, path, bytes, new Uint8Array(new SharedArrayBuffer(bytes)))
+/**
+ * Into memory that the log's thread can read where it lies. Not a slab: its large pages are mostly ones never used before, which cost more to touch.
+ * Beside its writer a file may be recycled meanwhile, also under an open descriptor. Its first page changes before any other, so it is
+ * looked at again when all has been read: new frames over the old ones would look like a torn end.
+ */
+function readWhole(fs: DriftFs, path: string, bytes: number, { nonce }: FileHeader): Uint8Array {
+  const into = new Uint8Array(new SharedArrayBuffer(bytes))
+  const page = new Uint8Array(PAGE_BYTES)
+  const fd = fs.open(path, 'read')
+  try {
+    const length = fs.read(fd, into, 0)
+    const header = decodeFileHeader(page.subarray(0, fs.read(fd, page, 0)))
+    if (typeof header !== 'object' || header.nonce !== nonce)
+      throw damage('header', path, 0, 'it became another file while it was read')
+    return into.subarray(0, length)
+  } finally {
+    fs.close(fd)
+  }
 }
 
-function readFile(
-  fs: DriftFs,
-  path: string,
-  bytes: number,
-  into: Uint8Array = new Uint8Array(bytes),
-): Uint8Array {
+function readFile(fs: DriftFs, path: string, bytes: number): Uint8Array {
+  const into = new Uint8Array(bytes)
   const fd = fs.open(path, 'read')
   try {
     return into.subarray(0, fs.read(fd, into, 0))
