@@ -1,6 +1,6 @@
 /** Proves what a log gives back: everything after a clean end, the acknowledged prefix of a torn one, and an error, never less, after damage. */
 
-import { FaultFs, type SimFs } from '@drift/fs'
+import { type Fault, FaultFs, type SimFs } from '@drift/fs'
 import { expect, test } from 'vitest'
 import {
   commit,
@@ -19,7 +19,7 @@ import {
   ThreadedDisk,
   upTo,
 } from '../../test/wal-sample.js'
-import { FRAME_HEADER_BYTES, PAGE_BYTES, walDraftName, walFileName } from './format.js'
+import { FRAME_HEADER_BYTES, isWalDraft, PAGE_BYTES, walDraftName, walFileName } from './format.js'
 import { inspectWal } from './inspect.js'
 import { WalLog } from './log.js'
 import type { WalScan } from './reader.js'
@@ -204,6 +204,33 @@ test('a recycled file that is torn or damaged is told as any other is', () => {
   patch(fs, 3, 16, new Uint8Array(512))
   expect(kindOf(() => read(fs, { floorLsn: 301 }))).toBe('header')
   expect([...inspectWal(fs, FOLDER)].map(({ header }) => header)).toEqual([expect.anything(), 'damaged'])
+})
+
+test('a file that cannot be recycled goes, and the log is as good as before', () => {
+  const upToKept = (faults: readonly Fault[]) => {
+    const fs = new FaultFs(newDisk(), faults)
+    const log = openLog(fs)
+    commit(log, 300, 300)
+    log.removeBelow(301)
+    return { fs, log }
+  }
+  const sound = upToKept([])
+  const before = sound.fs.operationCount
+  sound.log.prepareStep()
+  expect(sound.fs.list(FOLDER)).toEqual([walFileName(2), walFileName(3)])
+  // The last one is the sync of the folder that says the file is there, which is final.
+  const last = sound.fs.operationCount - 2
+  expect(last - before).toBeGreaterThan(5)
+  for (let at = before + 1; at <= last; at++)
+    for (const errno of ['ENOSPC', 'EIO']) {
+      const { fs, log } = upToKept([{ at, errno }])
+      expect(() => log.prepareStep()).toThrow(errno)
+      commit(log, 200, 200)
+      expectRecords(read(fs, { floorLsn: 301 }), 1000, 301)
+      log.close()
+      expect(fs.list(FOLDER).filter(isWalDraft)).toEqual([])
+      expectRecords(read(fs, { floorLsn: 301 }), 1000, 301)
+    }
 })
 
 /** Does something before the first read of more than a page. */

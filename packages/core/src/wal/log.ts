@@ -489,11 +489,19 @@ export class WalLog {
   #recycle(kept: number, file: number): Draft {
     const { fs, folder } = this.#options
     const path = this.#path(walDraftName(file))
+    const from = this.#path(walDraftName(kept))
     this.#kept = undefined
-    fs.rename(this.#path(walDraftName(kept)), path)
-    // Before its bytes change: else they could come back under the name that it had.
-    fs.syncFolder(folder)
-    const fd = fs.open(path, 'write')
+    let fd: number
+    try {
+      fs.rename(from, path)
+      // Before its bytes change: else they could come back under the name that it had.
+      fs.syncFolder(folder)
+      fd = fs.open(path, 'write')
+    } catch (cause) {
+      // It goes at once, as in `#discard`.
+      for (const name of [from, path]) if (fs.stat(name)) fs.remove(name)
+      throw cause
+    }
     const draft = { file, fd, bytes: 0, synced: 0, published: false, isRecycled: true, isBusy: false }
     this.#spare = draft
     try {
