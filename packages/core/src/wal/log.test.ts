@@ -188,6 +188,20 @@ test('of files that nobody needs any more one is kept, of the full size and writ
   expect(fs.list(FOLDER)).toEqual([walFileName(8)])
 })
 
+test('a file that was kept to be recycled may be removed by others', () => {
+  for (const isNeeded of [true, false]) {
+    const fs = newDisk()
+    const log = openLog(fs)
+    commit(log, 300, 300)
+    log.removeBelow(301)
+    fs.remove(`${FOLDER}/${walDraftName(1)}`)
+    if (isNeeded) commit(log, 5)
+    const last = log.nextLsn - 1
+    log.close()
+    expectRecords(read(fs, { floorLsn: 301 }), last, 301)
+  }
+})
+
 test('a recycled file that is torn or damaged is told as any other is', () => {
   const fs = newDisk()
   const log = recycledLog(fs)

@@ -347,7 +347,8 @@ export class WalLog {
     if (!this.#sealed) this.#write(FRAME_TYPE.shutdown)
     fs.fsync(this.#active.fd)
     this.abandon()
-    if (this.#kept !== undefined) fs.remove(this.#path(walDraftName(this.#kept)))
+    const kept = this.#takeKept()
+    if (kept !== undefined) fs.remove(this.#path(walDraftName(kept)))
     if (spare) fs.remove(this.#path(spare.published ? walFileName(spare.file) : walDraftName(spare.file)))
   }
 
@@ -474,7 +475,8 @@ export class WalLog {
     if (this.#spare && !this.#spare.isBusy) return this.#spare
     const path = this.#path(walDraftName(file))
     if (this.#options.fs.stat(path)) this.#options.fs.remove(path)
-    if (this.#kept !== undefined) return this.#recycle(this.#kept, file)
+    const kept = this.#takeKept()
+    if (kept !== undefined) return this.#recycle(kept, file)
     const fd = this.#options.fs.open(path, 'create')
     this.#spare = { file, fd, bytes: 0, synced: 0, published: false, isRecycled: false, isBusy: false }
     return this.#spare
@@ -485,12 +487,19 @@ export class WalLog {
     return bytes === this.#fileBytes && file >= this.#options.firstFile
   }
 
+  /** Somebody may have removed it: it bears the name of what nobody needs. */
+  #takeKept(): number | undefined {
+    const kept = this.#kept
+    const isThere = kept !== undefined && this.#options.fs.stat(this.#path(walDraftName(kept))) !== undefined
+    this.#kept = undefined
+    return isThere ? kept : undefined
+  }
+
   /** What it held stays, but for the first pages: it has its blocks, and neither size nor extents change when frames are synced. */
   #recycle(kept: number, file: number): Draft {
     const { fs, folder } = this.#options
     const path = this.#path(walDraftName(file))
     const from = this.#path(walDraftName(kept))
-    this.#kept = undefined
     let fd: number
     try {
       fs.rename(from, path)
