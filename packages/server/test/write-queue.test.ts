@@ -107,6 +107,19 @@ describe('a large batch', () => {
     },
   )
 
+  it('of few rows with large payloads is updated over as many turns as these are large', async () => {
+    const { db, docs } = await opened()
+    const rows = 300
+    const { ids, vectors } = batch(0, rows, 1)
+    const text = 'x'.repeat(60_000)
+    await docs.upsert({ ids, vectors, payloads: ids.map(() => ({ text })) })
+    const turns = await turnsOf(docs.updatePayload(ids, { n: 2 }))
+    // A turn ends with the row that exceeds it.
+    expect(turns).toBeGreaterThanOrEqual(Math.floor((rows * text.length) / (2 * 131_072)))
+    expect(await docs.count({ filter: { n: 2 } })).toBe(rows)
+    await db.close()
+  })
+
   it('whose update is aborted half way is as it was', async () => {
     const { db, docs } = await opened()
     const { ids, vectors } = batch(0, ROWS, 1)
