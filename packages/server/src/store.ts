@@ -41,6 +41,12 @@ export interface Written {
   readonly replaced: number
 }
 
+/** Of new versions, as the queue of writers counts them and as they are in the log, but for their ids. */
+export interface Piece {
+  readonly values: number
+  readonly bytes: number
+}
+
 /** What the collections of a database share. */
 export interface Shared {
   readonly pool: IndexPool | undefined
@@ -156,12 +162,12 @@ export class Store {
   }
 
   /**
-   * New versions of these live rows, with the patch (JSON text) merged into their payloads. After each piece it yields what that took, in
-   * values as the queue of writers counts them; the rows live on until it ends.
+   * New versions of these live rows, with the patch (JSON text) merged into their payloads. After each piece it yields what that took; the
+   * rows live on until it ends.
    *
    * @throws DriftError DRIFT_PAYLOAD_TOO_LARGE.
    */
-  *versions(rows: Uint32Array, patch: Uint8Array): Generator<number, Batch> {
+  *versions(rows: Uint32Array, patch: Uint8Array): Generator<Piece, Batch> {
     const { index } = this
     const { dim } = this.config
     const changes = decodePayload(patch)
@@ -170,16 +176,19 @@ export class Store {
     const vectors = new Float32Array(rows.length * dim)
     for (let first = 0, end = 0; first < rows.length; first = end) {
       let values = 0
+      let bytes = 0
       for (; end < rows.length && values < VERSIONS_VALUES; end++) {
         const row = rows[end]!
         const id = index.idAt(row)
         const payload = this.payloads.read(row)
+        const version = patched(id, payload, changes)
         ids[end] = id
-        payloads[end] = patched(id, payload, changes)
+        payloads[end] = version
         values += dim + PATCH_VALUES + (payload?.length ?? 0)
+        bytes += 4 * dim + version.length
       }
       vectors.set(index.readVectors(rows.subarray(first, end)), first * dim)
-      yield values
+      yield { values, bytes }
     }
     return { ids, vectors, payloads, isPrepared: true, isOurs: true }
   }

@@ -107,9 +107,14 @@ async function versionsOf(
   signal: AbortSignal | undefined,
 ): Promise<Batch> {
   const steps = store.versions(rows, patch)
+  let bytes = 0
   for (let step = steps.next(); ; step = steps.next()) {
     if (step.done) return step.value
-    const pause = store.writers.pause(step.value)
+    // Before all are made: a filter may match more than there is memory for.
+    bytes += step.value.bytes
+    if (bytes > MAX_RECORD_BYTES)
+      throw tooLarge('update', `${bytes} bytes in the log and more`, MAX_RECORD_BYTES)
+    const pause = store.writers.pause(step.value.values)
     if (pause) await pause
     signal?.throwIfAborted()
     assertStored(engine, store)

@@ -120,6 +120,24 @@ describe('a large batch', () => {
     await db.close()
   })
 
+  it('whose update is too large for one record is refused before all of it is made, and is as it was', async () => {
+    const { db, docs } = await opened()
+    const rows = 2_400
+    const payload = { n: 1, text: 'x'.repeat(60_000) }
+    for (let first = 0; first < rows; first += 600) {
+      const { ids, vectors } = batch(first, 600, 1)
+      await docs.upsert({ ids, vectors, payloads: ids.map(() => payload) })
+    }
+    const updating = docs.updatePayload({ filter: {} }, { n: 2 })
+    const refused = expect(updating).rejects.toMatchObject({ code: 'DRIFT_BATCH_TOO_LARGE' })
+    const whole = Math.floor((rows * payload.text.length) / (2 * 131_072))
+    expect(await turnsOf(updating)).toBeLessThan(whole)
+    await refused
+    expect(await docs.get(0)).toMatchObject({ payload })
+    expect(await docs.updatePayload([0], { n: 3 })).toMatchObject({ updated: 1 })
+    await db.close()
+  })
+
   it('whose update is aborted half way is as it was', async () => {
     const { db, docs } = await opened()
     const { ids, vectors } = batch(0, ROWS, 1)

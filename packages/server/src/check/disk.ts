@@ -382,7 +382,14 @@ function strangers(fs: DriftFs, folder: string, manifests: readonly Manifest[], 
     for (const name of ownedFiles(fs, folder).filter(name => !named.has(name)))
       findings.push(fault(name, 'unnamed', `${name} is named by no manifest and will be removed`, info))
     for (const name of unfinishedFiles(fs, folder))
-      findings.push(fault(name, 'unfinished', `${name} is no part of the database yet or any more and will be removed`, info))
+      findings.push(
+        fault(
+          name,
+          'unfinished',
+          `${name} is no part of the database yet or any more and will be removed`,
+          info,
+        ),
+      )
   }
   const aside = join(folder, 'quarantine')
   if (fs.stat(aside)?.kind === 'folder')
