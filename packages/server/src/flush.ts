@@ -113,7 +113,13 @@ async function writeRows(
     lsnHigh: generation.lsnHigh,
     quantizer: quantizerOf(config.dim),
   })
-  return { entry, reader: store.openSegment(engine.fs, engine.folder, entry), rows }
+  try {
+    return { entry, reader: store.openSegment(engine.fs, engine.folder, entry), rows }
+  } catch (error) {
+    // The next attempt takes another name.
+    await engine.persistence.discard([entry.name])
+    throw error
+  }
 }
 
 async function writeDeleted(

@@ -4,7 +4,7 @@
  */
 import { readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { SimFs } from '@drift/fs'
+import { FsError, SimFs } from '@drift/fs'
 import { describe, expect, it, vi } from 'vitest'
 import { type Collection, Drift } from '../src/index.js'
 import { temporaryFolder } from './fixture.js'
@@ -36,6 +36,31 @@ async function idsIn(folder: string): Promise<number[]> {
 function forgetIndex(folder: string): void {
   for (const name of readdirSync(folder)) if (name.startsWith('idx-')) rmSync(join(folder, name))
 }
+
+describe('a flush that cannot open the segment that it wrote', () => {
+  it('leaves no file, however often it is tried', async () => {
+    let refuses = true
+    const fs = new SimFs({
+      before(operation, path) {
+        // It is written under another name.
+        if (refuses && operation === 'open' && path.endsWith('.drs'))
+          throw new FsError('DRIFT_FS_EMFILE', 'planned', { operation, path })
+      },
+    })
+    const db = await Drift.open('/db', { fs, threads: 0, maintenance: 'off' })
+    const docs = await db.collection('docs', { dim: DIM })
+    await docs.upsert([{ id: 1, vector: new Float32Array(DIM).fill(1) }])
+    const segments = () => fs.list('/db').filter(name => name.startsWith('seg-'))
+    for (let attempt = 0; attempt < 3; attempt++) {
+      await expect(docs.flush()).rejects.toMatchObject({ code: 'DRIFT_FS_EMFILE' })
+      expect(segments()).toEqual([])
+    }
+    refuses = false
+    await docs.flush()
+    expect(segments()).toHaveLength(1)
+    await db.close()
+  })
+})
 
 describe('flushes that overlap', () => {
   it('hide what the second generation deletes of the first while that is being written', async () => {
