@@ -241,7 +241,7 @@ export function decodeFrameHeader(page: Uint8Array, seed: () => number): FrameHe
 }
 
 /** The magic is there; the only test that works when the file header, and with it the nonce, is lost. */
-export function looksLikeFrame(page: Uint8Array): boolean {
+function looksLikeFrame(page: Uint8Array): boolean {
   return page.length >= FRAME_HEADER_BYTES && viewOf(page).getUint32(FRAME.magic, true) === FRAME_MAGIC
 }
 
