@@ -167,18 +167,20 @@ export function encodeClaim(file: number): Uint8Array {
   return pages
 }
 
-/** Whether a file without a header holds frames that were written to it under this number. */
+/** Whether a file without a header holds frames that were written to it under this number, or held some until it was claimed for another. */
 export function holdsFrames(bytes: Uint8Array, file: number): boolean {
-  if (isClaimed(bytes.subarray(PAGE_BYTES), file)) return false
+  const claimed = claimOf(bytes.subarray(PAGE_BYTES))
+  if (claimed !== undefined) return claimed !== file
   for (let at = PAGE_BYTES; at < bytes.length; at += PAGE_BYTES)
     if (looksLikeFrame(bytes.subarray(at, at + FRAME_HEADER_BYTES))) return true
   return false
 }
 
-function isClaimed(page: Uint8Array, file: number): boolean {
-  if (page.length < CLAIM_BYTES || CLAIM_MAGIC.some((byte, index) => page[index] !== byte)) return false
+/** The number that a file was claimed for; undefined where there is no claim. */
+function claimOf(page: Uint8Array): number | undefined {
+  if (page.length < CLAIM_BYTES || CLAIM_MAGIC.some((byte, index) => page[index] !== byte)) return undefined
   const view = viewOf(page)
-  return getU64(view, 8) === file && view.getUint32(16, true) === kernels.crc32c(page.subarray(0, 16))
+  return view.getUint32(16, true) === kernels.crc32c(page.subarray(0, 16)) ? getU64(view, 8) : undefined
 }
 
 /** The seed of a frame header's CRC. */

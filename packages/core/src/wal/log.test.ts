@@ -19,7 +19,14 @@ import {
   ThreadedDisk,
   upTo,
 } from '../../test/wal-sample.js'
-import { FRAME_HEADER_BYTES, isWalDraft, PAGE_BYTES, walDraftName, walFileName } from './format.js'
+import {
+  encodeClaim,
+  FRAME_HEADER_BYTES,
+  isWalDraft,
+  PAGE_BYTES,
+  walDraftName,
+  walFileName,
+} from './format.js'
 import { inspectWal } from './inspect.js'
 import { WalLog } from './log.js'
 import type { WalScan } from './reader.js'
@@ -298,6 +305,20 @@ test('a recycled file that was not begun is a file without frames, whatever beca
     expect(scan.end.file).toBe(4)
     expect([...inspectWal(fs, FOLDER)].at(-1)?.header).toBe('blank')
   }
+})
+
+// As a reader beside the writer may meet one that it listed, or holds open, before.
+test('a file that was claimed for a later number is not one that was never begun', () => {
+  const fs = newDisk()
+  const log = openLog(fs)
+  commit(log, 3)
+  log.rotate()
+  commit(log, 2)
+  expect(lsns(read(fs).records)).toEqual(upTo(5))
+  patch(fs, 2, 0, encodeClaim(3))
+  expect(kindOf(() => read(fs))).toBe('header')
+  patch(fs, 2, 0, encodeClaim(2))
+  expect(lsns(read(fs).records)).toEqual(upTo(3))
 })
 
 test("a file that another thread prepares is the next one when it is whole, and nobody's when it is needed before", async () => {
