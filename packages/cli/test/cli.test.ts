@@ -264,11 +264,24 @@ describe('the command', () => {
     const docs = await writer.collection('docs', { dim: 2, metric: 'l2' })
     await docs.upsert([{ id: 1, vector: [1, 2] }])
     expect((await drift('count', path, 'docs')).out).toBe('1')
+    expect(await drift('check', path)).toMatchObject({
+      code: EXIT.done,
+      out: expect.stringMatching(/^ok: /m),
+    })
+    const rows = file('beside.jsonl', '{"id":1,"vector":[1,2]}')
     for (const args of [
-      ['flush', path, 'docs'],
+      ...['flush', 'maintain', 'compact', 'drop'].map(command => [command, path, 'docs']),
+      ['create', path, 'others', '--dim', '2'],
+      ['import', path, 'docs', rows],
       ['backup', path, join(folder, 'backup')],
-    ])
-      expect((await drift(...args)).err).toMatch(/^DRIFT_LOCKED: .*give its URL/)
+      ['repair', path],
+      ['serve', path, '--port', '0'],
+    ]) {
+      const { code, err } = await drift(...args)
+      expect({ args, code }).toEqual({ args, code: EXIT.failed })
+      expect(err).toMatch(new RegExp(`^DRIFT_LOCKED: ${path} is open already, in process ${process.pid} on `))
+      if (args[0] !== 'repair' && args[0] !== 'serve') expect(err).toContain('give its URL')
+    }
   })
 
   it('backs up into a folder that opens, and into no other', async () => {

@@ -63,7 +63,7 @@ export interface DriftFs {
   /** Bytes that may still be written to the disk of this folder; Infinity when it has no limit. A quota need not show in it. */
   freeBytes(folder: string): number
 
-  /** Exclusive advisory lock of a file (created when missing), freed by `release` or by the end of the process. Throws DRIFT_FS_LOCKED. */
+  /** Exclusive advisory lock of a file (created when missing), freed by `release` or by the end of the process. Throws DRIFT_FS_LOCKED, with `holder` on a real disk. */
   lock(path: string): FileLock
 }
 

@@ -11,6 +11,8 @@ export interface FsErrorDetails {
   readonly operation: FsOperation
   /** Of the file, also when the method was given a descriptor; empty for a descriptor that is not open. */
   readonly path: string
+  /** Of a lock that is held, in words: `process 7 on host-a`; undefined where nobody tells. */
+  readonly holder?: string | undefined
   readonly cause?: unknown
 }
 
@@ -23,12 +25,14 @@ export class FsError extends Error {
   readonly code: FsErrorCode
   readonly operation: FsOperation
   readonly path: string
+  readonly holder: string | undefined
 
   constructor(code: FsErrorCode, message: string, details: FsErrorDetails) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause })
     this.code = code
     this.operation = details.operation
     this.path = details.path
+    this.holder = details.holder
   }
 
   /** The same values for logs, and for those who carry errors between threads. */

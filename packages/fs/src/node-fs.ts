@@ -16,6 +16,7 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
+  readFileSync,
   readSync,
   renameSync,
   rmdirSync,
@@ -25,10 +26,10 @@ import {
   write,
   writeSync,
 } from 'node:fs'
-import { constants } from 'node:os'
+import { constants, hostname } from 'node:os'
 import { promisify } from 'node:util'
 import type { DriftFs, FileLock, FileStat, OpenMode } from './drift-fs.js'
-import { errnoOf, type FsOperation, fsError, wrapError } from './errors.js'
+import { errnoOf, FsError, type FsOperation, fsError, wrapError } from './errors.js'
 import { lockPidFile } from './pid-lock.js'
 import { checkOffset, checkTransfer, readAll, type WriteLimit, writeAll } from './transfer.js'
 
@@ -219,7 +220,10 @@ export class NodeFs implements DriftFs {
   }
 }
 
-/** The kernel frees it when the process ends, however it ends. The file stays: removing it would let two lockers hold two files. */
+/**
+ * The kernel frees it when the process ends, however it ends. The file stays: removing it would let two lockers hold two files. What is
+ * written in it is for people only.
+ */
 function lockByFlock(path: string, flock: NonNullable<NodeFsOptions['flock']>): FileLock {
   const fd = openSync(path, 'a')
   let errno: number
@@ -231,17 +235,42 @@ function lockByFlock(path: string, flock: NonNullable<NodeFsOptions['flock']>): 
   }
   if (errno !== 0) {
     closeSync(fd)
-    if (errno === constants.errno.EWOULDBLOCK || errno === constants.errno.EAGAIN)
-      throw fsError('LOCKED', 'lock', path, 'another open holds it')
+    if (errno === constants.errno.EWOULDBLOCK || errno === constants.errno.EAGAIN) throw lockedError(path)
     throw fsError(errnoName(errno), 'lock', path, `flock failed with errno ${errno}`)
   }
+  nameHolder(fd, `process ${process.pid} on ${hostname()}`)
   let held = true
   return {
     release() {
       if (!held) return
       held = false
+      nameHolder(fd, '')
       closeSync(fd)
     },
+  }
+}
+
+function nameHolder(fd: number, name: string): void {
+  try {
+    ftruncateSync(fd)
+    writeSync(fd, name)
+  } catch {
+    // A full disk may be opened, too, and the lock is held all the same.
+  }
+}
+
+function lockedError(path: string): FsError {
+  const holder = holderIn(path)
+  const message = `lock ${path}: LOCKED, ${holder ?? 'another open'} holds it`
+  return new FsError('DRIFT_FS_LOCKED', message, { operation: 'lock', path, holder })
+}
+
+/** @returns undefined when nobody has written it: the file of an earlier release is empty, and anybody may have written something else. */
+function holderIn(path: string): string | undefined {
+  try {
+    return /^process \d+ on [\w.-]+$/.exec(readFileSync(path, 'utf8'))?.[0]
+  } catch {
+    return undefined // That it is locked is to be told, whether it may be read or not.
   }
 }
 

@@ -15,7 +15,7 @@ import {
   writeSync,
 } from 'node:fs'
 import type { FileLock } from './drift-fs.js'
-import { errnoOf, fsError } from './errors.js'
+import { errnoOf, FsError, fsError } from './errors.js'
 
 /** Empty strings where the platform does not tell (outside Linux). */
 interface Owner {
@@ -32,8 +32,7 @@ export function lockPidFile(path: string): FileLock {
   const mine = JSON.stringify(describe(process.pid))
   if (!publish(pidFile, mine)) {
     const found = readIfThere(pidFile)
-    if (found !== undefined && !isDead(found))
-      throw fsError('LOCKED', 'lock', path, `${pidFile} names a process that may be alive: ${found}`)
+    if (found !== undefined && !isDead(found)) throw heldBy(path, pidFile, found)
     takeOver(path, pidFile, found, mine)
   }
   let held = true
@@ -43,6 +42,13 @@ export function lockPidFile(path: string): FileLock {
       held = false
     },
   }
+}
+
+function heldBy(path: string, pidFile: string, found: string): FsError {
+  const owner = parse(found)
+  const message = `lock ${path}: LOCKED, ${pidFile} names a process that may be alive: ${found}`
+  const holder = owner && `process ${owner.pid}`
+  return new FsError('DRIFT_FS_LOCKED', message, { operation: 'lock', path, holder })
 }
 
 /**

@@ -3,7 +3,7 @@
  * same error codes. What the engine learns on the simulated disk is then true on the real one.
  */
 
-import { fstatSync, mkdtempSync, rmSync } from 'node:fs'
+import { fstatSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -253,6 +253,20 @@ describe.each(Object.entries(implementations))('%s', (_name, make) => {
     again.release()
     fs.lock(at('LOCK')).release()
     expect(codeOf(() => fs.lock(at('none/LOCK')))).toBe('DRIFT_FS_ENOENT')
+  })
+
+  test('who finds a lock held is told by whom, where processes may be several', () => {
+    for (const text of ['', 'what somebody else wrote']) {
+      const held = fs.lock(at('LOCK'))
+      const isReal = fs instanceof NodeFs
+      expect(() => fs.lock(at('LOCK'))).toThrow(
+        expect.objectContaining({
+          holder: isReal ? expect.stringMatching(`^process ${process.pid}\\b`) : undefined,
+        }),
+      )
+      held.release()
+      if (isReal) writeFileSync(at('LOCK'), text)
+    }
   })
 
   test('an error names the method and the path', () => {

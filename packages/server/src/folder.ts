@@ -125,13 +125,16 @@ export function makeFolders(fs: DriftFs, folder: string): void {
   fs.syncFolder(parent)
 }
 
-/** @param why - ends the sentence of the error, which says that the folder is open. @throws DriftError DRIFT_LOCKED. */
-export function lockFolder(fs: DriftFs, folder: string, why: string): FileLock {
+/** @param advice - ends the sentence of the error, which says where the folder is open. @throws DriftError DRIFT_LOCKED, with `details.holder` when it is known. */
+export function lockFolder(fs: DriftFs, folder: string, advice: string): FileLock {
   try {
     return fs.lock(join(folder, 'LOCK'))
   } catch (cause) {
     if (!(cause instanceof FsError) || cause.code !== 'DRIFT_FS_LOCKED') throw cause
-    throw new DriftError('DRIFT_LOCKED', `${folder} is open${why}`, { path: folder }, { cause })
+    const { holder } = cause
+    const where = holder === undefined ? 'here or in another process' : `in ${holder}`
+    const details = { path: folder, ...(holder === undefined ? {} : { holder }) }
+    throw new DriftError('DRIFT_LOCKED', `${folder} is open already, ${where}; ${advice}`, details, { cause })
   }
 }
 

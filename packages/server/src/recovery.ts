@@ -86,7 +86,7 @@ export async function recover(around: Surroundings, options: OpenOptions): Promi
     })
   }
   makeFolders(fs, folder)
-  const lock = lockFolder(fs, folder, ' already, here or in another process; one handle may write at a time')
+  const lock = lockFolder(fs, folder, 'one handle may write at a time')
   const stores = new Map<number, Store>()
   const log = new LogOpening(around.threaded)
   around.executor.start()

@@ -68,7 +68,7 @@ export async function repairFolder(
   { acceptLoss = false, ...options }: RepairOptions,
 ): Promise<RepairReport> {
   assertDatabase(fs, folder)
-  const lock = lockFolder(fs, folder, '; close it before it is repaired')
+  const lock = lockFolder(fs, folder, 'close it before it is repaired')
   try {
     const plan = await runSliced(planRepair(fs, folder), 'repair survey', 1, options)
     const formatDamaged = isFormatDamaged(fs, folder)
