@@ -271,7 +271,12 @@ export class Drift {
     )
   }
 
-  /** As `db.check()`, for a database that is not open or does not open. Takes no lock and writes nothing. */
+  /**
+   * As `db.check()`, for a database that is not open here or does not open. Takes no lock and writes nothing. Of a folder that another
+   * process has open it is one moment's state.
+   *
+   * @throws DriftError DRIFT_NO_DATABASE; DRIFT_LOCKED when another process writes it faster than its log can be read.
+   */
   static async check(path: string, options?: CheckOptions & Pick<OpenOptions, 'fs'>): Promise<CheckReport> {
     const { fs, ...rest } = parseFolderOptions(options, 'Drift.check')
     assertPath('path', path)

@@ -26,6 +26,7 @@ const OFFSET = { magic: 0, major: 4, minor: 6, database: 8, crc: 60 } as const
 const OWNED = /^(seg-\d{16}\.drs|del-\d{16}\.drt|idx-\d{16}\.drg)$/
 const UNFINISHED = /^(tmp-|(manifest|wal|seg|del|idx)-\d+\.\w+\.tmp$)/
 const LOG = /^wal-(\d{16})\.drw$/
+const MANIFEST = /^manifest-\d{20}\.drm$/
 /** The file that keeps room in reserve, which an opening removes. */
 export const RESERVE_NAME = 'tmp-reserve'
 const TRUTH = /^(seg-\d{16}\.drs|del-\d{16}\.drt|wal-\d{16}\.drw|manifest-\d{20}\.drm)$/
@@ -54,6 +55,10 @@ export function logNumber(name: string): number | undefined {
 
 export function isLog(name: string): boolean {
   return LOG.test(name)
+}
+
+export function isManifest(name: string): boolean {
+  return MANIFEST.test(name)
 }
 
 /** The files of the log as they are on disk now, for a reader beside the writer. */

@@ -1,5 +1,5 @@
 /**
- * The opening sequence: lock, FORMAT, newest valid manifest, segments, index, log replay, clean-up. Nothing is written
+ * The opening sequence: lock, FORMAT, newest valid manifest, log, segments, index, log replay, clean-up. Nothing is written
  * to an existing database until everything that will be trusted has been checked.
  */
 import { join } from 'node:path'
@@ -261,12 +261,13 @@ async function readFiles(
   )
   const pages = new PageCache(options.pageCacheBytes ?? DEFAULT_PAGE_CACHE_BYTES)
   const shared: Shared = { pool, shadow: recall.share, pages }
+  // Before files that take long: a writer beside may cut it meanwhile.
+  const wal = readLog(fs, folder, database, loaded.manifest, mode)
   for (const entry of loaded.manifest.collections) {
     const store = new Store(entry.number, configOf(entry), shared)
     stores.set(entry.number, store)
     await loadFiles(around, store, entry, options)
   }
-  const wal = readLog(fs, folder, database, loaded.manifest, mode)
   forgetLeftOut(wal, stores)
   const log = decodeLog(wal.records)
   const hasFormat = format !== undefined

@@ -7,10 +7,10 @@ import type { DriftFs } from '@drift/fs'
 import { kernels } from '@drift/native'
 import { assertOpen, type Engine } from '../engine.js'
 import { assertDatabase } from '../folder.js'
-import { heldDatabase } from '../read-only/open.js'
+import { holdMoment, surveyLiveLog } from '../read-only/moment.js'
 import { runSliced, type SliceOptions } from '../slices.js'
 import type { Store } from '../store.js'
-import { checkDisk, type LiveIds } from './disk.js'
+import { checkDisk, type DiskReport, type LiveIds } from './disk.js'
 import { type CheckReport, type Finding, isOk } from './report.js'
 
 export type CheckOptions = SliceOptions
@@ -18,14 +18,15 @@ export type CheckOptions = SliceOptions
 /** @throws the signal's reason, or DRIFT_CLOSED when the database is closed meanwhile. */
 export async function checkEngine(engine: Engine, options: CheckOptions): Promise<CheckReport> {
   const alive = () => assertOpen(engine)
-  if (engine.readOnly) return checkBesideWriter(engine, options, alive)
+  if (engine.readOnly) return checkReadOnly(engine, options, alive)
   // One tick: files, log position and rows of the same moment.
   const hold = engine.persistence.hold()
   const stores = [...engine.stores.values()].map(store => ({ store, pin: store.index.pin() }))
   try {
     const moment = { manifest: hold.manifest.number, lastLsn: engine.journal.durableLsn }
+    const log = surveyLiveLog(engine.fs, engine.folder, hold.manifest)
     const disk = await runSliced(
-      checkDisk(engine.fs, engine.folder, { moment, beside: true }),
+      checkDisk(engine.fs, engine.folder, { moment, log, beside: true }),
       'check files',
       folderBytes(engine.fs, engine.folder),
       options,
@@ -50,53 +51,51 @@ export async function checkEngine(engine: Engine, options: CheckOptions): Promis
 }
 
 /** The newest state on disk, which may be newer than the one that is open here, and this one's own rows. */
-async function checkBesideWriter(
-  engine: Engine,
+async function checkReadOnly(
+  { fs, folder, stores }: Engine,
   options: CheckOptions,
   alive: () => void,
 ): Promise<CheckReport> {
-  const { fs, folder, stores } = engine
-  for (let attempt = 1; ; attempt++) {
-    const before = newestManifest(fs, folder)
-    const held = heldDatabase(fs, folder)
+  const { findings, files, bytes } = await checkMoment(fs, folder, true, options, alive)
+  for (const store of stores.values()) {
+    const pin = store.index.pin()
     try {
-      const steps = checkDisk(held, folder, { beside: true })
-      const disk = await runSliced(steps, 'check files', folderBytes(fs, folder), options, alive)
-      const moved = newestManifest(fs, folder) !== before
-      if (!isOk(disk.findings) && moved && attempt < MAX_ATTEMPTS) continue
-      for (const store of stores.values()) {
-        const pin = store.index.pin()
-        try {
-          const rows = checkIndex(store, pin, undefined, disk.findings)
-          await runSliced(rows, `check ${store.config.name}`, pin.rows, options, alive)
-        } finally {
-          pin.release()
-        }
-      }
-      return { ok: isOk(disk.findings), files: disk.files, bytes: disk.bytes, findings: disk.findings }
+      const rows = checkIndex(store, pin, undefined, findings)
+      await runSliced(rows, `check ${store.config.name}`, pin.rows, options, alive)
     } finally {
-      held.letGo()
+      pin.release()
     }
   }
+  return { ok: isOk(findings), files, bytes, findings }
 }
 
-/** Files vanish when the writer has committed twice since. */
-const MAX_ATTEMPTS = 5
-
-function newestManifest(fs: DriftFs, folder: string): string | undefined {
-  return fs.list(folder).findLast(name => name.startsWith('manifest-'))
-}
-
-/** A database that is not open here. @throws DRIFT_NO_DATABASE, DRIFT_NOT_A_FOLDER, DRIFT_FORMAT_VERSION and what the disk itself refuses. */
+/**
+ * A database that is not open here.
+ *
+ * @throws DRIFT_NO_DATABASE, DRIFT_NOT_A_FOLDER, DRIFT_FORMAT_VERSION, DRIFT_LOCKED when its writer leaves no moment to be looked at, and
+ *   what the disk itself refuses.
+ */
 export async function checkFolder(fs: DriftFs, folder: string, options: CheckOptions): Promise<CheckReport> {
   assertDatabase(fs, folder)
-  const { findings, files, bytes } = await runSliced(
-    checkDisk(fs, folder, { beside: false }),
-    'check files',
-    folderBytes(fs, folder),
-    options,
-  )
+  const { findings, files, bytes } = await checkMoment(fs, folder, false, options)
   return { ok: isOk(findings), files, bytes, findings }
+}
+
+/** The files of one moment, whatever a writer does meanwhile. */
+async function checkMoment(
+  fs: DriftFs,
+  folder: string,
+  beside: boolean,
+  options: CheckOptions,
+  alive?: () => void,
+): Promise<DiskReport> {
+  const { held, log } = holdMoment(fs, folder)
+  try {
+    const steps = checkDisk(held, folder, { log, beside })
+    return await runSliced(steps, 'check files', folderBytes(fs, folder), options, alive)
+  } finally {
+    held.letGo()
+  }
 }
 
 /** Each live id has exactly one live row, which is in its buckets or in a memtable; together they are the ids of the files. */

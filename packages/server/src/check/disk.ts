@@ -23,7 +23,6 @@ import { namesOf } from '../persistence/persistence.js'
 import type { Finding } from './report.js'
 import {
   type FileSurvey,
-  isMissing,
   type LogSurvey,
   mergedBackup,
   passed,
@@ -41,7 +40,9 @@ interface Moment {
 export interface DiskOptions {
   /** Of the database that is open here. Without it the newest whole manifest counts. */
   readonly moment?: Moment
-  /** Somebody may be writing: files that nobody names yet, and the end of the log, are theirs. */
+  /** As it was read at that moment. Without it the log is read here. */
+  readonly log?: LogSurvey | undefined
+  /** Somebody is writing: files that nobody names yet, and the end of the log, are theirs. */
   readonly beside: boolean
 }
 
@@ -63,7 +64,7 @@ export interface DiskReport {
 export function* checkDisk(
   fs: DriftFs,
   folder: string,
-  { moment, beside }: DiskOptions,
+  { moment, log: given, beside }: DiskOptions,
 ): Generator<number, DiskReport> {
   const tally = new Tally()
   // Before the first yield: a later commit may remove the older one.
@@ -76,7 +77,8 @@ export function* checkDisk(
   if (!newest) return withoutManifest(fs, folder, manifests, database, tally)
   const { manifest } = newest
   const surveys = yield* checkFiles(fs, folder, manifest, before?.manifest, tally)
-  const log = yield* checkLog(fs, folder, manifest, beside, tally)
+  const log = given ?? surveyLog(fs, folder, manifest)
+  yield* checkLog(folder, log, beside, tally)
   const live = yield* liveIds(manifest, surveys, tally)
   if ('scan' in log) yield* replay(log, manifest, live, moment?.lastLsn, tally.findings)
   const kept = decoded.map(({ manifest }) => manifest)
@@ -163,20 +165,12 @@ function* checkFiles(
   return surveys
 }
 
-function* checkLog(
-  fs: DriftFs,
-  folder: string,
-  manifest: Manifest,
-  beside: boolean,
-  tally: Tally,
-): Generator<number, LogSurvey> {
-  const log = readLog(fs, folder, manifest, beside)
+function* checkLog(folder: string, log: LogSurvey, beside: boolean, tally: Tally): Generator<number, void> {
   if ('damage' in log) tally.findings.push(logFinding(log.damage, folder))
   else {
     for (const { bytes } of log.scan.files) yield tally.file(bytes)
     if (log.scan.torn && !beside) tally.findings.push(tornFinding(log.scan.torn))
   }
-  return log
 }
 
 /** By collection number, what its files leave. */
@@ -218,19 +212,6 @@ function checkFormat(fs: DriftFs, folder: string, findings: Finding[]): Uint8Arr
     if (code !== 'DRIFT_CORRUPT_FORMAT' && code !== 'DRIFT_FS_EIO') throw error
     findings.push(fault('FORMAT', 'format', message, { offset: 0, truth: false }))
     return undefined
-  }
-}
-
-/** @param live - a writer may be at it: what looks like damage may be a file that it has just begun or removed, and is looked at again. */
-function readLog(fs: DriftFs, folder: string, manifest: Manifest, live: boolean): LogSurvey {
-  for (let attempt = 1; ; attempt++) {
-    const isLast = !live || attempt === LOG_ATTEMPTS
-    try {
-      const log = surveyLog(fs, folder, manifest)
-      if (isLast || !('damage' in log)) return log
-    } catch (error) {
-      if (isLast || !isMissing(error)) throw error
-    }
   }
 }
 
@@ -285,8 +266,6 @@ function fileFindings({ entry, kind, damages }: FileSurvey, severity: 'error' | 
   })
 }
 
-/** Times that a log is read whose writer is at work. */
-const LOG_ATTEMPTS = 6
 const BLOOM = 7
 const BLOOM_INDEX = 7 | 0x8000
 
@@ -296,7 +275,7 @@ function logFinding(damage: Error, folder: string): Finding {
 }
 
 function tornFinding({ file, offset }: { readonly file: number; readonly offset: number }): Finding {
-  const message = 'the log ends in bytes that were never acknowledged'
+  const message = 'the log ends in bytes that are not acknowledged'
   return fault(logName(file), 'torn', message, { severity: 'info', offset, truth: false })
 }
 
@@ -377,18 +356,15 @@ function* replay(
 function strangers(fs: DriftFs, folder: string, manifests: readonly Manifest[], beside: boolean): Finding[] {
   const named = new Set(manifests.flatMap(manifest => [...namesOf(manifest)]))
   const info = { severity: 'info', truth: false } as const
+  // A writer may be at it.
+  const unlessUsed = 'the next opening removes it if that is still so'
   const findings: Finding[] = []
   if (!beside) {
     for (const name of ownedFiles(fs, folder).filter(name => !named.has(name)))
-      findings.push(fault(name, 'unnamed', `${name} is named by no manifest and will be removed`, info))
+      findings.push(fault(name, 'unnamed', `${name} is named by no manifest; ${unlessUsed}`, info))
     for (const name of unfinishedFiles(fs, folder))
       findings.push(
-        fault(
-          name,
-          'unfinished',
-          `${name} is no part of the database yet or any more and will be removed`,
-          info,
-        ),
+        fault(name, 'unfinished', `${name} is no part of the database yet or any more; ${unlessUsed}`, info),
       )
   }
   const aside = join(folder, 'quarantine')

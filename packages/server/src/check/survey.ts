@@ -93,7 +93,7 @@ export function surveyLog(fs: DriftFs, folder: string, manifest: Manifest): LogS
   try {
     return { scan: readWal(fs, folder, expectedLog(manifest)) }
   } catch (error) {
-    if (isLogDamage(error) || isDamage(error)) return { damage: error as Error }
+    if (isLogDamage(error) || isDamage(error) || isMissing(error)) return { damage: error as Error }
     throw error
   }
 }

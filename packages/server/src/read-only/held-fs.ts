@@ -1,6 +1,7 @@
 /**
  * A disk that cannot be written, and on which files that are held stay as they are when the writer removes them: their descriptors are
- * opened once, and every later open of the same name shares them. What a read-only database reads everything through.
+ * opened once, and every later open of the same name shares them. Until they are let go a folder also holds what it held when it was
+ * listed first. What a read-only database reads everything through.
  */
 import { closeRead, type DriftFs, type FileLock, type FileStat, type OpenMode } from '@drift/fs'
 import { DriftError } from '../errors.js'
@@ -14,6 +15,8 @@ interface Held {
 export class HeldFs implements DriftFs {
   readonly #inner: DriftFs
   readonly #held = new Map<string, Held>()
+  readonly #listed = new Map<string, readonly string[]>()
+  #isLetGo = false
   readonly #shared = new Map<number, Held>()
   #nextShared = -1
 
@@ -32,6 +35,7 @@ export class HeldFs implements DriftFs {
   letGo(): void {
     for (const held of this.#held.values()) if (held.users === 0) closeRead(this.#inner, held.fd)
     this.#held.clear()
+    this.#isLetGo = true
   }
 
   open(path: string, mode: OpenMode): number {
@@ -63,7 +67,10 @@ export class HeldFs implements DriftFs {
   }
 
   list(path: string): string[] {
-    return this.#inner.list(path)
+    if (this.#isLetGo) return this.#inner.list(path)
+    const names = this.#listed.get(path) ?? this.#inner.list(path)
+    this.#listed.set(path, names)
+    return [...names]
   }
 
   stat(path: string): FileStat | undefined {
