@@ -390,7 +390,8 @@ test('appends that arrive during a sync form the next frame, so a thread commits
   await Promise.all(durable)
   await wal.close()
   expectAll(read(place), 400)
-  expect(frames(place)).toBeLessThan(100)
+  // A frame a turn at most, some 135; fewer where a sync takes longer than a turn.
+  expect(frames(place)).toBeLessThan(200)
 })
 
 test('a sync mode that there is not is refused, and does not mean never', async () => {
