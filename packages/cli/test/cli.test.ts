@@ -417,7 +417,7 @@ describe('serve', () => {
 
   it('that is told to stop while it reads a long log gives it up, ends with 0 and loses nothing', async () => {
     const path = join(folder, 'db-long')
-    const [rows, dim] = [100_000, 128]
+    const [rows, dim] = [300_000, 128]
     const writer = start(['--json', 'serve', path, '--port', '0', '--log-level', 'silent', '--threads', '0'])
     const { url } = await opened(writer)
     const db = await connectClient(url)

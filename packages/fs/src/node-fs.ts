@@ -253,7 +253,7 @@ function lockByFlock(path: string, flock: NonNullable<NodeFsOptions['flock']>): 
 function nameHolder(fd: number, name: string): void {
   try {
     ftruncateSync(fd)
-    writeSync(fd, name)
+    writeSync(fd, name, 0)
   } catch {
     // A full disk may be opened, too, and the lock is held all the same.
   }

@@ -151,6 +151,6 @@ it('a connection that a route of the host takes for itself is told of as switche
   const [entry] = (await answer) as [AnswerEntry]
   expect(entry).toMatchObject({ route: '/echo', status: 101, code: undefined, cut: undefined })
   const metrics = await (await fetch(`${url}/metrics`)).text()
-  expect(metrics).not.toContain('499')
+  expect(metrics).not.toContain('status="499"')
   await app.close()
 })
