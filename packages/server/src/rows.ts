@@ -36,8 +36,6 @@ export interface Batch {
   readonly isOurs?: boolean
 }
 
-/** From here on a number becomes Infinity as a float32: half a step above the largest. */
-const FLOAT32_END = 2 ** 128 - 2 ** 103
 export const MAX_PAYLOAD_BYTES: number = 64 * 1024
 const utf8 = new TextEncoder()
 const text = new TextDecoder()
@@ -244,7 +242,7 @@ function copyNumbers(
       )
     }
     // Nothing would be left to tell of it.
-    if (Math.abs(value) >= FLOAT32_END && Number.isFinite(value)) {
+    if (Number.isFinite(value) && !Number.isFinite(Math.fround(value))) {
       throw new DriftError(
         'DRIFT_VECTOR_VALUE',
         `${what} holds ${value} at position ${i}, expected a finite float32 number`,
