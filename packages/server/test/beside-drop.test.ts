@@ -82,6 +82,18 @@ describe('beside the drop of a collection', () => {
     await db.close()
   })
 
+  it('a payload index that is being declared or forgotten is told so, though the manifest without the collection can be written', async () => {
+    const db = await Drift.open(':memory:')
+    const docs = await db.collection('gone', { dim: 2, indexes: { lang: 'keyword' } })
+    const outcomes = Promise.allSettled([docs.createIndex('id', 'number'), docs.dropIndex('lang')])
+    await db.drop('gone')
+    expect(await outcomes).toMatchObject([
+      { reason: { code: 'DRIFT_DROPPED' } },
+      { reason: { code: 'DRIFT_DROPPED' } },
+    ])
+    await db.close()
+  })
+
   it('an exact batch over vectors on disk is told so, also when other threads are at it', async () => {
     const db = await Drift.open(temporaryFolder(), { minFreeBytes: 0, threads: 1 })
     const docs = await db.collection('gone', { dim: 2, metric: 'l2', cold: 'disk' })

@@ -118,6 +118,8 @@ export async function dropIndex(engine: Engine, store: Store, path: string): Pro
 /**
  * The config of the collection holds this from now on, on disk too when this resolves. Others may be on their way there: what is not of
  * this path is left as it is.
+ *
+ * @throws what the commit threw; DriftError DRIFT_DROPPED. The config is then as before.
  */
 async function declare(
   engine: Engine,
@@ -129,6 +131,8 @@ async function declare(
   put(store, path, kind)
   try {
     await engine.persistence.commit(() => currentState(engine))
+    // Dropped meanwhile, its entry is in no manifest.
+    assertPresent(store)
   } catch (error) {
     put(store, path, before)
     throw error
