@@ -18,7 +18,7 @@ import { type FilterPlan, planOf } from './filter/plan.js'
 import { type Found, parseNarrowed, searchBatchNarrowed, searchNarrowed } from './filter/search.js'
 import { refineStore } from './janitor.js'
 import { encodePatch } from './merge-patch.js'
-import { encodeDelete, UpsertRecord } from './operation.js'
+import { DeleteRecord, UpsertRecord } from './operation.js'
 import {
   type BatchSearchOptions,
   type FlushOptions,
@@ -173,7 +173,7 @@ export class Collection<P extends object = Payload> {
 
   /**
    * Delete by id (ids that do not exist are counted out), or every row that matches a filter in its turn: other writes wait while those
-   * are looked for. Durable and atomic like `upsert`.
+   * are looked for and named in the log, in turns of the event loop. Durable and atomic like `upsert`.
    *
    * @throws DriftError DRIFT_FILTER, DRIFT_BATCH_TOO_LARGE when more rows match than one record of the log can name.
    */
@@ -187,13 +187,12 @@ export class Collection<P extends object = Payload> {
     const target = parseTarget(ids, 'delete')
     if ('filter' in target) {
       const { lsn, changed } = await this.#change(target, signal, false, rows =>
-        logDelete(this.#engine, this.#store, rows),
+        logDelete(this.#engine, this.#store, rows, signal),
       )
       return { lsn, durable: this.#engine.durable, deleted: changed }
     }
-    const given = [...target.ids]
-    const record = encodeDelete(this.#store.number, given)
-    const { lsn, done } = await writeDelete(this.#engine, this.#store, given, record, signal)
+    const record = new DeleteRecord(this.#store.number).add([...target.ids])
+    const { lsn, done } = await writeDelete(this.#engine, this.#store, record, signal)
     const deleted = await done
     this.#engine.janitor.wake()
     return { lsn, durable: this.#engine.durable, deleted }

@@ -208,7 +208,7 @@ function pendingOf(store: Store): Pending {
   const generations = [...store.frozen, store.active].filter(({ committed }) => !committed)
   return {
     rows: generations.map(generation => store.rowsOf(generation)),
-    deleted: generations.flatMap(({ deleted }) => [...deleted]),
+    deleted: generations.flatMap(({ deleted }) => deleted.flat()),
   }
 }
 

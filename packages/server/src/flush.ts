@@ -3,11 +3,15 @@
  * their buckets, the log is cut. Nothing is visible half: rows stay searchable where they are until they are in their buckets.
  * Files may be written long before they are named: what is deleted or replaced meanwhile is in records of later generations.
  */
+import { type Id, ownTurn } from '@drift/core'
 import type { TombstoneEntry } from '@drift/storage'
 import { currentState, type Engine } from './engine.js'
 import { packIds, packRows } from './persistence/packing.js'
 import { quantizerOf } from './quantizer.js'
 import type { Generation, LiveSegment, Store } from './store.js'
+
+/** Ids between two turns of the event loop: half a millisecond. */
+const PIECE_IDS = 2_048
 
 /** Files of a generation that no manifest names yet. */
 export interface FlushedFiles {
@@ -128,10 +132,23 @@ async function writeDeleted(
   generation: Generation,
 ): Promise<TombstoneEntry | undefined> {
   // Older generations are named before this one is written, so without a segment nothing on disk can hold a deleted id.
-  if (generation.deleted.size === 0 || store.segments.length === 0) return undefined
+  if (generation.deleted.length === 0 || store.segments.length === 0) return undefined
   return engine.persistence.writeTombstones({
-    ids: await packIds(new Uint32Array(), store.idAt, [...generation.deleted]),
+    ids: await packIds(new Uint32Array(), store.idAt, await distinct(generation.deleted)),
     lsnLow: generation.lsnLow,
     lsnHigh: generation.lsnHigh,
   })
+}
+
+/** Each id once, however often it was deleted. The event loop turns meanwhile. */
+async function distinct(lists: readonly (readonly Id[])[]): Promise<Id[]> {
+  const ids = new Set<Id>()
+  let looked = 0
+  for (const list of lists) {
+    for (const id of list) {
+      if (++looked % PIECE_IDS === 0) await ownTurn()
+      ids.add(id)
+    }
+  }
+  return [...ids]
 }

@@ -136,12 +136,47 @@ export class UpsertRecord implements Encoded {
   }
 }
 
-export function encodeDelete(collection: number, ids: readonly Id[]): Uint8Array {
-  const encoded = encodeIds(ids)
-  const record = new Uint8Array(HEADER_BYTES + encoded.length)
-  header(record, DELETE, collection, ids.length, 0)
-  record.set(encoded, HEADER_BYTES)
-  return record
+/** A delete on its way into the log; its ids come in pieces. */
+export class DeleteRecord implements Encoded {
+  readonly #collection: number
+  /** Ids, and as they lie in the record. */
+  readonly #pieces: { readonly ids: readonly Id[]; readonly block: Uint8Array }[] = []
+  #bytes = HEADER_BYTES
+
+  constructor(collection: number) {
+    this.#collection = collection
+  }
+
+  /** @param ids - not changed from now on. @throws CoreError DRIFT_ID. */
+  add(ids: readonly Id[]): this {
+    const block = encodeIds(ids)
+    this.#pieces.push({ ids, block })
+    this.#bytes += block.length
+    return this
+  }
+
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  get ids(): readonly Id[] {
+    const [first] = this.#pieces
+    return this.#pieces.length === 1 ? first!.ids : this.#pieces.flatMap(({ ids }) => ids)
+  }
+
+  write(into: Uint8Array): void {
+    const count = sum(this.#pieces, ({ ids }) => ids.length)
+    header(into, DELETE, this.#collection, count, 0)
+    let lengths = HEADER_BYTES
+    let at = HEADER_BYTES + 2 * count
+    for (const { ids, block } of this.#pieces) {
+      const split = 2 * ids.length
+      into.set(block.subarray(0, split), lengths)
+      into.set(block.subarray(split), at)
+      lengths += split
+      at += block.length - split
+    }
+  }
 }
 
 export function encodeCreate(collection: number, config: CollectionConfig): Uint8Array {

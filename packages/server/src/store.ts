@@ -22,8 +22,8 @@ export interface Generation {
   /** First and last record; lsnLow is 0 while there is none. */
   lsnLow: number
   lsnHigh: number
-  /** Ids deleted by these records: they may live in an older segment. */
-  readonly deleted: Set<Id>
+  /** Ids deleted by these records, of each its own: they may live in an older segment. */
+  readonly deleted: (readonly Id[])[]
   /** A manifest names its files: only its rows' way into the buckets is left. */
   committed: boolean
 }
@@ -200,8 +200,9 @@ export class Store {
     return Uint32Array.from(rows)
   }
 
+  /** @param ids - not changed from now on. */
   delete(ids: readonly Id[], generation: Generation): number {
-    for (const id of ids) generation.deleted.add(id)
+    generation.deleted.push(ids)
     return this.index.delete(ids)
   }
 
@@ -281,7 +282,7 @@ export class Store {
       memtable: this.index.activeMemtable,
       lsnLow: 0,
       lsnHigh: 0,
-      deleted: new Set(),
+      deleted: [],
       committed: false,
     }
   }

@@ -9,10 +9,14 @@ import { DriftError } from './errors.js'
 import { type FilterNode, parseFilter } from './filter/filter.js'
 import { rowsOf, withMatching } from './filter/match.js'
 import { show } from './given.js'
-import { encodeDelete, UpsertRecord } from './operation.js'
+import { DeleteRecord, UpsertRecord } from './operation.js'
 import { type Batch, emptyBatch, parseIds } from './rows.js'
 import type { Store } from './store.js'
-import { assertStored, logUpsert } from './write.js'
+import { assertStored, enterDelete, logUpsert, noRoom } from './write.js'
+
+/** Ids of a delete that are read and encoded in one piece, and what one takes in values of a vector that are copied, as the queue counts. */
+const DELETE_PIECE = 1_024
+const ID_VALUES = 64
 
 /** What was logged, or why not yet: a promise to wait for before trying again. */
 export type Attempt<T> = { readonly logged: T } | { readonly wait: Promise<void> }
@@ -121,24 +125,30 @@ async function versionsOf(
   }
 }
 
-export async function logDelete(engine: Engine, store: Store, rows: Uint32Array): Promise<Attempt<Logged>> {
-  const ids = idsOf(store, rows)
-  const wait = store.inFlight.conflict(ids)
-  if (wait) return { wait }
+/** Ids are read and encoded in turns of the event loop; what the record does when it is durable is one step. */
+export async function logDelete(
+  engine: Engine,
+  store: Store,
+  rows: Uint32Array,
+  signal: AbortSignal | undefined,
+): Promise<Attempt<Logged>> {
   if (rows.length === 0) return { logged: nothing(engine) }
-  const record = encodeDelete(store.number, ids)
-  assertFits('delete', record.length)
-  const generation = store.active
-  const leave = store.inFlight.enter(ids)
-  const { lsn, done } = engine.journal.log(record, {
-    apply() {
-      leave()
-      return store.delete(ids, generation)
-    },
-    abandon: leave,
-  })
-  store.record(generation, lsn)
-  return { logged: { lsn, done } }
+  const record = new DeleteRecord(store.number)
+  for (let first = 0; first < rows.length; first += DELETE_PIECE) {
+    const some = rows.subarray(first, first + DELETE_PIECE)
+    record.add(idsOf(store, some))
+    assertFits('delete', record.bytes)
+    const pause = store.writers.pause(some.length * ID_VALUES)
+    if (!pause) continue
+    await pause
+    signal?.throwIfAborted()
+    assertStored(engine, store)
+  }
+  // The rows stay those of the filter: no write of the collection was under way, and those behind wait for this one's turn to end.
+  for (let wait = noRoom(engine, store, false, signal); wait; wait = noRoom(engine, store, false, signal)) {
+    await wait
+  }
+  return { logged: enterDelete(engine, store, record) }
 }
 
 /** Nothing to change is nothing to log: as durable as everything before. */

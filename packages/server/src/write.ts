@@ -3,10 +3,10 @@
  * piece. What is written to memory and to the log is so in one tick, so that both have one order; the last piece comes after the
  * log, which writes while this thread fills it in.
  */
-import { type Id, PIECE_VALUES, type Staging } from '@drift/core'
+import { PIECE_VALUES, type Staging } from '@drift/core'
 import { assertUnfailed, type Engine } from './engine.js'
 import { hasRoom, waitForRoom } from './janitor.js'
-import type { UpsertRecord } from './operation.js'
+import type { DeleteRecord, UpsertRecord } from './operation.js'
 import { assertPresent, type Store, type Written } from './store.js'
 
 export interface Logged<T> {
@@ -88,12 +88,10 @@ export async function logUpsert(
   }
 }
 
-/** @param record - the same, encoded. */
 export async function writeDelete(
   engine: Engine,
   store: Store,
-  ids: readonly Id[],
-  record: Uint8Array,
+  record: DeleteRecord,
   signal: AbortSignal | undefined,
 ): Promise<Logged<number>> {
   const { writers } = store
@@ -103,20 +101,26 @@ export async function writeDelete(
     for (let wait = noRoom(engine, store, false, signal); wait; wait = noRoom(engine, store, false, signal)) {
       await wait
     }
-    const generation = store.active
-    const leave = store.inFlight.enter(ids)
-    const logged = engine.journal.log(record, {
-      apply() {
-        leave()
-        return store.delete(ids, generation)
-      },
-      abandon: leave,
-    })
-    store.record(generation, logged.lsn)
-    return logged
+    return enterDelete(engine, store, record)
   } finally {
     writers.leave()
   }
+}
+
+/** For who has the turn, and there is room. */
+export function enterDelete(engine: Engine, store: Store, record: DeleteRecord): Logged<number> {
+  const { ids } = record
+  const generation = store.active
+  const leave = store.inFlight.enter(ids)
+  const logged = engine.journal.log(record, {
+    apply() {
+      leave()
+      return store.delete(ids, generation)
+    },
+    abandon: leave,
+  })
+  store.record(generation, logged.lsn)
+  return logged
 }
 
 /**

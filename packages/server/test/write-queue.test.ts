@@ -107,6 +107,45 @@ describe('a large batch', () => {
     },
   )
 
+  it('is deleted by a filter over many turns, seen whole, and what is called for behind it comes after', async () => {
+    const { db, docs } = await opened()
+    const rows = 5 * ROWS
+    const ids = Array.from({ length: rows }, (_, i) => `document ${i}`)
+    await docs.upsert({ ids, vectors: new Float32Array(rows * DIM) })
+    const deleting = docs.delete({ filter: {} })
+    const behind = docs.upsert([{ id: 'document 7', vector: new Float32Array(DIM) }])
+    const counts = new Set<number>()
+    let settled = false
+    void deleting.then(() => (settled = true))
+    let turns = 0
+    for (; !settled; turns++) {
+      counts.add(await docs.count())
+      await new Promise(resolve => setImmediate(resolve))
+    }
+    // By the ids that are encoded in one turn.
+    expect(turns).toBeGreaterThanOrEqual(rows / 4_096)
+    expect([...counts].filter(count => count !== 0 && count !== rows)).toEqual([])
+    const deleted = await deleting
+    expect(deleted).toMatchObject({ deleted: rows })
+    expect((await behind).lsn).toBeGreaterThan(deleted.lsn)
+    expect(await docs.count()).toBe(1)
+    await db.close()
+  })
+
+  it('that is being deleted by a filter is left as it was when that is given up half way', async () => {
+    const { db, docs } = await opened()
+    await docs.upsert(batch(0, ROWS, 1))
+    const controller = new AbortController()
+    const deleting = docs.delete({ filter: {} }, { signal: controller.signal })
+    const told = expect(deleting).rejects.toBe('enough')
+    await new Promise(resolve => setImmediate(resolve))
+    controller.abort('enough')
+    await told
+    expect(await docs.count()).toBe(ROWS)
+    expect(await docs.delete([3])).toMatchObject({ deleted: 1 })
+    await db.close()
+  })
+
   it('of few rows with large payloads is updated over as many turns as these are large', async () => {
     const { db, docs } = await opened()
     const rows = 300
