@@ -65,6 +65,8 @@ export interface Encoded {
 /** An upsert on its way into the log. Its ids and payloads are the record's own, its vectors the caller's until `keep`. */
 export class UpsertRecord implements Encoded {
   readonly bytes: number
+  /** Of them, those of the payloads and their lengths. */
+  readonly payloadBytes: number
   readonly #collection: number
   readonly #dim: number
   readonly #batch: Batch
@@ -81,8 +83,8 @@ export class UpsertRecord implements Encoded {
     this.#vectors = batch.vectors
     this.#ids = batch.ids
     this.#idBytes = encodeIds(batch.ids)
-    const payloadBytes = batch.payloads ? sum(batch.payloads, p => 4 + (p?.length ?? 0)) : 0
-    this.bytes = HEADER_BYTES + batch.vectors.byteLength + this.#idBytes.length + payloadBytes
+    this.payloadBytes = batch.payloads ? sum(batch.payloads, p => 4 + (p?.length ?? 0)) : 0
+    this.bytes = HEADER_BYTES + batch.vectors.byteLength + this.#idBytes.length + this.payloadBytes
   }
 
   get vectors(): Float32Array {

@@ -10,7 +10,7 @@ import { RecentMatches } from './filter/recent.js'
 import { InFlight } from './in-flight.js'
 import { patched } from './merge-patch.js'
 import type { CollectionConfig } from './operation.js'
-import { PayloadIndexes } from './payload-index/payload-indexes.js'
+import { PayloadIndexes, type Taken } from './payload-index/payload-indexes.js'
 import { PayloadStore } from './payload-store.js'
 import { type Batch, decodePayload } from './rows.js'
 import { ScanOrder } from './scan/order.js'
@@ -149,13 +149,14 @@ export class Store {
     return { appended: this.index.enter(staging), generation: this.#active }
   }
 
-  /** The batch is durable: show it. */
-  publish(appended: Appended, payloads: Batch['payloads']): Written {
+  /** The batch is durable: show it. @param taken - of each payload, by `indexes.read`. */
+  publish(appended: Appended, payloads: Batch['payloads'], taken?: readonly Taken[]): Written {
     for (let i = 0; i < appended.rows.length; i++) {
       const row = appended.rows[i]!
-      const payload = payloads?.[appended.positions[i]!]
+      const position = appended.positions[i]!
+      const payload = payloads?.[position]
       this.payloads.put(row, payload)
-      this.indexes.put(row, payload)
+      this.indexes.put(row, payload, taken?.[position])
       this.order.forget(row)
     }
     return { replaced: this.index.publish(appended) }

@@ -192,6 +192,26 @@ describe('a large batch', () => {
     await db.close()
   })
 
+  it('of few rows with large payloads is entered in payload indexes over as many turns as these are large', async () => {
+    const { db, docs } = await opened()
+    const rows = 300
+    const { ids, vectors } = batch(0, rows, 1)
+    const text = 'x'.repeat(60_000)
+    const payloads = ids.map(n => ({ n, text }))
+    await docs.createIndex('n', 'number')
+    const upserting = docs.upsert({ ids, vectors, payloads })
+    // Of this one nothing has been read yet.
+    const creating = docs.createIndex('text', 'keyword')
+    // A turn ends with the row that exceeds it.
+    expect(await turnsOf(upserting)).toBeGreaterThanOrEqual(Math.floor((rows * text.length) / (2 * 131_072)))
+    await creating
+    expect(await docs.count({ filter: { n: { $gte: 100 } } })).toBe(rows - 100)
+    expect(await docs.count({ filter: { text } })).toBe(rows)
+    const { filter } = await docs.explain(new Float32Array(DIM), { filter: { n: 5, text } })
+    expect(filter?.indexes).toHaveLength(2)
+    await db.close()
+  })
+
   it('that is aborted half way leaves nothing, and its rows are used again', async () => {
     const { db, docs } = await opened()
     await docs.upsert(batch(0, 10, 5))

@@ -6,8 +6,10 @@ import { setImmediate } from 'node:timers/promises'
 import type { CollectionEntry } from '@drift/storage'
 import { assertOpen, currentState, type Engine } from '../engine.js'
 import { DriftError } from '../errors.js'
+import { scalarsAt } from '../filter/path.js'
 import type { CollectionConfig } from '../operation.js'
 import type { FlushOptions } from '../options.js'
+import { decodePayload } from '../rows.js'
 import { assertPresent, type Store } from '../store.js'
 import { bitsSet, rowsOfBits } from './bits.js'
 import {
@@ -84,7 +86,8 @@ export async function createIndex(
     let done = 0
     let end = performance.now() + SLICE_MS
     for (const row of rowsOfBits(words)) {
-      indexes.put(row, store.payloads.read(row), path)
+      const payload = store.payloads.read(row)
+      entry.index.put(row, scalarsAt(payload && decodePayload(payload), entry.path))
       if (++done % LOOK_ROWS !== 0 || performance.now() < end) continue
       onProgress?.({ stage, done, total })
       await setImmediate()

@@ -4,9 +4,9 @@
  */
 import { DriftError } from '../errors.js'
 import { parsePath } from '../filter/filter.js'
-import { type Path, scalarsAt } from '../filter/path.js'
+import { type Path, type Scalar, scalarsAt } from '../filter/path.js'
 import { show } from '../given.js'
-import { decodePayload } from '../rows.js'
+import { decodePayload, type Payload } from '../rows.js'
 import { KeywordIndex } from './keyword-index.js'
 import { NumberIndex } from './number-index.js'
 
@@ -15,11 +15,14 @@ export type IndexKind = 'keyword' | 'number'
 export type IndexDeclarations = { readonly [path: string]: IndexKind }
 export type PayloadIndex = KeywordIndex | NumberIndex
 
-interface Entry {
+export interface Entry {
   readonly path: Path
   readonly index: PayloadIndex
   ready: boolean
 }
+
+/** The scalars of one payload, by index. */
+export type Taken = ReadonlyMap<Entry, readonly Scalar[] | undefined>
 
 const KINDS: readonly unknown[] = ['keyword', 'number']
 /** Each one costs every write; more are a mistake. */
@@ -59,12 +62,27 @@ export class PayloadIndexes {
     this.#entries.delete(path)
   }
 
-  /** The row has a new holder with this payload; `only`: for the index on that path. */
-  put(row: number, payload: Uint8Array | undefined, only?: string): void {
-    if (this.#entries.size === 0) return
-    const decoded = payload && decodePayload(payload)
-    for (const [path, entry] of this.#entries) {
-      if (only === undefined || only === path) entry.index.put(row, scalarsAt(decoded, entry.path))
+  /** What the indexes that there are now take in of each payload, for `put`. Yields bytes read. */
+  *read(payloads: readonly (Uint8Array | undefined)[]): Generator<number, Taken[]> {
+    const entries = [...this.#entries.values()]
+    const taken: Taken[] = []
+    for (const payload of payloads) {
+      const decoded = payload && decodePayload(payload)
+      taken.push(new Map(entries.map(entry => [entry, scalarsAt(decoded, entry.path)])))
+      yield payload?.length ?? 0
+    }
+    return taken
+  }
+
+  /** The row has a new holder with this payload. @param taken - of it, by `read`: it is decoded only for indexes made since. */
+  put(row: number, payload: Uint8Array | undefined, taken?: Taken): void {
+    let decoded: Payload | undefined
+    for (const entry of this.#entries.values()) {
+      if (taken?.has(entry)) entry.index.put(row, taken.get(entry))
+      else {
+        decoded ??= payload && decodePayload(payload)
+        entry.index.put(row, scalarsAt(decoded, entry.path))
+      }
     }
   }
 
