@@ -34,6 +34,22 @@ it.each([100, 1000, 5000])('%i places of one town are found in a memtable and in
   )
 })
 
+it.each(['l2', 'ip'] as const)(
+  'rows so short that their squares are too small for float32 are found by %s',
+  async metric => {
+    const dim = 16
+    const random = seededRandom(3)
+    const short = (count: number) =>
+      Float32Array.from({ length: count * dim }, () => 1e-20 * gaussian(random))
+    const index = new VectorIndex({ dim, metric })
+    index.upsert(numbers(4000), short(4000))
+    expect(recallOf(index, short(50), 10)).toBe(1)
+    await index.flush(index.rotate()!)
+    await index.calibrate()
+    expect(recallOf(index, short(50), 10)).toBe(1)
+  },
+)
+
 it('rows that move away from the origin are noticed', () => {
   const index = new VectorIndex({ dim: 2, metric: 'l2' })
   index.upsert(

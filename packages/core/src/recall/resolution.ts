@@ -1,8 +1,8 @@
 /**
  * Whether the 8-bit codes of rows tell them apart. A code's step follows the largest value of its row, so rows that lie close together far from
  * the origin (coordinates of a town, readings around 1 000) get the same codes, and neither buckets nor bounds of them mean anything: then
- * every row is compared exactly. Where only the nearest neighbours lie closer than codes tell, more rows get an exact distance (`rerankOf`); a
- * calibration finds how many.
+ * every row is compared exactly, as where squares of distances are too small for float32. Where only the nearest neighbours lie closer than codes
+ * tell, more rows get an exact distance (`rerankOf`); a calibration finds how many.
  */
 import type { RowStore } from '../row-store.js'
 
@@ -10,6 +10,8 @@ import type { RowStore } from '../row-store.js'
 const SAMPLED = 64
 /** What codes leave out of a row, squared, over half the squared distance of two rows: from here on they do not tell them apart. */
 const MOST_LEFT_OUT = 0.01
+/** Of half the squared distance of two rows: below, its terms lose digits in float32 (2^-126 is its least number with all of them), or are 0. */
+const LEAST_APART = 2 ** -120
 /** Rows that come or go before a look, at least. */
 const LEAST_CHANGES = 16
 
@@ -42,7 +44,7 @@ function tellApart(store: RowStore): boolean {
   const far = median(apart.filter(distance => distance > 0))
   // No rows, or all the same: whichever is found is right.
   if (far === undefined) return true
-  return median(leftOut)! <= MOST_LEFT_OUT * far
+  return far >= LEAST_APART && median(leftOut)! <= MOST_LEFT_OUT * far
 }
 
 /** Live rows, spread over all of them. */
