@@ -1,5 +1,5 @@
 /** Proves that a commit is whole or absent, that one damaged generation is survived and reported, and that the body is never trusted. */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { FaultFs, NodeFs, SimFs } from '@drift/fs'
@@ -73,6 +73,26 @@ describe('the manifest', () => {
       'manifest-00000000000000000001.drm',
       'manifest-00000000000000000002.drm',
     ])
+    rmSync(folder, { recursive: true })
+  })
+
+  it('that is a link to nothing is a damaged one', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'drift-manifest-'))
+    const fs = new NodeFs()
+    symlinkSync('nothing', join(folder, manifestName(2)))
+    expect(() => loadManifest(fs, folder)).toThrow(
+      expect.objectContaining({
+        code: 'DRIFT_CORRUPT_DECODE',
+        message: expect.stringContaining('leads to no file'),
+      }),
+    )
+    commitManifest(fs, folder, manifest(1), 0)
+    const error = expect.objectContaining({ code: 'DRIFT_CORRUPT_MAGIC' })
+    expect(loadManifest(fs, folder)).toMatchObject({
+      manifest: manifest(1),
+      nextNumber: 3,
+      damaged: { name: manifestName(2), error },
+    })
     rmSync(folder, { recursive: true })
   })
 
@@ -207,14 +227,16 @@ describe('the manifest', () => {
 })
 
 describe('manifests that are removed while they are read', () => {
-  /** A disk whose writer commits so many manifests when the first one is about to be read. */
+  /** A disk whose writer commits so many manifests when the first one is about to be read, or whenever one is. */
   class BusyFs extends FaultFs {
     readonly #disk: SimFs
+    readonly #each: number
     #commits: number
 
-    constructor(disk: SimFs, commits: number) {
+    constructor(disk: SimFs, commits: number, isEndless = false) {
       super(disk, [])
       this.#disk = disk
+      this.#each = isEndless ? commits : 0
       this.#commits = commits
     }
 
@@ -224,6 +246,7 @@ describe('manifests that are removed while they are read', () => {
         commitManifest(this.#disk, FOLDER, manifest(number + 1), 0)
         removeOldManifests(this.#disk, FOLDER, number + 1)
       }
+      this.#commits = this.#each
       return super.open(path, mode)
     }
   }
@@ -239,9 +262,7 @@ describe('manifests that are removed while they are read', () => {
   })
 
   it('are reported when there is no end to it', () => {
-    const disk = new FaultFs(diskWithManifests(2), [
-      { at: 1, errno: 'ENOENT', operation: 'open', forever: true },
-    ])
+    const disk = new BusyFs(diskWithManifests(2), 2, true)
     expect(() => loadManifest(disk, FOLDER)).toThrow(expect.objectContaining({ code: 'DRIFT_FS_ENOENT' }))
   })
 })

@@ -135,17 +135,32 @@ export function readManifests(fs: DriftFs, folder: string): ManifestFile[] {
 /** Each time its writer has committed a manifest or two since the folder was listed. Ten times in a row is something else. */
 const MAX_ATTEMPTS = 10
 
-/** @throws DRIFT_FS_ENOENT when one is gone and no newer one is whole: then there are newer ones that are not listed yet. */
+/**
+ * A name that stays and leads to no file, as a link to nothing does, is a damaged manifest.
+ *
+ * @throws DRIFT_FS_ENOENT when one is gone and no newer one is whole: then there are newer ones that are not listed yet.
+ */
 function readListed(fs: DriftFs, folder: string): ManifestFile[] {
   const files: ManifestFile[] = []
   for (const number of manifestNumbers(fs, folder).reverse()) {
     try {
       files.push(readManifest(fs, folder, number))
     } catch (error) {
-      if (!isMissing(error) || !files.some(({ decoded }) => decoded)) throw error
+      if (!isMissing(error)) throw error
+      if (files.some(({ decoded }) => decoded)) continue
+      // Numbers are used once, so one that its writer has removed is not listed again.
+      if (!manifestNumbers(fs, folder).includes(number)) throw error
+      files.push(absent(folder, number, error))
     }
   }
   return files
+}
+
+function absent(folder: string, number: number, cause: unknown): ManifestFile {
+  const name = manifestName(number)
+  const path = `${folder}/${name}`
+  const message = `${path} is listed and leads to no file`
+  return { name, number, bytes: 0, damage: new StorageError('DRIFT_CORRUPT_MAGIC', message, { path }, cause) }
 }
 
 function isMissing(error: unknown): boolean {
