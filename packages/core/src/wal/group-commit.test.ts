@@ -140,6 +140,24 @@ test('the end waits for the file that another thread prepares, and leaves nothin
   expect(read(disk)).toMatchObject({ clean: true, end: { lsn: 2 } })
 })
 
+test('the log ends, and says why, as soon as the name of the file that is prepared may not be on disk', async () => {
+  for (const errno of ['EIO', 'ENOSPC']) {
+    const sim = newDisk()
+    // The first sync of the folder is of the first file's name.
+    const fs = new FaultFs(sim, [{ at: 2, errno, operation: 'syncFolder' }])
+    const replies: WalReply[] = []
+    const loop = new GroupCommit(openLog(fs), { ...QUIET, preparesFiles: true }, reply => replies.push(reply))
+    loop.run([{ kind: 'append', records: [recordOf(1, 5 * PAGE_BYTES)] }])
+    while (loop.isPreparing) await new Promise(resolve => setImmediate(resolve))
+    expect(replies).toMatchObject([
+      { kind: 'durable', lsn: 1 },
+      { kind: 'failed', error: { code: `DRIFT_FS_${errno}`, operation: 'syncFolder' } },
+    ])
+    expect(loop.ended).toBe(true)
+    expect(lsns(read(sim.powerCut({ data: 'none', entries: 'none' })).records)).toEqual([1])
+  }
+})
+
 /** Refuses the last byte of a page that is written, as a quota may. */
 class ShortOfPadding extends FaultFs {
   short = false

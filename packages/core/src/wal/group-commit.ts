@@ -5,7 +5,7 @@
  */
 
 import type { WalFile, WalLog } from './log.js'
-import { inGroups, isRetriable } from './log.js'
+import { inGroups, isFinal, isRetriable } from './log.js'
 import type { WalSync } from './sync.js'
 
 export type WalCommand =
@@ -252,8 +252,12 @@ export class GroupCommit {
     this.#isPreparing = true
     void this.#log
       .prepareAside()
-      .catch(() => {
+      .catch(error => {
         this.#unpreparedFile = active // Rotation makes the file itself, and reports what is wrong when it still is.
+        if (!isFinal(error)) return
+        this.#guard(() => {
+          throw error
+        })
       })
       .then(() => {
         this.#isPreparing = false

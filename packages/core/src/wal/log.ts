@@ -45,7 +45,7 @@ const ASIDE_BYTES = 16 * 1024 * 1024
 const PREPARE_SYNC_BYTES = 16 * 1024 * 1024
 /** A file keeps room for its header, one frame, one mark and its last frame. */
 const MIN_FILE_BYTES = 4 * PAGE_BYTES
-/** A failed sync is final. That of a file which holds only zeros is an `fsync`, and the file is made anew. */
+/** Syncs of what is acknowledged or named. That of a file which holds only zeros is an `fsync`, and the file is made anew. */
 const FINAL: ReadonlySet<string> = new Set(['fdatasync', 'syncFolder'])
 
 export interface WalRecord {
@@ -275,7 +275,10 @@ export class WalLog {
     return !this.#spare?.published && this.#offset > this.#active.bytes / share
   }
 
-  /** One step of making the next file. When it throws the log is as good as before: the file is then made when it is needed. */
+  /**
+   * One step of making the next file. When it throws, the log is as good as before and the file is made when it is needed; but not after an
+   * error that `isFinal`.
+   */
   prepareStep(): void {
     const spare = this.#draft(this.#active.file + 1)
     const whole = this.#nextBytes
@@ -574,7 +577,12 @@ export class WalLog {
  * bytes says so, because then nobody knows what it had written.
  */
 export function isRetriable(error: unknown): boolean {
-  return isShortage(error) && error instanceof FsError && !FINAL.has(error.operation)
+  return isShortage(error) && !isFinal(error)
+}
+
+/** A sync failed: nobody knows what is on disk, and another sync would not tell. */
+export function isFinal(error: unknown): boolean {
+  return error instanceof FsError && FINAL.has(error.operation)
 }
 
 /** Records in runs of at most GROUP_BYTES, a larger record alone: what one frame takes. */
