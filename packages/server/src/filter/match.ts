@@ -12,8 +12,9 @@ import { candidatesOf } from './plan.js'
 import { type Predicate, predicateOf } from './predicate.js'
 import { textOf } from './recent.js'
 
-/** Rows judged between two looks at the clock, and milliseconds between two turns of the event loop. */
-const LOOK_ROWS = 64
+/** Of payloads judged between two looks at the clock, a row itself counting as some; and milliseconds between two turns of the event loop. */
+const LOOK_BYTES = 16_384
+const ROW_BYTES = 256
 const SLICE_MS = 4
 
 /** One bit a row, as the index takes it; in shared memory, so that threads need no copy. Not to be changed: others may be given the same. */
@@ -90,17 +91,19 @@ class Judge {
     this.#passed = grown(this.#passed, candidates.length)
     const { payloads } = this.#store
     const end = performance.now() + SLICE_MS
-    let looked = 0
+    let unseen = 0
     for (let word = 0; word < candidates.length; word++) {
       for (let bits = candidates[word]! & ~this.#judged[word]!; bits !== 0; bits &= bits - 1) {
         const bit = bits & -bits
         const payload = payloads.read((word << 5) | (31 - Math.clz32(bit)))
         if (this.#passes(payload && decodePayload(payload))) this.#passed[word]! |= bit
         this.#judged[word]! |= bit
-        if (++looked % LOOK_ROWS === 0 && performance.now() >= end) {
-          signal?.throwIfAborted()
-          return false
-        }
+        unseen += ROW_BYTES + (payload?.length ?? 0)
+        if (unseen < LOOK_BYTES) continue
+        unseen = 0
+        if (performance.now() < end) continue
+        signal?.throwIfAborted()
+        return false
       }
     }
     return true

@@ -19,8 +19,9 @@ import {
   parseIndexes,
 } from './payload-indexes.js'
 
-/** Rows indexed between two looks at the clock, and milliseconds between two turns of the event loop. */
-const LOOK_ROWS = 64
+/** Of payloads indexed between two looks at the clock, a row itself counting as some; and milliseconds between two turns of the event loop. */
+const LOOK_BYTES = 16_384
+const ROW_BYTES = 256
 const SLICE_MS = 4
 
 /** The declarations in a manifest entry's options. Indexes are derived: what cannot be read is no reason not to open. */
@@ -84,11 +85,16 @@ export async function createIndex(
     const total = bitsSet(words)
     const stage = `index ${path}`
     let done = 0
+    let unseen = 0
     let end = performance.now() + SLICE_MS
     for (const row of rowsOfBits(words)) {
       const payload = store.payloads.read(row)
       entry.index.put(row, scalarsAt(payload && decodePayload(payload), entry.path))
-      if (++done % LOOK_ROWS !== 0 || performance.now() < end) continue
+      done++
+      unseen += ROW_BYTES + (payload?.length ?? 0)
+      if (unseen < LOOK_BYTES) continue
+      unseen = 0
+      if (performance.now() < end) continue
       onProgress?.({ stage, done, total })
       await setImmediate()
       signal?.throwIfAborted()
