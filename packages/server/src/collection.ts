@@ -408,22 +408,7 @@ export class Collection<P extends object = Payload> {
     const { signal, onProgress } = parseWriteOptions(options, 'flush')
     this.#assertWritable()
     signal?.throwIfAborted()
-    this.#store.freeze()
-    const { janitor } = this.#engine
-    const { begun } = janitor
-    const { frozen } = this.#store
-    const total = frozen.length
-    // What is written and frozen meanwhile is not waited for: under a flood there would be no end.
-    const last = frozen.at(-1)
-    while (last !== undefined && frozen.includes(last)) {
-      await orAborted(janitor.turn(), signal)
-      const error = janitor.errorSince(begun)
-      if (error) throw error
-      this.#assertWritable()
-      onProgress?.({ stage: 'flush', done: total - 1 - frozen.indexOf(last), total })
-    }
-    await orAborted(this.#engine.recall.calibrateDue(this.#engine, this.#store), signal)
-    await orAborted(writeCalibrated(this.#engine, this.#store), signal)
+    await this.#engine.janitor.flushing(() => this.#flush(signal, onProgress))
   }
 
   /**
@@ -480,6 +465,25 @@ export class Collection<P extends object = Payload> {
     if (wanted.buckets) await this.#store.index.vectorsReady()
     this.#assertOpen()
     return collectionStats(this.#store, wanted.buckets)
+  }
+
+  async #flush(signal: AbortSignal | undefined, onProgress: FlushOptions['onProgress']): Promise<void> {
+    this.#store.freeze()
+    const { janitor } = this.#engine
+    const { begun } = janitor
+    const { frozen } = this.#store
+    const total = frozen.length
+    // What is written and frozen meanwhile is not waited for: under a flood there would be no end.
+    const last = frozen.at(-1)
+    while (last !== undefined && frozen.includes(last)) {
+      await orAborted(janitor.turn(), signal)
+      const error = janitor.errorSince(begun)
+      if (error) throw error
+      this.#assertWritable()
+      onProgress?.({ stage: 'flush', done: total - 1 - frozen.indexOf(last), total })
+    }
+    await orAborted(this.#engine.recall.calibrateDue(this.#engine, this.#store), signal)
+    await orAborted(writeCalibrated(this.#engine, this.#store), signal)
   }
 
   /** A write whose rows are looked for first: see update.ts. */

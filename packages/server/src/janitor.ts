@@ -48,6 +48,8 @@ export class Janitor {
   #floodedMs = Number.NEGATIVE_INFINITY
   #tendingError: Error | undefined
   #tending: Promise<void> = Promise.resolve()
+  /** Calls of `flush` that have not ended. */
+  readonly #flushers: Set<Promise<void>> = new Set()
   /** Collections of which rows are on their way to buckets ahead of their flush. */
   readonly #placing: Map<Store, Promise<void>> = new Map()
   /** The rows of a committed generation are on their way. */
@@ -112,6 +114,24 @@ export class Janitor {
         this.#placing.delete(store)
       })
     this.#placing.set(store, placing)
+  }
+
+  /**
+   * Somebody flushes: index files and compactions that have not begun wait until `work` has ended. It calibrates and then writes the index
+   * file, and both would be in the way of that, with a file that is soon another.
+   */
+  async flushing(work: () => Promise<void>): Promise<void> {
+    const done = work()
+    const ended = done.catch(() => undefined)
+    this.#flushers.add(ended)
+    await ended
+    this.#flushers.delete(ended)
+    return done
+  }
+
+  /** Resolves when the calls of `flush` that there are have ended, or the signal aborts; later ones may go on for ever. */
+  async #afterFlushers(signal: AbortSignal): Promise<void> {
+    await orAborted(Promise.all(this.#flushers), signal).catch(() => undefined)
   }
 
   /** Resolves when what runs has ended: of flushes that follow each other, the one that is under way. */
@@ -192,11 +212,15 @@ export class Janitor {
       const engine = this.#engine!
       const { signal } = this.#ending
       try {
+        await this.#afterFlushers(signal)
         if (!signal.aborted && !store.dropped) await writeCheckpointIfDue(engine, store)
         await cutLog(engine)
         const { between } = engine.pace.course(signal)
         const mayCompact = () => this.healing.mode === 'background' && !signal.aborted
-        while (mayCompact() && (await compactOnce(engine, store, { rests: true, signal }))) await between()
+        while (mayCompact() && (await compactOnce(engine, store, { rests: true, signal }))) {
+          await between()
+          await this.#afterFlushers(signal)
+        }
         this.#tendingError = undefined
       } catch (error) {
         // Only time or space is lost, and the next flush tries again; a dropped collection or an ending database has nothing to tend.

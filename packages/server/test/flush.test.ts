@@ -62,6 +62,33 @@ describe('a flush that cannot open the segment that it wrote', () => {
   })
 })
 
+describe('a flush that somebody waits for', () => {
+  it('writes one index file, with what it has learned', async () => {
+    const made = new Set<string>()
+    const fs = new SimFs({
+      before(operation, path) {
+        if (operation === 'open' && path.includes('/idx-')) made.add(path)
+      },
+    })
+    const db = await Drift.open('/db', { fs, threads: 0 })
+    const docs = await db.collection('docs', { dim: DIM, memtableRows: 8 * ROWS })
+    for (const generation of [0, 1, 2, 3]) await upsert(docs, generation)
+    await docs.flush()
+    await db.close()
+    expect(made.size).toBe(1)
+  })
+
+  it('does not hold up the end of the database', async () => {
+    const db = await open(temporaryFolder())
+    const docs = await db.collection('docs', { dim: DIM, memtableRows: 8 * ROWS })
+    for (const generation of [0, 1, 2, 3]) await upsert(docs, generation)
+    const flushed = docs.flush().catch((error: { code: string }) => error.code)
+    await new Promise(resolve => setImmediate(resolve))
+    await db.close()
+    expect([undefined, 'DRIFT_CLOSED']).toContain(await flushed)
+  })
+})
+
 describe('flushes that overlap', () => {
   it('hide what the second generation deletes of the first while that is being written', async () => {
     for (let round = 0; round < ROUNDS; round++) {
