@@ -1,15 +1,15 @@
 /**
- * The writing half of the log, synchronous. Rules: a page that holds acknowledged bytes which anybody needs is never written again; a
- * file shows its name only when its zeros, or its claim, are on disk; its header is on disk before its first frame; a file is synced before the next one begins.
+ * The writing half of the log, synchronous. Rules: a page that holds acknowledged bytes which anybody needs is never written again; the header of
+ * a file, which drafts.ts makes, is on disk before its first frame; a file is synced before the next one begins.
  * After an error the log is of unknown state and the caller stops using it, unless `isRetriable` says that nothing was taken.
  * Follows docs/durability.md.
  */
 
 import { type DriftFs, FsError, isShortage } from '@drift/fs'
 import { CoreError } from '../errors.js'
+import { type Draft, WalDrafts } from './drafts.js'
 import {
   decodeFileHeader,
-  encodeClaim,
   encodeFileHeader,
   encodeFrameHeader,
   encodeRecords,
@@ -37,12 +37,6 @@ const FILE_GROWTH = 4
 const GROUP_BYTES: number = 16 * 1024 * 1024
 /** Where an older file may yet be recycled, the next one is begun when so much of this one is in use. */
 const RECYCLE_SHARE = 2
-/** Zeros written per step of a preparation: a step takes a few milliseconds, and commits go between steps. */
-const PREPARE_BYTES = 4 * 1024 * 1024
-/** And so many by another thread. */
-const ASIDE_BYTES = 16 * 1024 * 1024
-/** And synced so many at a time: a sync of fresh zeros is a commit of the file system's journal, and holds commits up for 10 ms. */
-const PREPARE_SYNC_BYTES = 16 * 1024 * 1024
 /** A file keeps room for its header, one frame, one mark and its last frame. */
 const MIN_FILE_BYTES = 4 * PAGE_BYTES
 /** Syncs of what is acknowledged or named. That of a file which holds only zeros is an `fsync`, and the file is made anew. */
@@ -93,29 +87,12 @@ interface ActiveFile extends WalFile {
   readonly nonce: bigint
 }
 
-interface Draft {
-  readonly file: number
-  readonly fd: number
-  /** Zeros so far, and how many of them are on disk. */
-  bytes: number
-  synced: number
-  /** It bears its final name. */
-  published: boolean
-  /** It was an earlier file. */
-  readonly isRecycled: boolean
-  /** Another thread writes to it, so its descriptor stays open. */
-  isBusy: boolean
-}
-
 export class WalLog {
   readonly #options: WalLogOptions
   readonly #fileBytes: number
   #older: WalFile[]
   #active!: ActiveFile
-  /** The next file, as far as it is made. */
-  #spare: Draft | undefined
-  /** A file of the full size that nobody needs any more, under its draft's name: the next one that is made. */
-  #kept: number | undefined
+  readonly #drafts: WalDrafts
   /** Offset of the next frame. */
   #offset = 0
   #lsn: number
@@ -158,7 +135,7 @@ export class WalLog {
   publish(): void {
     const draft = this.#first!
     try {
-      this.#publish(draft)
+      this.#drafts.publish(draft)
     } catch (cause) {
       this.abandon()
       throw cause
@@ -169,9 +146,9 @@ export class WalLog {
   /** The draft is not to be the log: it goes, as far as the disk lets it, and a later opening removes what is left. */
   withdraw(): void {
     const { fs } = this.#options
-    const draft = this.#spare ?? this.#first
+    const draft = this.#drafts.spare ?? this.#first
     this.abandon()
-    if (draft === undefined) return
+    if (draft === undefined || draft.isGone) return
     try {
       fs.remove(this.#path(walDraftName(draft.file)))
     } catch {
@@ -182,6 +159,7 @@ export class WalLog {
   private constructor(options: WalLogOptions) {
     this.#options = options
     this.#fileBytes = options.fileBytes ?? DEFAULT_FILE_BYTES
+    this.#drafts = new WalDrafts(options.fs, options.folder, this.#fileBytes)
     this.#lsn = options.firstLsn
     this.#batch = options.previous?.batch ?? 0
     this.#durableBatch = this.#batch
@@ -270,9 +248,9 @@ export class WalLog {
 
   /** A good part of the active file is in use, and the next one is not ready. */
   get wantsSpare(): boolean {
-    const waits = this.#kept === undefined && this.#older.some(file => this.#isRecyclable(file))
+    const waits = !this.#drafts.hasKept && this.#older.some(file => this.#isRecyclable(file))
     const share = waits ? RECYCLE_SHARE : FILE_GROWTH
-    return !this.#spare?.published && this.#offset > this.#active.bytes / share
+    return !this.#drafts.spare?.published && this.#offset > this.#active.bytes / share
   }
 
   /**
@@ -280,11 +258,7 @@ export class WalLog {
    * error that `isFinal`.
    */
   prepareStep(): void {
-    const spare = this.#draft(this.#active.file + 1)
-    const whole = this.#nextBytes
-    this.#extend(spare, Math.min(whole, spare.bytes + PREPARE_BYTES))
-    if (spare.bytes >= whole || spare.bytes - spare.synced >= PREPARE_SYNC_BYTES) this.#syncZeros(spare)
-    if (spare.synced >= whole) this.#publish(spare)
+    this.#drafts.makeStep(this.#active.file + 1, this.#nextBytes)
   }
 
   /**
@@ -292,32 +266,7 @@ export class WalLog {
    * file, it makes another, and this one is nobody's.
    */
   async prepareAside(): Promise<void> {
-    const { fs } = this.#options
-    const spare = this.#draft(this.#active.file + 1)
-    const whole = this.#nextBytes
-    if (!fs.writeAside || spare.bytes >= whole) {
-      this.prepareStep()
-      return
-    }
-    const bytes = Math.min(whole - spare.bytes, ASIDE_BYTES)
-    spare.isBusy = true
-    try {
-      // Never touched, so all of it is one page of zeros.
-      await fs.writeAside(spare.fd, new Uint8Array(bytes), spare.bytes, true)
-    } catch (cause) {
-      spare.isBusy = false
-      if (this.#spare === spare) this.#discard(spare)
-      else fs.close(spare.fd)
-      throw cause
-    }
-    spare.isBusy = false
-    if (this.#spare !== spare) {
-      fs.close(spare.fd)
-      return
-    }
-    spare.bytes += bytes
-    spare.synced = spare.bytes
-    if (spare.synced >= whole) this.#publish(spare)
+    await this.#drafts.makeAside(this.#active.file + 1, this.#nextBytes)
   }
 
   get #nextBytes(): number {
@@ -335,35 +284,27 @@ export class WalLog {
       later = Math.min(later, file.firstLsn)
     }
     for (const { file, bytes } of removed) {
-      if (this.#kept === undefined && this.#isRecyclable({ file, bytes })) {
-        this.#options.fs.rename(this.#path(walFileName(file)), this.#path(walDraftName(file)))
-        this.#kept = file
-      } else this.#options.fs.remove(this.#path(walFileName(file)))
+      if (!this.#drafts.hasKept && this.#isRecyclable({ file, bytes })) this.#drafts.keep(file)
+      else this.#options.fs.remove(this.#path(walFileName(file)))
       this.#older = this.#older.filter(other => other.file !== file)
     }
   }
 
   /** Everything is durable and says so. */
   close(): void {
-    const { fs } = this.#options
-    const spare = this.#spare
+    const { spare } = this.#drafts
     if (!this.#sealed) this.#write(FRAME_TYPE.shutdown)
-    fs.fsync(this.#active.fd)
+    this.#options.fs.fsync(this.#active.fd)
     this.abandon()
-    const kept = this.#takeKept()
-    if (kept !== undefined) fs.remove(this.#path(walDraftName(kept)))
-    if (spare) fs.remove(this.#path(spare.published ? walFileName(spare.file) : walDraftName(spare.file)))
+    this.#drafts.remove(spare)
   }
 
   /** Frees the descriptors and leaves the files as they are. */
   abandon(): void {
-    const { fs } = this.#options
-    const spare = this.#spare
-    this.#spare = undefined
     try {
-      if (spare && !spare.isBusy) fs.close(spare.fd)
+      this.#drafts.abandon()
     } finally {
-      if (this.#active) fs.close(this.#active.fd)
+      if (this.#active) this.#options.fs.close(this.#active.fd)
     }
   }
 
@@ -373,12 +314,15 @@ export class WalLog {
     const records = [...carry]
     const groups = inGroups(records.map(record => record.bytes))
     const carried = groups.reduce((sum, group) => sum + frameBytes(group.payload), 0)
-    const draft = this.#draft(firstFile)
+    const draft = this.#drafts.begin(firstFile)
     this.#first = draft
     // Nobody appends to what is carried, so header, frames and mark are written where no zeros were.
     if (carried > 0) draft.bytes = 2 * PAGE_BYTES + carried
-    this.#extend(draft, Math.max(Math.min(this.#fileBytes, FIRST_FILE_BYTES), MIN_FILE_BYTES + carried))
-    this.#syncZeros(draft)
+    this.#drafts.extend(
+      draft,
+      Math.max(Math.min(this.#fileBytes, FIRST_FILE_BYTES), MIN_FILE_BYTES + carried),
+    )
+    this.#drafts.syncZeros(draft)
     this.#lsn = records[0]?.lsn ?? this.#lsn
     if (!this.#options.carry) this.#syncPrevious()
     this.#activate(draft)
@@ -406,10 +350,10 @@ export class WalLog {
     const { fs } = this.#options
     const { file, firstLsn, bytes: filled, fd } = this.#active
     // The next file first: when there is no room for it, this one has not changed.
-    const draft = this.#draft(file + 1)
-    this.#extend(draft, Math.max(this.#nextBytes, roundUp(bytes, PAGE_BYTES)))
-    this.#syncZeros(draft)
-    if (!draft.published) this.#publish(draft)
+    const draft = this.#drafts.begin(file + 1)
+    this.#drafts.extend(draft, Math.max(this.#nextBytes, roundUp(bytes, PAGE_BYTES)))
+    this.#drafts.syncZeros(draft)
+    if (!draft.published) this.#drafts.publish(draft)
     if (!this.#sealed) this.#write(FRAME_TYPE.rotate)
     this.#sealed = true
     this.sync()
@@ -437,7 +381,7 @@ export class WalLog {
     fs.write(draft.fd, encodeFileHeader(header), 0)
     fs.fdatasync(draft.fd)
     this.#active = { file: draft.file, fd: draft.fd, nonce, firstLsn: this.#lsn, bytes: draft.bytes }
-    this.#spare = undefined
+    this.#drafts.use()
     this.#sealed = false
     this.#offset = PAGE_BYTES
     this.#chain = lowNonce(nonce)
@@ -473,98 +417,9 @@ export class WalLog {
     this.#toldBatch = this.#durableBatch
   }
 
-  /** The spare, begun when there is none. */
-  #draft(file: number): Draft {
-    if (this.#spare && !this.#spare.isBusy) return this.#spare
-    const path = this.#path(walDraftName(file))
-    if (this.#options.fs.stat(path)) this.#options.fs.remove(path)
-    const kept = this.#takeKept()
-    if (kept !== undefined) return this.#recycle(kept, file)
-    const fd = this.#options.fs.open(path, 'create')
-    this.#spare = { file, fd, bytes: 0, synced: 0, published: false, isRecycled: false, isBusy: false }
-    return this.#spare
-  }
-
   /** Of the size of most files, so that the next one need not grow; and made here, since those of before may have been linked elsewhere. */
   #isRecyclable({ file, bytes }: Pick<WalFile, 'file' | 'bytes'>): boolean {
     return bytes === this.#fileBytes && file >= this.#options.firstFile
-  }
-
-  /** Somebody may have removed it: it bears the name of what nobody needs. */
-  #takeKept(): number | undefined {
-    const kept = this.#kept
-    const isThere = kept !== undefined && this.#options.fs.stat(this.#path(walDraftName(kept))) !== undefined
-    this.#kept = undefined
-    return isThere ? kept : undefined
-  }
-
-  /** What it held stays, but for the first pages: it has its blocks, and neither size nor extents change when frames are synced. */
-  #recycle(kept: number, file: number): Draft {
-    const { fs, folder } = this.#options
-    const path = this.#path(walDraftName(file))
-    const from = this.#path(walDraftName(kept))
-    let fd: number
-    try {
-      fs.rename(from, path)
-      // Before its bytes change: else they could come back under the name that it had.
-      fs.syncFolder(folder)
-      fd = fs.open(path, 'write')
-    } catch (cause) {
-      // It goes at once, as in `#discard`.
-      for (const name of [from, path]) if (fs.stat(name)) fs.remove(name)
-      throw cause
-    }
-    const draft = { file, fd, bytes: 0, synced: 0, published: false, isRecycled: true, isBusy: false }
-    this.#spare = draft
-    try {
-      fs.write(fd, encodeClaim(file), 0)
-    } catch (cause) {
-      this.#discard(draft)
-      throw cause
-    }
-    draft.bytes = this.#fileBytes
-    return draft
-  }
-
-  /** Written zeros, not a hole: a sync of a frame then has no size and no extent to write, which halves it. */
-  #extend(draft: Draft, bytes: number): void {
-    if (draft.bytes >= bytes) return
-    const { fs } = this.#options
-    const zeros = new Uint8Array(Math.min(PREPARE_BYTES, bytes - draft.bytes))
-    try {
-      for (let at = draft.bytes; at < bytes; at += zeros.length)
-        fs.write(draft.fd, zeros.subarray(0, Math.min(zeros.length, bytes - at)), at)
-    } catch (cause) {
-      this.#discard(draft)
-      throw cause
-    }
-    draft.bytes = bytes
-  }
-
-  #syncZeros(draft: Draft): void {
-    if (draft.synced === draft.bytes) return
-    try {
-      this.#options.fs.fsync(draft.fd)
-    } catch (cause) {
-      this.#discard(draft)
-      throw cause
-    }
-    draft.synced = draft.bytes
-  }
-
-  /** A file that could not be filled goes at once: it may hold the last free bytes of the disk. */
-  #discard(draft: Draft): void {
-    const { fs } = this.#options
-    this.#spare = undefined
-    if (this.#first === draft) this.#first = undefined
-    fs.close(draft.fd)
-    fs.remove(this.#path(draft.published ? walFileName(draft.file) : walDraftName(draft.file)))
-  }
-
-  #publish(draft: Draft): void {
-    this.#options.fs.rename(this.#path(walDraftName(draft.file)), this.#path(walFileName(draft.file)))
-    this.#options.fs.syncFolder(this.#options.folder)
-    draft.published = true
   }
 
   #path(name: string): string {
