@@ -192,9 +192,10 @@ describe('a disk that fails', () => {
     const path = temporaryFolder()
     const db = await Drift.open(path, { ...SMALL, threads: 0, maintenance: 'manual' })
     const docs = await db.collection('docs', { dim: 1 })
-    rmSync(path, { recursive: true })
+    // The log makes files in it meanwhile.
+    rmSync(path, { recursive: true, maxRetries: 20, retryDelay: 5 })
     await docs.upsert([{ id: 1, vector: [1] }])
-    await vi.waitFor(async () => expect((await db.stats()).state).toBe('failed'), 3_000)
+    await vi.waitFor(async () => expect((await db.stats()).state).toBe('failed'), 20_000)
     await expect(docs.upsert([{ id: 2, vector: [1] }])).rejects.toMatchObject({
       code: 'DRIFT_WAL_FAILED',
       message: expect.stringContaining('removed'),
