@@ -123,6 +123,18 @@ export class CalibratedFloors {
     priorOf: (recall: number, k: number) => number,
   ): number {
     const prior = priorOf(recall, k)
+    const floor = this.unboundedFloorOf(recall, k, weights, priorOf)
+    return Math.min(prior * this.#highest, Math.max(prior * LOWEST, floor))
+  }
+
+  /** What the samples tell, whatever the prior of all data makes of it. */
+  unboundedFloorOf(
+    recall: number,
+    k: number,
+    weights: Weights,
+    priorOf: (recall: number, k: number) => number,
+  ): number {
+    const prior = priorOf(recall, k)
     const neighbours = sampledNeighbours(k)
     const { each, sorted } = atOnce(this.#sample(neighbours, weights))
     const count = each.length
@@ -131,8 +143,7 @@ export class CalibratedFloors {
     const sampled = quantile({ each, sorted }, wanted, CAUTION)
     const floor = (sampled * prior) / priorOf(Math.min(recall, knowable(sorted)), neighbours)
     // A higher floor has to be earned, a lower one is taken at its word.
-    const pulled = floor > prior ? prior * (floor / prior) ** (count / (count + PULL)) : floor
-    return Math.min(prior * this.#highest, Math.max(prior * LOWEST, pulled))
+    return floor > prior ? prior * (floor / prior) ** (count / (count + PULL)) : floor
   }
 
   /**

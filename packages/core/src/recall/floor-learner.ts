@@ -1,6 +1,7 @@
 /**
  * What shadow queries teach about floors. A sample is one shadow query: of each of its true nearest rows, the logarithm of the floor at which
- * the row would just have been met. So the share of rows met is known for every floor, not only for the one that was used.
+ * the row would just have been met, in units of `RecallMap.unitOf`, as all floors here. So the share of rows met is known for every floor, not
+ * only for the one that was used.
  * Rule: a learned floor is a quantile of these over the last samples, monotone in recall by construction; pulled down to the prior while
  * samples are few, bounded, moved only by more than a tenth. When the latest samples contradict it, the older ones are
  * forgotten and the floor is the lower of theirs and the prior, halved.
@@ -94,7 +95,7 @@ export class FloorLearner implements LearnedFloors {
     for (const { k, floors, samples } of byK) this.#byK.set(k, taughtBy(samples.slice(-WINDOW), floors))
   }
 
-  /** What was taught is of rows that are gone. */
+  /** What was taught is of rows that are gone, or in another unit. */
   forget(): void {
     this.#byK.clear()
   }

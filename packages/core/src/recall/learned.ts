@@ -50,7 +50,7 @@ export interface Learned {
 }
 
 /** Of the layout and of what the values mean. */
-const VERSION = 4
+const VERSION = 5
 const HEAD_BYTES = 8
 
 /** The text: arrays of values by their lengths. */

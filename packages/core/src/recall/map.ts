@@ -23,17 +23,23 @@ const FLOORS = [
   [4.7e-3, 1.3e-3, 6.2e-4, 3.6e-4, 1.2e-4, 5.2e-5, 3.0e-5, 1.4e-5, 9.7e-6, 5.2e-6, 3.1e-6],
 ]
 
-/** What shadow queries taught. */
+/** What shadow queries taught. Floors are in units of `RecallMap.unitOf`: as the index grows and is calibrated anew, what was taught follows. */
 export interface LearnedFloors {
   /** @param prior - of all data, or of the calibration. @returns undefined while too few queries told anything. */
   floorOf(recall: number, k: number, prior: number): number | undefined
+  /** The unit is that of another source now. */
+  forget(): void
 }
+
+const UNIT_RECALL = 0.95
 
 /** What was computed for one k, to be looked up by the next query. */
 interface ForK {
   readonly weights: Weights
   /** By recall. */
   readonly recalls: Map<number, ForRecall>
+  /** The unit of `learned`. */
+  readonly unit: number
   flat: Flat | undefined
 }
 
@@ -64,6 +70,7 @@ export class RecallMap {
 
   /** @param rows - in buckets when it was calibrated. @param floors - undefined: the prior of all data serves. */
   setCalibrated(floors: CalibratedFloors | undefined, rows: number): void {
+    if ((floors === undefined) !== (this.#calibrated === undefined)) this.learned?.forget()
     this.#calibrated = floors
     this.#calibratedRows = rows
     this.#byK.clear()
@@ -94,8 +101,16 @@ export class RecallMap {
   }
 
   floorOf(recall: number, k: number): number {
-    const floor = this.#forRecall(recall, k).floor * this.#growthFactor
-    return this.learned?.floorOf(recall, k, floor) ?? floor
+    const { floor } = this.#forRecall(recall, k)
+    const growth = this.#growthFactor
+    if (this.learned === undefined) return floor * growth
+    const { unit } = this.#forK(k)
+    return (this.learned.floorOf(recall, k, floor / unit) ?? floor / unit) * unit * growth
+  }
+
+  /** The floor for UNIT_RECALL, unbounded and before `learned` has its say. */
+  unitOf(k: number): number {
+    return this.#forK(k).unit * this.#growthFactor
   }
 
   /**
@@ -133,7 +148,9 @@ export class RecallMap {
   #forK(k: number): ForK {
     let forK = this.#byK.get(k)
     if (forK === undefined) {
-      forK = { weights: priorWeights(k), recalls: new Map(), flat: undefined }
+      const weights = priorWeights(k)
+      const unit = this.#calibrated?.unboundedFloorOf(UNIT_RECALL, k, weights, priorFloor)
+      forK = { weights, recalls: new Map(), unit: unit ?? priorFloor(UNIT_RECALL, k), flat: undefined }
       if (this.#byK.size >= MOST_KNOWN) this.#byK.clear()
       this.#byK.set(k, forK)
     }

@@ -174,3 +174,92 @@ it('rows that are equally far count alike, whichever of them are found', async (
   }
   await pool.close()
 })
+
+describe('what shadow queries taught while there were fewer rows in buckets', () => {
+  /** Clusters; the first rows in buckets, `waiting` more in a memtable, then `queries` shadow queries. */
+  async function taught(inBuckets: number, waiting: number, queries: number) {
+    const random = seededRandom(5)
+    const centres = Float32Array.from({ length: 60 * DIM }, () => 1.5 * gaussian(random))
+    const next = () => {
+      const centre = Math.floor(random() * 60) * DIM
+      return Float32Array.from({ length: DIM }, (_, i) => centres[centre + i]! + gaussian(random))
+    }
+    const shadow = { share: 1, random: seededRandom(3) }
+    const index = new VectorIndex({ dim: DIM, metric: 'l2', memtableRows: 32_768, shadow })
+    const insert = (count: number) => {
+      if (count === 0) return
+      const vectors = new Float32Array(count * DIM)
+      for (let i = 0; i < count; i++) vectors.set(next(), i * DIM)
+      const { count: first } = index
+      index.upsert(
+        Array.from({ length: count }, (_, i) => first + i),
+        vectors,
+      )
+    }
+    const flush = async () => {
+      const memtable = index.rotate()
+      if (memtable) await index.flush(memtable)
+      await index.calibrate()
+    }
+    const measure = async (times: number) => {
+      for (let i = 0; i < times; i++) {
+        index.searchSync(next(), { k: K })
+        await index.shadow()
+      }
+    }
+    const recall = (times: number) => {
+      let hits = 0
+      let rows = 0
+      for (let i = 0; i < times; i++) {
+        const query = next()
+        const truth = new Set(index.exactSync(query, K).ids)
+        const found = index.searchSync(query, { k: K })
+        hits += found.ids.filter(id => truth.has(id)).length
+        rows += found.scannedRows
+      }
+      return { recall: hits / (times * K), rows: rows / times }
+    }
+    insert(inBuckets)
+    await flush()
+    insert(waiting)
+    await measure(queries)
+    return { insert, flush, recall }
+  }
+
+  it('before there were any is nothing: not all rows are read afterwards, and it can be stored', async () => {
+    const shadow = { share: 1, random: seededRandom(3) }
+    const options = { dim: DIM, metric: 'l2' } as const
+    const index = new VectorIndex({ ...options, shadow })
+    const { vectors, easy } = data(6)
+    const rows = 5000
+    index.upsert(
+      Array.from({ length: rows }, (_, i) => i),
+      vectors.slice(0, rows * DIM),
+    )
+    for (let i = 0; i < 60; i++) {
+      index.searchSync(easy(), { k: K })
+      await index.shadow()
+    }
+    await index.flush(index.rotate()!)
+    expect(index.searchSync(easy(), { k: K }).scannedRows).toBeLessThan(rows / 2)
+    expect(() => new VectorIndex({ ...options, shadow }).restoreLearned(index.takeLearned())).not.toThrow()
+  })
+
+  it('and the others waited in a memtable keeps the recall when they have come to buckets', async () => {
+    const { flush, recall } = await taught(2000, 10_000, 256)
+    await flush()
+    expect(recall(200).recall).toBeGreaterThan(0.94)
+  })
+
+  it('holds when there are four times as many, and still spares rows', async () => {
+    const grown = async (queries: number) => {
+      const { insert, flush, recall } = await taught(3500, 0, queries)
+      insert(10_500)
+      await flush()
+      return recall(200)
+    }
+    const after = await grown(256)
+    expect(after.recall).toBeGreaterThan(0.94)
+    expect(after.rows).toBeLessThan(0.9 * (await grown(0)).rows)
+  })
+})

@@ -127,8 +127,12 @@ export class RecallMonitor {
       const missed = truth.rows.subarray(0, room).filter(row => !hit.has(row))
       const nearest = Uint32Array.from([...hit, ...missed]).subarray(0, room)
       const meetings = meetingsOf(view, state.store, query, bucketDistances(view, query), nearest)
-      const sample = asIfOrdinary(logFloorsOf(meetings, weights), meetings, flat, far)
-      this.#learner?.learn(k, sample, target, floor, hits)
+      const unit = state.recall.unitOf(k)
+      const logs = asIfOrdinary(logFloorsOf(meetings, weights), meetings, flat, far)
+      // Rows in no bucket are met at any floor, and teach nothing of the one that they take once they are in buckets.
+      const ofBuckets = logs.filter(isOfBucket).map(log => log - Math.log(unit))
+      const inBuckets = logs.subarray(0, hit.size).filter(isOfBucket).length
+      if (2 * ofBuckets.length > room) this.#learner?.learn(k, ofBuckets, target, floor / unit, inBuckets)
       return true
     } finally {
       release()
@@ -181,6 +185,11 @@ export class RecallMonitor {
     tally.recall = keep * tally.recall + recall
     tally.squares = keep * tally.squares + recall * recall
   }
+}
+
+/** Without any bucket it is no number. */
+function isOfBucket(logFloor: number): boolean {
+  return logFloor < Number.POSITIVE_INFINITY
 }
 
 function keyOf({ k, target }: Pick<Tally, 'k' | 'target'>): string {
