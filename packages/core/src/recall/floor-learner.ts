@@ -13,7 +13,7 @@ import type { LearnedFloors } from './map.js'
 /** Samples that are kept of each k. */
 const WINDOW = 256
 /** Below so many the prior holds; and so many tell whether the others are still true. */
-const LEAST_SAMPLES = 32
+export const LEAST_SAMPLES = 32
 /** A floor is looked at again after so many samples: it sorts them all. */
 const REVIEW_EVERY = 8
 /** The prior counts as so many samples against a floor above it. */

@@ -145,6 +145,17 @@ it('samples the share of queries that it is told to, measures recent ones again,
   expect(index.measuredRecall[0]!.samples).toBeGreaterThan(samples)
 })
 
+it('a few queries that are measured again and again count once each, and teach nothing', async () => {
+  const { index, easy } = await stream(true, 0.95)
+  const queries = Array.from({ length: 100 }, easy)
+  const rows = () => queries.reduce((sum, query) => sum + index.explain(query, { k: K }).scannedRows, 0)
+  const before = rows()
+  for (let i = 0; i < 3; i++) index.searchSync(easy(), { k: K, recall: 0.95 })
+  for (let i = 0; i < 100; i++) expect(await index.shadow()).toBe(true)
+  expect(measuredOf(index, 0.95).samples).toBeLessThanOrEqual(3)
+  expect(rows()).toBe(before)
+})
+
 it('the interval is that of Wilson when rows are independent, and wider when queries differ', () => {
   const { low95, high95 } = wilson(0.9, 0.009, 100, 10)
   expect(low95).toBeCloseTo(0.8798, 3)

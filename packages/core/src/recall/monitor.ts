@@ -11,7 +11,7 @@ import type { Scratch } from '../search/scratch.js'
 import { searchView } from '../search/search.js'
 import { attach } from '../search/snapshot.js'
 import { exactAnswer } from './exact.js'
-import { FloorLearner } from './floor-learner.js'
+import { FloorLearner, LEAST_SAMPLES } from './floor-learner.js'
 import type { ShadowLearned, Tally } from './learned.js'
 import { asIfOrdinary, bucketDistances, logFloorsOf, meetingsOf } from './meeting.js'
 import { wilson } from './wilson.js'
@@ -23,7 +23,7 @@ export interface MeasuredRecall {
   readonly measured: number
   readonly low95: number
   readonly high95: number
-  /** Shadow queries, older ones counted for less. */
+  /** Shadow queries, older ones counted for less; those that were measured again count once. */
   readonly samples: number
 }
 
@@ -93,9 +93,10 @@ export class RecallMonitor {
    * @returns false when no query was ever sampled, or there is nothing to find.
    */
   async measure(scratch: Scratch, pool: IndexPool | undefined, check: () => void): Promise<boolean> {
-    const sampled = this.#waiting.shift() ?? this.#recent[Math.floor(this.#random() * this.#recent.length)]
+    const first = this.#waiting.shift()
+    const sampled = first ?? this.#recent[Math.floor(this.#random() * this.#recent.length)]
     if (sampled === undefined) return false
-    this.#recent.push(sampled)
+    if (first !== undefined) this.#recent.push(first)
     if (this.#recent.length > KEPT) this.#recent.shift()
     const state = this.#state
     this.#forget()
@@ -120,9 +121,12 @@ export class RecallMonitor {
       const farthest = truth.distances[room - 1]!
       let hits = 0
       while (hits < count && hits < room && distances[hits]! <= farthest) hits++
-      this.#count(k, target, hits / room)
+      const isAgain = first === undefined
+      this.#count(sampled, hits / room, isAgain)
       // A floor for rows that are gone, made to serve those that are left, soon gives way to one of their own: nothing is learned by it.
       if (state.recall.shrunk > 1) return true
+      // A few queries, asked again and again, do not speak for the others.
+      if (isAgain && this.#recent.filter(recent => recent.k === k).length < LEAST_SAMPLES) return true
       const hit = new Set(found.subarray(0, hits))
       const missed = truth.rows.subarray(0, room).filter(row => !hit.has(row))
       const nearest = Uint32Array.from([...hit, ...missed]).subarray(0, room)
@@ -176,12 +180,16 @@ export class RecallMonitor {
     }
   }
 
-  #count(k: number, target: number, recall: number): void {
+  /** @param isAgain - of a query that was counted before: all of these count for no more than there are of them. */
+  #count({ k, target }: Sampled, recall: number, isAgain: boolean): void {
     const key = keyOf({ k, target })
     const tally = this.#tallies.get(key) ?? { k, target, queries: 0, recall: 0, squares: 0 }
     this.#tallies.set(key, tally)
-    const keep = 0.5 ** (1 / HALF_LIFE)
-    tally.queries = keep * tally.queries + 1
+    const more = 0.5 ** (1 / HALF_LIFE) * tally.queries + 1
+    const known = this.#recent.filter(recent => keyOf(recent) === key).length
+    const queries = isAgain ? Math.max(1, Math.min(more, Math.max(tally.queries, known))) : more
+    const keep = tally.queries > 0 ? (queries - 1) / tally.queries : 0
+    tally.queries = queries
     tally.recall = keep * tally.recall + recall
     tally.squares = keep * tally.squares + recall * recall
   }
@@ -192,6 +200,6 @@ function isOfBucket(logFloor: number): boolean {
   return logFloor < Number.POSITIVE_INFINITY
 }
 
-function keyOf({ k, target }: Pick<Tally, 'k' | 'target'>): string {
+function keyOf({ k, target }: Pick<Sampled, 'k' | 'target'>): string {
   return `${k}/${target}`
 }
