@@ -380,7 +380,7 @@ export class VectorIndex {
    * Do one operation of a plan, after the maintenance that is under way. Searches and writes go on; every row stays findable. Aborted, it
    * stops between two steps: what has moved has moved, and the rest is where it was.
    *
-   * @param options - `budget`: rows that a merge may move; it goes on with the next plan.
+   * @param options - `budget`: rows that may move; what is left of the operation is in the next plan.
    */
   apply(operation: Operation, options: HealOptions = {}): Promise<Healed> {
     return this.#jobs.apply(operation, options)

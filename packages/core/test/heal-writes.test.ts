@@ -158,13 +158,27 @@ it('a budget of moves is kept, and what a merge cannot finish is drained next', 
     expect(again.kind).toBe('merge')
     expect((await index.apply(again)).applied).toBe(true)
   }
-  const { moves } = await index.maintain({ budget: 10 })
-  expect(moves).toBeGreaterThan(0)
-  expect(moves).toBeLessThan(200)
+  for (const budget of [1, 10, 10, 50, 300]) {
+    const { moves } = await index.maintain({ budget })
+    expect(moves).toBeGreaterThan(0)
+    expect(moves).toBeLessThanOrEqual(budget)
+  }
   await expect(index.maintain({ budget: -1 })).rejects.toMatchObject({ code: 'DRIFT_OPTION' })
   expect(() => index.plan({ policy: 'best' as never })).toThrow(
     expect.objectContaining({ code: 'DRIFT_OPTION' }),
   )
+})
+
+it('progress never goes back, and ends where all is done', async () => {
+  const index = await drifted(pool)
+  const told: [number, number][] = []
+  await index.maintain({ onProgress: (done, total) => told.push([done, total]) })
+  expect(told.length).toBeGreaterThan(100)
+  for (const [i, [done, total]] of told.entries()) {
+    expect(done).toBe(i + 1)
+    expect(total).toBeGreaterThanOrEqual(done)
+  }
+  expect(told.at(-1)![0]).toBe(told.at(-1)![1])
 })
 
 it.each([

@@ -29,7 +29,7 @@ export interface Healed extends Moves {
   readonly after: HealState
 }
 
-/** @param limit - rows that a merge may move. */
+/** @param limit - rows that may move. */
 export async function applyOperation(
   state: IndexState,
   operation: Operation,
@@ -64,7 +64,7 @@ async function run(
     case 'recentre':
       return { ...NO_MOVES, applied: recentreBucket(state, bucket) }
     case 'split': {
-      const { children, moves, seconds } = await splitAround(state, bucket, slices, job)
+      const { children, moves, seconds } = await splitAround(state, bucket, limit, slices, job)
       return { moves, seconds, applied: children > 1 }
     }
     case 'merge': {
@@ -75,7 +75,7 @@ async function run(
       return { moves, seconds, applied: dropped || moves > 0 }
     }
     case 'settle': {
-      const done = await settleBucket(state, bucket, slices, job)
+      const done = await settleBucket(state, bucket, limit, slices, job)
       return { ...done, applied: true }
     }
     case 'refine': {

@@ -16,19 +16,22 @@ export const TOO_LARGE = 1.8
 /** Children of one split, at most: a bucket that got a whole flush of one topic. */
 const MAX_CHILDREN = 8
 
+/** @param limit - rows that may move: with fewer than the bucket has it stays whole. */
 export async function splitAround(
   state: IndexState,
   bucket: number,
+  limit: number,
   slices: Slices,
   job: Job,
 ): Promise<Moves & { readonly children: number }> {
   const { directory, health } = state
+  if (directory.homesIn(bucket) > limit) return { ...NO_MOVES, children: 1 }
   const wanted = Math.round(directory.homesIn(bucket) / state.shape.bucketRows)
   const parts = Math.min(MAX_CHILDREN, Math.max(2, wanted))
   const found = await redrawn(state, { how: 'split', bucket, parts }, slices, job)
   if (found.sizes.length === 0) {
     health.markSingular(bucket, directory.changes[bucket]!)
-    const done = found.rows.length === 0 ? NO_MOVES : await steal(state, found.rows, slices, job)
+    const done = found.rows.length === 0 ? NO_MOVES : await steal(state, found.rows, limit, slices, job)
     return { ...done, children: 1 }
   }
   const entries = directory.rowsOf(bucket)
@@ -36,6 +39,6 @@ export async function splitAround(
   await publishCentroids(state, found, slices)
   // Rows with their second entry here may want it in a child.
   const rows = Uint32Array.from(new Set([...found.rows, ...entries]))
-  const done = await steal(state, rows, slices, job)
+  const done = await steal(state, rows, limit, slices, job)
   return { ...done, children: found.sizes.length + 1 }
 }

@@ -15,7 +15,7 @@ import { ownTurn, type Paced } from './slices.js'
 
 export interface HealOptions extends Pick<MaintenanceOptions, 'onProgress'>, PlanOptions, Paced {
   readonly signal?: AbortSignal | undefined
-  /** Rows that may move. Default: as many as it takes. */
+  /** Rows that may move to another home. What is left undone is in the next plan. Default: as many as it takes. */
   readonly budget?: number
   /** Told of each operation that was tried, as `onProgress` is. */
   readonly onOperation?: (healed: Healed) => void
@@ -54,17 +54,18 @@ export async function heal(on: {
   let operations = 0
   let moves = 0
   let seconds = 0
+  let tried = 0
   for (let round = 0; round < ROUNDS; round++) {
     const planned = new BestFirst(await on.plan())
     await on.between()
-    const total = planned.size
     let applied = 0
     for (let operation = planned.take(); operation !== undefined; operation = planned.take()) {
       const left = on.budget - moves
       if (left <= 0) break
       const healed = await on.apply(operation, left)
       on.onOperation(healed)
-      on.onProgress(total - planned.size, total)
+      tried++
+      on.onProgress(tried, tried + planned.size)
       // Operations are about a slice long: writes and searches come between any two.
       await ownTurn()
       await on.between()

@@ -14,7 +14,7 @@ import { type Moves, NO_MOVES, steal } from './steal.js'
 /** Multiply-adds that moving a row, or copying an entry, is worth. */
 const ROW_WORK = 10_000
 
-/** @param limit - rows that may leave buckets which are given up. @returns also whether the partition changed. */
+/** @param limit - rows that may move: with more to move the neighbourhood is looked at again. @returns also whether the partition changed. */
 export async function refineAround(
   state: IndexState,
   bucket: number,
@@ -31,7 +31,8 @@ export async function refineAround(
   }
   publishAdded(state, found)
   await publishCentroids(state, found, slices)
-  const done = await steal(state, found.rows, slices, job)
+  const left = limit - gone.moves
+  const done = await steal(state, found.rows, left, slices, job)
   for (const other of found.buckets) {
     // Rows that left are entries that a query still reads.
     if (isStale(state, other)) {
@@ -39,7 +40,7 @@ export async function refineAround(
       compactBucket(state, other)
       await slices.spend(entries * ROW_WORK)
     }
-    health.tend(other, directory.changes[other]!)
+    if (done.moves < left) health.tend(other, directory.changes[other]!)
   }
   return {
     moves: gone.moves + done.moves,

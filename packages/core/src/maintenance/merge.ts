@@ -27,13 +27,21 @@ export async function mergeBucket(
   const { directory, health, store, router } = state
   if (router.count < 2) return { moves: 0, seconds: 0, dropped: false }
   const survivors = homeRows(seenIn(state), bucket).subarray(0, Math.max(0, Math.floor(limit)))
-  const { moves } = await scatter(state, survivors, bucket, targets, health.draining, slices)
+  const { moves } = await scatter(state, survivors, limit, bucket, targets, health.draining, slices)
   if (directory.homesIn(bucket) > 0) {
     health.draining.add(bucket)
     return { moves, seconds: 0, dropped: false }
   }
   const guests = directory.rowsOf(bucket).filter(row => store.second[row] === bucket)
-  const { moves: more, seconds } = await scatter(state, guests, bucket, TARGETS, health.draining, slices)
+  const { moves: more, seconds } = await scatter(
+    state,
+    guests,
+    limit - moves,
+    bucket,
+    TARGETS,
+    health.draining,
+    slices,
+  )
   for (const row of directory.rowsOf(bucket)) if (store.second[row] === bucket) state.leaveSecond(row)
   state.dropBucket(bucket)
   return { moves: moves + more, seconds, dropped: true }

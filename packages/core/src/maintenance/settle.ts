@@ -12,14 +12,16 @@ import { homeRows, STANDS_STILL, seenIn } from './region.js'
 import type { Slices } from './slices.js'
 import { type Moves, steal } from './steal.js'
 
+/** @param limit - rows that may move: with more to move the bucket is not settled yet. */
 export async function settleBucket(
   state: IndexState,
   bucket: number,
+  limit: number,
   slices: Slices,
   job: Job,
 ): Promise<Moves> {
-  const done = await steal(state, homeRows(seenIn(state), bucket), slices, job)
-  state.health.settle(bucket, state.store.version)
+  const done = await steal(state, homeRows(seenIn(state), bucket), limit, slices, job)
+  if (done.moves < limit) state.health.settle(bucket, state.store.version)
   recentreBucket(state, bucket, STANDS_STILL)
   compactBucket(state, bucket)
   return done

@@ -27,8 +27,18 @@ const STEP_ROWS = 64
 /** Finding the buckets around one is worth so many multiply-adds for each value of all centroids, which come from memory. */
 const LIST_WORK = 2
 
-/** The rows, which have homes, to the nearest of all buckets, by routing: in the pool when there is one. */
-export async function steal(state: IndexState, rows: Uint32Array, slices: Slices, job: Job): Promise<Moves> {
+/**
+ * The rows, which have homes, to the nearest of all buckets, by routing: in the pool when there is one.
+ *
+ * @param limit - rows that may get another home.
+ */
+export async function steal(
+  state: IndexState,
+  rows: Uint32Array,
+  limit: number,
+  slices: Slices,
+  job: Job,
+): Promise<Moves> {
   let moves = 0
   let seconds = 0
   await routeRows(state, rows, { seconds: true }, slices, job, async (part, { homes, seconds: others }) => {
@@ -40,6 +50,7 @@ export async function steal(state: IndexState, rows: Uint32Array, slices: Slices
         for (let i = first; i < end; i++) {
           const row = part[i]!
           const home = state.store.home[row]
+          if (moves >= limit && home !== homes[i]) continue
           if (!state.move(row, homes[i]!, others[i]!)) continue
           if (home === homes[i]) seconds++
           else moves++
@@ -53,10 +64,15 @@ export async function steal(state: IndexState, rows: Uint32Array, slices: Slices
   return { moves, seconds }
 }
 
-/** Each row, in a step of its own, to its best buckets among `width` around its home, but not to `leaving`. */
+/**
+ * Each row, in a step of its own, to its best buckets among `width` around its home, but not to `leaving`.
+ *
+ * @param limit - rows that may get another home.
+ */
 export async function scatter(
   state: IndexState,
   rows: Uint32Array,
+  limit: number,
   leaving: number,
   width: number,
   avoid: ReadonlySet<number>,
@@ -83,6 +99,7 @@ export async function scatter(
     const second = new Uint32Array(1)
     // As if at home in bucket 0, with the list for its neighbours: the kernel chooses among them.
     kernels.indexAssign(state.slabs, Uint32Array.of(row), 0, 1, home, second, list, list.length)
+    if (moves >= limit && from !== home[0]) continue
     if (!state.move(row, home[0]!, second[0]!)) continue
     if (from === home[0]) seconds++
     else moves++
