@@ -127,6 +127,20 @@ const INDEX_OPTIONS: Record<keyof (VectorIndexOptions & IndexParts), true> = {
   shadow: true,
 }
 
+const CALLBACKS = ['onProgress', 'onOperation', 'between'] as const
+
+/** `requireKnown` for a job, which calls back. */
+export function requireJob<T extends object>(options: T, known: Record<keyof T, true>, where: string): void {
+  requireKnown(options, known, where)
+  for (const name of CALLBACKS) {
+    const callback = (options as Partial<Record<string, unknown>>)[name]
+    if (callback === undefined || typeof callback === 'function') continue
+    throw new CoreError('DRIFT_OPTION', `${name} is ${kindOf(callback)}, expected a function`, {
+      option: name,
+    })
+  }
+}
+
 /**
  * What a misspelt option is refused by: silently ignored, it would be another index or another answer than was asked for. A signal that is
  * none is refused here too.

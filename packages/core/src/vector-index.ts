@@ -27,7 +27,12 @@ import { type IndexStats, statsOf } from './index-stats.js'
 import type { Healed } from './maintenance/apply.js'
 import type { MaintenanceOptions } from './maintenance/assign.js'
 import type { HealOptions, HealReport } from './maintenance/heal.js'
-import { type CalibrateOptions, Jobs, type RefineOptions } from './maintenance/jobs.js'
+import {
+  type CalibrateOptions,
+  Jobs,
+  type RefineOptions,
+  type SlicedPlanOptions,
+} from './maintenance/jobs.js'
 import { type BucketStats, bucketStats, type Operation, type PlanOptions } from './maintenance/plan.js'
 import { type Memtable, noMemtable } from './memtable.js'
 import { kernelMetric, type Metric } from './metric.js'
@@ -109,7 +114,7 @@ export class VectorIndex {
     const batch = requireBatch(state.shape, state.store.ids, named, vectors)
     const rows = state.load(batch.ids, vectors, batch.sources, state.shape.metric)
     await index.assign(rows, job)
-    await index.calibrate(job)
+    await index.calibrate({ signal: job.signal })
     return index
   }
 
@@ -372,7 +377,7 @@ export class VectorIndex {
   }
 
   /** The same in slices between which the event loop turns, in no order: what it says of a bucket was true when it was looked at. */
-  planInSlices(options: PlanOptions & Pick<HealOptions, 'signal'> = {}): Promise<Operation[]> {
+  planInSlices(options: SlicedPlanOptions = {}): Promise<Operation[]> {
     return this.#jobs.planInSlices(options)
   }
 

@@ -205,7 +205,10 @@ it('the largest and the smallest dimension work', async () => {
 })
 
 describe('options that are misspelt or missing', () => {
-  const index = new VectorIndex({ dim: DIM, metric: 'l2' })
+  const options = { dim: DIM, metric: 'l2' } as const
+  const random = () => 0.5
+  const merge = { kind: 'merge', bucket: 0, gain: 1, moves: 1, policy: 'drift', serial: 1 } as const
+  const index = new VectorIndex(options)
   index.upsert(['a', 1, 1n], Float32Array.of(1, 0, 0, 0, 1, 0, 0, 0, 1))
   const rows = new Float32Array(8 * DIM).fill(1)
 
@@ -219,6 +222,8 @@ describe('options that are misspelt or missing', () => {
     ['trainSq8', () => trainSq8(rows, { dim: DIM, clipped: 0 } as never)],
     ['trainPq', () => trainPq(rows, { dim: DIM, subspaces: 1, seed: 1, bit: 4 } as never)],
     ['trainSign', () => trainSign(rows, { dim: DIM, seeds: 1 } as never)],
+    ['plan', () => index.plan({ polcy: 'paper' } as never)],
+    ['shadow', () => new VectorIndex({ ...options, shadow: { share: 1, random, lern: false } as never })],
   ])('of %s are refused by name', (_, call) => {
     expect(codeOf(call)).toBe('DRIFT_UNKNOWN_OPTION')
   })
@@ -229,8 +234,28 @@ describe('options that are misspelt or missing', () => {
     ['within', () => index.within(ok, 1, { alow: new Uint32Array(1) } as never)],
     ['maintain', () => index.maintain({ budjet: 3 } as never)],
     ['build', () => VectorIndex.build({ dim: DIM, metric: 'l2' }, rows, { names: [] } as never)],
+    ['planInSlices', () => index.planInSlices({ polcy: 'paper' } as never)],
+    ['apply', () => index.apply(merge, { budjet: 3 } as never)],
+    ['flush', () => index.flush(index.activeMemtable, { signals: [] } as never)],
+    ['assign', () => index.assign(Uint32Array.of(), { signals: [] } as never)],
+    ['placeTails', () => index.placeTails({ signals: [] } as never)],
+    ['refine', () => index.refine({ calibrate: false } as never)],
+    ['calibrate', () => index.calibrate({ rough: true } as never)],
   ])('of %s are refused by name', async (_, call) => {
     await expect(call()).rejects.toMatchObject({ code: 'DRIFT_UNKNOWN_OPTION' })
+  })
+
+  it.each<[string, () => unknown]>([
+    ['a signal that is none', () => index.refine({ signal: 3 as never })],
+    ['a callback that is none', () => index.maintain({ onProgress: 3 as never })],
+    ['a pace that is none', () => index.calibrate({ between: 3 as never })],
+    ['no operation', () => index.apply(undefined as never)],
+    ['an operation of no plan', () => index.apply({ kind: 'split' } as never)],
+    ['an unknown policy', () => index.apply({ ...merge, policy: 'best' as never })],
+    ['a share of queries over 1', async () => new VectorIndex({ ...options, shadow: { share: 3, random } })],
+    ['no source of chance', async () => new VectorIndex({ ...options, shadow: { share: 1 } as never })],
+  ])('of maintenance, %s is refused', async (_, call) => {
+    await expect(call()).rejects.toMatchObject({ code: 'DRIFT_OPTION' })
   })
 
   it.each<[string, (options: never) => unknown]>([

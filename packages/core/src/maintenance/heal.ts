@@ -87,6 +87,13 @@ export function requireBudget(budget: number = Number.POSITIVE_INFINITY): number
   return budget
 }
 
+export function requireOperation(operation: Operation): void {
+  if (!Number.isInteger(operation?.bucket) || !Number.isInteger(operation.serial)) {
+    throw new CoreError('DRIFT_OPTION', 'apply takes an operation of a plan', { option: 'operation' })
+  }
+  requirePolicy(operation.policy)
+}
+
 export function requirePolicy(policy: HealPolicy | undefined): void {
   if (policy === undefined || HEAL_POLICIES.includes(policy)) return
   const message = `policy is ${String(policy)}, expected ${HEAL_POLICIES.map(name => `'${name}'`).join(' or ')}`

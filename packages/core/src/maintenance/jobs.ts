@@ -3,7 +3,7 @@
  * which they were asked for, each on the state of its time; one that fails fails its caller, not the next job. Calibrating only reads:
  * it waits for nothing but another calibration, and nothing waits for it.
  */
-import { requireKnown } from '../arguments.js'
+import { requireJob } from '../arguments.js'
 import { type TakenImage, takeImage } from '../index-image.js'
 import type { IndexLife } from '../index-life.js'
 import type { IndexState } from '../index-state.js'
@@ -22,6 +22,7 @@ import {
   type HealReport,
   heal,
   requireBudget,
+  requireOperation,
   requirePolicy,
 } from './heal.js'
 import { type Operation, type PlanOptions, planned, planSteps } from './plan.js'
@@ -43,7 +44,9 @@ export interface RefineOptions extends MaintenanceOptions, Paced {
   readonly calibrates?: boolean
 }
 
-export interface CalibrateOptions extends Pick<MaintenanceOptions, 'signal'>, Paced {
+export type SlicedPlanOptions = PlanOptions & Pick<HealOptions, 'signal'>
+
+export interface CalibrateOptions extends Pick<HealOptions, 'signal'>, Paced {
   /** Nothing is done when none is due any more at its turn: another may have ended meanwhile. */
   readonly onlyDue?: boolean
   /**
@@ -52,6 +55,17 @@ export interface CalibrateOptions extends Pick<MaintenanceOptions, 'signal'>, Pa
    */
   readonly isRough?: boolean
 }
+
+const JOB_OPTIONS: Record<keyof MaintenanceOptions, true> = { signal: true, onProgress: true }
+const REFINE_OPTIONS: Record<keyof RefineOptions, true> = { ...JOB_OPTIONS, between: true, calibrates: true }
+const CALIBRATE_OPTIONS: Record<keyof CalibrateOptions, true> = {
+  signal: true,
+  between: true,
+  onlyDue: true,
+  isRough: true,
+}
+const PLAN_OPTIONS: Record<keyof PlanOptions, true> = { policy: true }
+const SLICED_PLAN_OPTIONS: Record<keyof SlicedPlanOptions, true> = { ...PLAN_OPTIONS, signal: true }
 
 export class Jobs {
   readonly #life: IndexLife
@@ -71,8 +85,9 @@ export class Jobs {
     this.#pool = pool
   }
 
-  flush(memtable: Memtable, options: MaintenanceOptions): Promise<void> {
-    return this.#run(options, async (state, job) => {
+  async flush(memtable: Memtable, options: MaintenanceOptions): Promise<void> {
+    requireJob(options, JOB_OPTIONS, 'flush')
+    await this.#run(options, async (state, job) => {
       if (memtable?.dropped) return
       if (!state.frozen.includes(memtable)) {
         throw noMemtable('flush takes a frozen memtable of this index: call rotate() first')
@@ -82,8 +97,9 @@ export class Jobs {
   }
 
   /** What searches compare one by one goes to its buckets before its memtable is flushed. */
-  placeTails(options: MaintenanceOptions): Promise<void> {
-    return this.#run(options, async (state, job) => {
+  async placeTails(options: MaintenanceOptions): Promise<void> {
+    requireJob(options, JOB_OPTIONS, 'placeTails')
+    await this.#run(options, async (state, job) => {
       if (state.router.count === 0) return
       for (const memtable of state.memtables) {
         const from = tailOf(memtable)
@@ -96,8 +112,9 @@ export class Jobs {
     })
   }
 
-  assign(rows: Uint32Array, options: MaintenanceOptions): Promise<void> {
-    return this.#run(options, async (state, job) => {
+  async assign(rows: Uint32Array, options: MaintenanceOptions): Promise<void> {
+    requireJob(options, JOB_OPTIONS, 'assign')
+    await this.#run(options, async (state, job) => {
       for (const row of rows) this.#life.requireRow(row)
       await assignRows(state, rows, job)
       state.tidyUnassigned()
@@ -106,17 +123,21 @@ export class Jobs {
 
   /** @returns whether there is more. */
   async refine(options: RefineOptions): Promise<boolean> {
+    requireJob(options, REFINE_OPTIONS, 'refine')
     let more = false
     await this.#run(options, async (state, job) => {
       more = state.directory.tidy(TIDIED_AT_REST) || (await refineChunk(state, job))
     })
     if (!more && options.calibrates !== false && this.isCalibrationDue) {
-      await this.calibrate({ ...options, onlyDue: true }) // which may have been done when its turn comes
+      const { signal, between } = options
+      await this.calibrate({ signal, between, onlyDue: true }) // which may have been done when its turn comes
     }
     return more
   }
 
-  calibrate({ signal, between, onlyDue = false, isRough = false }: CalibrateOptions): Promise<void> {
+  async calibrate(options: CalibrateOptions): Promise<void> {
+    requireJob(options, CALIBRATE_OPTIONS, 'calibrate')
+    const { signal, between, onlyDue = false, isRough = false } = options
     const life = this.#life
     const check = life.checkOf(signal)
     const result = this.#lastCalibration.then(async () => {
@@ -138,7 +159,7 @@ export class Jobs {
       this.#calibrations++
     })
     this.#lastCalibration = result.catch(() => {}) // as in #run
-    return result
+    await result
   }
 
   get calibrations(): number {
@@ -179,6 +200,7 @@ export class Jobs {
   }
 
   plan(options: PlanOptions): Operation[] {
+    requireJob(options, PLAN_OPTIONS, 'plan')
     requirePolicy(options.policy)
     const state = this.#life.open()
     // Plans look at exact vectors.
@@ -186,7 +208,8 @@ export class Jobs {
     return planned(state, options)
   }
 
-  async planInSlices(options: PlanOptions & Pick<HealOptions, 'signal'>): Promise<Operation[]> {
+  async planInSlices(options: SlicedPlanOptions): Promise<Operation[]> {
+    requireJob(options, SLICED_PLAN_OPTIONS, 'planInSlices')
     requirePolicy(options.policy)
     const life = this.#life
     const state = life.open()
@@ -211,6 +234,8 @@ export class Jobs {
   }
 
   async apply(operation: Operation, options: HealOptions): Promise<Healed> {
+    requireJob(options, HEAL_OPTIONS, 'apply')
+    requireOperation(operation)
     const budget = requireBudget(options.budget)
     let healed: Healed | undefined
     await this.#run(options, async (state, job) => {
@@ -220,11 +245,12 @@ export class Jobs {
   }
 
   async heal(options: HealOptions): Promise<HealReport> {
-    requireKnown(options, HEAL_OPTIONS, 'maintain')
+    requireJob(options, HEAL_OPTIONS, 'maintain')
     this.#life.open()
+    const { signal, policy } = options
     return heal({
-      plan: () => this.planInSlices(options),
-      apply: (operation, budget) => this.apply(operation, { signal: options.signal, budget }),
+      plan: () => this.planInSlices({ signal, policy }),
+      apply: (operation, budget) => this.apply(operation, { signal, budget }),
       budget: requireBudget(options.budget),
       onProgress: (done, total) => notify(() => options.onProgress?.(done, total)),
       onOperation: healed => notify(() => options.onOperation?.(healed)),

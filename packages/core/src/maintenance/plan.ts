@@ -34,7 +34,7 @@ export interface Operation {
 
 export interface PlanOptions {
   /** Default `drift`. */
-  readonly policy?: HealPolicy
+  readonly policy?: HealPolicy | undefined
 }
 
 /** Where the exact vectors of a bucket's rows are: all in memory, some, none (a source has them), or nowhere: a row is what its codes say. */

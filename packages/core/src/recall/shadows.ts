@@ -2,7 +2,7 @@
  * The door of an index to its recall monitor: which of its queries may be measured, and when. Without options nothing is.
  * Measurements have a scratch of their own, as they wait while searches go on.
  */
-import { DEFAULT_RECALL, type SearchOptions } from '../arguments.js'
+import { DEFAULT_RECALL, requireKnown, type SearchOptions } from '../arguments.js'
 import { CoreError } from '../errors.js'
 import type { IndexState } from '../index-state.js'
 import type { IndexPool } from '../pool/pool.js'
@@ -15,11 +15,12 @@ export class Shadows {
   readonly #scratch: Scratch
   #monitor: RecallMonitor | undefined
 
-  /** @throws CoreError DRIFT_NO_VECTORS. */
+  /** @throws CoreError DRIFT_NO_VECTORS, DRIFT_UNKNOWN_OPTION, DRIFT_OPTION. */
   constructor(state: IndexState, options: ShadowOptions | undefined) {
     if (options !== undefined && state.shape.vectors === 'none') {
       throw new CoreError('DRIFT_NO_VECTORS', "recall is measured by exact vectors, and vectors is 'none'")
     }
+    if (options !== undefined) requireShadow(options)
     this.#options = options
     this.#scratch = new Scratch(state.shape.dim)
     this.watch(state)
@@ -63,5 +64,18 @@ export class Shadows {
 
   get bytes(): number {
     return this.#scratch.bytes
+  }
+}
+
+const SHADOW_OPTIONS: Record<keyof ShadowOptions, true> = { share: true, random: true, learn: true }
+
+function requireShadow(options: ShadowOptions): void {
+  requireKnown(options, SHADOW_OPTIONS, 'shadow')
+  const { share, random } = options
+  if (!(share >= 0 && share <= 1)) {
+    throw new CoreError('DRIFT_OPTION', `share is ${String(share)}, expected 0..1`, { option: 'share' })
+  }
+  if (typeof random !== 'function') {
+    throw new CoreError('DRIFT_OPTION', 'random is no function', { option: 'random' })
   }
 }
