@@ -138,3 +138,30 @@ it('leaves nothing behind when its clock fails', async () => {
   const { ids } = index.searchSync(query(1), { k: 10 })
   expect((await index.searchBatch(query(1), { k: 10 })).ids).toEqual(ids)
 })
+
+it('vectors that lie elsewhere are read as the search reads them', async () => {
+  let read = 0
+  const kept = new Map<number, Float32Array>()
+  const source = {
+    read(rows: Uint32Array, out: Float32Array) {
+      read += rows.length
+      for (const [i, row] of rows.entries()) out.set(kept.get(row)!, i * DIM)
+    },
+  }
+  const options = { dim: DIM, metric: 'l2', vectors: source } as const
+  const index = await VectorIndex.build(options, vectors.subarray(0, ROWS * DIM))
+  for (let row = 0; row < ROWS; row++) kept.set(row, index.vectorAt(row))
+  index.handOver(Uint32Array.from(kept.keys()))
+  const readBy = <T>(ask: () => T) => {
+    read = 0
+    return { told: ask(), read }
+  }
+  for (const asked of [{}, { recall: 1 }, { probes: 5 }, { mode: 'paper' }] as const) {
+    const found = readBy(() => index.searchSync(query(0), { k: 10, ...asked }))
+    const { told, read } = readBy(() => index.explain(query(0), { k: 10, ...asked }))
+    expect(found.read).toBeGreaterThan(0)
+    expect(read).toBe(found.read)
+    const { scannedBuckets, scannedRows } = found.told
+    expect(told).toMatchObject({ scannedBuckets, scannedRows })
+  }
+})

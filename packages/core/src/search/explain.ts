@@ -5,6 +5,7 @@
  */
 import { PROBE_WORDS } from '@drift/native'
 import type { IndexState } from '../index-state.js'
+import { isAllElsewhere, searchAll, widened } from './elsewhere.js'
 import type { Scratch } from './scratch.js'
 import { searchView } from './search.js'
 import type { SearchWidth } from './view.js'
@@ -44,18 +45,23 @@ export function explainQuery(
   now: () => number,
 ): Explanation {
   const { view } = state
-  const room = Math.min(width.k, view.liveRows)
+  const wide = widened(state, width)
+  const room = Math.min(wide.k, view.liveRows)
   const { outRows, outDistances } = scratch.reserveResult(room)
   const trace = new Uint32Array(PROBE_WORDS * Math.max(1, view.slabs.bucketCount))
-  const run = (asked: SearchWidth) => {
+  const run = (asked: SearchWidth, isWhole: boolean) => {
     const start = now()
-    searchView(view, asked, scratch, outRows, outDistances)
+    if (isAllElsewhere(state, asked)) searchAll(state, asked, scratch)
+    else {
+      const found = searchView(view, asked, scratch, outRows, outDistances)
+      if (isWhole) state.exact?.rerank(scratch.query, asked.owed, outRows, outDistances, 0, found)
+    }
     return now() - start
   }
   let total: number
   scratch.ask.trace = trace
   try {
-    total = run(width)
+    total = run(wide, true)
   } finally {
     // A batch refuses one that was left behind.
     scratch.ask.trace = undefined
@@ -65,7 +71,8 @@ export function explainQuery(
   const traced = exact ? 0 : scannedBuckets
   const buckets = bucketsIn(trace, traced, width.k, state)
   // One bucket, so what is left is what lies outside of buckets, and routing.
-  const memtables = exact || scannedAll ? 0 : Math.min(total, run({ ...width, probes: 1, paper: undefined }))
+  const memtables =
+    exact || scannedAll ? 0 : Math.min(total, run({ ...wide, probes: 1, paper: undefined }, false))
   return {
     buckets,
     scannedBuckets,
