@@ -169,6 +169,17 @@ it('a budget of moves is kept, and what a merge cannot finish is drained next', 
   )
 })
 
+it('a budget of one row a call comes to an end: buckets that it cannot fill are not made', async () => {
+  const index = await drifted()
+  const rows = index.count
+  let moves = 0
+  for (let healed = await index.maintain({ budget: 1 }); healed.operations > 0 && moves < 2 * rows; ) {
+    moves += healed.moves
+    healed = await index.maintain({ budget: 1 })
+  }
+  expect(moves).toBeLessThan(rows)
+})
+
 it('progress never goes back, and ends where all is done', async () => {
   const index = await drifted(pool)
   const told: [number, number][] = []

@@ -14,7 +14,7 @@ import { type Moves, NO_MOVES, steal } from './steal.js'
 /** Multiply-adds that moving a row, or copying an entry, is worth. */
 const ROW_WORK = 10_000
 
-/** @param limit - rows that may move: with more to move the neighbourhood is looked at again. @returns also whether the partition changed. */
+/** @param limit - rows that may move: with more to move the neighbourhood is looked at again, and gets no new buckets. @returns also whether the partition changed. */
 export async function refineAround(
   state: IndexState,
   bucket: number,
@@ -29,9 +29,13 @@ export async function refineAround(
     gone = await giveUp(state, bucket, found.surplus, limit, slices)
     found = await redrawn(state, { how: 'keep', bucket: gone.bucket }, slices, job)
   }
+  const left = limit - gone.moves
+  // Buckets that cannot be filled would be merged away again, and be added by the next plan.
+  if (found.sizes.reduce((sum, size) => sum + size, 0) > left) {
+    return { moves: gone.moves, seconds: gone.seconds, moved: gone.dropped }
+  }
   publishAdded(state, found)
   await publishCentroids(state, found, slices)
-  const left = limit - gone.moves
   const done = await steal(state, found.rows, left, slices, job)
   for (const other of found.buckets) {
     // Rows that left are entries that a query still reads.
