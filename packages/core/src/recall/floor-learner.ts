@@ -95,7 +95,18 @@ export class FloorLearner implements LearnedFloors {
     for (const { k, floors, samples } of byK) this.#byK.set(k, taughtBy(samples.slice(-WINDOW), floors))
   }
 
-  /** What was taught is of rows that are gone, or in another unit. */
+  scale(timesOf: (k: number) => number): void {
+    for (const [k, taught] of this.#byK) {
+      const times = timesOf(k)
+      if (times === 1) continue
+      const more = Math.log(times)
+      taught.samples = taught.samples.map(sample => sample.map(log => log + more))
+      for (const [recall, floor] of taught.floors) taught.floors.set(recall, floor * times)
+      taught.reviewed.clear()
+    }
+  }
+
+  /** What was taught is of rows that are gone. */
   forget(): void {
     this.#byK.clear()
   }

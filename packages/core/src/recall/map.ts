@@ -27,11 +27,13 @@ const FLOORS = [
 export interface LearnedFloors {
   /** @param prior - of all data, or of the calibration. @returns undefined while too few queries told anything. */
   floorOf(recall: number, k: number, prior: number): number | undefined
-  /** The unit is that of another source now. */
-  forget(): void
+  /** What was taught for each k, so many times what it was: the unit is another, and floors are not. */
+  scale(timesOf: (k: number) => number): void
 }
 
 const UNIT_RECALL = 0.95
+/** Where rows get by so much easier to find, queries may not: what was taught stays as it is until queries teach better. */
+const MOST_RISE = 2
 
 /** What was computed for one k, to be looked up by the next query. */
 interface ForK {
@@ -70,10 +72,16 @@ export class RecallMap {
 
   /** @param rows - in buckets when it was calibrated. @param floors - undefined: the prior of all data serves. */
   setCalibrated(floors: CalibratedFloors | undefined, rows: number): void {
-    if ((floors === undefined) !== (this.#calibrated === undefined)) this.learned?.forget()
+    const isOther = (floors === undefined) !== (this.#calibrated === undefined)
+    const growth = this.#growthFactor
+    const before = this.#calibrated
     this.#calibrated = floors
     this.#calibratedRows = rows
     this.#byK.clear()
+    this.learned?.scale(k => {
+      const times = (unitBy(before, k) * growth) / this.unitOf(k)
+      return isOther || times < 1 / MOST_RISE ? times : 1
+    })
   }
 
   get calibrated(): CalibratedFloors | undefined {
@@ -148,9 +156,8 @@ export class RecallMap {
   #forK(k: number): ForK {
     let forK = this.#byK.get(k)
     if (forK === undefined) {
-      const weights = priorWeights(k)
-      const unit = this.#calibrated?.unboundedFloorOf(UNIT_RECALL, k, weights, priorFloor)
-      forK = { weights, recalls: new Map(), unit: unit ?? priorFloor(UNIT_RECALL, k), flat: undefined }
+      const unit = unitBy(this.#calibrated, k)
+      forK = { weights: priorWeights(k), recalls: new Map(), unit, flat: undefined }
       if (this.#byK.size >= MOST_KNOWN) this.#byK.clear()
       this.#byK.set(k, forK)
     }
@@ -171,6 +178,11 @@ export function rerankOf(k: number, depth = 0): number {
 const SHRUNK = 1.5
 /** Values of k, and recalls of each, that are remembered. */
 const MOST_KNOWN = 256
+
+function unitBy(calibrated: CalibratedFloors | undefined, k: number): number {
+  const prior = priorFloor(UNIT_RECALL, k)
+  return calibrated?.unboundedFloorOf(UNIT_RECALL, k, priorWeights(k), priorFloor) ?? prior
+}
 
 /** Exponents of the estimate. */
 function priorWeights(k: number): Weights {

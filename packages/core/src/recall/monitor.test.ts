@@ -274,3 +274,67 @@ describe('what shadow queries taught while there were fewer rows in buckets', ()
     expect(after.rows).toBeLessThan(0.9 * (await grown(0)).rows)
   })
 })
+
+describe('what shadow queries unlike rows taught', () => {
+  const TOPICS = 50
+
+  /** Rows of topics; queries half way between two of these. */
+  function world(k: number, target: number) {
+    const random = seededRandom(1)
+    const centres = Float32Array.from({ length: TOPICS * DIM }, () => 1.5 * gaussian(random))
+    const row = () => {
+      const centre = Math.floor(random() * TOPICS) * DIM
+      return Float32Array.from({ length: DIM }, (_, i) => centres[centre + i]! + gaussian(random))
+    }
+    const query = () => {
+      const [one, other] = [row(), row()]
+      return one.map((value, i) => (value + other[i]!) / 2)
+    }
+    const shadow = { share: 1, random: seededRandom(3) }
+    const index = new VectorIndex({ dim: DIM, metric: 'l2', memtableRows: 32_768, shadow })
+    const insert = async (count: number) => {
+      const vectors = new Float32Array(count * DIM)
+      for (let i = 0; i < count; i++) vectors.set(row(), i * DIM)
+      const { count: first } = index
+      index.upsert(
+        Array.from({ length: count }, (_, i) => first + i),
+        vectors,
+      )
+      await index.flush(index.rotate()!)
+    }
+    const teach = async (times: number) => {
+      for (let i = 0; i < times; i++) {
+        index.searchSync(query(), { k, recall: target })
+        await index.shadow()
+      }
+    }
+    const recall = () => {
+      let hits = 0
+      for (let i = 0; i < 200; i++) {
+        const asked = query()
+        const truth = new Set(index.exactSync(asked, k).ids)
+        hits += index.searchSync(asked, { k, recall: target }).ids.filter(id => truth.has(id)).length
+      }
+      return hits / (200 * k)
+    }
+    return { index, insert, teach, recall }
+  }
+
+  it('before the first calibration is still true after it', async () => {
+    const { index, insert, teach, recall } = world(K, 0.95)
+    await insert(8000)
+    await teach(160)
+    await index.calibrate()
+    expect(recall()).toBeGreaterThan(0.93)
+  })
+
+  it('holds where more rows make those near rows easier to find, but not those near such queries', async () => {
+    const { index, insert, teach, recall } = world(100, 0.9)
+    await insert(4000)
+    await index.calibrate()
+    await teach(120)
+    await insert(12_000)
+    await index.calibrate()
+    expect(recall()).toBeGreaterThan(0.85)
+  })
+})
