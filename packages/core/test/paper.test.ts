@@ -205,3 +205,12 @@ function ranksOf(of: Float32Array): number[] {
   for (const [rank, bucket] of order.entries()) ranks[bucket] = rank
   return ranks
 }
+
+it('a query on a centroid, but for rounding, goes by the nearest of the others and does not read every bucket', () => {
+  const centroids = index.centroids()
+  const alive = index.bucketStats().filter(({ live }) => live > 0)
+  for (const { bucket } of alive.slice(0, 50)) {
+    const { scannedBuckets } = index.explain(rowOf(centroids, DIM, bucket), { k: K, mode: 'paper' }, () => 0)
+    expect(scannedBuckets).toBeLessThan(alive.length / 2)
+  }
+})

@@ -13,7 +13,7 @@ import type { Scratch } from './scratch.js'
 import type { SearchView } from './view.js'
 
 export interface PaperRule {
-  /** In units of 1 / distance. Undefined: 1 / distance of the nearest centroid, whose full bucket then counts 1 / e. */
+  /** In units of 1 / distance. Undefined: 1 / distance of the nearest centroid that the query does not lie on, whose full bucket then counts 1 / e. */
   readonly lambda: number | undefined
   /** Entries. Undefined: a tenth of a bucket's target, as the paper has it. */
   readonly tau: number | undefined
@@ -24,6 +24,11 @@ export interface PaperRule {
 const TAU_SHARE = 0.1
 /** A row has an entry in each of its two buckets. */
 const ENTRIES_PER_ROW = 2
+/**
+ * Of the squared distance of the next nearest centroid: nearer to one, a query lies on it. In units of its distance any other bucket would count
+ * less than e^-32, and all would be taken before their sum is anything.
+ */
+const ON_CENTROID = 1 / 32 ** 2
 
 /** @param distance - Euclidean, not squared. @param live - rows that count. */
 export function effectiveProbability(distance: number, live: number, lambda: number, tau: number): number {
@@ -78,11 +83,16 @@ function shortfall(distance: number, live: number, lambda: number, tau: number):
 
 /** Distance of the nearest centroid that the query does not lie on; 1 when there is none. */
 function nearestApart(squares: Float32Array, lives: Uint32Array, count: number): number {
-  let nearest = Number.POSITIVE_INFINITY
+  let [nearest, next] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY]
   for (let bucket = 0; bucket < count; bucket++) {
-    if (lives[bucket]! > 0 && squares[bucket]! > 0 && squares[bucket]! < nearest) nearest = squares[bucket]!
+    const square = squares[bucket]!
+    if (lives[bucket] === 0 || square <= 0 || square >= next) continue
+    if (square < nearest) [nearest, next] = [square, nearest]
+    else next = square
   }
-  return nearest < Number.POSITIVE_INFINITY ? Math.sqrt(nearest) : 1
+  const isOn = next < Number.POSITIVE_INFINITY && nearest <= ON_CENTROID * next
+  const apart = isOn ? next : nearest
+  return apart < Number.POSITIVE_INFINITY ? Math.sqrt(apart) : 1
 }
 
 function sumOf(lacks: Float32Array, count: number, unit: number): number {
