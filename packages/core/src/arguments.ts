@@ -61,7 +61,7 @@ export interface IndexParts {
 /** The search of "Drift-Aware Vector Indexing", see search/paper.ts: instead of `recall`, `probes` and `floor`. */
 export interface PaperOptions {
   readonly mode?: 'paper'
-  /** Above 0, in units of 1 / distance. Default: 1 / distance of the nearest centroid. */
+  /** Above 0, in units of 1 / distance. Default: 1 / distance of the nearest centroid that the query does not lie on. */
   readonly lambda?: number
   /** Above 0, in entries; a row has two. Default: a tenth of a bucket's target. */
   readonly tau?: number
@@ -134,11 +134,13 @@ export function requireJob<T extends object>(options: T, known: Record<keyof T, 
   requireKnown(options, known, where)
   for (const name of CALLBACKS) {
     const callback = (options as Partial<Record<string, unknown>>)[name]
-    if (callback === undefined || typeof callback === 'function') continue
-    throw new CoreError('DRIFT_OPTION', `${name} is ${kindOf(callback)}, expected a function`, {
-      option: name,
-    })
+    if (callback !== undefined) requireFunction(name, callback)
   }
+}
+
+export function requireFunction(name: string, value: unknown): void {
+  if (typeof value === 'function') return
+  throw new CoreError('DRIFT_OPTION', `${name} is ${kindOf(value)}, expected a function`, { option: name })
 }
 
 /**
@@ -225,6 +227,13 @@ export function requireBatch(
 /** An array; what is in it is checked where it is looked up. @throws CoreError DRIFT_ID. */
 export function requireIds(ids: unknown): void {
   if (!Array.isArray(ids)) throw new CoreError('DRIFT_ID', `ids are ${kindOf(ids)}, expected an array`)
+}
+
+/** @throws CoreError DRIFT_ROW. */
+export function requireRows(rows: unknown): void {
+  if (!types.isUint32Array(rows)) {
+    throw new CoreError('DRIFT_ROW', `rows are ${kindOf(rows)}, expected a Uint32Array`)
+  }
 }
 
 /** Vectors whose squared lengths are taken in one call. */
@@ -337,6 +346,7 @@ export function requireWidth(options: SearchOptions, context: WidthContext, quer
   if (floor !== undefined && !isPositive(floor)) {
     throw new CoreError('DRIFT_FLOOR', `floor is ${String(floor)}, expected a number above 0`, { floor })
   }
+  if (weights !== undefined) requireWeights(weights)
   if (ef !== undefined) requireInteger('DRIFT_EF', 'ef', ef, 1, 2 ** 20)
   if (allow !== undefined && !types.isUint32Array(allow)) {
     throw new CoreError('DRIFT_ALLOW', 'allow is no Uint32Array', {})
@@ -403,6 +413,12 @@ function isPositive(value: unknown): boolean {
 function refuse(name: string, value: unknown, expected: string): never {
   const message = `${name} is ${String(value)}, expected ${expected}`
   throw new CoreError('DRIFT_OPTION', message, { option: name, [name]: value })
+}
+
+function requireWeights(weights: Weights): void {
+  for (const name of ['byRank', 'byRatio', 'bySize'] as const) {
+    if (!Number.isFinite(weights?.[name])) refuse(`weights.${name}`, weights?.[name], 'a finite number')
+  }
 }
 
 /** Steps a decade: few enough that what is known of each is remembered. */

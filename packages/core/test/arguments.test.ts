@@ -11,6 +11,7 @@ import {
   IndexPool,
   kmeans,
   type Metric,
+  Scheduler,
   trainPq,
   trainSign,
   trainSq8,
@@ -82,6 +83,14 @@ describe.each<Metric>(['l2', 'cosine', 'ip'])('under %s', metric => {
     ['with 0 probes', 'DRIFT_PROBES', ok, { k: 1, probes: 0 }],
     ['with 2.5 probes', 'DRIFT_PROBES', ok, { k: 1, probes: 2.5 }],
     ['with ef 0', 'DRIFT_EF', ok, { k: 1, ef: 0 }],
+    [
+      'with a NaN as weight',
+      'DRIFT_OPTION',
+      ok,
+      { k: 1, weights: { byRank: Number.NaN, byRatio: 0, bySize: 0 } },
+    ],
+    ['with a weight too few', 'DRIFT_OPTION', ok, { k: 1, weights: { byRank: -1, byRatio: -1 } }],
+    ['with null as weights', 'DRIFT_OPTION', ok, { k: 1, weights: null }],
   ])('a query that is %s is refused with %s', async (_, code, query, options) => {
     const vector = query as Float32Array
     const search = options as { k: number }
@@ -304,6 +313,25 @@ describe('what no type keeps a JavaScript caller from', () => {
     expect(codeOf(() => index.delete('ab' as never))).toBe('DRIFT_ID')
     expect(codeOf(() => index.delete(undefined as never))).toBe('DRIFT_ID')
     expect(index.count).toBe(2)
+  })
+
+  it('rows to assign are a Uint32Array', async () => {
+    const index = new VectorIndex({ dim: DIM, metric: 'l2' })
+    index.upsert(['a'], ok)
+    for (const rows of [[0], undefined, null, 'ab'])
+      await expect(index.assign(rows as never)).rejects.toMatchObject({ code: 'DRIFT_ROW' })
+  })
+
+  it('an explanation reads a clock that is a function', () => {
+    const index = new VectorIndex({ dim: DIM, metric: 'l2' })
+    expect(codeOf(() => index.explain(ok, { k: 1 }, 3 as never))).toBe('DRIFT_OPTION')
+    expect(codeOf(() => index.explain(ok, { k: 1 }))).toBe('no error')
+  })
+
+  it('what idle time is worth is a number, or nothing would ever be paid for', () => {
+    for (const idleMovesPerMs of [Number.NaN, -1, 'many'])
+      expect(codeOf(() => new Scheduler({ idleMovesPerMs: idleMovesPerMs as never }))).toBe('DRIFT_OPTION')
+    expect(codeOf(() => new Scheduler({ idleMovesPerMs: 0 }))).toBe('no error')
   })
 
   it('rows that never were have no vectors', () => {

@@ -3,7 +3,7 @@
  * which they were asked for, each on the state of its time; one that fails fails its caller, not the next job. Calibrating only reads:
  * it waits for nothing but another calibration, and nothing waits for it.
  */
-import { requireJob } from '../arguments.js'
+import { requireJob, requireRows } from '../arguments.js'
 import { type TakenImage, takeImage } from '../index-image.js'
 import type { IndexLife } from '../index-life.js'
 import type { IndexState } from '../index-state.js'
@@ -114,6 +114,7 @@ export class Jobs {
 
   async assign(rows: Uint32Array, options: MaintenanceOptions): Promise<void> {
     requireJob(options, JOB_OPTIONS, 'assign')
+    requireRows(rows)
     await this.#run(options, async (state, job) => {
       for (const row of rows) this.#life.requireRow(row)
       await assignRows(state, rows, job)

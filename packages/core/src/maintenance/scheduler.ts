@@ -3,6 +3,7 @@
  * Rule: nothing here runs or knows the time; the caller gives both, so a schedule can be repeated. A candidate that comes to nothing
  * waits twice as long each time, and the others go on.
  */
+import { CoreError } from '../errors.js'
 import { BestFirst } from './best-first.js'
 import type { Operation } from './plan.js'
 
@@ -23,7 +24,12 @@ export class Scheduler {
   /** By the serial of the bucket. */
   readonly #delays: Map<number, { readonly until: number; readonly delayMs: number }> = new Map()
 
+  /** @throws CoreError DRIFT_OPTION. */
   constructor({ idleMovesPerMs = 10 }: SchedulerOptions = {}) {
+    if (typeof idleMovesPerMs !== 'number' || !(idleMovesPerMs >= 0)) {
+      const message = `idleMovesPerMs is ${String(idleMovesPerMs)}, expected a number of at least 0`
+      throw new CoreError('DRIFT_OPTION', message, { option: 'idleMovesPerMs', idleMovesPerMs })
+    }
     this.#idleMovesPerMs = idleMovesPerMs
   }
 

@@ -5,6 +5,7 @@
  */
 import {
   DEFAULT_RECALL,
+  requireFunction,
   requireQueries,
   requireVectors,
   requireWidth,
@@ -179,6 +180,7 @@ export class Queries {
   explain(query: Float32Array, options: SearchOptions, now: () => number): Explanation {
     const state = this.#life.open()
     const width = requireWidth(options, state)
+    requireFunction('now', now)
     this.#prepare(state, query)
     const isByRecall = options.floor === undefined && options.mode === undefined
     const asked = isByRecall ? (options.recall ?? DEFAULT_RECALL) : undefined
