@@ -152,6 +152,8 @@ const METRICS: readonly Metric[] = ['l2', 'cosine', 'ip']
 const NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/
 const DEFAULT_K = 10
 const MAX_MEMTABLE_ROWS = 1 << 20
+/** As the index has it. */
+const MAX_PROBES = 0xffff_ffff
 const MIN_WAL_FILE_BYTES = 64 * 1024
 const MAX_WAL_FILE_BYTES = 1024 * 1024 * 1024
 const MAX_THREADS = 64
@@ -288,7 +290,7 @@ export function parseSearchOptions(options: unknown, where = 'search'): Asked {
   if (!Number.isInteger(k) || k < 1) {
     throw new DriftError('DRIFT_K', `k is ${show(k)}, expected an integer of at least 1`, { k })
   }
-  integerOption('probes', given.probes, 1, Number.MAX_SAFE_INTEGER)
+  integerOption('probes', given.probes, 1, MAX_PROBES)
   integerOption('ef', given.ef, 1, 65_536)
   integerOption('efSearch', given.efSearch, 1, 65_536)
   booleanOption('payload', given.payload)

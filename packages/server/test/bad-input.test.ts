@@ -136,6 +136,16 @@ describe('a collection that is given nonsense', () => {
     await expect(docs.search(query as number[], options as never)).rejects.toMatchObject({ code })
   })
 
+  it('names the same bounds of probes to who asks for too few and for too many', async () => {
+    for (const probes of [0, 2 ** 32]) {
+      await expect(docs.search([1, 0, 0], { probes })).rejects.toMatchObject({
+        code: 'DRIFT_OPTION',
+        message: expect.stringContaining(`an integer from 1 to ${2 ** 32 - 1}`),
+      })
+    }
+    expect(await docs.search([1, 0, 0], { probes: 2 ** 32 - 1 })).toHaveLength(1)
+  })
+
   it('refuses a batch search whose results no array holds, at once', async () => {
     const queries = new Float32Array([1, 0, 0, 0, 1, 0])
     await expect(docs.searchBatch(queries, { k: 2 ** 26 })).rejects.toMatchObject({ code: 'DRIFT_K' })
