@@ -114,6 +114,8 @@ try {
       save()
     }
   }
+  if (results.length > plots.length)
+    console.log('\nno plots: echarts is not installed; npm run bench -- peers installs it')
   if (results.length > 0) console.log(`\n${gateTable(results)}\n\n${join(values.out, 'report.md')}`)
   if (medianCells(results).some(({ cell }) => !passes(cell))) process.exitCode = 1
 } catch (error) {
