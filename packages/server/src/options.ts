@@ -141,7 +141,10 @@ export interface FlushOptions {
 }
 
 export interface MaintainOptions extends FlushOptions {
-  /** Rows that may move to other buckets in healing; what refining moves, when it is due, comes before. Default: as many as it takes. */
+  /**
+   * Rows that may move to other buckets in healing; what refining moves, when it is due, comes before. A bucket of more rows is not split by
+   * any number of calls: some hundred let everything come to an end. Default: as many as it takes.
+   */
   readonly budget?: number
   /** `paper`: only scatter merges by the paper's urgency, to three buckets, fifty rows at a time. Default `drift`: whatever pays. */
   readonly policy?: HealPolicy
