@@ -16,6 +16,8 @@ import type { Generation, Store } from './store.js'
 
 /** Frozen generations of a collection that may wait before writers have to. */
 const MAX_FROZEN = 2
+/** Generations that a call of `flush` finds, with the one that it freezes; more are of rows that came later. */
+const MOST_FOUND = MAX_FROZEN + 1
 /** Log size that makes the janitor flush the generation that holds it back. */
 const WAL_BUDGET_BYTES = 256 * 1024 * 1024
 /** A graph-linking slice: short enough that a search behind it does not notice, with what else has a slice of the same turn. */
@@ -48,8 +50,10 @@ export class Janitor {
   #floodedMs = Number.NEGATIVE_INFINITY
   #tendingError: Error | undefined
   #tending: Promise<void> = Promise.resolve()
-  /** Calls of `flush` that have not ended. */
-  readonly #flushers: Set<Promise<void>> = new Set()
+  /** Collections whose turn to be tended is yet to come. */
+  readonly #toTend: Set<Store> = new Set()
+  /** Calls of `flush` that index files and compactions wait for. */
+  readonly #flushers: Set<Flusher> = new Set()
   /** Collections of which rows are on their way to buckets ahead of their flush. */
   readonly #placing: Map<Store, Promise<void>> = new Map()
   /** The rows of a committed generation are on their way. */
@@ -118,20 +122,31 @@ export class Janitor {
 
   /**
    * Somebody flushes: index files and compactions that have not begun wait until `work` has ended. It calibrates and then writes the index
-   * file, and both would be in the way of that, with a file that is soon another.
+   * file, and both would be in the way of that, with a file that is soon another. While rows stream in beside it they wait no longer than for
+   * what it found: where somebody flushes all the time they would never keep up.
    */
   async flushing(work: () => Promise<void>): Promise<void> {
-    const done = work()
-    const ended = done.catch(() => undefined)
-    this.#flushers.add(ended)
-    await ended
-    this.#flushers.delete(ended)
-    return done
+    let letGo!: () => void
+    const gone = new Promise<void>(resolve => {
+      letGo = resolve
+    })
+    const flusher = { gone, letGo, last: this.#begun + MOST_FOUND }
+    this.#flushers.add(flusher)
+    try {
+      await work()
+    } finally {
+      this.#letGo(flusher)
+    }
   }
 
-  /** Resolves when the calls of `flush` that there are have ended, or the signal aborts; later ones may go on for ever. */
+  #letGo(flusher: Flusher): void {
+    this.#flushers.delete(flusher)
+    flusher.letGo()
+  }
+
+  /** Resolves when those that there are have let go, or the signal aborts. */
   async #afterFlushers(signal: AbortSignal): Promise<void> {
-    await orAborted(Promise.all(this.#flushers), signal).catch(() => undefined)
+    await orAborted(Promise.all([...this.#flushers].map(({ gone }) => gone)), signal).catch(() => undefined)
   }
 
   /** Resolves when what runs has ended: of flushes that follow each other, the one that is under way. */
@@ -156,6 +171,7 @@ export class Janitor {
     try {
       for (let next = oldest(engine); next && !this.#stopped; next = oldest(engine)) {
         this.#begun++
+        for (const flusher of this.#flushers) if (this.#begun > flusher.last) this.#letGo(flusher)
         await this.#flush(engine, next)
         this.#error = undefined
         this.#retryMs = FIRST_RETRY_MS
@@ -208,11 +224,15 @@ export class Janitor {
 
   /** What makes opening fast and space small, beside flushes, which do not wait for it; one store after the other. */
   #tendSoon(store: Store): void {
+    // Where somebody flushes all the time there are many flushes to a turn.
+    if (this.#toTend.has(store)) return
+    this.#toTend.add(store)
     this.#tending = this.#tending.then(async () => {
       const engine = this.#engine!
       const { signal } = this.#ending
       try {
         await this.#afterFlushers(signal)
+        this.#toTend.delete(store)
         if (!signal.aborted && !store.dropped) await writeCheckpointIfDue(engine, store)
         await cutLog(engine)
         const { between } = engine.pace.course(signal)
@@ -332,6 +352,13 @@ export async function refineStore(
   const more = await store.index.refine(options)
   if (store.index.refinements > before) await writePartition(engine, store)
   return more
+}
+
+interface Flusher {
+  readonly gone: Promise<void>
+  readonly letGo: () => void
+  /** Of the flushes that it may wait for, as `#begun` counts. */
+  readonly last: number
 }
 
 interface Due {

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { FsError, SimFs } from '@drift/fs'
 import { describe, expect, it, vi } from 'vitest'
 import { type Collection, Drift } from '../src/index.js'
-import { temporaryFolder } from './fixture.js'
+import { randomNumbers, temporaryFolder } from './fixture.js'
 
 const DIM = 32
 const ROWS = 1_024
@@ -86,6 +86,29 @@ describe('a flush that somebody waits for', () => {
     await new Promise(resolve => setImmediate(resolve))
     await db.close()
     expect([undefined, 'DRIFT_CLOSED']).toContain(await flushed)
+  })
+
+  it('does not keep segments from being brought together while more rows come than it waits for', async () => {
+    await using db = await Drift.open('/db', { fs: new SimFs(), threads: 0 })
+    const random = randomNumbers(1)
+    const large = await db.collection('large', { dim: DIM, memtableRows: 32 * ROWS })
+    const small = await db.collection('small', { dim: 1, metric: 'l2', memtableRows: 1 })
+    const ids = Array.from({ length: 24 * ROWS }, (_, i) => i)
+    await large.upsert({ ids, vectors: Float32Array.from({ length: ids.length * DIM }, random) })
+    let isFlushed = false
+    const flushed = large.flush().then(() => {
+      isFlushed = true
+    })
+    let most = 0
+    let isMerged = false
+    for (let id = 0; id < 500 && !isFlushed && !isMerged; id++) {
+      await small.upsert([{ id, vector: [id] }])
+      const { segments } = await small.stats()
+      isMerged = segments < most
+      most = Math.max(most, segments)
+    }
+    expect(isMerged).toBe(true)
+    await flushed
   })
 })
 
