@@ -5,17 +5,13 @@
  */
 import { setImmediate } from 'node:timers/promises'
 import { bitsSet, rowsOfBits } from '../payload-index/bits.js'
+import { PayloadSlice } from '../payload-slice.js'
 import { decodePayload } from '../rows.js'
 import type { Store } from '../store.js'
 import type { FilterNode } from './filter.js'
 import { candidatesOf } from './plan.js'
 import { type Predicate, predicateOf } from './predicate.js'
 import { textOf } from './recent.js'
-
-/** Of payloads judged between two looks at the clock, a row itself counting as some; and milliseconds between two turns of the event loop. */
-const LOOK_BYTES = 16_384
-const ROW_BYTES = 256
-const SLICE_MS = 4
 
 /** One bit a row, as the index takes it; in shared memory, so that threads need no copy. Not to be changed: others may be given the same. */
 export interface Matching {
@@ -90,18 +86,14 @@ class Judge {
     this.#judged = grown(this.#judged, candidates.length)
     this.#passed = grown(this.#passed, candidates.length)
     const { payloads } = this.#store
-    const end = performance.now() + SLICE_MS
-    let unseen = 0
+    const slice = new PayloadSlice()
     for (let word = 0; word < candidates.length; word++) {
       for (let bits = candidates[word]! & ~this.#judged[word]!; bits !== 0; bits &= bits - 1) {
         const bit = bits & -bits
         const payload = payloads.read((word << 5) | (31 - Math.clz32(bit)))
         if (this.#passes(payload && decodePayload(payload))) this.#passed[word]! |= bit
         this.#judged[word]! |= bit
-        unseen += ROW_BYTES + (payload?.length ?? 0)
-        if (unseen < LOOK_BYTES) continue
-        unseen = 0
-        if (performance.now() < end) continue
+        if (!slice.isOverAfter(payload)) continue
         signal?.throwIfAborted()
         return false
       }

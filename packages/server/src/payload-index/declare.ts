@@ -9,6 +9,7 @@ import { DriftError } from '../errors.js'
 import { scalarsAt } from '../filter/path.js'
 import type { CollectionConfig } from '../operation.js'
 import type { FlushOptions } from '../options.js'
+import { PayloadSlice } from '../payload-slice.js'
 import { decodePayload } from '../rows.js'
 import { assertPresent, type Store } from '../store.js'
 import { bitsSet, rowsOfBits } from './bits.js'
@@ -18,11 +19,6 @@ import {
   type IndexKind,
   parseIndexes,
 } from './payload-indexes.js'
-
-/** Of payloads indexed between two looks at the clock, a row itself counting as some; and milliseconds between two turns of the event loop. */
-const LOOK_BYTES = 16_384
-const ROW_BYTES = 256
-const SLICE_MS = 4
 
 /** The declarations in a manifest entry's options. Indexes are derived: what cannot be read is no reason not to open. */
 export function indexesOf(options: CollectionEntry['options']): { indexes?: IndexDeclarations } {
@@ -85,22 +81,18 @@ export async function createIndex(
     const total = bitsSet(words)
     const stage = `index ${path}`
     let done = 0
-    let unseen = 0
-    let end = performance.now() + SLICE_MS
+    let slice = new PayloadSlice()
     for (const row of rowsOfBits(words)) {
       const payload = store.payloads.read(row)
       entry.index.put(row, scalarsAt(payload && decodePayload(payload), entry.path))
       done++
-      unseen += ROW_BYTES + (payload?.length ?? 0)
-      if (unseen < LOOK_BYTES) continue
-      unseen = 0
-      if (performance.now() < end) continue
+      if (!slice.isOverAfter(payload)) continue
       onProgress?.({ stage, done, total })
       await setImmediate()
       signal?.throwIfAborted()
       assertOpen(engine)
       assertPresent(store)
-      end = performance.now() + SLICE_MS
+      slice = new PayloadSlice()
     }
     await declare(engine, store, path, kind)
     entry.ready = true
